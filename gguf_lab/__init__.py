@@ -1,0 +1,90 @@
+"""GGUF Lab: look inside quantized language models.
+
+The public names are resolved on first use, so that ``import gguf_lab`` is quick and imports neither
+torch nor matplotlib nor ipywidgets nor numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .codec import dequantize
+    from .comparison import Comparison, compare
+    from .errors import (
+        CheckpointError,
+        ComparisonError,
+        GGUFError,
+        GGUFLabError,
+        UnsupportedError,
+    )
+    from .file import FileName
+    from .model import Model, Tensor
+    from .model import open_model as open
+    from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
+    from .reference import Checkpoint, open_checkpoint
+
+__version__ = "0.1.0"
+
+# public name -> (module, name there)
+_PUBLIC = {
+    "open": ("model", "open_model"),
+    "Model": ("model", "Model"),
+    "Tensor": ("model", "Tensor"),
+    "FileName": ("file", "FileName"),
+    "dequantize": ("codec", "dequantize"),
+    "Checkpoint": ("reference", "Checkpoint"),
+    "open_checkpoint": ("reference", "open_checkpoint"),
+    "compare": ("comparison", "compare"),
+    "Comparison": ("comparison", "Comparison"),
+    "explore": ("panels", "explore"),
+    "MetadataTree": ("panels", "MetadataTree"),
+    "TensorTable": ("panels", "TensorTable"),
+    "ErrorHistograms": ("panels", "ErrorHistograms"),
+    "Workbench": ("panels", "Workbench"),
+    "GGUFLabError": ("errors", "GGUFLabError"),
+    "GGUFError": ("errors", "GGUFError"),
+    "CheckpointError": ("errors", "CheckpointError"),
+    "UnsupportedError": ("errors", "UnsupportedError"),
+    "ComparisonError": ("errors", "ComparisonError"),
+}
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "Comparison",
+    "ComparisonError",
+    "ErrorHistograms",
+    "FileName",
+    "GGUFError",
+    "GGUFLabError",
+    "MetadataTree",
+    "Model",
+    "Tensor",
+    "TensorTable",
+    "UnsupportedError",
+    "Workbench",
+    "__version__",
+    "compare",
+    "demo",
+    "dequantize",
+    "explore",
+    "open",
+    "open_checkpoint",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "demo":
+        return import_module(".demo", __name__)
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,31 @@
+"""One hierarchy of errors. A message says what was read, where, what was expected and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ComparisonError",
+    "GGUFError",
+    "GGUFLabError",
+    "UnsupportedError",
+]
+
+
+class GGUFLabError(ValueError):
+    """Root of every error that GGUF Lab raises on purpose."""
+
+
+class GGUFError(GGUFLabError):
+    """A file is not a well-formed GGUF file, or the asked part of it is missing or cut short."""
+
+
+class CheckpointError(GGUFLabError):
+    """A safetensors checkpoint (file, index, configuration) is missing or malformed."""
+
+
+class UnsupportedError(GGUFLabError):
+    """The data is intact, but no definition is known that could decode it."""
+
+
+class ComparisonError(GGUFLabError):
+    """A model and a reference cannot be compared: they do not belong together, or a name is unknown."""
