@@ -1,0 +1,199 @@
+"""The numba backend: CPU kernels as fast as ggml's own C, compiled from the definitions.
+
+What makes them fast, each measured: the inner loop has a trip count known only at run time (a
+constant one is unrolled before LLVM vectorizes, and numba ships without the SLP vectorizer); loads
+are marked invariant, so that they may be hoisted over stores; half to float is integer arithmetic
+(the hardware conversion does not exist on every CPU); no fastmath, so that the bits are ggml's.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ..bind import bind, digest
+from ..formats import FORMATS
+from ..threads import run_chunks
+
+if TYPE_CHECKING:
+    from ..formats import Format
+
+__all__ = ["as_blocks", "bitcast_u32", "compile_kernel", "dequantize", "dequantizer"]
+
+
+# --- primitives -----------------------------------------------------------------------------------
+
+
+def _loader(number: Any) -> Any:
+    """Make an intrinsic: read a `number` at a byte offset of memory that nobody writes."""
+
+    @intrinsic
+    def load(typing_context: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            pointer = builder.gep(data, [args[1]])
+            width = ir.IntType(number.bitwidth)
+            value = builder.load(builder.bitcast(pointer, width.as_pointer()), align=1)
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
+            return value
+
+        return number(array, types.intp), generate
+
+    return load
+
+
+def _bitcast(source: Any, target: Any, width: Any) -> Any:
+    """Make an intrinsic: the same bits as another type."""
+
+    @intrinsic
+    def cast(typing_context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], width)
+
+        return target(source), generate
+
+    return cast
+
+
+@intrinsic
+def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    unified = typing_context.unify_types(x, y)
+    return unified(types.boolean, unified, unified), generate
+
+
+_select: Any = _choose  # mypy does not see through the decorator
+_load8, _load16 = _loader(types.uint8), _loader(types.uint16)
+_load32, _load64 = _loader(types.uint32), _loader(types.int64)
+bitcast_f32 = _bitcast(types.uint32, types.float32, ir.FloatType())
+bitcast_u32 = _bitcast(types.float32, types.uint32, ir.IntType(32))
+_bitcast_f64 = _bitcast(types.int64, types.float64, ir.DoubleType())
+
+_inline = njit(inline="always")
+
+
+@_inline
+def _half(h: Any) -> Any:
+    h = np.uint32(h)
+    e, m = h & np.uint32(0x7C00), h & np.uint32(0x3FF)
+    exponent = _select(
+        e == np.uint32(0x7C00),
+        np.uint32(0x7F800000),
+        (e << np.uint32(13)) + np.uint32(112 << 23),
+    )
+    normal = bitcast_f32(exponent | (m << np.uint32(13)))
+    x = _select(e == np.uint32(0), np.float32(m) * np.float32(2.0**-24), normal)
+    return _select(h > np.uint32(0x7FFF), -x, x)
+
+
+PRIMITIVES: dict[str, Any] = {
+    "u8": _inline(lambda b, o: np.int64(_load8(b, o))),
+    "u16": _inline(lambda b, o: np.int64(_load16(b, o))),
+    "u32": _inline(lambda b, o: np.int64(_load32(b, o))),
+    "i64": _load64,
+    "at": _inline(lambda t, i: np.int64(_load8(t, i))),
+    "f32": _inline(lambda x: np.float32(x)),  # noqa: PLW0108
+    "half": _half,
+    "bits": _inline(lambda u: bitcast_f32(np.uint32(u))),
+    "bits64": _bitcast_f64,
+    "where": _select,
+}
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+BLOCKS = types.Array(types.uint8, 2, "C", readonly=True)
+
+
+def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signature: Any) -> Any:
+    """Compile a kernel over an environment, cached on disk.
+
+    The signature is explicit, so that mapped (read-only) and ordinary arrays share one compilation.
+    numba's cache watches this file's time stamp and the kernel's own code; whatever else the
+    kernel is made of must be in `name` (see :func:`gguf_lab.codec.bind.digest`), or a stale
+    kernel would run.
+    """
+    fn = FunctionType(kernel.__code__, {**kernel.__globals__, **environment}, name)
+    fn.__qualname__ = name
+    fn.__module__ = kernel.__module__
+    return njit(signature, nogil=True, error_model="numpy", cache=True)(fn)
+
+
+def _dequantize(src: Any, table: Any, out: Any) -> None:
+    # src: (blocks, bytes), out: (blocks, groups, weights of a group)
+    for i in range(out.shape[0]):
+        b = src[i]
+        for g in range(out.shape[1]):
+            d, m = scale(b, table, g)  # type: ignore[name-defined]  # noqa: F821
+            o = out[i, g]
+            for j in range(o.size):
+                q = np.float32(quant(b, table, g, j))  # type: ignore[name-defined]  # noqa: F821
+                o[j] = np.float32(d) * q - np.float32(m)
+
+
+def dequantizer(fmt: type[Format]) -> Any:
+    """Return a format's compiled kernel: ``kernel(src, table, out)``, see :func:`as_blocks`."""
+    return _kernel(fmt.name)
+
+
+@cache
+def _kernel(name: str) -> Any:
+    fmt = FORMATS[name]
+    hash_ = digest(fmt.scale, fmt.quant, primitives=PRIMITIVES)
+    environment = {
+        "scale": bind(fmt.scale, PRIMITIVES, _inline),
+        "quant": bind(fmt.quant, PRIMITIVES, _inline),
+    }
+    signature = types.void(BLOCKS, BYTES, types.float32[:, :, ::1])
+    return compile_kernel(_dequantize, f"dequantize_{fmt.name}_{hash_}", environment, signature)
+
+
+def as_blocks(
+    fmt: type[Format], blocks: np.ndarray, out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shape bytes (blocks, bytes) and values (blocks, groups, weights of a group) for a kernel.
+
+    A run of plain numbers is one block of one group.
+    """
+    if fmt.plain():
+        return blocks.reshape(1, -1), out.reshape(1, 1, -1)
+    size, group = fmt.qtype.block_size, fmt.group
+    return blocks.reshape(-1, fmt.qtype.type_size), out.reshape(-1, size // group, group)
+
+
+def dequantize(fmt: type[Format], blocks: np.ndarray, threads: int | None = None) -> np.ndarray:
+    """Decode blocks.
+
+    Parameters
+    ----------
+    fmt : type of Format
+        The definition.
+    blocks : uint8 array (n_blocks, type_size)
+        Little endian.
+    threads : int, optional
+        Default: the CPUs that this process may use.
+
+    Returns
+    -------
+    float32 array (n_blocks, block_size)
+    """
+    blocks = np.ascontiguousarray(blocks)
+    out = np.empty((len(blocks), fmt.qtype.block_size), np.float32)
+    kernel, table = dequantizer(fmt), fmt.table()
+
+    def work(start: int, stop: int) -> None:
+        src, target = as_blocks(fmt, blocks[start:stop], out[start:stop])
+        kernel(src, table, target)
+
+    run_chunks(work, len(blocks), fmt.qtype.block_size, threads)
+    return out

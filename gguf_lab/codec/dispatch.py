@@ -1,0 +1,202 @@
+"""The public face of the codec: bytes in, numbers out, on whichever backend serves."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from ..errors import GGUFLabError, UnsupportedError
+from ..file.qtypes import QTYPES
+from .formats import FORMATS
+
+if TYPE_CHECKING:
+    import torch
+
+    from .formats import Format
+
+__all__ = [
+    "BACKENDS",
+    "can_decode",
+    "choose_backend",
+    "dequantize",
+    "find_format",
+    "to_little_endian",
+    "to_tensor",
+]
+
+BACKENDS = ("numpy", "numba", "torch")
+
+
+def find_format(qtype: str | int) -> type[Format]:
+    """Return the definition of a tensor type, by ggml's name or number.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is none.
+    """
+    name = QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else str(qtype)
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise UnsupportedError(
+            f"tensor type {qtype!r} cannot be decoded: known are {', '.join(FORMATS)}"
+        ) from None
+
+
+def can_decode(qtype: str | int) -> bool:
+    """Whether a tensor type, given by ggml's name or number, has a definition."""
+    name = QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else qtype
+    return name in FORMATS
+
+
+@cache
+def _numba_works() -> bool:
+    # The kernels load little-endian numbers straight from memory.
+    if sys.byteorder != "little" or find_spec("numba") is None:
+        return False
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # present, but not for this Python or NumPy
+        return False
+    return True
+
+
+def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
+    """Return the backend that serves a device: the asked one, else the fastest there is.
+
+    Raises
+    ------
+    GGUFLabError
+        If the asked one is unknown, not installed, or does not know the device.
+    """
+    if backend is None:
+        if not device.startswith("cpu"):
+            return "torch"
+        return "numba" if _numba_works() else "numpy"
+    if backend not in BACKENDS:
+        raise GGUFLabError(f"backend {backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
+    if backend != "torch" and not device.startswith("cpu"):
+        raise GGUFLabError(f"backend {backend!r} is for the CPU; device {device!r} needs 'torch'")
+    if backend == "numba" and not _numba_works():
+        raise GGUFLabError("backend 'numba' cannot be used here: is numba installed?")
+    return backend
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    """Return a torch tensor over the array's memory; a read-only array is copied."""
+    import torch
+
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+@overload
+def dequantize(
+    blocks: np.ndarray, qtype: str | int, *, device: Any = "cpu", backend: str | None = None
+) -> np.ndarray: ...
+@overload
+def dequantize(
+    blocks: torch.Tensor, qtype: str | int, *, device: Any = "cpu", backend: str | None = None
+) -> torch.Tensor: ...
+def dequantize(
+    blocks: np.ndarray | torch.Tensor,
+    qtype: str | int,
+    *,
+    device: Any = "cpu",
+    backend: str | None = None,
+) -> np.ndarray | torch.Tensor:
+    """Decode quantized rows to float32, bit for bit as ggml does.
+
+    Parameters
+    ----------
+    blocks : uint8 array or tensor, shape (..., row_bytes)
+        Rows of little-endian blocks; `row_bytes` is a multiple of the type's size.
+    qtype : str or int
+        ggml's name (``"Q4_K"``) or number of the tensor type.
+    device : str or torch.device, optional
+        Where to decode.
+    backend : {"numpy", "numba", "torch"}, optional
+        Default: numba on the CPU (NumPy where numba cannot be imported), torch on any other device.
+
+    Returns
+    -------
+    float32 array or tensor, shape (..., row_values)
+        An array for an array; for a tensor a tensor on `device`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the type has no definition.
+    GGUFLabError
+        If the bytes are no whole number of blocks, or the backend cannot serve.
+
+    Examples
+    --------
+    One block of Q8_0: the scale 0.5 as binary16, then 32 signed bytes.
+
+    >>> import numpy as np
+    >>> block = np.frombuffer(np.float16(0.5).tobytes() + bytes(range(32)), np.uint8)
+    >>> dequantize(block, "Q8_0")[:4]
+    array([0. , 0.5, 1. , 1.5], dtype=float32)
+    """
+    fmt, device = find_format(qtype), str(device)
+    chosen = choose_backend(device, backend)
+    size, shape = fmt.qtype.type_size, tuple(blocks.shape)
+    if not str(blocks.dtype).endswith("uint8") or not shape or shape[-1] % size:
+        raise GGUFLabError(
+            f"blocks of {fmt.name} are uint8 with a last dimension that is a multiple of {size} "
+            f"bytes; got {blocks.dtype} with shape {shape}"
+        )
+    out_shape = (*shape[:-1], shape[-1] // size * fmt.qtype.block_size)
+    is_array = isinstance(blocks, np.ndarray)
+    if chosen == "torch":
+        from .backends import torch_
+
+        tensor = to_tensor(blocks) if isinstance(blocks, np.ndarray) else blocks
+        tensor = tensor.to(device).reshape(-1, size)
+        result = torch_.dequantize(fmt, tensor).reshape(out_shape)
+        return result.cpu().numpy() if is_array else result
+    flat = (blocks if isinstance(blocks, np.ndarray) else blocks.cpu().numpy()).reshape(-1, size)
+    if chosen == "numba":
+        from .backends import numba_
+
+        values = numba_.dequantize(fmt, flat)
+    else:
+        from .backends import numpy_
+
+        values = numpy_.dequantize(fmt, flat)
+    values = values.reshape(out_shape)
+    return values if is_array else to_tensor(values)
+
+
+def to_little_endian(blocks: np.ndarray, qtype: str | int) -> np.ndarray:
+    """Swap the bytes of every multi-byte field, as read from a big-endian file.
+
+    Parameters
+    ----------
+    blocks : uint8 array, shape (..., row_bytes)
+        Rows of big-endian blocks.
+    qtype : str or int
+        The tensor type.
+
+    Returns
+    -------
+    uint8 array, same shape
+        A copy in little endian.
+
+    Notes
+    -----
+    The fields are those of ggml's block structs: the conversion that llama.cpp's
+    ``gguf_convert_endian.py`` does for the types that it knows.
+    """
+    fmt = find_format(qtype)
+    swapped = np.array(blocks).reshape(-1, fmt.qtype.type_size)
+    for field in fmt.fields:
+        if field.width > 1:
+            part = swapped[:, field.offset : field.stop]
+            part[...] = part.reshape(len(part), -1, field.width)[:, :, ::-1].reshape(part.shape)
+    return swapped.reshape(blocks.shape)

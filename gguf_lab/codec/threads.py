@@ -1,0 +1,75 @@
+"""How many threads, and a pool that shares rows out to them."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["cpu_count", "pool", "run_chunks"]
+
+# Weights per task: a few milliseconds, so that handing it out costs nothing.
+_TASK = 1 << 21
+
+
+@cache
+def cpu_count() -> int:
+    """Return the CPUs this process may use: affinity and cgroup quota, not what the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
+    return max(1, min(available, _cgroup_quota() or available))
+
+
+def _cgroup_quota() -> int | None:
+    """Return the CPU quota of the control group (version 2 or 1) in whole CPUs, rounded up."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            folder = Path("/sys/fs/cgroup/cpu")
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    if not quota.strip().isdigit():  # "max" or -1: no quota
+        return None
+    return -(-int(quota) // int(period))
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Return the shared pool of so many threads."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="gguf_lab")
+
+
+def run_chunks(
+    work: Callable[[int, int], None], n: int, weights_each: int, threads: int | None = None
+) -> None:
+    """Call ``work(start, stop)`` over ``range(n)``, in parallel where there is enough of it.
+
+    Parameters
+    ----------
+    work : callable
+        Releases the GIL; writes only its own part.
+    n : int
+        Number of items (blocks).
+    weights_each : int
+        Weights per item.
+    threads : int, optional
+        Default: :func:`cpu_count`.
+    """
+    threads = threads or cpu_count()
+    step = max(1, _TASK // weights_each)
+    if threads == 1 or n <= step:
+        work(0, n)
+        return
+    futures = [pool(threads).submit(work, i, min(i + step, n)) for i in range(0, n, step)]
+    for future in futures:
+        future.result()

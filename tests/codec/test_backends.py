@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gguf_lab as gl
+from gguf_lab.codec import BACKENDS, FORMATS, dispatch, to_little_endian
+from gguf_lab.codec.backends import numpy_, torch_
+
+from .golden import TYPES, cases, same_bits
+
+PLAIN = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "F64": "<f8",
+    "I8": "<i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", TYPES)
+def test_values_are_those_of_ggml_bit_for_bit(name, backend):
+    for blocks, want in cases(name):
+        assert same_bits(gl.dequantize(blocks, name, backend=backend), want)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_plain_numbers_are_those_of_numpy(name, backend):
+    dtype = np.dtype(PLAIN[name])
+    raw = np.random.default_rng(0).integers(0, 256, (7, 40 * dtype.itemsize), dtype=np.uint8)
+    edges = np.array([0, -1, 1, 127, -128], dtype).view(np.uint8)
+    raw[0, : edges.size] = edges
+    with np.errstate(all="ignore"):
+        want = raw.view(dtype).astype(np.float32)
+    assert same_bits(gl.dequantize(raw, name, backend=backend), want)
+
+
+@pytest.mark.parametrize("name", ["Q8_1", "Q8_K"])
+def test_intermediate_types_agree_on_all_backends(name):
+    size = FORMATS[name].qtype.type_size
+    blocks = np.random.default_rng(0).integers(0, 256, (50, size), dtype=np.uint8)
+    want = gl.dequantize(blocks, name, backend="numpy")
+    for backend in BACKENDS:
+        assert same_bits(gl.dequantize(blocks, name, backend=backend), want)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tensors_come_back_as_tensors_and_arrays_as_arrays(backend):
+    blocks, want = cases("Q4_0")[1]
+    tensor = gl.dequantize(torch.from_numpy(blocks), "Q4_0", backend=backend)
+    assert isinstance(tensor, torch.Tensor)
+    assert tensor.dtype == torch.float32
+    assert same_bits(tensor.numpy(), want)
+    assert isinstance(gl.dequantize(blocks, 2, backend=backend), np.ndarray)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_leading_dimensions_are_kept_and_may_be_empty(backend):
+    blocks, want = cases("Q8_0")[1]
+    shaped = blocks.reshape(2, 4, -1)
+    assert same_bits(gl.dequantize(shaped, "Q8_0", backend=backend), want.reshape(2, 4, -1))
+    assert gl.dequantize(blocks[0], "Q8_0", backend=backend).shape == want[0].shape
+    assert gl.dequantize(blocks[:0], "Q8_0", backend=backend).shape == (0, want.shape[1])
+    assert gl.dequantize(blocks[:, :0], "Q8_0", backend=backend).shape == (len(blocks), 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_read_only_and_strided_input(backend):
+    blocks, want = cases("Q6_K")[1]
+    blocks.flags.writeable = False
+    assert same_bits(gl.dequantize(blocks[::2], "Q6_K", backend=backend), want[::2])
+    backwards = gl.dequantize(blocks[::-1], "Q6_K", backend=backend)
+    assert same_bits(np.ascontiguousarray(backwards), np.ascontiguousarray(want[::-1]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(name=st.sampled_from(sorted(FORMATS)), n=st.integers(1, 700), seed=st.integers(0, 2**32 - 1))
+def test_backends_agree_on_random_bytes_across_chunk_borders(name, n, seed):
+    fmt = FORMATS[name]
+    n = max(1, n * 256 // fmt.qtype.block_size)
+    shape = (n, fmt.qtype.type_size)
+    blocks = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    want = numpy_.dequantize(fmt, blocks)
+    assert same_bits(gl.dequantize(blocks, name, backend="numba"), want)
+    assert same_bits(torch_.dequantize(fmt, torch.from_numpy(blocks)).numpy(), want)
+
+
+def test_threads_change_nothing():
+    from gguf_lab.codec.backends import numba_
+
+    blocks = np.random.default_rng(1).integers(0, 256, (200_000, 18), dtype=np.uint8)
+    one = numba_.dequantize(FORMATS["Q4_0"], blocks, threads=1)
+    assert same_bits(numba_.dequantize(FORMATS["Q4_0"], blocks, threads=3), one)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_definition_wrong_in_one_bit_fails_against_the_golden_data(name):
+    """The golden data sees every bit of a block: flip any one, and some weight changes.
+
+    So a definition that ignored or misread a bit could not pass the tests above.
+    """
+    blocks, _ = cases(name)[-1]
+    blocks = np.unique(blocks.reshape(-1, FORMATS[name].qtype.type_size), axis=0)[-48:]
+    want = numpy_.dequantize(FORMATS[name], blocks)
+    # The sign table has even parity and Q3_K to Q6_K leave no bit unused; known unused bits:
+    unused = {"NVFP4": {byte * 8 + 7 for byte in range(4)}}.get(name, set())
+    for bit in range(8 * FORMATS[name].qtype.type_size):
+        flipped = blocks.copy()
+        flipped[:, bit // 8] ^= 1 << bit % 8
+        seen = not same_bits(numpy_.dequantize(FORMATS[name], flipped), want)
+        assert seen or bit in unused, f"no weight depends on bit {bit % 8} of byte {bit // 8}"
+
+
+def mutants(fn):
+    """Yield copies of a definition's function, each with one number of its code off by one."""
+    code = fn.__code__
+    for i, constant in enumerate(code.co_consts):
+        if isinstance(constant, int) and not isinstance(constant, bool):
+            constants = (*code.co_consts[:i], constant + 1, *code.co_consts[i + 1 :])
+            yield constant, FunctionType(code.replace(co_consts=constants), fn.__globals__)
+
+
+# Numbers whose change changes nothing: the value of a branch that `where` throws away.
+EQUIVALENT = {("NVFP4", "scale", 1)}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_definition_with_one_number_off_by_one_fails(name):
+    fmt, survivors = FORMATS[name], []
+    for part in ("scale", "quant"):
+        for constant, mutant in mutants(getattr(fmt, part)):
+            functions = {"scale": fmt.scale, "quant": fmt.quant, part: mutant}
+
+            class Mutated:
+                qtype, group, table, plain = fmt.qtype, fmt.group, fmt.table, fmt.plain
+                scale, quant = map(staticmethod, functions.values())
+
+            try:
+                right = all(
+                    same_bits(
+                        numpy_.dequantize(Mutated, blocks.reshape(-1, fmt.qtype.type_size)).reshape(
+                            want.shape
+                        ),
+                        want,
+                    )
+                    for blocks, want in cases(name)
+                )
+            except (IndexError, ValueError, TypeError):
+                continue  # read beyond the block
+            if right and (name, part, constant) not in EQUIVALENT:
+                survivors.append((part, constant))
+    assert not survivors
+
+
+def test_big_endian_blocks_are_turned_field_by_field():
+    # A Q4_K block starts with two halves; the rest are bytes and stay where they are.
+    block = np.arange(144, dtype=np.uint8)
+    turned = to_little_endian(block, "Q4_K")
+    assert turned[:4].tolist() == [1, 0, 3, 2]
+    assert (turned[4:] == block[4:]).all()
+    numbers = np.array([1.5, -2.25], ">f4").view(np.uint8)
+    assert gl.dequantize(to_little_endian(numbers, "F32"), "F32").tolist() == [1.5, -2.25]
+    assert (block == np.arange(144)).all()
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_turning_twice_is_the_identity(name):
+    shape = (3, 5 * FORMATS[name].qtype.type_size)
+    blocks = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    assert (to_little_endian(to_little_endian(blocks, name), name) == blocks).all()
+
+
+def test_clear_errors():
+    block = np.zeros(18, np.uint8)
+    with pytest.raises(gl.UnsupportedError, match="'Q9_9'.*Q4_0"):
+        gl.dequantize(block, "Q9_9")
+    with pytest.raises(gl.UnsupportedError, match="99"):
+        gl.dequantize(block, 99)
+    with pytest.raises(gl.GGUFLabError, match="multiple of 18 bytes"):
+        gl.dequantize(block[:17], "Q4_0")
+    with pytest.raises(gl.GGUFLabError, match="uint8"):
+        gl.dequantize(block.astype(np.float32), "Q4_0")
+    with pytest.raises(gl.GGUFLabError, match="'cython' is unknown"):
+        gl.dequantize(block, "Q4_0", backend="cython")
+    with pytest.raises(gl.GGUFLabError, match="needs 'torch'"):
+        gl.dequantize(block, "Q4_0", device="cuda", backend="numba")
+
+
+def test_without_numba_numpy_serves(monkeypatch):
+    monkeypatch.setattr(dispatch, "_numba_works", lambda: False)
+    assert dispatch.choose_backend() == "numpy"
+    with pytest.raises(gl.GGUFLabError, match="numba"):
+        dispatch.choose_backend(backend="numba")
+    blocks, want = cases("Q4_1")[1]
+    assert same_bits(gl.dequantize(blocks, "Q4_1"), want)
+
+
+def test_a_broken_numba_is_not_chosen(monkeypatch):
+    dispatch._numba_works.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)  # import raises ImportError
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: object())
+    assert dispatch.choose_backend() == "numpy"
+    dispatch._numba_works.cache_clear()
