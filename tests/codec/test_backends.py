@@ -182,7 +182,7 @@ def test_turning_twice_is_the_identity(name):
 
 def test_clear_errors():
     block = np.zeros(18, np.uint8)
-    with pytest.raises(gl.UnsupportedError, match="'Q9_9'.*Q4_0"):
+    with pytest.raises(gl.UnsupportedError, match=r"'Q9_9'.*Q4_0"):
         gl.dequantize(block, "Q9_9")
     with pytest.raises(gl.UnsupportedError, match="99"):
         gl.dequantize(block, 99)
