@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+import gguf_lab
+from gguf_lab import cli
+from gguf_lab.errors import GGUFError
+
+MODELS = Path(__file__).parent / "data" / "models"
+LLAMA = MODELS / "llama" / "llama-bf16.gguf"
+Q4_K = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A file whose metadata would clear the screen, ring the bell and forge a line."""
+    path = tmp_path / "hostile.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("\x1b[2Jnew\nline\x07 \u202e")
+    writer.add_string("a\x1b[31mkey", "x" * 1000)
+    writer.add_array("numbers", list(range(1000)))
+    writer.add_float32("not.a.number", math.nan)
+    writer.add_tensor("evil\x1b[0m.weight", np.ones((2, 3), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def table(text):
+    """The rows of an aligned table without its header, each split where two spaces part cells."""
+    return [[cell.strip() for cell in line.split("  ") if cell] for line in text.splitlines()[1:]]
+
+
+def test_info_tells_the_facts_and_the_metadata(capsys):
+    assert cli.main(["info", str(LLAMA)]) == 0
+    facts, metadata = capsys.readouterr().out.split("\n\n")
+    reader = gguf.GGUFReader(LLAMA)
+    lines = dict(line.split(maxsplit=1) for line in facts.splitlines())
+    assert lines["architecture"] == "llama"
+    assert lines["n_tensors"] == str(len(reader.tensors))
+    assert lines["n_parameters"] == str(sum(int(t.n_elements) for t in reader.tensors))
+    rows = {row[0]: row[1:] for row in table(metadata)}
+    assert rows["llama.block_count"] == ["uint32", "3"]
+    assert rows["tokenizer.ggml.tokens"][0] == "array[string]"
+    n_tokens = len(reader.fields["tokenizer.ggml.tokens"].data)
+    assert rows["tokenizer.ggml.tokens"][1].endswith(f", ... {n_tokens:,} in all]")
+
+
+def test_info_as_json_holds_arrays_in_full(capsys, hostile):
+    assert cli.main(["info", "--json", str(hostile)]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["metadata"]["numbers"] == list(range(1000))
+    assert info["metadata"]["general.name"] == "\x1b[2Jnew\nline\x07 \u202e"
+    assert info["metadata"]["not.a.number"] is None
+    assert info["kind"] == "model"
+    assert info["n_tensors"] == 1
+
+
+@pytest.mark.parametrize("command", ["info", "tensors"])
+def test_nothing_in_a_file_steers_the_terminal(capsys, hostile, command):
+    assert cli.main([command, str(hostile)]) == 0
+    out = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    assert max(map(len, out.splitlines())) < 160
+    assert r"\x1b" in out
+
+
+def test_tensors_lists_each_with_its_type_and_size(capsys):
+    assert cli.main(["tensors", str(Q4_K)]) == 0
+    rows = table(capsys.readouterr().out)
+    expected = [
+        [
+            t.name,
+            t.tensor_type.name,
+            " x ".join(str(n) for n in reversed(t.shape.tolist())),
+            str(t.n_elements),
+            str(t.n_bytes),
+        ]
+        for t in gguf.GGUFReader(Q4_K).tensors
+    ]
+    assert [row[:5] for row in rows] == expected
+    assert {row[6] for row in rows} == {"ok"}
+
+
+def test_tensors_as_json(capsys):
+    assert cli.main(["tensors", "--json", str(Q4_K)]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    weight = rows["blk.0.attn_q.weight"]
+    assert (weight["layer"], weight["kind"], weight["qtype"]) == (0, "attn_q", "Q4_K")
+    assert weight["shape"] == [256, 256]
+    assert weight["bits_per_weight"] == 4.5
+
+
+@pytest.fixture(scope="module")
+def compared():
+    with gguf_lab.open(Q4_K) as model:
+        return gguf_lab.compare(model, MODELS / "llama-256" / "hf", progress=False)
+
+
+def test_compare_prints_every_tensor(capsys, compared):
+    assert cli.main(["compare", str(Q4_K), str(MODELS / "llama-256" / "hf")]) == 0
+    out = capsys.readouterr().out
+    for row in compared.rows:
+        assert (row.name or row.reference_name) in out
+
+
+@pytest.mark.parametrize(
+    ("figure", "worst"), [("relative_rmse", max), ("max_abs_error", max), ("sqnr_db", min)]
+)
+def test_compare_sorts_the_worst_first(capsys, compared, figure, worst):
+    arguments = ["compare", str(Q4_K), str(MODELS / "llama-256" / "hf"), "--sort", figure, "--json"]
+    assert cli.main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)
+    figures = [getattr(row, figure) for row in compared.rows if row.status == "compared"]
+    assert rows[0][figure] == worst(figures)
+    assert len(rows) == len(compared.rows)
+    shown = [row[figure] for row in rows if row["status"] == "compared" and row[figure] is not None]
+    assert shown == sorted(shown, reverse=worst is max)
+
+
+def test_rows_without_a_figure_come_last_and_nan_first():
+    figures = [0.5, None, math.nan, 2.0]
+    order = sorted(figures, key=lambda f: cli._sort_key(f, -1))
+    assert str(order) == "[nan, 2.0, 0.5, None]"
+
+
+def test_comparing_what_does_not_belong_together_fails(capsys, tmp_path, hostile):
+    assert cli.main(["compare", str(hostile), str(MODELS / "llama" / "hf")]) == 2
+    assert "no tensor has an original" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_and_status_2(capsys, tmp_path):
+    broken = tmp_path / "broken\n.gguf"
+    broken.write_bytes(b"GGUL" + bytes(100))
+    assert cli.main(["info", str(broken)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("gguf-lab: ")
+    assert captured.err.count("\n") == 1
+    with pytest.raises(GGUFError):
+        gguf_lab.open(broken)
+
+
+def test_a_missing_file_is_one_line_too(capsys, tmp_path):
+    assert cli.main(["tensors", str(tmp_path / "absent.gguf")]) == 2
+    assert "absent.gguf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["info"], ["info", "x", "--nonsense"], ["nonsense"]])
+def test_wrong_usage_is_status_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage: gguf-lab" in capsys.readouterr().err
+
+
+def test_runs_as_a_module_and_knows_its_version():
+    command = [sys.executable, "-m", "gguf_lab", "--version"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == f"gguf-lab {gguf_lab.__version__}\n"
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """Like `gguf-lab info FILE | head -1`, with an output far larger than a pipe holds."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "gguf_lab", "info", "--json", str(LLAMA)]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(hostile):
+    command = [sys.executable, "-m", "gguf_lab", "info", "--json", str(LLAMA)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert b"\\u2581" in answer.stdout
+
+
+def test_lab_starts_jupyterlab_with_our_defaults(monkeypatch):
+    called = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: called.append(arguments))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/mine")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    cli.main(["lab", "tour.ipynb", "--no-browser", "--port", "8899"])
+    ((program, command, environment),) = called
+    assert program == sys.executable
+    assert command[1:3] == ["-m", "jupyterlab"]
+    assert command[3:] == ["--allow-root", "tour.ipynb", "--no-browser", "--port", "8899"]
+    ours, mine = environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert mine == "/mine"
+    defaults = json.loads(Path(ours, "labconfig", "default_setting_overrides.json").read_text())
+    assert defaults["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+
+
+def test_only_root_is_allowed_root(monkeypatch):
+    called = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    cli.main(["lab"])
+    assert called[0][1] == [sys.executable, "-m", "jupyterlab"]
