@@ -1,0 +1,292 @@
+"""Lines a file up with the checkpoint it was made from: tensor by tensor, exactly, with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ..codec import can_decode
+from ..errors import ComparisonError
+from .architectures import family_of, family_of_model_type
+from .architectures.family import reason_in
+from .architectures.plan import Origin, Plan, draw_plan
+from .facts import Facts
+from .safetensors_header import shown
+from .transforms import AsStored, Rows, Transformed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..model import Model, Tensor
+    from .architectures.family import Family
+    from .checkpoint import Checkpoint
+
+__all__ = ["Alignment", "Pair", "ReferenceOnly", "align"]
+
+# A file and a checkpoint of which fewer matrices than this fit each other don't belong together.
+# Norms and biases don't count: every model of the same width has them alike. It is a share of
+# whichever has fewer, so that one shard may be compared on its own.
+_FITTING_MATRICES = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A tensor of the file and what it was made from.
+
+    Attributes
+    ----------
+    name : str
+        In the file.
+    reference_names : tuple of str
+        In the checkpoint; several if they were joined, none if there are none.
+    transform : str
+        What the converter did to them, in words; empty if they are stored as they are.
+    status : {"matched", "unmatched", "unsupported"}
+    reason : str
+        Why it isn't matched; empty if it is.
+    dtype : str
+        The codec's name of the values that `read` gives; empty unless matched.
+    """
+
+    name: str
+    reference_names: tuple[str, ...] = ()
+    transform: str = ""
+    status: str = "matched"
+    reason: str = ""
+    dtype: str = ""
+    _rows: Rows | None = field(default=None, repr=False, compare=False)
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Read reference rows as the converter would write them.
+
+        Parameters
+        ----------
+        start, stop : int
+            Rows of the file's tensor, flattened over all dimensions but the last.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 ``(stop - start, row_bytes)``, little endian; a view where nothing was moved.
+
+        Raises
+        ------
+        ComparisonError
+            If the pair is not matched.
+        """
+        if self._rows is None:
+            raise ComparisonError(
+                f"{shown(self.name)} has no reference to read: {self.reason or self.status}."
+            )
+        return self._rows.read(start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceOnly:
+    """A tensor that the checkpoint has and the file has not.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+        As in the checkpoint.
+    reason : str
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How a file and a checkpoint line up.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair
+        One for each tensor of the file, in its order.
+    reference_only : tuple of ReferenceOnly
+        What is left of the checkpoint, in its order.
+    """
+
+    pairs: tuple[Pair, ...]
+    reference_only: tuple[ReferenceOnly, ...]
+
+
+def align(model: Model, checkpoint: Checkpoint) -> Alignment:
+    """Line a model up with its checkpoint.
+
+    Parameters
+    ----------
+    model : Model
+    checkpoint : Checkpoint
+
+    Raises
+    ------
+    ComparisonError
+        If they plainly don't belong together: the metadata of the file and ``config.json`` name
+        different families or sizes, no tensor has a counterpart, or too few shapes agree.
+    """
+    architecture = model.architecture or ""
+    family = family_of(architecture)
+    if family is None:
+        reason = f"no table for architecture {shown(architecture)} yet"
+        return Alignment(
+            tuple(Pair(name, status="unmatched", reason=reason) for name in model.tensors),
+            tuple(
+                ReferenceOnly(t.name, t.shape, t.dtype, reason) for t in checkpoint.tensors.values()
+            ),
+        )
+    facts = Facts.of(architecture, model.metadata, checkpoint.config)
+    found = facts.disagreements(family.same)
+    if family_of_model_type(checkpoint.model_type) not in {family, None}:
+        found.insert(
+            0,
+            f"architecture {shown(architecture)} in the file against model type"
+            f" {shown(checkpoint.model_type)} in config.json",
+        )
+    if found:
+        raise _not_its_checkpoint(model, checkpoint, "; ".join(found))
+    plan = draw_plan(family, facts, checkpoint.tensors, tuple(model.tensors))
+    _tie_output(plan, model, facts)
+    pairs = tuple(_pair(tensor, plan, family) for tensor in model.tensors.values())
+    _check_fit(model, checkpoint, plan)
+    used = {name for pair in pairs for name in pair.reference_names}
+    reasons = (
+        plan.left_out
+        | plan.unknown
+        | {
+            name: _why_not_in_file(into, facts)
+            for into, origin in plan.origins.items()
+            for name in origin.names
+        }
+    )
+    return Alignment(
+        pairs,
+        tuple(
+            ReferenceOnly(t.name, t.shape, t.dtype, reasons[t.name])
+            for t in checkpoint.tensors.values()
+            if t.name not in used
+        ),
+    )
+
+
+def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
+    """Look up where a tensor is from, and whether the two can be compared."""
+    origin = plan.origins.get(tensor.name)
+    if origin is None:
+        reason = reason_in(family.made_up, tensor.name)
+        return Pair(
+            tensor.name,
+            status="unmatched",
+            reason=reason or "the checkpoint has no tensor that the converter makes it from",
+        )
+    pair = Pair(tensor.name, origin.names, status="unmatched")
+    rows = origin.rows
+    if rows is None:
+        return replace(pair, reason=origin.problem)
+    pair = replace(pair, transform=rows.words)
+    try:
+        shape, dtype = rows.shape, rows.dtype
+    except ComparisonError as error:
+        return replace(pair, reason=str(error))
+    if not _same_shape(tensor.shape, shape):
+        return replace(pair, reason=_shapes(tensor, shape))
+    pair = replace(pair, status="unsupported")
+    if tensor.status != "ok":
+        return replace(pair, reason=f"the tensor in the file is {tensor.status}")
+    for name, where in ((tensor.qtype, "file"), (dtype, "checkpoint")):
+        if not can_decode(name):
+            return replace(pair, reason=f"type {shown(name)[1:-1]} of the {where} is not decoded")
+    return replace(pair, status="matched", dtype=dtype, _rows=rows)
+
+
+def _same_shape(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
+    """Compare shapes; leading ones don't count, because ggml drops them when it rewrites a file."""
+
+    def core(shape: tuple[int, ...]) -> tuple[int, ...]:
+        first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+        return shape[first:] or (1,)
+
+    return core(ours) == core(theirs)
+
+
+def _shapes(tensor: Tensor, theirs: tuple[int, ...]) -> str:
+    ours = tensor.shape
+    longer = (
+        tensor.name in {"token_embd.weight", "output.weight"}
+        and ours[1:] == theirs[1:]
+        and ours[1:]
+    )
+    hint = ": the vocabularies differ in length (padded or extended)" if longer else ""
+    return f"shape {ours} in the file, {theirs} in the checkpoint{hint}"
+
+
+def _tie_output(plan: Plan, model: Model, facts: Facts) -> None:
+    """Trace an output of its own in the file back to the embedding that the checkpoint ties."""
+    embedding = plan.origins.get("token_embd.weight")
+    if (
+        "output.weight" in model.tensors
+        and "output.weight" not in plan.origins
+        and embedding is not None
+        and embedding.rows is not None
+        and facts.config.get("tie_word_embeddings") is not False
+    ):
+        tied = Transformed(AsStored("the token embedding, tied to the output"), (embedding.rows,))
+        plan.origins["output.weight"] = Origin(embedding.names, tied)
+
+
+def _why_not_in_file(into: str, facts: Facts) -> str:
+    if into == "output.weight" and facts.config.get("tie_word_embeddings") is True:
+        return "tied: the file uses token_embd.weight for the output too"
+    if into == "output.weight":
+        return "the file has no output.weight: it uses token_embd.weight for the output"
+    return f"the file has no {shown(into)[1:-1]}"
+
+
+def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
+    """Raise one clear error for the wrong checkpoint, instead of listing unmatched tensors."""
+    tensors = list(model.tensors.values())
+    ours = [t for t in tensors if len(t.shape) > 1] or tensors
+    theirs = [t for t in checkpoint.tensors.values() if t.name not in plan.left_out]
+    theirs = [t for t in theirs if len(t.shape) > 1] or theirs
+    origins = [(t, plan.origins.get(t.name)) for t in ours]
+    shapes = [(t, _shape_of(origin.rows)) for t, origin in origins if origin and origin.rows]
+    fitting = sum(_same_shape(t.shape, shape) for t, shape in shapes)
+    fewer = min(len(ours), len(theirs))
+    if not ours or (fitting and fitting >= _FITTING_MATRICES * fewer):
+        return
+    if not any(t.name in plan.origins for t in tensors):
+        kind = checkpoint.model_type
+        raise _not_its_checkpoint(
+            model,
+            checkpoint,
+            f"no tensor of the file (architecture {shown(model.architecture)}) has a counterpart in"
+            f" the checkpoint (model type {shown(kind) if kind else 'not given'})",
+        )
+    example = next(((t, s) for t, s in shapes if not _same_shape(t.shape, s)), None)
+    words = f", such as {shown(example[0].name)}: {_shapes(*example)}" if example else ""
+    raise _not_its_checkpoint(
+        model,
+        checkpoint,
+        f"only {fitting} of the file's {len(ours)} matrices are in the checkpoint in name and"
+        f" shape{words}",
+    )
+
+
+def _shape_of(rows: Transformed) -> tuple[int, ...]:
+    try:
+        return rows.shape
+    except ComparisonError:
+        return rows.sources[0].shape
+
+
+def _not_its_checkpoint(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:
+    return ComparisonError(
+        f"{checkpoint.path} is not the checkpoint that {model.path} was made from: {why}."
+        " Give the folder of the original weights of this very model."
+    )

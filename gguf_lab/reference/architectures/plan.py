@@ -1,0 +1,164 @@
+"""The converter's work on paper: which checkpoint tensors become which tensor of the file.
+
+Names go the converter's way: spelled as the table does, then given to ``gguf.TensorNameMap``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...errors import ComparisonError
+from ..transforms import Transform, Transformed
+from .family import Row, number_in, pattern_of, reason_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..checkpoint import CheckpointTensor
+    from ..facts import Facts
+    from .family import Family
+
+__all__ = ["Origin", "Plan", "draw_plan"]
+
+_LAYER_LIMIT = 4096  # no model has more; the name map grows with them, and file names are untrusted
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a tensor of the file comes from.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the checkpoint's tensors.
+    rows : Transformed, optional
+        None if the table can't be followed.
+    problem : str
+        Why it can't.
+    """
+
+    names: tuple[str, ...]
+    rows: Transformed | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the converter makes of a checkpoint.
+
+    Attributes
+    ----------
+    origins : dict of str to Origin
+        By the name in the file.
+    left_out : dict of str to str
+        Names of checkpoint tensors that the table leaves out on purpose, and why.
+    unknown : dict of str to str
+        Names of checkpoint tensors that neither the table nor the name map knows, and the words
+        for it.
+    """
+
+    origins: dict[str, Origin] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One checkpoint tensor on its way."""
+
+    tensor: CheckpointTensor
+    row: Row
+    index: int
+
+
+_COPY = Row("*")
+
+
+def draw_plan(
+    family: Family, facts: Facts, tensors: Mapping[str, CheckpointTensor], file_names: Sequence[str]
+) -> Plan:
+    """Follow the table of a family over a checkpoint.
+
+    Parameters
+    ----------
+    family : Family
+    facts : Facts
+    tensors : Mapping of str to CheckpointTensor
+    file_names : sequence of str
+        The names in the file, only to know how many layers the name map must have.
+    """
+    plan = Plan()
+    map_name = _name_map(facts.architecture, file_names)
+    pieces: dict[str, list[_Piece]] = {}
+    rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
+    for tensor in tensors.values():
+        spelled = family.spell(tensor.name)
+        reason = reason_in(family.left_out, spelled)
+        if reason is not None:
+            plan.left_out[tensor.name] = reason
+            continue
+        matches = [(m.groupdict(), row) for regex, row in rows if (m := regex.fullmatch(spelled))]
+        for numbers, row in matches or [({}, _COPY)]:
+            name = map_name(row.to.format(**numbers) if row.to else spelled)
+            if name is None:
+                plan.unknown[tensor.name] = (
+                    f"no tensor of {facts.architecture} is known by this name"
+                )
+            else:
+                pieces.setdefault(name, []).append(
+                    _Piece(tensor, row, int(numbers.get("index", 0)))
+                )
+    for name, parts in pieces.items():
+        plan.origins[name] = _origin(name, parts, facts)
+    return plan
+
+
+def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
+    """Join the pieces of one tensor of the file, each transformed by its row."""
+    pieces.sort(key=lambda piece: piece.index)
+    names = tuple(piece.tensor.name for piece in pieces)
+    join = pieces[0].row.join
+    layer = number_in(name)
+    problem = _numbering(pieces) if join else ""
+    if join is None and len(pieces) > 1:
+        problem = f"{len(pieces)} tensors of the checkpoint would become it"
+    if problem:
+        return Origin(names, None, problem)
+    try:
+        sources = tuple(_transformed(piece, facts, layer) for piece in pieces)
+    except ComparisonError as error:
+        return Origin(names, None, str(error))
+    return Origin(names, Transformed(join(len(pieces)), sources) if join else sources[0])
+
+
+def _numbering(pieces: list[_Piece]) -> str:
+    """Say what is wrong with the numbers of parts that are to be joined; empty if nothing is."""
+    numbers = [piece.index for piece in pieces]
+    if numbers == list(range(len(numbers))):
+        return ""
+    listed = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    return f"its parts in the checkpoint should be numbered from 0 without gaps, but are {listed}"
+
+
+def _transformed(piece: _Piece, facts: Facts, layer: int | None) -> Transformed:
+    transform: Transform = piece.row.transform_for(facts, layer)
+    return Transformed(transform, (piece.tensor,))
+
+
+def _name_map(architecture: str, file_names: Sequence[str]) -> Callable[[str], str | None]:
+    """Make the converter's own map from checkpoint names to file names."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    arch = next((key for key, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
+    if arch is None:
+        return lambda _: None
+    layers = (number_in(name) for name in file_names)
+    count = min(1 + max((n for n in layers if n is not None), default=-1), _LAYER_LIMIT)
+    names = get_tensor_name_map(arch, count)
+
+    def map_name(name: str) -> str | None:
+        found = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        return found if isinstance(found, str) else None
+
+    return map_name

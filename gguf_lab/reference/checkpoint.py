@@ -1,0 +1,335 @@
+"""The original weights: a Hugging Face checkpoint in safetensors, one file or an index with shards.
+
+Rows are byte views of the mapped files: nothing is read before it is asked for, nothing is copied,
+and torch is not needed.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError
+from ..file.source import LocalFile
+from .safetensors_header import (
+    DTYPE_BITS,
+    HEADER_LIMIT,
+    HeaderEntry,
+    parse_json,
+    parse_safetensors,
+    shown,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..file.source import ByteSource
+
+__all__ = ["Checkpoint", "CheckpointTensor", "open_checkpoint"]
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+# what the same weights may be stored as instead, newest habit first
+_OTHER_FORMS = ("*.bin", "*.bin.index.json", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpack")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointTensor:
+    """A tensor of a checkpoint: what the header says, and its rows as bytes.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+        As in safetensors: ``"F32"``, ``"F16"``, ``"BF16"``, ``"F64"``, ``"I8"``, ...
+    source : ByteSource
+        The file that has it.
+    offset, nbytes : int
+        Where in that file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    source: ByteSource = field(repr=False, compare=False)
+    offset: int = field(repr=False)
+    nbytes: int = field(repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows: the product of all dimensions but the last; 1 for a vector and for a scalar."""
+        return math.prod(self.shape[:-1])
+
+    @property
+    def row_values(self) -> int:
+        """Elements of a row: the last dimension; 1 for a scalar."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        if self.n_rows == 0:
+            return self.row_values * DTYPE_BITS.get(self.dtype, 8) // 8
+        return self.nbytes // self.n_rows
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Read rows `start` to `stop`: uint8 ``(stop - start, row_bytes)``, little endian, a view.
+
+        Raises
+        ------
+        CheckpointError
+            If there are no such rows.
+        """
+        if not 0 <= start <= stop <= self.n_rows:
+            raise CheckpointError(
+                f"Tensor {shown(self.name)} of the checkpoint has the rows 0 to {self.n_rows}:"
+                f" {start} to {stop} are not among them."
+            )
+        size = self.row_bytes
+        data = self.source.read(self.offset + start * size, (stop - start) * size)
+        return data.reshape(stop - start, size)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Checkpoint:
+    """An original checkpoint, opened for its rows. Made by `open_checkpoint`.
+
+    Attributes
+    ----------
+    path : Path
+        The folder or file that was opened.
+    config : dict
+        ``config.json`` next to the weights; empty if there is none.
+    tensors : Mapping of str to CheckpointTensor
+        In the order of the file, shard by shard.
+    """
+
+    path: Path
+    config: dict[str, object]
+    tensors: Mapping[str, CheckpointTensor]
+    _sources: tuple[ByteSource, ...]
+
+    @property
+    def n_files(self) -> int:
+        """How many safetensors files it consists of."""
+        return len(self._sources)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(t.nbytes for t in self.tensors.values())
+
+    @property
+    def model_type(self) -> str:
+        """What the configuration calls the model, such as ``"llama"``; empty if it doesn't."""
+        kind = self.config.get("model_type")
+        return kind if isinstance(kind, str) else ""
+
+    def close(self) -> None:
+        """Let go of the files; arrays that were read stay valid."""
+        for source in self._sources:
+            source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _facts(self) -> list[tuple[str, str]]:
+        counts: dict[str, int] = {}
+        for tensor in self.tensors.values():
+            counts[tensor.dtype] = counts.get(tensor.dtype, 0) + 1
+        dtypes = ", ".join(f"{n} {shown(d)[1:-1]}" for d, n in list(counts.items())[:6])
+        return [
+            ("path", shown(str(self.path))[1:-1]),
+            ("model type", shown(self.model_type)[1:-1] or "not given"),
+            ("tensors", f"{len(self.tensors):,} ({dtypes})" if counts else "none"),
+            ("size", f"{self.nbytes / 1e6:,.1f} MB in {self.n_files} file(s)"),
+        ]
+
+    def __repr__(self) -> str:
+        return "Checkpoint: " + ", ".join(f"{key} {value}" for key, value in self._facts())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for key, value in self._facts()
+        )
+        return f"<table><caption>Checkpoint</caption><tbody>{rows}</tbody></table>"
+
+
+def open_checkpoint(path: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
+    """Open an original checkpoint.
+
+    Parameters
+    ----------
+    path : str, path or Checkpoint
+        A ``.safetensors`` file, a ``*.safetensors.index.json`` file, or a folder. In a folder
+        the first of these is taken: ``model.safetensors``; ``model.safetensors.index.json`` with
+        its shards; the only ``*.safetensors`` file there is. (Transformers chooses so too.)
+        ``config.json`` in the same folder is read if it is there. An open checkpoint is
+        returned as it is.
+
+    Raises
+    ------
+    CheckpointError
+        If there is nothing to open, the weights are in another form (it says how to convert
+        them), or a file is malformed, incomplete or points outside of its folder.
+    """
+    if isinstance(path, Checkpoint):
+        return path
+    path = Path(path).expanduser()
+    weights = _find_weights(path)
+    config = _read_config(weights.parent / "config.json")
+    sources: list[ByteSource] = []
+    try:
+        if weights.name.endswith(".json"):
+            tensors = _open_shards(weights, sources)
+        else:
+            tensors = _open_file(weights, sources)
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return Checkpoint(path, config, MappingProxyType(tensors), tuple(sources))
+
+
+def _find_weights(path: Path) -> Path:
+    """Choose the file to begin with."""
+    if path.is_dir():
+        return _find_in_folder(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no file or folder {path}.")
+    if path.name.endswith((".safetensors", ".safetensors.index.json")):
+        return path
+    if path.suffix == ".gguf":
+        raise CheckpointError(
+            f"{path} is a GGUF file. A reference is the original checkpoint: a folder with"
+            f" {_SINGLE}, or a .safetensors file."
+        )
+    other_form = any(path.match(pattern) for pattern in _OTHER_FORMS)
+    raise CheckpointError(
+        f"{path} is neither a .safetensors file nor a .safetensors.index.json file."
+        + (_how_to_convert(path.parent) if other_form else "")
+    )
+
+
+def _find_in_folder(folder: Path) -> Path:
+    for name in (_SINGLE, _INDEX):
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(shown(f.name) for f in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise CheckpointError(
+            f"{folder} has {len(found)} safetensors files ({names}) and no {_INDEX} that says how"
+            " they belong together. Give the path of one file, or fetch the index."
+        )
+    other = [file for pattern in _OTHER_FORMS for file in sorted(folder.glob(pattern))]
+    if other:
+        raise CheckpointError(
+            f"{folder} has no safetensors file, only {shown(other[0].name)}."
+            + _how_to_convert(folder)
+        )
+    raise CheckpointError(f"{folder} has no safetensors file: expected {_SINGLE} or {_INDEX}.")
+
+
+def _how_to_convert(folder: Path) -> str:
+    return (
+        " GGUF Lab reads safetensors only (a pickled file can run code when it is loaded). Convert"
+        " it with Transformers: AutoModelForCausalLM (or AutoModel)"
+        f".from_pretrained({shown(str(folder))}).save_pretrained('a-new-folder')."
+    )
+
+
+def _read_json(path: Path, what: str) -> dict[str, object]:
+    source = LocalFile(path, error=CheckpointError)
+    try:
+        if source.size > HEADER_LIMIT:
+            raise CheckpointError(
+                f"{path}: {source.size:,} bytes are too many for {what} (limit {HEADER_LIMIT:,})."
+            )
+        return parse_json(source.read(0, source.size).tobytes(), str(path), what)
+    finally:
+        source.close()
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    return _read_json(path, "the configuration") if path.is_file() else {}
+
+
+def _open_file(path: Path, sources: list[ByteSource]) -> dict[str, CheckpointTensor]:
+    source = LocalFile(path, error=CheckpointError)
+    sources.append(source)
+    entries, _ = parse_safetensors(source)
+    return {name: _tensor(entry, source) for name, entry in entries.items()}
+
+
+def _tensor(entry: HeaderEntry, source: ByteSource) -> CheckpointTensor:
+    return CheckpointTensor(
+        entry.name, entry.shape, entry.dtype, source, entry.offset, entry.nbytes
+    )
+
+
+def _open_shards(index: Path, sources: list[ByteSource]) -> dict[str, CheckpointTensor]:
+    weight_map = _read_json(index, "the index").get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
+        raise CheckpointError(
+            f"{index}: weight_map should be an object that gives a file name for each tensor."
+        )
+    shards = {
+        name: _open_file(_shard_path(index, name), sources)
+        for name in sorted(set(weight_map.values()))
+    }
+    for name, shard in weight_map.items():
+        if name not in shards[shard]:
+            raise CheckpointError(
+                f"{index}: tensor {shown(name)} should be in {shown(shard)}, but isn't. Do the"
+                " index and the shards belong to the same version of the checkpoint?"
+            )
+    # what a shard has beyond the index is no part of the model: Transformers doesn't load it either
+    return {
+        name: tensor
+        for shard, tensors in shards.items()
+        for name, tensor in tensors.items()
+        if weight_map.get(name) == shard
+    }
+
+
+def _shard_path(index: Path, name: str) -> Path:
+    """Where a shard is, if the index may name it."""
+    folder = index.parent
+    pure = PurePosixPath(name.replace("\\", "/"))
+    plain = name and "\0" not in name and ":" not in name
+    if not plain or pure.is_absolute() or ".." in pure.parts:
+        raise CheckpointError(
+            f"{index}: the shard name {shown(name)} leads out of the folder; a shard lies next to"
+            " the index."
+        )
+    path = folder / pure
+    if not path.is_file():
+        raise CheckpointError(
+            f"{index}: the shard {shown(name)} is missing in {folder}. Is the download complete?"
+        )
+    target, home = path.resolve(), folder.resolve()
+    # the cache of huggingface_hub: snapshots/<revision>/<file> -> ../../blobs/<hash>
+    cached = home.parent.name == "snapshots" and target.parent == home.parent.parent / "blobs"
+    if not target.is_relative_to(home) and not cached:
+        raise CheckpointError(
+            f"{index}: the shard {shown(name)} is a link that leads out of the folder, to {target}."
+        )
+    return path

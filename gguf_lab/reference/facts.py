@@ -1,0 +1,131 @@
+"""The quantities that tables ask for, such as the number of heads, and where they are from.
+
+The metadata of the file come first: the converter wrote there what it went by. The checkpoint's
+``config.json`` is asked where the file is silent. Where both speak they must agree, or else the
+checkpoint is not the one that the file was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import ComparisonError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["SAME_IN_BOTH", "Facts", "Quantity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number under its names.
+
+    Attributes
+    ----------
+    words : str
+    key : str
+        In the file, after the architecture: ``llama.block_count`` is ``"block_count"``.
+    config : tuple of str
+        In ``config.json``, the usual name first.
+    """
+
+    words: str
+    key: str
+    config: tuple[str, ...]
+
+
+WIDTH = Quantity("hidden size", "embedding_length", ("hidden_size", "n_embd", "d_model", "dim"))
+LAYERS = Quantity(
+    "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+)
+HEADS = Quantity(
+    "number of heads", "attention.head_count", ("num_attention_heads", "n_head", "n_heads")
+)
+KV_HEADS = Quantity(
+    "number of key and value heads",
+    "attention.head_count_kv",
+    ("num_key_value_heads", "n_kv_heads"),
+)
+
+SAME_IN_BOTH = (WIDTH, LAYERS, HEADS, KV_HEADS)
+"""What must be equal in file and checkpoint, unless the table of a family says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Metadata of the file and configuration of the checkpoint.
+
+    Attributes
+    ----------
+    architecture : str
+        ``general.architecture``, the prefix of the keys.
+    metadata, config : Mapping
+    """
+
+    architecture: str
+    metadata: Mapping[str, object]
+    config: Mapping[str, object]
+
+    @classmethod
+    def of(
+        cls, architecture: str, metadata: Mapping[str, object], config: Mapping[str, object]
+    ) -> Facts:
+        """Gather the facts; the text part of a multimodal configuration counts as its root."""
+        text = config.get("text_config")
+        flat = {**config, **text} if isinstance(text, dict) else config
+        return cls(architecture, metadata, flat)
+
+    def in_file(self, quantity: Quantity, layer: int | None = None) -> int | None:
+        """Look up what the file says; of a list with one number per layer, that of `layer`."""
+        value = self.metadata.get(f"{self.architecture}.{quantity.key}")
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            value = value[layer] if layer is not None and 0 <= layer < len(value) else None
+        return _positive(value)
+
+    def in_config(self, quantity: Quantity) -> int | None:
+        """Look up what ``config.json`` says."""
+        values = (_positive(self.config.get(name)) for name in quantity.config)
+        return next((v for v in values if v is not None), None)
+
+    def number(self, quantity: Quantity, layer: int | None = None) -> int | None:
+        """Take the file's number, or the checkpoint's where the file is silent."""
+        value = self.in_file(quantity, layer)
+        return self.in_config(quantity) if value is None else value
+
+    def heads(self, layer: int | None) -> int:
+        """Count the heads of the queries.
+
+        Raises
+        ------
+        ComparisonError
+            If neither the file nor the checkpoint says.
+        """
+        value = self.number(HEADS, layer)
+        if value is None:
+            raise ComparisonError(
+                f"the number of heads is unknown: the file lacks {self.architecture}.{HEADS.key},"
+                f" config.json lacks {HEADS.config[0]}"
+            )
+        return value
+
+    def kv_heads(self, layer: int | None) -> int:
+        """Count the heads of keys and values: as many as queries have if nothing else is said."""
+        value = self.number(KV_HEADS, layer)
+        return self.heads(layer) if value is None else value
+
+    def disagreements(self, quantities: Sequence[Quantity] = SAME_IN_BOTH) -> list[str]:
+        """List where file and checkpoint contradict each other, in words."""
+        found = []
+        for quantity in quantities:
+            ours, theirs = self.in_file(quantity), self.in_config(quantity)
+            if ours is not None and theirs is not None and ours != theirs:
+                found.append(f"{quantity.words} {ours} in the file against {theirs} in config.json")
+        return found
+
+
+def _positive(value: object) -> int | None:
+    # metadata and configuration are untrusted: True, 0, -1, "8" and 8.5 are no counts
+    return value if type(value) is int and value > 0 else None

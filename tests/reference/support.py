@@ -1,0 +1,76 @@
+"""What the tests of this room share: small files made by hand, and models without a file."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+DATA = Path(__file__).parents[1] / "data" / "models"
+
+
+def write_raw(path: Path, header: bytes, data: bytes = b"", length: int | None = None) -> Path:
+    """A safetensors file, right or wrong."""
+    length = len(header) if length is None else length
+    path.write_bytes(struct.pack("<Q", length) + header + data)
+    return path
+
+
+def write_checkpoint(path: Path, tensors: dict[str, tuple[str, tuple[int, ...], bytes]]) -> Path:
+    """A well-formed safetensors file of (dtype, shape, bytes)."""
+    header, data = {}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
+        data += raw
+    return write_raw(path, json.dumps(header).encode(), data)
+
+
+def ramp(*shape: int) -> tuple[str, tuple[int, ...], bytes]:
+    """An F32 tensor in which every element differs."""
+    return "F32", shape, np.arange(math.prod(shape), dtype="<f4").tobytes()
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """An array as rows, with a record of what was read."""
+
+    array: np.ndarray
+    dtype: str = "F32"
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        rows = math.prod(self.shape[:-1])
+        assert 0 <= start <= stop <= rows
+        self.asked.append((start, stop))
+        flat = np.ascontiguousarray(self.array).reshape(rows, self.shape[-1])
+        return flat.view(np.uint8)[start:stop]
+
+
+def fake_model(
+    architecture: str, shapes: dict[str, tuple[int, ...]], **metadata: Any
+) -> SimpleNamespace:
+    """A model that has names, shapes and metadata, but no bytes."""
+    tensors = {
+        name: SimpleNamespace(name=name, shape=shape, qtype="F32", status="ok")
+        for name, shape in shapes.items()
+    }
+    return SimpleNamespace(
+        path=Path("model.gguf"),
+        architecture=architecture,
+        metadata={f"{architecture}.{k.replace('__', '.')}": v for k, v in metadata.items()},
+        tensors=tensors,
+    )
