@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..codec import can_decode
 from ..errors import ComparisonError
+from ..file.text import printable, quoted
 from .architectures import family_of, family_of_model_type
 from .architectures.family import reason_in
 from .architectures.plan import Origin, Plan, draw_plan
 from .facts import Facts
-from .safetensors_header import shown
 from .transforms import AsStored, Rows, Transformed
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Pair:
         """
         if self._rows is None:
             raise ComparisonError(
-                f"{shown(self.name)} has no reference to read: {self.reason or self.status}."
+                f"{quoted(self.name)} has no reference to read: {self.reason or self.status}."
             )
         return self._rows.read(start, stop)
 
@@ -134,7 +134,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     architecture = model.architecture or ""
     family = family_of(architecture)
     if family is None:
-        reason = f"no table for architecture {shown(architecture)} yet"
+        reason = f"no table for architecture {quoted(architecture)} yet"
         return Alignment(
             tuple(Pair(name, status="unmatched", reason=reason) for name in model.tensors),
             tuple(
@@ -146,8 +146,8 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     if family_of_model_type(checkpoint.model_type) not in {family, None}:
         found.insert(
             0,
-            f"architecture {shown(architecture)} in the file against model type"
-            f" {shown(checkpoint.model_type)} in config.json",
+            f"architecture {quoted(architecture)} in the file against model type"
+            f" {quoted(checkpoint.model_type)} in config.json",
         )
     if found:
         raise _not_its_checkpoint(model, checkpoint, "; ".join(found))
@@ -201,7 +201,7 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
         return replace(pair, reason=f"the tensor in the file is {tensor.status}")
     for name, where in ((tensor.qtype, "file"), (dtype, "checkpoint")):
         if not can_decode(name):
-            return replace(pair, reason=f"type {shown(name)[1:-1]} of the {where} is not decoded")
+            return replace(pair, reason=f"type {printable(name)} of the {where} is not decoded")
     return replace(pair, status="matched", dtype=dtype, _rows=rows)
 
 
@@ -223,7 +223,7 @@ def _shapes(tensor: Tensor, theirs: tuple[int, ...]) -> str:
         and ours[1:]
     )
     hint = ": the vocabularies differ in length (padded or extended)" if longer else ""
-    return f"shape {ours} in the file, {theirs} in the checkpoint{hint}"
+    return f"shape {ours} in the file, {printable(str(theirs))} in the checkpoint{hint}"
 
 
 def _tie_output(plan: Plan, model: Model, facts: Facts) -> None:
@@ -245,7 +245,7 @@ def _why_not_in_file(into: str, facts: Facts) -> str:
         return "tied: the file uses token_embd.weight for the output too"
     if into == "output.weight":
         return "the file has no output.weight: it uses token_embd.weight for the output"
-    return f"the file has no {shown(into)[1:-1]}"
+    return f"the file has no {printable(into)}"
 
 
 def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
@@ -265,11 +265,11 @@ def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
         raise _not_its_checkpoint(
             model,
             checkpoint,
-            f"no tensor of the file (architecture {shown(model.architecture)}) has a counterpart in"
-            f" the checkpoint (model type {shown(kind) if kind else 'not given'})",
+            f"no tensor of the file (architecture {quoted(model.architecture or '')}) has a"
+            f" counterpart in the checkpoint (model type {quoted(kind) if kind else 'not given'})",
         )
     example = next(((t, s) for t, s in shapes if not _same_shape(t.shape, s)), None)
-    words = f", such as {shown(example[0].name)}: {_shapes(*example)}" if example else ""
+    words = f", such as {quoted(example[0].name)}: {_shapes(*example)}" if example else ""
     raise _not_its_checkpoint(
         model,
         checkpoint,

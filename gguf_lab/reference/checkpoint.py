@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
 from ..file.source import LocalFile
+from ..file.text import printable, quoted
 from .safetensors_header import (
     DTYPE_BITS,
     HEADER_LIMIT,
     HeaderEntry,
     parse_json,
     parse_safetensors,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class CheckpointTensor:
         """
         if not 0 <= start <= stop <= self.n_rows:
             raise CheckpointError(
-                f"Tensor {shown(self.name)} of the checkpoint has the rows 0 to {self.n_rows}:"
+                f"Tensor {quoted(self.name)} of the checkpoint has the rows 0 to {self.n_rows}:"
                 f" {start} to {stop} are not among them."
             )
         size = self.row_bytes
@@ -150,10 +150,10 @@ class Checkpoint:
         counts: dict[str, int] = {}
         for tensor in self.tensors.values():
             counts[tensor.dtype] = counts.get(tensor.dtype, 0) + 1
-        dtypes = ", ".join(f"{n} {shown(d)[1:-1]}" for d, n in list(counts.items())[:6])
+        dtypes = ", ".join(f"{n} {printable(d)}" for d, n in list(counts.items())[:6])
         return [
-            ("path", shown(str(self.path))[1:-1]),
-            ("model type", shown(self.model_type)[1:-1] or "not given"),
+            ("path", printable(str(self.path))),
+            ("model type", printable(self.model_type) or "not given"),
             ("tensors", f"{len(self.tensors):,} ({dtypes})" if counts else "none"),
             ("size", f"{self.nbytes / 1e6:,.1f} MB in {self.n_files} file(s)"),
         ]
@@ -234,7 +234,7 @@ def _find_in_folder(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(shown(f.name) for f in found[:5]) + (", ..." if len(found) > 5 else "")
+        names = ", ".join(quoted(f.name) for f in found[:5]) + (", ..." if len(found) > 5 else "")
         raise CheckpointError(
             f"{folder} has {len(found)} safetensors files ({names}) and no {_INDEX} that says how"
             " they belong together. Give the path of one file, or fetch the index."
@@ -242,7 +242,7 @@ def _find_in_folder(folder: Path) -> Path:
     other = [file for pattern in _OTHER_FORMS for file in sorted(folder.glob(pattern))]
     if other:
         raise CheckpointError(
-            f"{folder} has no safetensors file, only {shown(other[0].name)}."
+            f"{folder} has no safetensors file, only {quoted(other[0].name)}."
             + _how_to_convert(folder)
         )
     raise CheckpointError(f"{folder} has no safetensors file: expected {_SINGLE} or {_INDEX}.")
@@ -252,7 +252,7 @@ def _how_to_convert(folder: Path) -> str:
     return (
         " GGUF Lab reads safetensors only (a pickled file can run code when it is loaded). Convert"
         " it with Transformers: AutoModelForCausalLM (or AutoModel)"
-        f".from_pretrained({shown(str(folder))}).save_pretrained('a-new-folder')."
+        f".from_pretrained({quoted(str(folder))}).save_pretrained('a-new-folder')."
     )
 
 
@@ -298,7 +298,7 @@ def _open_shards(index: Path, sources: list[ByteSource]) -> dict[str, Checkpoint
     for name, shard in weight_map.items():
         if name not in shards[shard]:
             raise CheckpointError(
-                f"{index}: tensor {shown(name)} should be in {shown(shard)}, but isn't. Do the"
+                f"{index}: tensor {quoted(name)} should be in {quoted(shard)}, but isn't. Do the"
                 " index and the shards belong to the same version of the checkpoint?"
             )
     # what a shard has beyond the index is no part of the model: Transformers doesn't load it either
@@ -317,19 +317,20 @@ def _shard_path(index: Path, name: str) -> Path:
     plain = name and "\0" not in name and ":" not in name
     if not plain or pure.is_absolute() or ".." in pure.parts:
         raise CheckpointError(
-            f"{index}: the shard name {shown(name)} leads out of the folder; a shard lies next to"
+            f"{index}: the shard name {quoted(name)} leads out of the folder; a shard lies next to"
             " the index."
         )
     path = folder / pure
     if not path.is_file():
         raise CheckpointError(
-            f"{index}: the shard {shown(name)} is missing in {folder}. Is the download complete?"
+            f"{index}: the shard {quoted(name)} is missing in {folder}. Is the download complete?"
         )
     target, home = path.resolve(), folder.resolve()
     # the cache of huggingface_hub: snapshots/<revision>/<file> -> ../../blobs/<hash>
     cached = home.parent.name == "snapshots" and target.parent == home.parent.parent / "blobs"
     if not target.is_relative_to(home) and not cached:
         raise CheckpointError(
-            f"{index}: the shard {shown(name)} is a link that leads out of the folder, to {target}."
+            f"{index}: the shard {quoted(name)} is a link that leads out of the folder, to"
+            f" {printable(str(target))}."
         )
     return path

@@ -15,10 +15,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from reprlib import Repr
+from reprlib import repr as short_repr
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
+from ..file.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,14 +42,11 @@ DTYPE_BITS: Mapping[str, int] = {
 
 _LARGEST = 2**63 - 1
 _MOST_DIMENSIONS = 64  # numpy's limit; without one, the product of a long list takes forever
-_repr = Repr()
-_repr.maxstring = 80
-_repr.maxother = 80
 
 
 def shown(value: object) -> str:
-    """Show an untrusted value in a message: capped in length, control characters escaped."""
-    return _repr.repr(value)
+    """Show a value of the header in a message: on one line, short however long it is."""
+    return quoted(value) if isinstance(value, str) else printable(short_repr(value))
 
 
 @dataclass(frozen=True, slots=True)

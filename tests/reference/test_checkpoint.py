@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from gguf_lab.errors import CheckpointError
 from gguf_lab.reference import Checkpoint, open_checkpoint
 
 from .support import DATA, ramp, write_checkpoint, write_raw
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INDEX = "model.safetensors.index.json"
 
@@ -153,7 +156,7 @@ def test_missing_shard(tmp_path: Path) -> None:
 def test_tensor_that_the_shard_lacks(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.safetensors", {"v": ramp(1)})
     write_index(tmp_path, {"v": "a.safetensors", "w": "a.safetensors"})
-    with pytest.raises(CheckpointError, match="'w' should be in 'a.safetensors'"):
+    with pytest.raises(CheckpointError, match=r"'w' should be in 'a\.safetensors'"):
         open_checkpoint(tmp_path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from gguf_lab.file.source import LocalFile
 from gguf_lab.reference.safetensors_header import HEADER_LIMIT, HeaderEntry, parse_safetensors
 
 from .support import ramp, write_checkpoint, write_raw
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def parse(path: Path) -> dict[str, HeaderEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -154,6 +155,6 @@ def test_chunks_make_the_whole(case: tuple[Transform, list[np.ndarray]], cuts: l
     rows = Transformed(transform, tuple(map(ArrayRows, arrays)))
     n_rows = math.prod(rows.shape[:-1])
     marks = sorted({0, n_rows, *(min(c, n_rows) for c in cuts)})
-    parts = [rows.read(a, b) for a, b in zip(marks, marks[1:], strict=False)]
+    parts = [rows.read(a, b) for a, b in itertools.pairwise(marks)]
     assert all(p.dtype == np.uint8 for p in parts)
     assert np.array_equal(np.concatenate(parts), whole(rows))

