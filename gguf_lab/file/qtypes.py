@@ -1,7 +1,7 @@
-"""The tensor types of ggml: their numbers, names and sizes. The only place where these are written.
+"""The tensor types of ggml: their numbers, names and sizes. The only place where they are written.
 
-Source: ``enum ggml_type`` and ``type_traits`` of ggml. Types that ggml has removed (Q4_2, Q4_3 and the
-repacked ``*_N_M`` ones) are not here: a file that uses them shows an opaque row.
+Source: ``enum ggml_type`` and ``type_traits`` of ggml. Types that ggml has removed (Q4_2, Q4_3
+and the repacked ``*_N_M`` ones) are not here: a file that uses them shows an opaque row.
 """
 
 from __future__ import annotations

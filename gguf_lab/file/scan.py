@@ -1,0 +1,269 @@
+"""Walks forward through the bytes of a file and refuses every step beyond what is there.
+
+A count in the file is a claim. It is checked against the bytes that are left, at the least number
+of bytes that so many items could take, before anything is allocated or looped over.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import GGUFError
+from .values import STRIDE, ArrayValue, NestedArray, NumericArray, StringArray, ValueType
+
+if TYPE_CHECKING:
+    from .source import ByteSource
+
+__all__ = ["MAX_DEPTH", "Cursor", "Dialect", "malformed"]
+
+MAX_DEPTH = 4
+"""Arrays in arrays: how many levels are read."""
+
+_CODES = {
+    ValueType.UINT8: "B",
+    ValueType.INT8: "b",
+    ValueType.UINT16: "H",
+    ValueType.INT16: "h",
+    ValueType.UINT32: "I",
+    ValueType.INT32: "i",
+    ValueType.FLOAT32: "f",
+    ValueType.BOOL: "B",
+    ValueType.UINT64: "Q",
+    ValueType.INT64: "q",
+    ValueType.FLOAT64: "d",
+}
+
+DAMAGED = "The file is damaged or cut short; fetch it again."
+
+
+def malformed(
+    name: str, offset: int, found: str, expected: str, advice: str = DAMAGED
+) -> GGUFError:
+    """Make the error of a malformed file: where, what was found, what was expected, what to do."""
+    return GGUFError(f"{name}, byte {offset:,}: {found}. Expected {expected}. {advice}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How numbers are written: byte order, and the width of counts (32 bits in version 1)."""
+
+    version: int
+    byteorder: str
+
+    @property
+    def order(self) -> str:
+        """The byte order as `struct` and numpy write it."""
+        return "<" if self.byteorder == "little" else ">"
+
+    @property
+    def count(self) -> Struct:
+        """A count, a length or a dimension."""
+        return Struct(self.order + ("I" if self.version == 1 else "Q"))
+
+    def number(self, kind: ValueType) -> Struct:
+        """Return the form of a number of a type."""
+        return Struct(self.order + _CODES[kind])
+
+
+class Cursor:
+    """A place in a source, and what reads on from there.
+
+    Parameters
+    ----------
+    source : ByteSource
+        Looked at through one view of all its bytes.
+    dialect : Dialect
+        Byte order and version.
+    position : int
+        Where to start.
+
+    Attributes
+    ----------
+    position : int
+        The next byte to be read.
+    """
+
+    def __init__(self, source: ByteSource, dialect: Dialect, position: int = 0) -> None:
+        self.name = source.name
+        self.size = source.size
+        self.dialect = dialect
+        self.position = position
+        self._array = source.read(0, source.size)
+        self._buffer = self._array.data
+        self._count = dialect.count
+        self._forms = {kind: dialect.number(kind) for kind in _CODES}
+
+    @property
+    def left(self) -> int:
+        """Bytes from here to the end of the file."""
+        return self.size - self.position
+
+    def _unpack(self, form: Struct, what: str) -> Any:
+        at = self.position
+        if form.size > self.size - at:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} needs {form.size} bytes, but {self.size - at} are left",
+                f"{form.size} bytes inside the {self.size:,} bytes of the file",
+            )
+        self.position = at + form.size
+        return form.unpack_from(self._buffer, at)[0]
+
+    def number(self, kind: ValueType, what: str) -> Any:
+        """Read one number or truth value; `what` names it in messages."""
+        value = self._unpack(self._forms[kind], what)
+        if kind is not ValueType.BOOL:
+            return value
+        if value > 1:
+            raise self._no_bool(self.position - 1, value, what)
+        return bool(value)
+
+    def count(self, what: str) -> int:
+        """Read a count, a length or a dimension."""
+        value: int = self._unpack(self._count, what)
+        return value
+
+    def text(self, what: str, limit: int | None = None) -> memoryview:
+        """Read a string: its bytes, not copied. `limit` is the most bytes it may have."""
+        at = self.position
+        length = self.count(f"the length of {what}")
+        if length > self.left:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} claims {length:,} bytes, but {self.left:,} are left",
+                "a length inside the file",
+            )
+        if limit is not None and length > limit:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} has {length:,} bytes",
+                f"at most {limit:,}",
+                "No reader of GGUF takes it; write the file again with a shorter name.",
+            )
+        start = self.position
+        self.position = start + length
+        return self._buffer[start : self.position]
+
+    def kind(self, what: str) -> ValueType:
+        """Read a value type."""
+        at = self.position
+        number = self.number(ValueType.UINT32, f"the type of {what}")
+        try:
+            return ValueType(number)
+        except ValueError:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} has the unknown value type {number}",
+                f"0 to {max(ValueType)}",
+                "The file is damaged, or newer than this reader.",
+            ) from None
+
+    def value(self, kind: ValueType, what: str) -> int | float | bool | memoryview | ArrayValue:
+        """Read a value of a type; a string as its bytes."""
+        if kind is ValueType.STRING:
+            return self.text(what)
+        if kind is ValueType.ARRAY:
+            return self.array(what)
+        value: int | float | bool = self.number(kind, what)
+        return value
+
+    def array(self, what: str, depth: int = 1) -> ArrayValue:
+        """Read an array: check all of it, remember where its items are."""
+        at = self.position
+        if depth > MAX_DEPTH:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} nests arrays {depth} deep",
+                f"at most {MAX_DEPTH}",
+                "Write the file again with flatter metadata.",
+            )
+        kind = self.kind(f"the items of {what}")
+        at = self.position
+        count = self.count(f"the item count of {what}")
+        if kind is ValueType.STRING:
+            least = self._count.size
+        elif kind is ValueType.ARRAY:
+            least = 4 + self._count.size
+        else:
+            least = self._forms[kind].size
+        if count * least > self.left:
+            raise malformed(
+                self.name,
+                at,
+                f"{what} claims {count:,} items of type {kind.label}, which take at least "
+                f"{count * least:,} bytes, but {self.left:,} are left",
+                "a count that fits the file",
+            )
+        if kind is ValueType.STRING:
+            return self._strings(count, what)
+        if kind is ValueType.ARRAY:
+            return self._arrays(count, what, depth)
+        return self._numbers(kind, count, what)
+
+    def _numbers(self, kind: ValueType, count: int, what: str) -> NumericArray:
+        start = self.position
+        form = self._forms[kind]
+        self.position += count * form.size
+        raw = self._array[start : self.position]
+        if kind is ValueType.BOOL:
+            if count and raw.max() > 1:
+                index = int(np.argmax(raw > 1))
+                raise self._no_bool(start + index, int(raw[index]), f"{what}, item {index}")
+            return NumericArray(kind.label, raw.view(np.bool_))
+        return NumericArray(kind.label, np.frombuffer(raw, np.dtype(form.format)))
+
+    def _strings(self, count: int, what: str) -> StringArray:
+        # The only loop over a vocabulary. `unpack_from` itself refuses to read past the end, so
+        # that the loop needs no test; who went too far is found out afterwards.
+        start = position = self.position
+        buffer, size, unpack = self._buffer, self._count.size, self._count.unpack_from
+        offsets = array("Q", bytes(8 * -(-count // STRIDE)))
+        try:
+            for known in range(len(offsets)):
+                offsets[known] = position
+                for _ in range(min(STRIDE, count - known * STRIDE)):
+                    position += unpack(buffer, position)[0] + size
+        except (struct.error, OverflowError):
+            position = self.size + 1
+        if position > self.size:
+            raise self._first_long_string(start, count, what)
+        self.position = position
+        return StringArray(count, offsets, buffer, self._count)
+
+    def _first_long_string(self, start: int, count: int, what: str) -> GGUFError:
+        self.position = start
+        try:
+            for index in range(count):
+                self.text(f"{what}, item {index}")
+        except GGUFError as problem:
+            return problem
+        raise AssertionError("a string array was refused, but each of its strings fits")
+
+    def _arrays(self, count: int, what: str, depth: int) -> NestedArray:
+        offsets = array("Q", bytes(8 * -(-count // STRIDE)))
+        for index in range(count):
+            if index % STRIDE == 0:
+                offsets[index // STRIDE] = self.position
+            self.array(what, depth + 1)
+
+        def scan(position: int) -> tuple[ArrayValue, int]:
+            self.position = position
+            return self.array(what, depth + 1), self.position
+
+        return NestedArray(count, offsets, scan)
+
+    def _no_bool(self, at: int, value: int, what: str) -> GGUFError:
+        # The specification: "Anything else is invalid, and should be treated as either the model
+        # being invalid or the reader being buggy."
+        return malformed(self.name, at, f"{what} is a truth value of byte {value}", "0 or 1")

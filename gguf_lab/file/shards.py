@@ -1,0 +1,274 @@
+"""A file, or a set of shards ``-00001-of-0000N`` that is seen as one file.
+
+Source: ``llama-gguf-split`` of llama.cpp and ``gguf.GGUFWriter``. ``split.no`` counts from 0, file
+names count from 1; ``split.count`` is the number of files and ``split.tensors.count`` the number of
+tensors of all of them. Only the first shard carries the metadata of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ..errors import GGUFError, UnsupportedError
+from .header import Header, parse_header
+from .source import Bytes, ByteSource, LocalFile
+from .text import quoted
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from .layout import TensorInfo
+    from .metadata import Metadata
+
+__all__ = ["GGUFFile", "open_file"]
+
+_SHARD_NAME = re.compile(r"(?s)(.*)-([0-9]{5})-of-([0-9]{5})\.gguf")
+
+
+class GGUFFile:
+    """What one file or a whole shard set holds.
+
+    Parameters
+    ----------
+    sources : sequence of ByteSource
+        The files in the order of the set.
+    headers : sequence of Header
+        The head of each.
+
+    Attributes
+    ----------
+    paths : tuple of pathlib.Path
+        The files in the order of the set.
+    headers : tuple of Header
+        The head of each.
+    tensors : tuple of TensorInfo
+        Of all files, in order; `TensorInfo.shard` is the place in `paths`.
+    """
+
+    def __init__(self, sources: Sequence[ByteSource], headers: Sequence[Header]) -> None:
+        self._sources = tuple(sources)
+        self.headers = tuple(headers)
+        self.paths = tuple(Path(source.name) for source in sources)
+        self.tensors = tuple(info for header in headers for info in header.tensors)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata of the first file: the others only say which shard they are."""
+        return self.headers[0].metadata
+
+    @property
+    def version(self) -> int:
+        """Version of the format, of the first file."""
+        return self.headers[0].version
+
+    @property
+    def byteorder(self) -> str:
+        """The byte order, "little" or "big"; the same in all files of a set."""
+        return self.headers[0].byteorder
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(source.size for source in self._sources)
+
+    def raw(self, info: TensorInfo, start: int = 0, stop: int | None = None) -> Bytes:
+        """Return rows of a tensor as they lie in the file.
+
+        Parameters
+        ----------
+        info : TensorInfo
+            One of `tensors`.
+        start, stop : int
+            The rows [start, stop) of the tensor seen as (n_rows, row_values).
+
+        Returns
+        -------
+        numpy.ndarray of uint8, shape (stop - start, row_bytes)
+            A read-only view, in the byte order of the file.
+
+        Raises
+        ------
+        GGUFError
+            If the tensor is truncated or the rows are not in it.
+        UnsupportedError
+            If its type is unknown, so that rows cannot be told apart.
+        """
+        source = self._sources[info.shard]
+        what = f"{source.name}: tensor {quoted(info.name)}"
+        row_bytes = info.row_bytes
+        if row_bytes is None or info.nbytes is None:
+            raise UnsupportedError(
+                f"{what} has the type number {info.qtype.id}, which this version does not know. "
+                f"Its data from byte {info.offset:,} on is kept as it is; a newer version may "
+                "decode it."
+            )
+        if info.status == "truncated":
+            raise GGUFError(
+                f"{what} is truncated: it takes the bytes {info.offset:,} to "
+                f"{info.offset + info.nbytes:,}, but the file ends at {source.size:,}. Fetch the "
+                "file again or let the download finish."
+            )
+        stop = info.n_rows if stop is None else stop
+        if not 0 <= start <= stop <= info.n_rows:
+            raise GGUFError(
+                f"{what} has {info.n_rows:,} rows; rows {start:,} to {stop:,} are not among them."
+            )
+        rows = stop - start
+        if not rows * row_bytes:
+            return np.empty((rows, row_bytes), np.uint8)
+        at = info.offset + start * row_bytes
+        return source.read(at, rows * row_bytes).reshape(rows, row_bytes)
+
+    def close(self) -> None:
+        """Close all files. Arrays that were read, and the metadata, stay usable."""
+        for source in self._sources:
+            source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        files = f"{len(self.paths)} files from " if len(self.paths) > 1 else ""
+        return f"<GGUFFile {files}{self.paths[0]}: {len(self.tensors)} tensors>"
+
+
+def open_file(path: str | os.PathLike[str]) -> GGUFFile:
+    """Open a GGUF file; if it is one of a shard set, the whole set.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, or any file of a set.
+
+    Raises
+    ------
+    GGUFError
+        If a file is malformed or missing, or if the files do not belong together.
+    """
+    source = LocalFile(path)
+    try:
+        header = parse_header(source)
+        count = _whole(source, header, "split.count") or 0
+        if count <= 1:
+            return GGUFFile([source], [header])
+    except BaseException:
+        source.close()
+        raise
+    source.close()
+    return _open_set(source, header, count)
+
+
+def _open_set(source: LocalFile, header: Header, count: int) -> GGUFFile:
+    paths = _paths(source, header, count)
+    sources: list[LocalFile] = []
+    headers: list[Header] = []
+    try:
+        for number, path in enumerate(paths):
+            sources.append(LocalFile(path))
+            headers.append(parse_header(sources[-1], shard=number))
+            _check_shard(sources, headers, count)
+        _check_tensors(sources, headers)
+    except BaseException:
+        for opened in sources:
+            opened.close()
+        raise
+    return GGUFFile(sources, headers)
+
+
+def _whole(source: ByteSource, header: Header, key: str) -> int | None:
+    """Return a whole number of the metadata, None if the key is missing."""
+    if key not in header.metadata:
+        return None
+    value = header.metadata.integer(key)
+    if value is None or value < 0:
+        raise GGUFError(
+            f"{source.name}, byte {header.metadata.offset_of(key):,}: metadata key '{key}' is "
+            f"{header.metadata[key]!r} of type {header.metadata.type_of(key)}. Expected a whole "
+            "number. Split the model again."
+        )
+    return value
+
+
+def _paths(source: LocalFile, header: Header, count: int) -> list[Path]:
+    match = _SHARD_NAME.fullmatch(source.path.name)
+    if match is None:
+        raise GGUFError(
+            f"{source.name} is one of {count} shards (metadata key 'split.count'), but its name "
+            "does not say which. Expected a name that ends in -00001-of-"
+            f"{count:05d}.gguf. Give all files of the set their original names back."
+        )
+    if int(match[3]) != count:
+        raise GGUFError(
+            f"{source.name} is one of {int(match[3])} shards by its name, but of {count} by its "
+            "metadata key 'split.count'. Give the files their original names back."
+        )
+    # Beside the file as it was named: in a cache of links the targets have other names.
+    folder = source.path.parent
+    paths, missing = [], []
+    for number in range(1, count + 1):
+        paths.append(folder / f"{match[1]}-{number:05d}-of-{count:05d}.gguf")
+        if not paths[-1].exists():
+            missing.append(paths[-1].name)
+            if len(missing) > 5:  # enough to say; a file may claim any number of shards
+                break
+    if missing:
+        shown = ", ".join(quoted(name) for name in missing[:5])
+        raise GGUFError(
+            f"{source.name} is shard {int(match[2])} of {count}, but {folder} does not have "
+            f"{shown}{' and more' if len(missing) > 5 else ''}. Put all shards into one folder."
+        )
+    return paths
+
+
+def _check_shard(sources: list[LocalFile], headers: list[Header], count: int) -> None:
+    """Check that the file opened last is the one that its place in the set asks for."""
+    number, source, header = len(sources) - 1, sources[-1], headers[-1]
+    for key, expected in (("split.count", count), ("split.no", number)):
+        found = _whole(source, header, key)
+        if found != expected:
+            has = "is missing" if found is None else f"is {found}"
+            raise GGUFError(
+                f"{source.name}: metadata key '{key}' {has}. Expected {expected}, by the name of "
+                f"the file and by {sources[0].name}. The files are of different sets; fetch them "
+                "again from one place."
+            )
+    if header.byteorder != headers[0].byteorder:
+        raise GGUFError(
+            f"{source.name} is {header.byteorder}-endian, but {sources[0].name} is "
+            f"{headers[0].byteorder}-endian. Expected one byte order in a shard set."
+        )
+
+
+def _check_tensors(sources: list[LocalFile], headers: list[Header]) -> None:
+    """Check that no tensor is there twice and that none is missing."""
+    seen: dict[str, int] = {}
+    for number, header in enumerate(headers):
+        for info in header.tensors:
+            if info.name in seen:
+                raise GGUFError(
+                    f"tensor {quoted(info.name)} is in {sources[seen[info.name]].name} and again "
+                    f"in {sources[number].name}. Expected it in one shard. Split the model again."
+                )
+            seen[info.name] = number
+    for source, header in zip(sources, headers, strict=True):
+        total = _whole(source, header, "split.tensors.count")
+        if total is not None and total != len(seen):
+            raise GGUFError(
+                f"{source.name}: metadata key 'split.tensors.count' is {total:,}, but the "
+                f"{len(sources)} shards beside it have {len(seen):,} tensors. Expected the number "
+                "of all tensors. The files are of different sets; fetch them again from one place."
+            )

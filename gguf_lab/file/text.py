@@ -1,0 +1,75 @@
+"""Text of a file that nobody vouches for: decoded without failing, shown without harm."""
+
+from __future__ import annotations
+
+import difflib
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["decode", "preview", "printable", "quoted", "suggest"]
+
+
+def decode(raw: bytes | memoryview) -> str:
+    r"""Decode UTF-8; bytes that are not UTF-8 become ``\xNN``.
+
+    Examples
+    --------
+    >>> decode(b"caf\xc3\xa9 \xff")
+    'café \\xff'
+    """
+    return str(raw, "utf-8", "backslashreplace")
+
+
+def printable(text: str, limit: int = 80) -> str:
+    r"""Return `text` on one line of at most `limit` characters, control characters escaped.
+
+    Whatever ``str.isprintable`` refuses (control characters, line separators, the characters that
+    turn the direction of writing) is written as Python would write it in a literal.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31m\u202eb\n"))
+    a\x1b[31m\u202eb\n
+    >>> printable("x" * 10, limit=5)
+    'xxxx…'
+    """
+    cut = len(text) > limit
+    text = text[:limit]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        cut = cut or len(text) > limit
+    return text[: limit - 1] + "…" if cut else text
+
+
+def quoted(text: str) -> str:
+    """Return a name of the file, safe to print, in quotes."""
+    return f"'{printable(text)}'"
+
+
+def preview(value: object, limit: int = 80) -> str:
+    """Return a metadata value as one line of at most `limit` characters.
+
+    Text is quoted, numbers and truth values are written as Python writes them, arrays by their own
+    short ``repr``.
+    """
+    if isinstance(value, str):
+        return f'"{printable(value, limit - 2)}"'
+    return printable(repr(value), limit)
+
+
+def suggest(word: object, names: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the names closest to `word`, or nothing.
+
+    Looks at 20,000 names at most, and not at very long ones, so that a hostile file cannot make a
+    wrong name expensive.
+    """
+    if not isinstance(word, str) or len(word) > 1000:
+        return ""
+    near = [n for n in islice(names, 20_000) if len(n) < 2 * len(word) + 16]
+    found = difflib.get_close_matches(word, near, n=3)
+    if not found:
+        found = [n for n in near if word and word in n][:3]
+    return f" Did you mean {' or '.join(repr(printable(n)) for n in found)}?" if found else ""

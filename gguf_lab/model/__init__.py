@@ -1,0 +1,10 @@
+"""A model: the file's structure joined with the codec, seen as tensors of numbers."""
+
+from __future__ import annotations
+
+from .model import Kind, Model, open_model
+from .names import split_name
+from .tensor import Tensor
+from .tensors import Tensors
+
+__all__ = ["Kind", "Model", "Tensor", "Tensors", "open_model", "split_name"]

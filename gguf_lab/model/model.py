@@ -1,0 +1,176 @@
+"""A model: a GGUF file joined with the codec that turns its bytes into numbers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from ..file import FileName, GGUFFile, file_type_name, open_file, printable
+from .card import html_of, text_of
+from .tensors import Tensors
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from ..file import Metadata
+    from .tensor import Tensor
+
+__all__ = ["Kind", "Model", "open_model"]
+
+Kind = Literal["model", "adapter", "vocabulary", "imatrix", "mmproj"]
+
+
+def open_model(path: str | os.PathLike[str]) -> Model:
+    """Open a GGUF file; if it is one of a shard set, the whole set.
+
+    Reads the head of the file only. Tensor data is mapped and read when it is looked at.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, or any file of a shard set.
+
+    Returns
+    -------
+    Model
+        Also a context manager, which closes the file.
+
+    Raises
+    ------
+    GGUFError
+        If the file is missing or malformed, or if shards are missing or do not belong together.
+    """
+    return Model(Path(path), open_file(path))
+
+
+class Model:
+    """An open GGUF file, or shard set, of any kind.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The path that was opened.
+    file : GGUFFile
+        The file or files behind it.
+    tensors : Tensors
+        The tensors by name, in the order of the file.
+    """
+
+    def __init__(self, path: Path, file: GGUFFile) -> None:
+        self.path = path
+        self.file = file
+        self.tensors = Tensors(printable(path.name), file)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Keys and values of the file."""
+        return self.file.metadata
+
+    @property
+    def version(self) -> int:
+        """Version of the format: 1, 2 or 3."""
+        return self.file.version
+
+    @property
+    def byteorder(self) -> str:
+        """Byte order of the file: "little" or "big"."""
+        return self.file.byteorder
+
+    @property
+    def name(self) -> str:
+        """The name that the file gives itself (``general.name``), else the name of the file."""
+        return self.metadata.text("general.name") or self.path.stem
+
+    @property
+    def architecture(self) -> str | None:
+        """The architecture (``general.architecture``), None if the file does not say."""
+        return self.metadata.text("general.architecture")
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of file it is.
+
+        By ``general.type``; a file of architecture "clip" is a projector even if it does not say
+        so, and one that has a tokenizer but no tensors is a vocabulary.
+        """
+        told = self.metadata.text("general.type")
+        if told == "adapter":
+            return "adapter"
+        if told == "imatrix":
+            return "imatrix"
+        if told == "mmproj" or self.architecture == "clip":
+            return "mmproj"
+        if not self.tensors and any(key.startswith("tokenizer.") for key in self.metadata):
+            return "vocabulary"
+        return "model"
+
+    @property
+    def file_name(self) -> FileName | None:
+        """The parts of the file's name by the naming convention, None if it has none of them."""
+        return FileName.parse(self.path)
+
+    @property
+    def file_type(self) -> str | None:
+        """How most weights are stored ("Q4_K_M"), by ``general.file_type``.
+
+        A number that is not known is given as "unknown (99)"; None if the file does not say.
+        """
+        number = self.metadata.integer("general.file_type")
+        if number is None:
+            return None
+        return file_type_name(number) or f"unknown ({number})"
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights of all tensors."""
+        return sum(info.n_elements for info in self.file.tensors)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors of known types, without padding and metadata."""
+        return sum(info.nbytes or 0 for info in self.file.tensors)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of tensor data per weight: 8 · bytes / weights.
+
+        Over the tensors whose type is known; NaN if there are none.
+        """
+        known = sum(info.n_elements for info in self.file.tensors if info.nbytes is not None)
+        return 8 * self.nbytes / known if known else math.nan
+
+    def tensor(self, name: str) -> Tensor:
+        """Return a tensor by its name.
+
+        Raises
+        ------
+        KeyError
+            If there is none, naming the names closest to it.
+        """
+        return self.tensors[name]
+
+    def close(self) -> None:
+        """Close the file. What was read stays valid; metadata stays readable."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.tensors)
