@@ -74,27 +74,3 @@ def fake_model(
         metadata={f"{architecture}.{k.replace('__', '.')}": v for k, v in metadata.items()},
         tensors=tensors,
     )
-
-
-def open_gguf(path: Path) -> Any:
-    """A GGUF file."""
-    from gguf_lab.file import open_file
-
-    file = open_file(path)
-    tensors = {
-        t.name: SimpleNamespace(
-            name=t.name,
-            shape=t.shape,
-            qtype=t.qtype.name,
-            status=t.status,
-            n_rows=math.prod(t.shape[:-1]),
-            blocks=lambda t=t: file.raw(t, 0, math.prod(t.shape[:-1])),
-        )
-        for t in file.tensors
-    }
-    return SimpleNamespace(
-        path=path,
-        architecture=file.metadata["general.architecture"],
-        metadata=file.metadata,
-        tensors=tensors,
-    )

@@ -14,9 +14,10 @@ import pytest
 
 from gguf_lab.codec import dequantize
 from gguf_lab.errors import ComparisonError
+from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
-from .support import DATA, fake_model, open_gguf, ramp, write_checkpoint
+from .support import DATA, fake_model, ramp, write_checkpoint
 
 CONVERTED = [
     "llama/llama-bf16.gguf",
@@ -33,7 +34,7 @@ UNMATCHED = {"llama3-tied": {"rope_freqs.weight"}}
 
 def aligned(name: str) -> tuple[Any, Alignment]:
     path = DATA / name
-    model = open_gguf(path)
+    model = open_model(path)
     return model, align(model, open_checkpoint(path.parent / "hf"))
 
 
@@ -423,7 +424,7 @@ def test_wrong_checkpoint_by_its_shapes(tmp_path: Path) -> None:
 
 
 def test_wrong_checkpoint_by_its_names() -> None:
-    model = open_gguf(DATA / "llama" / "llama-bf16.gguf")
+    model = open_model(DATA / "llama" / "llama-bf16.gguf")
     model = SimpleNamespace(
         path=model.path, architecture="llama", metadata={}, tensors=model.tensors
     )
@@ -475,3 +476,16 @@ def test_hostile_names_cost_no_time(tmp_path: Path) -> None:
     alignment = align(model, open_checkpoint(tmp_path))
     assert by_name(alignment)["blk.999999999.attn_q.weight"].status == "unmatched"
     assert math.prod(len(t.reason) for t in alignment.reference_only) > 0
+
+
+def test_quantized_files_line_up_too() -> None:
+    path = DATA / "llama-256" / "llama-Q4_K_M.gguf"
+    model = open_model(path)
+    alignment = align(model, open_checkpoint(path.parent / "hf"))
+    assert {p.status for p in alignment.pairs} == {"matched"}
+    # a permutation that is off shows as an error as large as the weights themselves
+    for name in ("blk.0.attn_q.weight", "blk.1.attn_k.weight"):
+        pair, tensor = by_name(alignment)[name], model.tensors[name]
+        ours = np.asarray(dequantize(tensor.blocks(), tensor.qtype))
+        theirs = np.asarray(dequantize(np.ascontiguousarray(pair.read(0, tensor.n_rows)), "BF16"))
+        assert np.linalg.norm(ours - theirs) < 0.15 * np.linalg.norm(theirs)
