@@ -8,7 +8,9 @@ are marked invariant, so that they may be hoisted over stores; half to float is 
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +113,11 @@ PRIMITIVES: dict[str, Any] = {
 # --- kernels --------------------------------------------------------------------------------------
 
 
+@cache
+def _source_digest() -> str:
+    return hashlib.blake2b(Path(__file__).read_bytes(), digest_size=4).hexdigest()
+
+
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 BLOCKS = types.Array(types.uint8, 2, "C", readonly=True)
 
@@ -119,10 +126,11 @@ def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signatur
     """Compile a kernel over an environment, cached on disk.
 
     The signature is explicit, so that mapped (read-only) and ordinary arrays share one compilation.
-    numba's cache watches this file's time stamp and the kernel's own code; whatever else the
-    kernel is made of must be in `name` (see :func:`gguf_lab.codec.bind.digest`), or a stale
-    kernel would run.
+    numba's cache watches the time stamp of the kernel's own file; whatever else the kernel is made
+    of must be in its name, or a stale one would run: the primitives of this file are put there, a
+    digest of the definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.
     """
+    name = f"{name}_{_source_digest()}"
     fn = FunctionType(kernel.__code__, {**kernel.__globals__, **environment}, name)
     fn.__qualname__ = name
     fn.__module__ = kernel.__module__

@@ -1,0 +1,61 @@
+"""The comparison on any torch device, in chunks: what a GPU runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..codec import dequantize, to_tensor
+from .histogram import BINS, BITS, CENTRE, FLOOR
+from .statistics import Statistics
+
+__all__ = ["measure_on_device"]
+
+
+def measure_on_device(
+    weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray], device: str
+) -> Statistics:
+    """Dequantize both sides on the device and sum them up there.
+
+    Parameters
+    ----------
+    weights, reference : (str, uint8 array (n_rows, row_bytes))
+        Type and little-endian rows of either side, which have the same number of weights.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    Statistics
+        Sums in float64, or in float32 on a device that has no float64 (MPS).
+    """
+    x, r = (
+        dequantize(to_tensor(np.ascontiguousarray(rows)), qtype, device=device, backend="torch")
+        for qtype, rows in (weights, reference)
+    )
+    x, r = x.reshape(-1), r.reshape(-1)
+    e = x - r
+    wide = torch.float32 if torch.device(device).type == "mps" else torch.float64
+    x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
+    nan = torch.isnan(x) | torch.isnan(r)
+    bits = e.view(torch.int32)
+    magnitude = ((bits & 0x7FFFFFFF) >> BITS) - FLOOR
+    bins = magnitude.clamp(0, CENTRE)
+    bins = torch.where(bits < 0, CENTRE - bins, CENTRE + bins)[~torch.isnan(e)]
+    sums: list[Any] = [(a * b).sum() for a, b in ((e8, e8), (r8, r8), (x8, x8), (x8, r8))]
+    sums += [e8.abs().sum(), e8.abs().max() if e.numel() else e8.sum()]
+    ee, rr, xx, xr, abs_e, peak = torch.stack(sums).cpu().tolist()
+    return Statistics(
+        n=x.numel(),
+        ee=ee,
+        rr=rr,
+        xx=xx,
+        xr=xr,
+        abs_e=abs_e,
+        peak=peak,
+        n_nan=int(nan.sum()),
+        n_inf=int(((torch.isinf(x) | torch.isinf(r)) & ~nan).sum()),
+        counts=torch.bincount(bins, minlength=BINS).cpu().numpy(),
+    )

@@ -1,0 +1,317 @@
+"""What a comparison found: one row per tensor, their histograms, summaries and pictures."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import ComparisonError
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ..model import Tensor
+    from ..reference import Pair, ReferenceOnly
+    from .histogram import Histogram
+
+__all__ = ["COLUMNS", "Comparison", "TensorComparison"]
+
+COLUMNS = (
+    "name",
+    "reference_name",
+    "transform",
+    "status",
+    "reason",
+    "layer",
+    "kind",
+    "qtype",
+    "shape",
+    "n_elements",
+    "bits_per_weight",
+    "rmse",
+    "relative_rmse",
+    "sqnr_db",
+    "cosine",
+    "max_abs_error",
+    "mean_abs_error",
+    "reference_rms",
+    "n_nan",
+    "n_inf",
+)
+
+
+def _figure(name: str) -> Any:
+    """Give a row the figure of its sums, or None if it was not compared."""
+    return property(
+        lambda row: None if row.statistics is None else getattr(row.statistics, name),
+        doc=f"See ``Statistics.{name}``; None unless the tensor was compared.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorComparison:
+    """One tensor against its reference. The figures are None unless it was compared.
+
+    Attributes
+    ----------
+    name : str or None
+        In the GGUF file; None for what only the checkpoint has.
+    reference_name : str or None
+        In the checkpoint; several are joined by " + ".
+    transform : str
+        How the reference was laid out to line up, in words; empty: as stored.
+    status : {"compared", "unmatched", "unsupported"}
+        Only "compared" rows carry figures.
+    reason : str
+        Why not, in words.
+    layer : int or None
+        Block number.
+    kind : str
+        The role of the tensor, the same in every layer ("attn_q").
+    qtype : str or None
+        ggml's type, or None for what only the checkpoint has.
+    shape : tuple of int
+        In NumPy order.
+    n_elements : int
+        Weights.
+    bits_per_weight : float or None
+        Stored size.
+    statistics : Statistics or None
+        The sums behind the figures.
+    """
+
+    name: str | None
+    reference_name: str | None
+    transform: str
+    status: Literal["compared", "unmatched", "unsupported"]
+    reason: str
+    layer: int | None
+    kind: str
+    qtype: str | None
+    shape: tuple[int, ...]
+    n_elements: int
+    bits_per_weight: float | None
+    statistics: Statistics | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, tensor: Tensor, pair: Pair, statistics: Statistics | None) -> TensorComparison:
+        """Join a tensor, its alignment and, if it was compared, its sums."""
+        status: Any = "compared" if statistics is not None else pair.status
+        return cls(
+            name=tensor.name,
+            reference_name=" + ".join(pair.reference_names) or None,
+            transform=pair.transform,
+            status=status,
+            reason=pair.reason,
+            layer=tensor.layer,
+            kind=tensor.kind,
+            qtype=tensor.qtype,
+            shape=tensor.shape,
+            n_elements=tensor.n_elements,
+            bits_per_weight=tensor.bits_per_weight,
+            statistics=statistics,
+        )
+
+    @classmethod
+    def of_reference(cls, only: ReferenceOnly) -> TensorComparison:
+        """Take a tensor that only the checkpoint has."""
+        n = 1
+        for size in only.shape:
+            n *= size
+        return cls(
+            None, only.name, "", "unmatched", only.reason, None, "", None, only.shape, n, None
+        )
+
+    rmse = _figure("rmse")
+    relative_rmse = _figure("relative_rmse")
+    sqnr_db = _figure("sqnr_db")
+    cosine = _figure("cosine")
+    max_abs_error = _figure("peak")
+    mean_abs_error = _figure("mean_abs_error")
+    reference_rms = _figure("reference_rms")
+    n_nan = _figure("n_nan")
+    n_inf = _figure("n_inf")
+    histogram = _figure("histogram")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A GGUF file against its original weights.
+
+    Attributes
+    ----------
+    rows : tuple of TensorComparison
+        The tensors of the file in file order, then what only the checkpoint has.
+    model_path, reference_path : Path
+        What was compared.
+    backend, device : str
+        What did the arithmetic.
+    seconds : float
+        How long the pass took.
+    complete : bool
+        False if it was cancelled: the rows are those that were finished.
+    """
+
+    rows: tuple[TensorComparison, ...] = field(repr=False)
+    model_path: Path
+    reference_path: Path
+    backend: str
+    device: str
+    seconds: float
+    complete: bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[TensorComparison]:
+        return iter(self.rows)
+
+    def __getitem__(self, name: str) -> TensorComparison:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        names = [row.name for row in self.rows if row.name]
+        close = get_close_matches(name, names, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise KeyError(f"no tensor named {name!r} in this comparison{hint}")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [row.name for row in self.rows if row.name]
+
+    @property
+    def compared(self) -> list[TensorComparison]:
+        """The rows that carry figures."""
+        return [row for row in self.rows if row.status == "compared"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per tensor, with the columns of ``COLUMNS``.
+
+        Figures are NaN (counts NA) in rows that were not compared; `name` is None in those that
+        only the checkpoint has.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {column: [getattr(row, column) for row in self.rows] for column in COLUMNS}
+        )
+        for column in ("layer", "n_elements", "n_nan", "n_inf"):
+            frame[column] = frame[column].astype("Int64")
+        for column in COLUMNS[COLUMNS.index("bits_per_weight") : COLUMNS.index("n_nan")]:
+            frame[column] = frame[column].astype("float64")
+        return frame
+
+    def histogram(self, name: str) -> Histogram:
+        """Return the error histogram of a tensor; its edges are the same for all of them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such tensor.
+        ComparisonError
+            If it was not compared.
+        """
+        row = self[name]
+        if row.statistics is None:
+            raise ComparisonError(f"{name} was not compared: {row.reason or row.status}")
+        return row.statistics.histogram
+
+    def layers(self) -> pd.DataFrame:
+        """Return one row per layer: the figures of all its compared weights taken together.
+
+        Sums are pooled, so large tensors weigh more; tensors outside the layers are left out.
+        """
+        import pandas as pd
+
+        pooled: dict[int, Statistics] = {}
+        members: Counter[int] = Counter()
+        bits: Counter[int] = Counter()
+        for row in self.compared:
+            if row.layer is not None and row.statistics is not None:
+                pooled.setdefault(row.layer, Statistics()).add(row.statistics)
+                members[row.layer] += 1
+                bits[row.layer] += round((row.bits_per_weight or 0) * row.n_elements)
+        return pd.DataFrame(
+            [
+                {
+                    "layer": layer,
+                    "n_tensors": members[layer],
+                    "n_elements": s.n,
+                    "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
+                    "rmse": s.rmse,
+                    "relative_rmse": s.relative_rmse,
+                    "sqnr_db": s.sqnr_db,
+                    "cosine": s.cosine,
+                    "max_abs_error": s.peak,
+                    "n_nan": s.n_nan,
+                }
+                for layer, s in sorted(pooled.items())
+            ],
+            columns=[
+                "layer",
+                "n_tensors",
+                "n_elements",
+                "bits_per_weight",
+                "rmse",
+                "relative_rmse",
+                "sqnr_db",
+                "cosine",
+                "max_abs_error",
+                "n_nan",
+            ],
+        )
+
+    def plot_layers(self, statistic: str = "relative_rmse") -> Figure:
+        """Draw a statistic against depth: each kind of tensor, and the layer as a whole."""
+        from ..plots import plot_layers
+
+        return plot_layers(self.to_frame(), self.layers(), statistic, title=self.model_path.name)
+
+    def plot_heatmap(self, statistic: str = "relative_rmse") -> Figure:
+        """Draw a statistic as layer x kind."""
+        from ..plots import plot_heatmap
+
+        return plot_heatmap(self.to_frame(), statistic, title=self.model_path.name)
+
+    def plot_histogram(self, name: str) -> Figure:
+        """Draw the error histogram of one tensor."""
+        from ..plots import plot_histogram
+
+        row, histogram = self[name], self.histogram(name)
+        part = histogram.coarsen(4 * row.rmse) if row.rmse else histogram
+        return plot_histogram(part.edges, part.density(), title=name, rmse=row.rmse or 0.0)
+
+    @property
+    def summary(self) -> str:
+        """What was compared and what was not, in one sentence."""
+        status = Counter(row.status for row in self.rows if row.name is not None)
+        only = sum(row.name is None for row in self.rows)
+        parts = [f"{status['compared']} of {sum(status.values())} tensors compared"]
+        parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]
+        parts += [f"{only} only in the checkpoint"] if only else []
+        parts += [] if self.complete else ["cancelled before the end"]
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return (
+            f"Comparison of {self.model_path.name} with {self.reference_path.name}: {self.summary} "
+            f"({self.seconds:.2f} s, {self.backend} on {self.device})"
+        )
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        worst = frame[frame["status"] == "compared"].nlargest(10, "relative_rmse")
+        columns = ["name", "qtype", "bits_per_weight", "relative_rmse", "sqnr_db", "cosine"]
+        table = worst[columns].to_html(index=False, border=0, escape=True)
+        return (
+            f"<p><b>{html.escape(self.model_path.name)}</b> against "
+            f"<b>{html.escape(str(self.reference_path.name))}</b>: {html.escape(self.summary)}.</p>"
+            "<p>The tensors with the largest relative weight-space error:</p>" + table
+        )

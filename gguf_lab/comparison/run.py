@@ -1,0 +1,283 @@
+"""The run over a model: row chunks in, one finished tensor after the other out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..codec import choose_backend, cpu_count, dequantize
+from ..codec.threads import pool
+from ..errors import ComparisonError
+from ..model import Model, open_model
+from ..reference import Checkpoint, align, open_checkpoint
+from .result import Comparison, TensorComparison
+from .statistics import Statistics, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..model import Tensor
+    from ..reference import Pair
+
+    _Task: TypeAlias = "tuple[Tensor, Pair, Future[Statistics] | None, bool]"
+
+__all__ = ["Run", "compare"]
+
+_CHUNK = 1 << 20
+"""Weights per chunk. Fixed, because it decides the order of the sums."""
+
+
+class Run:
+    """One comparison under way: iterate to get each tensor as it is finished, in file order.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        The GGUF file.
+    reference : str, path or Checkpoint
+        The original checkpoint.
+    tensors : str or iterable of str, optional
+        Names, or a pattern such as ``"blk.0.*"``; default all.
+    device : str, optional
+        ``"auto"``: a CUDA device if there is one, else the CPU.
+    threads : int, optional
+        Default: the CPUs that this process may use. Does not change any figure.
+
+    Attributes
+    ----------
+    total, done : int
+        Weights to compare, and compared so far.
+    current : str
+        The tensor finished last.
+
+    Raises
+    ------
+    ComparisonError
+        If the two do not belong together, or a tensor name is unknown.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model,
+        reference: str | Path | Checkpoint,
+        *,
+        tensors: str | Iterable[str] | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._opened = ExitStack()
+        try:
+            self.model = model if isinstance(model, Model) else self._own(open_model(model))
+            self.reference = (
+                reference
+                if isinstance(reference, Checkpoint)
+                else self._own(open_checkpoint(reference))
+            )
+            self.device = _choose_device(device)
+            self.backend = choose_backend(self.device)
+            self.threads = threads or cpu_count()
+            chosen = _choose_tensors(self.model, tensors)
+            alignment = align(self.model, self.reference)
+        except BaseException:
+            self._opened.close()
+            raise
+        self._pairs = [pair for pair in alignment.pairs if pair.name in chosen]
+        # What only the checkpoint has is of interest when the whole file is looked at.
+        self._reference_only = alignment.reference_only if tensors is None else ()
+        self.total = sum(
+            self.model.tensor(pair.name).n_elements
+            for pair in self._pairs
+            if pair.status == "matched"
+        )
+        self.done, self.current = 0, ""
+        self._rows: list[TensorComparison] = []
+        self._cancelled = self._finished = False
+        self._seconds = 0.0
+
+    def _own(self, opened: Any) -> Any:
+        self._opened.callback(opened.close)
+        return opened
+
+    def cancel(self) -> None:
+        """Stop after the chunks under way; what is finished stays."""
+        self._cancelled = True
+
+    def close(self) -> None:
+        """Close the files that this run has opened."""
+        self._opened.close()
+
+    def __iter__(self) -> Iterator[TensorComparison]:
+        started, merged = time.perf_counter(), Statistics()
+        try:
+            for tensor, pair, part, last in self._parts():
+                if part is not None:
+                    self.done += part.n
+                    merged.add(part)
+                if last:
+                    row = TensorComparison.of(tensor, pair, None if part is None else merged)
+                    merged = Statistics()
+                    self._rows.append(row)
+                    self.current = pair.name
+                    self._seconds = time.perf_counter() - started
+                    yield row
+            self._finished = not self._cancelled
+        finally:
+            self.close()
+
+    def _parts(self) -> Iterator[tuple[Tensor, Pair, Statistics | None, bool]]:
+        """Yield the chunks' sums in row order, with a few chunks ahead of them in the pool."""
+        ahead: deque[_Task] = deque()
+        tasks = self._tasks()
+        try:
+            while not self._cancelled:
+                ahead.extend(islice(tasks, 3 * self.threads - len(ahead)))
+                if not ahead:
+                    return
+                tensor, pair, future, last = ahead.popleft()
+                yield tensor, pair, None if future is None else future.result(), last
+        finally:
+            # Cancelled or failed: nothing may still read when the files are closed.
+            wait([future for _, _, future, _ in ahead if future and not future.cancel()])
+
+    def _tasks(self) -> Iterator[_Task]:
+        for pair in self._pairs:
+            tensor = self.model.tensor(pair.name)
+            if pair.status != "matched":
+                yield tensor, pair, None, True
+                continue
+            step = max(1, _CHUNK // max(1, tensor.row_values))
+            for start in range(0, max(1, tensor.n_rows), step):
+                stop = min(start + step, tensor.n_rows)
+                yield tensor, pair, self._submit(tensor, pair, start, stop), stop >= tensor.n_rows
+
+    def _submit(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Future[Statistics]:
+        if self.threads > 1:
+            return pool(self.threads).submit(self._measure, tensor, pair, start, stop)
+        future: Future[Statistics] = Future()
+        future.set_result(self._measure(tensor, pair, start, stop))
+        return future
+
+    def _measure(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Statistics:
+        blocks, rows = tensor.blocks(slice(start, stop)), pair.read(start, stop)
+        sides = (tensor.qtype, blocks), (pair.dtype, rows)
+        if self.backend == "torch":
+            from .on_device import measure_on_device
+
+            return measure_on_device(*sides, self.device)
+        if self.backend == "numba":
+            from .kernels import measure_fused
+
+            return measure_fused(*sides)
+        x, r = (dequantize(bytes_, qtype, backend=self.backend) for qtype, bytes_ in sides)
+        return measure(x, r)
+
+    def result(self) -> Comparison:
+        """Return what has been finished; run to the end first what has not been started."""
+        if not (self._rows or self._finished or self._cancelled):
+            for _ in self:
+                pass
+        only = [TensorComparison.of_reference(name) for name in self._reference_only]
+        return Comparison(
+            rows=tuple(self._rows) + tuple(only),
+            model_path=Path(self.model.path),
+            reference_path=Path(self.reference.path),
+            backend=self.backend,
+            device=self.device,
+            seconds=self._seconds,
+            complete=self._finished,
+        )
+
+
+def _choose_device(device: str) -> str:
+    if device != "auto":
+        return str(device)
+    # torch takes seconds to import: ask it only on a machine that has an NVIDIA driver.
+    if Path("/proc/driver/nvidia/version").exists():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+    return "cpu"
+
+
+def _choose_tensors(model: Model, tensors: str | Iterable[str] | None) -> set[str]:
+    names = list(model.tensors)
+    if tensors is None:
+        return set(names)
+    if isinstance(tensors, str):
+        chosen = {name for name in names if fnmatchcase(name, tensors)}
+        if not chosen:
+            raise ComparisonError(
+                f"no tensor of {model.path} is named {tensors!r}{_hint(tensors, names)}"
+            )
+        return chosen
+    chosen = set(tensors)
+    for name in sorted(chosen - set(names)):
+        raise ComparisonError(f"no tensor of {model.path} is named {name!r}{_hint(name, names)}")
+    return chosen
+
+
+def _hint(name: str, names: list[str]) -> str:
+    close = get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def compare(
+    model: str | Path | Model,
+    reference: str | Path | Checkpoint,
+    *,
+    tensors: str | Iterable[str] | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    threads: int | None = None,
+) -> Comparison:
+    """Compare every tensor of a GGUF file with the original weights, in one streaming pass.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        The GGUF file, or any file of a shard set.
+    reference : str, path or Checkpoint
+        The original: a folder with safetensors, or one such file.
+    tensors : str or iterable of str, optional
+        Names, or a pattern such as ``"blk.0.*"``; default all.
+    device : str, optional
+        ``"auto"`` (a CUDA device if there is one, else the CPU), ``"cpu"``, ``"cuda"`` ...
+    progress : bool, optional
+        Show a progress bar if it takes more than half a second.
+    threads : int, optional
+        Default: the CPUs that this process may use. Does not change any figure.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    GGUFError, CheckpointError
+        If one of the two is malformed.
+    ComparisonError
+        If they do not belong together, or a tensor name is unknown.
+
+    Notes
+    -----
+    The error is ``dequantized weight - reference weight``, element by element, after the reference
+    has been laid out as the converter lays it out. It is an error in weight space: it does not say
+    how well the model answers.
+    """
+    run = Run(model, reference, tensors=tensors, device=device, threads=threads)
+    if not progress:
+        return run.result()
+    from tqdm.auto import tqdm
+
+    with tqdm(total=run.total, unit="w", unit_scale=True, desc="compare", delay=0.5) as bar:
+        for _ in run:
+            bar.update(run.done - bar.n)
+    return run.result()

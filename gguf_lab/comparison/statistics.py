@@ -1,0 +1,129 @@
+"""What is summed up of a tensor and its reference: mergeable, so that rows can stream by.
+
+All figures are about weights ("weight-space error"). They say how far the numbers are from the
+original ones, not how well the model answers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .histogram import BINS, Histogram, bin_index
+
+__all__ = ["Statistics", "measure"]
+
+
+@dataclass(slots=True, eq=False)
+class Statistics:
+    """Sums over pairs of a weight `x` and its reference `r`, with error ``e = x - r`` in float32.
+
+    Attributes
+    ----------
+    n : int
+        Pairs seen.
+    ee, rr, xx, xr, abs_e : float
+        Sums of e*e, r*r, x*x, x*r and abs(e), in float64.
+    peak : float
+        Largest abs(e); NaN if any error is NaN.
+    n_nan, n_inf : int
+        Pairs with a NaN on either side; pairs without one but with an infinity.
+    counts : int64 array (BINS,)
+        The error histogram.
+    """
+
+    n: int = 0
+    ee: float = 0.0
+    rr: float = 0.0
+    xx: float = 0.0
+    xr: float = 0.0
+    abs_e: float = 0.0
+    peak: float = 0.0
+    n_nan: int = 0
+    n_inf: int = 0
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+    def add(self, other: Statistics) -> None:
+        """Merge another part in; always in row order, so that the sums depend on nothing else."""
+        self.n += other.n
+        self.ee += other.ee
+        self.rr += other.rr
+        self.xx += other.xx
+        self.xr += other.xr
+        self.abs_e += other.abs_e
+        self.peak = float(np.maximum(self.peak, other.peak))  # unlike max(), keeps a NaN
+        self.n_nan += other.n_nan
+        self.n_inf += other.n_inf
+        self.counts += other.counts
+
+    @property
+    def rmse(self) -> float:
+        """Root mean square of the error, in units of the weights."""
+        return math.sqrt(self.ee / self.n) if self.n else math.nan
+
+    @property
+    def reference_rms(self) -> float:
+        """Root mean square of the reference."""
+        return math.sqrt(self.rr / self.n) if self.n else math.nan
+
+    @property
+    def mean_abs_error(self) -> float:
+        """Mean of the error's magnitude."""
+        return self.abs_e / self.n if self.n else math.nan
+
+    @property
+    def relative_rmse(self) -> float:
+        """``sqrt(sum e*e / sum r*r)``; NaN (undefined) if the reference is all zero."""
+        return math.sqrt(self.ee / self.rr) if self.rr else math.nan
+
+    @property
+    def sqnr_db(self) -> float:
+        """Signal to quantization noise ratio, ``10 log10(sum r*r / sum e*e)`` in dB.
+
+        Infinite where the error is exactly zero, NaN if the reference is all zero too.
+        """
+        if not self.rr or math.isnan(self.ee):
+            return math.nan
+        if not self.ee:
+            return math.inf
+        return 10 * (math.log10(self.rr) - math.log10(self.ee)) if self.ee < math.inf else -math.inf
+
+    @property
+    def cosine(self) -> float:
+        """``sum x*r / sqrt(sum x*x * sum r*r)``; NaN if either side is all zero."""
+        norm = math.sqrt(self.xx) * math.sqrt(self.rr)
+        return max(-1.0, min(1.0, self.xr / norm)) if norm and math.isfinite(norm) else math.nan
+
+    @property
+    def histogram(self) -> Histogram:
+        """The error histogram on the fixed grid."""
+        return Histogram.of_grid(self.counts)
+
+
+def measure(x: np.ndarray, r: np.ndarray) -> Statistics:
+    """Sum up a part in float64: the plain path, and the one for parts with NaN, inf or extremes.
+
+    Parameters
+    ----------
+    x, r : float32 arrays of the same size
+        The dequantized weights and their reference.
+    """
+    x, r = x.ravel(), r.ravel()
+    with np.errstate(all="ignore"):
+        e = x - r
+        nan = np.isnan(x) | np.isnan(r)
+        x8, r8, e8 = x.astype(np.float64), r.astype(np.float64), e.astype(np.float64)
+        return Statistics(
+            n=x.size,
+            ee=float((e8 * e8).sum()),
+            rr=float((r8 * r8).sum()),
+            xx=float((x8 * x8).sum()),
+            xr=float((x8 * r8).sum()),
+            abs_e=float(np.abs(e8).sum()),
+            peak=float(np.abs(e8).max(initial=0.0)),
+            n_nan=int(nan.sum()),
+            n_inf=int(((np.isinf(x) | np.isinf(r)) & ~nan).sum()),
+            counts=np.bincount(bin_index(e[~np.isnan(e)]), minlength=BINS),
+        )

@@ -1,0 +1,9 @@
+"""Pictures: pure functions of frames and arrays to matplotlib figures. No pyplot state."""
+
+from __future__ import annotations
+
+from .histograms import plot_histogram
+from .layers import plot_heatmap, plot_layers
+from .style import LabFigure
+
+__all__ = ["LabFigure", "plot_heatmap", "plot_histogram", "plot_layers"]

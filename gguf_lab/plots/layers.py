@@ -1,0 +1,116 @@
+"""A statistic of the weight-space error over the layers of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import GGUFLabError
+from .style import CATEGORIES, MARKERS, label_of, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_heatmap", "plot_layers"]
+
+
+def _pivot(rows: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Return layer x kind, with kinds in the order of the file; only what was compared."""
+    compared = rows[(rows["status"] == "compared") & rows["layer"].notna()]
+    if statistic not in rows or compared.empty:
+        known = ", ".join(c for c in rows.columns if c in label_columns(rows))
+        raise GGUFLabError(
+            f"nothing to draw for {statistic!r}: "
+            + (
+                f"known are {known}"
+                if statistic not in rows
+                else "no tensor of a layer was compared"
+            )
+        )
+    table = compared.pivot_table(index="layer", columns="kind", values=statistic, dropna=False)
+    kinds = [kind for kind in compared["kind"].unique() if kind in table.columns]
+    return table[kinds]
+
+
+def label_columns(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that hold figures."""
+    return [c for c in rows.columns if rows[c].dtype.kind in "fiu"]
+
+
+def plot_layers(
+    rows: pd.DataFrame, layers: pd.DataFrame, statistic: str = "relative_rmse", *, title: str = ""
+) -> Figure:
+    """Draw a statistic against depth: a line per kind of matrix, and the layer as a whole.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per tensor: `status`, `layer`, `kind`, `shape` and the statistic.
+    layers : DataFrame
+        One row per layer: `layer` and the statistic of all its weights together.
+    statistic : str
+        Name of the column.
+    title : str
+        What is compared.
+    """
+    matrices = rows[rows["shape"].map(len) > 1]
+    table = _pivot(matrices if len(matrices) else rows, statistic)
+    figure, axes = new_figure(9, 4.5)
+    for i, kind in enumerate(table.columns):
+        axes.plot(
+            table.index.astype(int),
+            table[kind].to_numpy(float),
+            color=CATEGORIES[i % (len(CATEGORIES) - 1)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=4.5,
+            linewidth=1,
+            alpha=0.85,
+            label=kind,
+        )
+    if statistic in layers:
+        axes.plot(
+            layers["layer"].astype(int),
+            layers[statistic].to_numpy(float),
+            color="black",
+            linewidth=2.5,
+            label="whole layer",
+        )
+    axes.set(xlabel="layer", ylabel=label_of(statistic))
+    axes.set_title(f"Weight-space error by layer\n{title}", fontsize=11, loc="left")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return figure
+
+
+def plot_heatmap(
+    rows: pd.DataFrame, statistic: str = "relative_rmse", *, title: str = ""
+) -> Figure:
+    """Draw a statistic as layer x kind; an empty cell is a tensor that was not compared.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per tensor: `status`, `layer`, `kind` and the statistic.
+    statistic : str
+        Name of the column.
+    title : str
+        What is compared.
+    """
+    table = _pivot(rows, statistic)
+    values = table.to_numpy(float)
+    n_layers, n_kinds = values.shape
+    figure, axes = new_figure(1.5 + 0.75 * n_kinds, 1.8 + 0.28 * n_layers)
+    image = axes.imshow(
+        np.ma.masked_invalid(values), aspect="auto", cmap="viridis", interpolation="nearest"
+    )
+    axes.set_facecolor("#d0d0d0")
+    axes.set_xticks(range(n_kinds), table.columns, rotation=40, ha="right", fontsize=8)
+    step = max(1, n_layers // 24)
+    axes.set_yticks(range(0, n_layers, step), [str(i) for i in table.index[::step]], fontsize=8)
+    axes.set(ylabel="layer")
+    axes.set_title(f"Weight-space error\n{title}", fontsize=11, loc="left")
+    figure.colorbar(image, ax=axes, label=label_of(statistic))
+    return figure
