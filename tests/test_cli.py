@@ -20,11 +20,9 @@ LLAMA = MODELS / "llama" / "llama-bf16.gguf"
 Q4_K = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 
 
-@pytest.fixture
-def hostile(tmp_path):
-    """A file whose metadata would clear the screen, ring the bell and forge a line."""
-    path = tmp_path / "hostile.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
+def write_hostile(path, architecture="llama"):
+    """Write a file whose metadata would clear the screen, ring the bell and forge a line."""
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("\x1b[2Jnew\nline\x07 \u202e")
     writer.add_string("a\x1b[31mkey", "x" * 1000)
     writer.add_array("numbers", list(range(1000)))
@@ -35,6 +33,11 @@ def hostile(tmp_path):
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    return write_hostile(tmp_path / "hostile.gguf")
 
 
 def table(text):
@@ -135,9 +138,18 @@ def test_rows_without_a_figure_come_last_and_nan_first():
     assert str(order) == "[nan, 2.0, 0.5, None]"
 
 
-def test_comparing_what_does_not_belong_together_fails(capsys, tmp_path, hostile):
+def test_comparing_what_does_not_belong_together_fails(capsys, hostile):
     assert cli.main(["compare", str(hostile), str(MODELS / "llama" / "hf")]) == 2
-    assert "no tensor has an original" in capsys.readouterr().err
+    assert "is not the checkpoint" in capsys.readouterr().err
+
+
+def test_a_comparison_of_nothing_is_a_failure_that_says_why(capsys, tmp_path):
+    path = write_hostile(tmp_path / "unheard-of.gguf", "unheard-of")
+    assert cli.main(["compare", str(path), str(MODELS / "llama" / "hf")]) == 2
+    captured = capsys.readouterr()
+    assert "unheard-of" in captured.out
+    assert all(c.isprintable() or c == "\n" for c in captured.out)
+    assert "no tensor has an original" in captured.err
 
 
 def test_an_error_is_one_line_and_status_2(capsys, tmp_path):
