@@ -17,10 +17,15 @@ __all__ = ["plot_heatmap", "plot_layers"]
 
 
 def _pivot(rows: pd.DataFrame, statistic: str) -> pd.DataFrame:
-    """Return layer x kind, with kinds in the order of the file; only what was compared."""
+    """Return layer x kind of what was compared, with kinds in the order of the file.
+
+    Vectors are stored exactly as a rule: they are left out where there are matrices.
+    """
     compared = rows[(rows["status"] == "compared") & rows["layer"].notna()]
+    matrices = compared[compared["shape"].map(len) > 1]
+    compared = matrices if len(matrices) else compared
     if statistic not in rows or compared.empty:
-        known = ", ".join(c for c in rows.columns if c in label_columns(rows))
+        known = ", ".join(_figures(rows))
         raise GGUFLabError(
             f"nothing to draw for {statistic!r}: "
             + (
@@ -34,7 +39,7 @@ def _pivot(rows: pd.DataFrame, statistic: str) -> pd.DataFrame:
     return table[kinds]
 
 
-def label_columns(rows: pd.DataFrame) -> list[str]:
+def _figures(rows: pd.DataFrame) -> list[str]:
     """Return the columns that hold figures."""
     return [c for c in rows.columns if rows[c].dtype.kind in "fiu"]
 
@@ -55,8 +60,7 @@ def plot_layers(
     title : str
         What is compared.
     """
-    matrices = rows[rows["shape"].map(len) > 1]
-    table = _pivot(matrices if len(matrices) else rows, statistic)
+    table = _pivot(rows, statistic)
     figure, axes = new_figure(9, 4.5)
     for i, kind in enumerate(table.columns):
         axes.plot(
@@ -88,12 +92,15 @@ def plot_layers(
 def plot_heatmap(
     rows: pd.DataFrame, statistic: str = "relative_rmse", *, title: str = ""
 ) -> Figure:
-    """Draw a statistic as layer x kind; an empty cell is a tensor that was not compared.
+    """Draw a statistic as layer x kind of matrix.
+
+    A cell without a colour is marked: infinite (an SQNR without any error), or "-" if there is no
+    such tensor or it was not compared.
 
     Parameters
     ----------
     rows : DataFrame
-        One row per tensor: `status`, `layer`, `kind` and the statistic.
+        One row per tensor: `status`, `layer`, `kind`, `shape` and the statistic.
     statistic : str
         Name of the column.
     title : str
@@ -102,11 +109,14 @@ def plot_heatmap(
     table = _pivot(rows, statistic)
     values = table.to_numpy(float)
     n_layers, n_kinds = values.shape
-    figure, axes = new_figure(1.5 + 0.75 * n_kinds, 1.8 + 0.28 * n_layers)
+    figure, axes = new_figure(3.5 + 0.6 * n_kinds, 1.8 + 0.28 * n_layers)
     image = axes.imshow(
         np.ma.masked_invalid(values), aspect="auto", cmap="viridis", interpolation="nearest"
     )
-    axes.set_facecolor("#d0d0d0")
+    axes.set_facecolor("#e4e4e4")
+    for y, x in np.argwhere(~np.isfinite(values)):
+        text = "\u221e" if np.isinf(values[y, x]) else "-"
+        axes.text(x, y, text, ha="center", va="center", fontsize=8, color="black")
     axes.set_xticks(range(n_kinds), table.columns, rotation=40, ha="right", fontsize=8)
     step = max(1, n_layers // 24)
     axes.set_yticks(range(0, n_layers, step), [str(i) for i in table.index[::step]], fontsize=8)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gguf_lab import GGUFLabError
+from gguf_lab.plots import plot_heatmap, plot_histogram, plot_layers
+
+
+def rows(**changes):
+    frame = pd.DataFrame(
+        {
+            "status": ["compared"] * 4,
+            "layer": pd.array([0, 0, 1, 1], "Int64"),
+            "kind": ["attn_q", "ffn_up", "attn_q", "ffn_up"],
+            "shape": [(4, 4)] * 4,
+            "rmse": [0.1, 0.2, 0.3, np.nan],
+        }
+    )
+    return frame.assign(**changes)
+
+
+LAYERS = pd.DataFrame({"layer": [0, 1], "rmse": [0.15, 0.3]})
+
+
+def test_each_kind_is_a_line_with_its_own_marker():
+    axes = plot_layers(rows(), LAYERS, "rmse").axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["attn_q"].get_ydata().tolist() == [0.1, 0.3]
+    assert lines["attn_q"].get_marker() != lines["ffn_up"].get_marker()
+    assert axes.get_ylabel() == "RMSE (units of the weights)"
+
+
+def test_what_was_not_compared_is_not_drawn():
+    status = ["compared", "compared", "compared", "unmatched"]
+    image = plot_heatmap(rows(status=status, rmse=[0.1, 0.2, 0.3, 9.0]), "rmse").axes[0].images[0]
+    assert np.ma.getmaskarray(image.get_array()).tolist() == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("draw", [plot_heatmap, lambda *a, **k: plot_layers(a[0], LAYERS, *a[1:])])
+def test_nothing_to_draw_is_an_error_that_says_so(draw):
+    with pytest.raises(GGUFLabError, match="no tensor of a layer"):
+        draw(rows(status=["unmatched"] * 4), "rmse")
+    with pytest.raises(GGUFLabError, match=r"'perplexity'.*rmse"):
+        draw(rows(), "perplexity")
+
+
+def test_endless_bins_are_left_out():
+    edges, density = np.array([-np.inf, -1, 0, 1, np.inf]), np.array([0, 0.4, 0.6, 0])
+    values, drawn, _ = plot_histogram(edges, density).axes[0].patches[0].get_data()
+    assert drawn.tolist() == [-1, 0, 1]
+    assert values.tolist() == [0.4, 0.6]
+
+
+def test_pictures_need_no_pyplot():
+    code = (
+        "import sys, numpy as np; from gguf_lab.plots import plot_histogram;"
+        "plot_histogram(np.array([-1., 0, 1]), np.array([.5, .5]))._repr_png_();"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
