@@ -1,0 +1,22 @@
+"""Panels for Jupyter: what is in a file, and how far it is from the original."""
+
+from __future__ import annotations
+
+from .detail import TensorDetail
+from .headline import Headline
+from .histograms import ErrorHistograms
+from .progress import Progress
+from .table import TensorTable
+from .tree import MetadataTree
+from .workbench import Workbench, explore
+
+__all__ = [
+    "ErrorHistograms",
+    "Headline",
+    "MetadataTree",
+    "Progress",
+    "TensorDetail",
+    "TensorTable",
+    "Workbench",
+    "explore",
+]

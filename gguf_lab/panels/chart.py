@@ -1,0 +1,124 @@
+"""The large histogram of one tensor: traits shared by the panels that show one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import traitlets
+
+from .bins import merged, unit_of
+from .text import visible
+
+if TYPE_CHECKING:
+    from ..comparison import TensorComparison
+
+__all__ = ["Chart", "number", "verdict"]
+
+_BINS: Final = 160
+_AXIS: Final = {
+    "absolute": "error of a weight: stored − reference",
+    "relative": "error of a weight / RMS of the reference",
+}
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Write a figure with four significant digits.
+
+    Examples
+    --------
+    >>> number(0.0123456), number(float("inf"), "dB"), number(None)
+    ('0.01235', '∞ dB', '–')
+    """
+    if value is None:
+        return "–"
+    if math.isnan(value):
+        return "NaN"
+    text = ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.4g}".replace("-", "−")
+    return f"{text} {unit}".rstrip()
+
+
+def verdict(row: TensorComparison) -> str:
+    """Say why a tensor has no histogram; empty if it has one."""
+    if row.status != "compared":
+        return f"{row.status}: {visible(row.reason or 'no reason is known', 600)}"
+    if row.histogram is None or (not row.max_abs_error and not row.n_nan):
+        return "exact: every weight equals the reference, so there is no error to draw"
+    return ""
+
+
+def _figures(row: TensorComparison) -> list[list[str]]:
+    if row.status != "compared":
+        return []
+    ratio = row.relative_rmse
+    share = "–" if ratio is None else number(100 * ratio, "%")
+    return [
+        ["RMSE", number(row.rmse), "Root mean square of the error"],
+        ["relative RMSE", share, "RMSE over the root mean square of the reference"],
+        ["SQNR", number(row.sqnr_db, "dB"), "20 log10(1 / relative RMSE)"],
+        ["max |error|", number(row.max_abs_error), "Largest absolute error of a weight"],
+        ["NaN", f"{row.n_nan or 0:,}", "Weights whose error is not a number"],
+    ]
+
+
+class Chart(traitlets.HasTraits):
+    """Traits of a panel that draws one tensor's errors large."""
+
+    mode = traitlets.Enum(
+        ("absolute", "relative"),
+        "absolute",
+        help="Unit of the error: that of the weights, or the RMS of the reference",
+    ).tag(sync=True)
+    extent = traitlets.Enum(
+        ("common", "full"),
+        "common",
+        help="The same axis for all tensors, or all of this one's errors",
+    ).tag(sync=True)
+    log_density = traitlets.Bool(False, help="Logarithmic density").tag(sync=True)
+    chart = traitlets.Dict(help="Words, figures and axis of the large histogram").tag(sync=True)
+    chart_bins = traitlets.Bytes(b"", help="float64: edges, then counts").tag(sync=True)
+
+    def _draw(self, row: TensorComparison | None, limits: dict[str, float]) -> None:
+        """Show a row of a comparison, or nothing."""
+        chart: dict[str, Any] = {}
+        data = b""
+        if row is not None:
+            chart, data = self._content(row, limits)
+        if chart != self.chart or data != self.chart_bins:
+            self.chart, self.chart_bins = chart, data
+
+    def _content(
+        self, row: TensorComparison, limits: dict[str, float]
+    ) -> tuple[dict[str, Any], bytes]:
+        words = verdict(row)
+        chart: dict[str, Any] = {
+            "label": visible(row.name or row.reference_name, 200),
+            "figures": _figures(row),
+            "verdict": words,
+            "bad": row.status != "compared",
+        }
+        unit = unit_of(row, self.mode)
+        if words or row.histogram is None:
+            return chart, b""
+        if not unit:
+            chart["verdict"] = "the reference is zero everywhere: its RMS is no unit to measure in"
+            return chart, b""
+        limit = limits.get(self.mode, 0.0)
+        widest = (row.max_abs_error or 0.0) / unit
+        if self.extent == "full" or not limit:
+            # A little wider than the largest error, so that its bin is inside.
+            limit = widest * 1.05
+        if not math.isfinite(limit) or limit <= 0:
+            chart["verdict"] = "the errors are not finite: there is no axis to draw them on"
+            return chart, b""
+        bins = merged(row.histogram, limit, _BINS, unit)
+        chart |= {
+            "axis": _AXIS[self.mode],
+            "limit": limit,
+            "rmse": (row.rmse or 0.0) / unit,
+            "below": bins.below,
+            "above": bins.above,
+            "total": int(np.asarray(row.histogram.counts).sum()),
+        }
+        return chart, np.concatenate([bins.edges, bins.counts]).tobytes()

@@ -1,0 +1,118 @@
+"""The columns of the tensor table and the rows that fill them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..comparison import TensorComparison
+    from ..model import Tensor
+
+__all__ = ["FACTS", "FIGURES", "Column", "comparison_facts", "figures_of", "tensor_facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the tensor table.
+
+    Attributes
+    ----------
+    id : str
+        Key of the column: an attribute of the row.
+    label, title : str
+        Its heading, and the sentence shown when the pointer rests on it.
+    form : str
+        How a value is written: "text", "integer", "bytes", "bits", "percent", "decibel", "cosine"
+        or "figure" (three significant digits).
+    figure : int or None
+        Position among the figures of a comparison; None for a fact.
+    bar : bool
+        Draw the value as a bar behind the number, as a share of the largest.
+    """
+
+    id: str
+    label: str
+    title: str
+    form: str
+    figure: int | None = None
+    bar: bool = False
+
+    def spec(self) -> dict[str, Any]:
+        """Return the column as the browser takes it."""
+        return asdict(self)
+
+
+FACTS: Final = (
+    Column("name", "name", "Name of the tensor in the GGUF file", "text"),
+    Column("qtype", "type", "How the weights are stored", "text"),
+    Column("layer", "layer", "Number of the layer (block) that it belongs to", "integer"),
+    Column("kind", "kind", "What the tensor does in its layer", "text"),
+    Column("shape", "shape", "Shape in NumPy order: the last dimension is stored in rows", "text"),
+    Column("bits_per_weight", "bits/weight", "Stored bits per weight", "bits"),
+    Column("nbytes", "size", "Stored bytes", "bytes", bar=True),
+)
+
+FIGURES: Final = (
+    Column(
+        "relative_rmse",
+        "relative RMSE",
+        "Weight-space error: root mean square of the error over that of the reference",
+        "percent",
+        0,
+        bar=True,
+    ),
+    Column(
+        "sqnr_db", "SQNR dB", "Signal to quantization noise ratio, 20 log10(1 / relative RMSE)",
+        "decibel", 1,
+    ),
+    Column("cosine", "cosine", "Cosine between the weights and the reference", "cosine", 2),
+    Column("max_abs_error", "max |error|", "Largest absolute error of a weight", "figure", 3),
+)  # fmt: skip
+
+STATE: Final = Column("state", "status", "Whether the tensor was compared, and why not", "text")
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return " × ".join(str(n) for n in shape)
+
+
+def tensor_facts(tensor: Tensor) -> dict[str, Any]:
+    """Return the facts about a tensor of a file: one value per column of `FACTS`."""
+    return {
+        "name": tensor.name,
+        "layer": tensor.layer,
+        "kind": visible(tensor.kind, 120),
+        "qtype": visible(tensor.qtype, 40),
+        "shape": _shape(tensor.shape),
+        "bits_per_weight": tensor.bits_per_weight,
+        "nbytes": tensor.nbytes,
+        "n_elements": tensor.n_elements,
+    }
+
+
+def comparison_facts(row: TensorComparison) -> dict[str, Any]:
+    """Return the same facts from a row of a comparison; a row may be in the reference alone."""
+    bits = row.bits_per_weight
+    return {
+        "name": row.name if row.name is not None else row.reference_name,
+        "layer": row.layer,
+        "kind": visible(row.kind or "", 120),
+        "qtype": visible(row.qtype or "", 40),
+        "shape": _shape(row.shape or ()),
+        "bits_per_weight": bits,
+        "nbytes": None if bits is None else round(bits * row.n_elements / 8),
+        "n_elements": row.n_elements,
+    }
+
+
+def figures_of(row: TensorComparison | None) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the figures of a row: float64, NaN where there are none."""
+    values = [None if row is None else getattr(row, c.id) for c in FIGURES]
+    return np.array([np.nan if v is None else v for v in values], np.float64)

@@ -1,0 +1,88 @@
+"""What a file is, in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+
+from .assets import script, style
+from .base import Panel
+from .fallback import card, grid
+from .text import visible
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+__all__ = ["Headline"]
+
+
+class Headline(Panel):
+    """Name, kind and size of a model.
+
+    Parameters
+    ----------
+    model : Model
+        An open model.
+    reference : str
+        Words about the reference; empty if there is none.
+    """
+
+    _esm = script("headline")
+    _css = style("headline")
+
+    title = traitlets.Unicode("", help="Name of the model").tag(sync=True)
+    subtitle = traitlets.Unicode("", help="File and reference").tag(sync=True)
+    facts = traitlets.List(help="[name, text, explanation]").tag(sync=True)
+
+    def __init__(self, model: Model, *, reference: str = "") -> None:
+        path = visible(str(getattr(model.path, "name", model.path)), 160)
+        name = visible(model.name, 160)
+        parts = [part for part in (name, visible(reference, 200)) if part and part != path]
+        super().__init__(
+            title=path,
+            subtitle="  ·  ".join(parts),
+            facts=_facts(model),
+            label="What the file is",
+        )
+
+    def __repr__(self) -> str:
+        return f"<Headline: {self.title}>"
+
+    def _static(self, limit: int | None) -> str:
+        del limit
+        return card(self.title, grid(("", ""), [f[:2] for f in self.facts]), note=self.subtitle)
+
+
+def _facts(model: Model) -> list[list[str]]:
+    facts: list[list[Any]] = [
+        ["kind", model.kind, "What the file holds"],
+        ["architecture", model.architecture, "general.architecture"],
+        ["file type", model.file_type, "general.file_type: the mixture of types it was made with"],
+        ["parameters", _count(model.n_parameters), f"{model.n_parameters or 0:,} weights"],
+        ["bits/weight", f"{model.bits_per_weight:.2f}" if model.bits_per_weight else None, ""],
+        ["size", _size(model.nbytes), f"{model.nbytes or 0:,} bytes of tensors"],
+        ["tensors", f"{len(model.tensors):,}", "Tensors in the file"],
+        ["GGUF", f"v{model.version}, {model.byteorder}-endian", "Version of the file format"],
+    ]
+    return [
+        [name, visible(str(text), 60), words]
+        for name, text, words in facts
+        if text and text != "model"
+    ]
+
+
+def _count(n: int | None) -> str:
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if n and n >= size:
+            return f"{n / size:.3g} {unit}"
+    return str(n or 0)
+
+
+def _size(n: int | None) -> str:
+    value = float(n or 0)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"

@@ -1,0 +1,147 @@
+"""Metadata as the rows of a tree: plain values, ready to be sent and shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from .text import visible
+
+__all__ = ["Leaf", "item_text", "leaves", "search_items"]
+
+Leaf = dict[str, Any]
+
+PREVIEW: Final = 20  # items of an array that are sent at once
+MAX_LEAVES: Final = 5000
+_VALUE: Final = 300  # characters of a value in its row
+_ITEM: Final = 400  # characters of an item of an array
+_TEXT: Final = 6000  # characters of a long text that are sent at once
+
+
+def item_text(value: object, limit: int = _ITEM) -> str:
+    """Show one value on one line. Strings are quoted: spaces at their ends matter.
+
+    Examples
+    --------
+    >>> item_text(" the"), item_text(True), item_text([1, 2, 3])
+    ('" the"', 'true', '[1, 2, 3]')
+    """
+    if isinstance(value, str):
+        return f'"{visible(value, limit)}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        first = ", ".join(item_text(item, 40) for item in islice(value, 8))
+        return f"[{first}, … {len(value):,} items]" if len(value) > 8 else f"[{first}]"
+    return visible(str(value), limit)
+
+
+def leaves(metadata: Any) -> list[Leaf]:
+    """Describe every key of a file's metadata.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        Mapping of keys to values with a ``type_of``.
+
+    Returns
+    -------
+    list of dict
+        ``id`` (position), ``key``, ``type``, ``value`` (one line), ``count`` and ``items`` (arrays:
+        the first 20), ``text``, ``chars`` and ``more`` (strings that need more than one line).
+        All text is `visible`.
+    """
+    return [
+        _leaf(position, key, metadata) for position, key in enumerate(islice(metadata, MAX_LEAVES))
+    ]
+
+
+def _leaf(position: int, key: str, metadata: Any) -> Leaf:
+    value = metadata[key]
+    leaf: Leaf = {
+        "id": position,
+        "key": visible(key, 300),
+        "type": visible(metadata.type_of(key), 80),
+        "value": "",
+        "count": None,
+        "items": None,
+        "text": None,
+        "chars": None,
+        "more": False,
+    }
+    if isinstance(value, str):
+        leaf["value"] = item_text(value, _VALUE)
+        if len(value) > 80 or "\n" in value:
+            leaf["text"] = visible(value[:_TEXT], lines=True)
+            leaf["chars"] = len(value)
+            leaf["more"] = len(value) > _TEXT
+    elif isinstance(value, Sequence):
+        leaf["count"] = len(value)
+        leaf["items"] = [item_text(item) for item in value[:PREVIEW]]
+        first = ", ".join(item_text(item, 24) for item in value[:6])
+        rest = ", …" if len(value) > 6 else ""
+        items = "item" if len(value) == 1 else "items"
+        leaf["value"] = f"{len(value):,} {items}: {first}{rest}" if len(value) else "empty"
+    else:
+        leaf["value"] = item_text(value, _VALUE)
+    return leaf
+
+
+def search_items(
+    metadata: Mapping[str, Any], text: str, *, hits: int = 200, seconds: float = 0.6
+) -> tuple[list[dict[str, Any]], bool]:
+    """Find a text in the strings of arrays and in long texts, as long as time allows.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        Mapping of keys to values.
+    text : str
+        What to look for, in any case.
+    hits : int
+        Most items that are returned for one array.
+    seconds : float
+        Time after which the search stops.
+
+    Returns
+    -------
+    found : list of dict
+        ``leaf`` (position), ``indices`` and ``items``; both empty for a text that contains it.
+    complete : bool
+        False if the search stopped before everything was read.
+    """
+    wanted = text.lower()
+    end = time.monotonic() + seconds
+    found: list[dict[str, Any]] = []
+    complete = True
+    for position, key in enumerate(islice(metadata, MAX_LEAVES)):
+        value = metadata[key]
+        if isinstance(value, str):
+            if len(value) > _TEXT and wanted in value.lower():
+                found.append({"leaf": position, "indices": [], "items": []})
+            continue
+        if not isinstance(value, Sequence) or not len(value) or not isinstance(value[0], str):
+            continue
+        indices, whole = _scan(value, wanted, hits, end)
+        complete &= whole
+        if indices:
+            items = [item_text(value[i]) for i in indices]
+            found.append({"leaf": position, "indices": indices, "items": items})
+    return found, complete
+
+
+def _scan(strings: Sequence[str], wanted: str, hits: int, end: float) -> tuple[list[int], bool]:
+    indices: list[int] = []
+    for start in range(0, len(strings), 4096):
+        if time.monotonic() > end:
+            return indices, False
+        for offset, item in enumerate(strings[start : start + 4096]):
+            if wanted in item.lower():
+                if len(indices) == hits:
+                    return indices, False
+                indices.append(start + offset)
+    return indices, True

@@ -1,0 +1,205 @@
+/**
+ * One small histogram per layer (rows) and kind (columns), all on one scale.
+ *
+ * @typedef {{name: string, label: string, layer: number|null, kind: string, status: string,
+ *   reason: string, exact: boolean, ratio: number|null, absolute: number[]|null,
+ *   relative: number[]|null}} Cell
+ */
+
+const TALL = 46;
+
+export default panel("histograms", (p) => {
+  const { model, root, on, save, safe, say, leave } = p;
+  /** @type {(Cell|null)[][]} the first line holds what is in no layer */
+  let lines = [];
+  let layers = [];
+  let kinds = [];
+  let at = [0, 0];
+  let bins = new Float32Array(0);
+  let scale = [0.001, 0.1];
+  const gridId = uid("cells");
+
+  const count = h("span", { class: "gl-count" });
+  const legend = h("span", { class: "gl-legend" });
+  const scroller = h("div", { class: "gl-scroll gl-cells", role: "grid", tabindex: 0, "aria-label": "Error histograms by layer and kind" });
+  const outside = h("div", { class: "gl-outside", role: "row" });
+  const header = h("div", { class: "gl-kinds", role: "row" });
+  const body = h("div", { class: "gl-body", role: "rowgroup" });
+  const empty = h("div", { class: "gl-empty" });
+  const note = h("div", { class: "gl-note" });
+  const large = h("div", { class: "gl-large" });
+  const name = h("div", { class: "gl-large-name gl-code" });
+  scroller.append(outside, header, body);
+  root.append(
+    h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Weight-space error"), modeChoice(p), legend, count),
+    h("div", { class: "gl-split" }, h("div", { class: "gl-split-main" }, scroller, empty, note), large));
+  if (model.get("large")) {
+    large.append(name);
+    largeChart(p, large, { mode: false });
+    const title = () => { name.textContent = model.get("chart").label ?? "Select a histogram to see it large."; };
+    on("chart", title);
+    title();
+  } else large.remove();
+  const list = virtualList({ scroller, body, height: TALL, count: () => layers.length, draw: (i) => draw(i) });
+  leave(list.close);
+
+  function load() {
+    const cells = model.get("cells");
+    kinds = model.get("kinds");
+    const rows = new Map();
+    const free = [];
+    for (const cell of cells) {
+      if (cell.layer === null) { free.push(cell); continue; }
+      const key = cell.layer;
+      if (!rows.has(key)) rows.set(key, kinds.map(() => null));
+      rows.get(key)[kinds.indexOf(cell.kind)] = cell;
+    }
+    layers = [...rows.keys()].sort((a, b) => a - b);
+    lines = [free, ...layers.map((l) => rows.get(l))];
+    const ratios = cells.map((c) => c.ratio).filter((r) => r > 0);
+    scale = ratios.length ? [Math.min(...ratios), Math.max(...ratios)] : [0.001, 0.1];
+    if (scale[1] < scale[0] * 1.5) scale = [scale[0] / 1.5, scale[1] * 1.5];
+    const tight = kinds.map((_, k) => lines.slice(1).every((line) => !line[k] || line[k].exact || line[k].status === "pending"));
+    const some = tight.some((x) => !x);
+    // A column whose cells are all exact needs room for a word only.
+    scroller.style.setProperty("--columns", `44px ${tight.map((x) => (x && some ? "minmax(50px, .5fr)" : "minmax(62px, 1fr)")).join(" ")}`);
+    scroller.style.setProperty("--wide", `${44 + tight.reduce((sum, x) => sum + (x && some ? 50 : 62), 0)}px`);
+    empty.hidden = cells.length > 0;
+    empty.textContent = model.get("hint");
+    scroller.hidden = !cells.length;
+    header.hidden = !layers.length;
+    header.replaceChildren(h("div", { role: "columnheader", class: "gl-corner" }, "layer"), ...kinds.map((k) => h("div", { role: "columnheader", class: "gl-kind", title: k }, ...broken(k))));
+    const done = cells.filter((c) => c.status === "compared").length;
+    const odd = cells.filter((c) => c.status === "unmatched" || c.status === "unsupported").length;
+    count.textContent = `${integer(done)}${done + odd < cells.length ? ` of ${integer(cells.length - odd)}` : ""} compared${odd ? ` \u00b7 ${integer(odd)} not comparable` : ""}`;
+    count.hidden = !cells.length;
+    at = [clamp(at[0], free.length ? 0 : 1, Math.max(0, lines.length - 1)), at[1]];
+    bars();
+    follow(false);
+  }
+  /** A name that may break after each underscore and dot. */
+  const broken = (k) => k.split(/(?<=[_.])/).flatMap((part) => [part, h("wbr")]);
+  /** Redraws with the bins of the chosen unit. */
+  function bars() {
+    const mode = model.get("mode");
+    bins = typed(Float32Array, model.get(`bins_${mode}`));
+    const limit = model.get("limits")[mode];
+    const cells = model.get("cells").length;
+    legend.hidden = !cells || !limit;
+    legend.replaceChildren(h("span", {}, percent(scale[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, percent(scale[1])));
+    note.hidden = !cells || !limit;
+    const extra = model.get("reference_only");
+    note.textContent = limit ? `Each cell: distribution of the error, ${mode === "relative" ? `from ${MINUS}${figure(limit)} to +${figure(limit)} times the RMS of the reference` : `from ${MINUS}${figure(limit)} to +${figure(limit)}`} in every cell; height scaled to the cell\u2019s own peak; colour and figure: relative RMSE.${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
+    outside.replaceChildren(...(lines[0]?.length ? [h("div", { class: "gl-corner gl-outside-title", role: "rowheader" }, "outside the layers")] : []), ...(lines[0] ?? []).map((cell, k) => {
+      const node = draw1(cell, 0, k);
+      node.prepend(h("div", { class: "gl-cell-name", title: cell.label }, cell.kind));
+      return node;
+    }));
+    list.refresh();
+    mark();
+  }
+  const place = (ratio) => (Math.log(ratio) - Math.log(scale[0])) / (Math.log(scale[1]) - Math.log(scale[0]));
+  /** The larger the error, the more the colour stands out from the background. */
+  const colour = (t) => `light-dark(${viridis(0.86 - 0.86 * t)}, ${viridis(0.28 + 0.72 * t)})`;
+
+  function shape(cell, mode) {
+    const [from, n] = cell[mode];
+    const limit = model.get("limits")[mode];
+    let most = 0;
+    const density = new Float64Array(n);
+    for (let i = 0; i < n; i++) {
+      density[i] = bins[from + n + 1 + i] / (bins[from + i + 1] - bins[from + i]);
+      if (density[i] > most) most = density[i];
+    }
+    const x = (v) => ((clamp(v, -limit, limit) + limit) * 50 / limit).toFixed(2);
+    let d = `M${x(bins[from])},28`;
+    for (let i = 0; i < n; i++) d += `V${(28 - (26 * density[i]) / most).toFixed(2)}H${x(bins[from + i + 1])}`;
+    return `${d}V28Z`;
+  }
+  function draw1(cell, line, k) {
+    const node = h("div", { class: "gl-cell", role: "gridcell", id: `${gridId}-${line}-${k}`, "aria-selected": false });
+    if (!cell) { node.classList.add("gl-none"); put(node, { "aria-label": "no such tensor" }); return node; }
+    const mode = model.get("mode");
+    if (cell.status === "compared" && !cell.exact && cell[mode]) {
+      const frame = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      put(frame, { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" });
+      const path = h("path", { d: shape(cell, mode) });
+      path.style.fill = colour(cell.ratio > 0 ? place(cell.ratio) : 0.5);
+      frame.append(h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), path);
+      node.append(frame, h("span", { class: "gl-cell-figure" }, cell.ratio === null ? "no ratio" : percent(cell.ratio)));
+      put(node, { "aria-label": `${cell.label}: relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
+    } else {
+      const words = { compared: cell.exact ? "exact" : "no bins", pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsupported" }[cell.status] ?? cell.status;
+      node.append(h("span", { class: "gl-cell-word" }, words));
+      node.classList.add(`gl-cell-${cell.exact ? "exact" : cell.status}`);
+      if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
+      put(node, { "aria-label": `${cell.label}: ${cell.exact ? "no error, exact" : cell.status}${cell.reason ? `, ${cell.reason}` : ""}` });
+    }
+    node.title = cell.reason ? `${cell.label}\n${cell.reason}` : cell.label;
+    return node;
+  }
+  function draw(i) {
+    return h("div", { class: "gl-layer", role: "row", "aria-rowindex": i + 3 }, h("div", { class: "gl-layer-name", role: "rowheader" }, String(layers[i])), ...lines[i + 1].map((cell, k) => draw1(cell, i + 1, k)));
+  }
+
+  function mark() {
+    const chosen = new Set(model.get("selected"));
+    for (const node of scroller.querySelectorAll(".gl-cell")) {
+      const [line, k] = node.id.slice(gridId.length + 1).split("-").map(Number);
+      const cell = lines[line]?.[k];
+      put(node, { "aria-selected": Boolean(cell && chosen.has(cell.name)) });
+      node.classList.toggle("gl-at", line === at[0] && k === at[1]);
+    }
+    const id = `${gridId}-${at[0]}-${at[1]}`;
+    put(scroller, { "aria-activedescendant": root.querySelector(`#${id}`) ? id : null });
+  }
+  function go(line, k) {
+    const low = lines[0]?.length ? 0 : 1;
+    line = clamp(line, low, lines.length - 1);
+    at = [line, clamp(k, 0, (lines[line]?.length ?? 1) - 1)];
+    if (line > 0) list.reveal(line - 1, header.offsetHeight); else scroller.scrollTop = 0;
+    mark();
+    const node = root.querySelector(`#${gridId}-${at[0]}-${at[1]}`);
+    if (node && node.offsetLeft + node.offsetWidth > scroller.scrollLeft + scroller.clientWidth) scroller.scrollLeft = node.offsetLeft + node.offsetWidth - scroller.clientWidth;
+    else if (node && node.offsetLeft - 44 < scroller.scrollLeft) scroller.scrollLeft = Math.max(0, node.offsetLeft - 44);
+  }
+  function choose(line, k, add) {
+    const cell = lines[line]?.[k];
+    at = [line, k];
+    if (!cell) { mark(); return; }
+    const old = model.get("selected");
+    save({ selected: !add ? [cell.name] : old.includes(cell.name) ? old.filter((n) => n !== cell.name) : [...old, cell.name] });
+    mark();
+    say(`${cell.label} selected`);
+  }
+  function follow(scroll = true) {
+    const first = model.get("selected")[0];
+    const line = lines.findIndex((l) => l.some((c) => c && c.name === first));
+    if (first !== undefined && line >= 0 && lines[at[0]]?.[at[1]]?.name !== first) {
+      at = [line, lines[line].findIndex((c) => c && c.name === first)];
+      if (scroll) go(...at);
+    }
+    mark();
+  }
+
+  scroller.addEventListener("click", safe((event) => {
+    const node = event.target.closest(".gl-cell");
+    if (node) choose(...node.id.slice(gridId.length + 1).split("-").map(Number), event.ctrlKey || event.metaKey);
+  }));
+  scroller.addEventListener("scroll", perFrame(safe(mark)), { passive: true });
+  scroller.addEventListener("keydown", safe((event) => {
+    const [line, k] = at;
+    const move = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [list.page(), 0], PageUp: [-list.page(), 0] }[event.key];
+    if (move) go(line + move[0], k + move[1]);
+    else if (event.key === "Home") go(event.ctrlKey ? 0 : line, 0);
+    else if (event.key === "End") go(event.ctrlKey ? lines.length - 1 : line, 1e9);
+    else if (event.key === "Enter" || event.key === " ") choose(line, k, event.ctrlKey);
+    else return;
+    event.preventDefault();
+  }));
+  on("cells kinds limits bins_absolute bins_relative hint", perFrame(safe(load)));
+  on("mode", bars);
+  on("selected", () => follow());
+  load();
+  leave(onWidth(scroller, safe(() => { at[1] = -1; follow(); })));
+});

@@ -1,0 +1,235 @@
+/**
+ * Helpers shared by every panel. This text is put in front of each panel's own script: there is no
+ * module loader, no build step and no network. Text reaches the page through `textContent` only.
+ *
+ * @typedef {{get: (name: string) => any, set: (name: string, value: any) => void,
+ *   save_changes: () => void, on: Function, off: Function, send: Function}} Model
+ */
+
+let glSerial = 0;
+
+/** A unique id for ARIA references. @param {string} stem */
+const uid = (stem) => `gl-${stem}-${++glSerial}`;
+
+/**
+ * An element. `on` holds listeners, `style` custom properties; other entries are attributes.
+ * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Node|string|null)} children
+ */
+function h(tag, attrs = {}, ...children) {
+  const space = /^(svg|path|line|text|rect|g|title)$/.test(tag) && attrs.svg !== false;
+  const node = space
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attrs)) {
+    if (name === "on") for (const [type, f] of Object.entries(value)) node.addEventListener(type, f);
+    else if (name === "style") for (const [k, v] of Object.entries(value)) node.style.setProperty(k, v);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, String(value));
+  }
+  for (const child of children) if (child !== null) node.append(child);
+  return node;
+}
+
+/** Sets attributes, dropping those that are null. @param {Element} node @param {object} attrs */
+function put(node, attrs) {
+  for (const [name, value] of Object.entries(attrs)) {
+    if (value === null) node.removeAttribute(name);
+    else node.setAttribute(name, String(value));
+  }
+}
+
+const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
+const MINUS = "\u2212";
+
+/** @param {number} n */
+const integer = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",").replace("-", MINUS);
+
+/** Three significant digits, powers of ten beyond the readable range. @param {number} x */
+function figure(x) {
+  if (x === null || x === undefined) return "";
+  if (Number.isNaN(x)) return "NaN";
+  if (!Number.isFinite(x)) return x > 0 ? "\u221e" : `${MINUS}\u221e`;
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  const text = size >= 1e5 || size < 1e-3 ? x.toExponential(2) : x.toPrecision(3);
+  return /e/.test(text)
+    ? text.replace(/\.?0*e\+?(-?)(\d+)/, (_, sign, digits) => `e${sign ? MINUS : ""}${digits}`).replace(/^-/, MINUS)
+    : String(Number(text)).replace("-", MINUS);
+}
+
+/** @param {number} n bytes */
+function bytes(n) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let power = 0;
+  while (n >= 1024 && power < 4) { n /= 1024; power += 1; }
+  return `${power ? n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0) : n} ${units[power]}`;
+}
+
+/** A relative error as a percentage with fixed decimals, so that a column of them lines up. */
+const percent = (x) => (x === 0 ? "0 %" : x < 0.00005 ? "<0.01 %" : `${(100 * x).toFixed(2)} %`);
+
+const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
+
+/** viridis at t in 0..1 as a CSS colour. @param {number} t */
+function viridis(t) {
+  const x = clamp(t, 0, 1) * (VIRIDIS.length - 1);
+  const i = Math.min(Math.floor(x), VIRIDIS.length - 2);
+  const part = (k, at) => parseInt(VIRIDIS[k].slice(at, at + 2), 16);
+  const mix = (at) => Math.round(part(i, at) + (x - i) * (part(i + 1, at) - part(i, at)));
+  return `rgb(${mix(0)} ${mix(2)} ${mix(4)})`;
+}
+
+/** A binary trait as a typed array (views may start at any byte). @param {any} data */
+function typed(Type, data) {
+  if (!data || !data.byteLength) return new Type(0);
+  const view = data.buffer ? data : new DataView(data);
+  return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/** Calls `f` at most once per frame. @param {() => void} f */
+function perFrame(f) {
+  let asked = 0;
+  return () => {
+    if (asked) return;
+    asked = requestAnimationFrame(() => { asked = 0; f(); });
+  };
+}
+
+/** Calls `f` when the node has got a width, and whenever that changes; gives the way to stop. */
+function onWidth(node, f) {
+  let wide = 0;
+  const watch = new ResizeObserver(() => {
+    if (Math.abs(node.clientWidth - wide) < 2) return;
+    wide = node.clientWidth;
+    f();
+  });
+  watch.observe(node);
+  return () => watch.disconnect();
+}
+
+/** Runs `f` after `ms` without another call. @param {(...a: any[]) => void} f @param {number} ms */
+function debounced(f, ms) {
+  let timer = 0;
+  return (...args) => { clearTimeout(timer); timer = setTimeout(() => f(...args), ms); };
+}
+
+/**
+ * Rows that exist only while they can be seen. Rows are `height` pixels unless `place` and `find`
+ * say otherwise.
+ * @param {{scroller: HTMLElement, body: HTMLElement, count: () => number, height: number,
+ *   draw: (i: number) => HTMLElement, place?: (i: number) => [number, number],
+ *   find?: (y: number) => number, top?: () => number}} spec
+ */
+function virtualList(spec) {
+  const { scroller, body, count, height, draw } = spec;
+  const place = spec.place ?? ((i) => [i * height, height]);
+  const find = spec.find ?? ((y) => Math.floor(y / height));
+  const above = spec.top ?? (() => body.offsetTop);
+  /** @type {Map<number, HTMLElement>} */
+  const alive = new Map();
+  const total = () => { const n = count(); return n ? place(n - 1)[0] + place(n - 1)[1] : 0; };
+  function paint() {
+    const n = count();
+    const y = scroller.scrollTop - above();
+    const first = n ? clamp(find(Math.max(y, 0)) - 4, 0, n - 1) : 0;
+    const last = n ? clamp(find(Math.max(y, 0) + scroller.clientHeight) + 4, 0, n - 1) : -1;
+    for (const [i, node] of alive) if (i < first || i > last) { node.remove(); alive.delete(i); }
+    for (let i = first; i <= last; i++) {
+      if (alive.has(i)) continue;
+      const node = draw(i);
+      node.style.transform = `translateY(${place(i)[0]}px)`;
+      alive.set(i, node);
+      body.append(node);
+    }
+  }
+  const repaint = perFrame(paint);
+  scroller.addEventListener("scroll", repaint, { passive: true });
+  const watch = new ResizeObserver(repaint);
+  watch.observe(scroller);
+  return {
+    alive,
+    paint,
+    /** Draws everything anew. */
+    refresh() {
+      for (const node of alive.values()) node.remove();
+      alive.clear();
+      body.style.height = `${total()}px`;
+      paint();
+    },
+    /** @param {number} i @param {number} [under] pixels covered by a sticky header */
+    reveal(i, under = 0) {
+      if (i < 0 || i >= count()) return;
+      const [y, tall] = place(i);
+      const top = y + above();
+      if (top - under < scroller.scrollTop) scroller.scrollTop = top - under;
+      else if (top + tall > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + Math.min(tall, scroller.clientHeight) - scroller.clientHeight;
+      paint();
+    },
+    /** Rows in one page. */
+    page: () => Math.max(1, Math.floor(scroller.clientHeight / height) - 2),
+    close: () => watch.disconnect(),
+  };
+}
+
+/**
+ * The frame of a panel: root, one error area, questions to the kernel, cleaning up.
+ * @param {string} name
+ * @param {(p: {model: Model, root: HTMLElement, ask: (q: object) => Promise<any>,
+ *   on: (names: string, f: () => void) => void, save: (v: object) => void,
+ *   safe: (f: Function) => any, say: (text: string) => void, leave: (f: () => void) => void}) => void} build
+ */
+function panel(name, build) {
+  function render({ model, el }) {
+    const leaving = [];
+    const text = h("span", { class: "gl-error-text" });
+    const close = h("button", { class: "gl-button", type: "button", "aria-label": "Dismiss the error" }, "Dismiss");
+    const area = h("div", { class: "gl-error", role: "alert", hidden: "" }, text, close);
+    const live = h("div", { class: "gl-live", role: "status", "aria-live": "polite" });
+    const root = h("section", { class: `gl-panel gl-${name}`, "aria-label": model.get("label") || name, "data-lm-suppress-shortcuts": "true" });
+    el.replaceChildren(root);
+    root.append(area, live);
+    const fail = (message) => { text.textContent = message; area.hidden = !message; };
+    /** Wraps a handler: what it throws is shown in the error area. */
+    const safe = (f) => (...args) => {
+      try { return f(...args); } catch (error) { fail(`${name}: ${error}`); console.error(error); return undefined; }
+    };
+    close.addEventListener("click", () => { fail(""); model.set("error", ""); model.save_changes(); });
+    const on = (names, f) => {
+      const guarded = safe(f);
+      for (const key of names.split(" ")) {
+        model.on(`change:${key}`, guarded);
+        leaving.push(() => model.off(`change:${key}`, guarded));
+      }
+    };
+    const waiting = new Map();
+    const receive = (message, buffers) => {
+      const done = waiting.get(message?.id);
+      if (!done) return;
+      waiting.delete(message.id);
+      done({ ...message, buffers });
+    };
+    model.on("msg:custom", receive);
+    leaving.push(() => model.off("msg:custom", receive));
+    const ask = (question) => new Promise((done) => {
+      const id = uid("ask");
+      waiting.set(id, done);
+      model.send({ ...question, id });
+    });
+    const save = (values) => {
+      for (const [key, value] of Object.entries(values)) model.set(key, value);
+      model.save_changes();
+    };
+    const size = () => {
+      const tall = model.get("height");
+      if (tall) root.style.setProperty("--gl-height", `${tall}px`);
+    };
+    on("height", size);
+    on("error", () => fail(model.get("error")));
+    size();
+    fail(model.get("error"));
+    // Shortcuts of the notebook (and of the page) must not see the keys of a panel.
+    root.addEventListener("keydown", (event) => event.stopPropagation());
+    safe(() => build({ model, root, ask, on, save, safe, say: (t) => { live.textContent = t; }, leave: (f) => leaving.push(f) }))();
+    return () => leaving.forEach((f) => f());
+  }
+  return { render };
+}

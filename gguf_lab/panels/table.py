@@ -1,0 +1,152 @@
+"""The tensors of a model or of a comparison as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import traitlets
+
+from .assets import script, style
+from .base import Panel
+from .columns import FACTS, FIGURES, STATE, comparison_facts, figures_of, tensor_facts
+from .fallback import card, grid, more
+from .selection import Selection
+from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..comparison import Comparison, TensorComparison
+    from ..model import Model
+
+__all__ = ["TensorTable"]
+
+MAX_ROWS: Final = 20_000
+
+
+class TensorTable(Selection, Panel):
+    """A table of tensors to sort, filter and select from.
+
+    Parameters
+    ----------
+    source : Model or Comparison
+        What to list. With a comparison the figures are columns; tensors that could not be compared
+        are marked, with the reason, and have no figure.
+    height : int
+        Height in CSS pixels.
+    figures : bool
+        Show the columns of a comparison already, before `extend` brings its rows.
+    """
+
+    _esm = script("table")
+    _css = style("table")
+
+    columns = traitlets.List(traitlets.Dict(), help="Columns shown, see `Column`").tag(sync=True)
+    rows = traitlets.Dict(help="Facts by column: lists of equal length").tag(sync=True)
+    figures = traitlets.Bytes(b"", help="float64 (rows, figures), NaN where there is none").tag(
+        sync=True
+    )
+    states = traitlets.List(traitlets.Any(), help="Per row None or [status, reason]").tag(sync=True)
+    total = traitlets.Int(0, help="Rows that there are; more than are sent if capped").tag(
+        sync=True
+    )
+
+    def __init__(
+        self, source: Model | Comparison, *, height: int = 420, figures: bool = False
+    ) -> None:
+        self._facts: list[dict[str, Any]] = []
+        self._states: list[list[str] | None] = []
+        self._values: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+        self._at: dict[str, int] = {}
+        self._compared = figures
+        self._total = 0
+        super().__init__(height=height, label="Tensor table")
+        if hasattr(source, "tensors"):
+            for tensor in source.tensors.values():
+                state = None if tensor.status == "ok" else [tensor.status, ""]
+                self._add(tensor_facts(tensor), state)
+            self._publish()
+        else:
+            self.extend(source.rows)
+
+    def extend(self, rows: Iterable[TensorComparison]) -> None:
+        """Take in rows of a comparison: figures of tensors that are listed, and further rows."""
+        self._compared = True
+        for row in rows:
+            name = row.name if row.name is not None else row.reference_name
+            state = [row.status, visible(row.reason or "", 300)]
+            if name not in self._at:
+                self._add(comparison_facts(row), state)
+            if name in self._at:
+                at = self._at[name]
+                self._states[at] = state
+                self._values[at] = figures_of(row if row.status == "compared" else None)
+        self._publish()
+
+    def _add(self, facts: dict[str, Any], state: list[str] | None) -> None:
+        self._total += 1
+        if len(self._facts) < MAX_ROWS:
+            self._at[facts["name"]] = len(self._facts)
+            self._facts.append(facts)
+            self._states.append(state)
+            self._values.append(figures_of(None))
+
+    def _publish(self) -> None:
+        """Send what has changed, as one message."""
+        strange = self._compared or any(self._states)
+        # What a comparison is read for stands next to the names.
+        figures = (*FIGURES, STATE) if self._compared else ()
+        columns = [*FACTS[:2], *figures, *FACTS[2:]]
+        if strange and not self._compared:
+            columns.append(STATE)
+        keys = [c.id for c in FACTS] + ["n_elements"]
+        with self.hold_sync():
+            self.columns = [c.spec() for c in columns]
+            names = [facts["name"] for facts in self._facts]
+            lists: dict[str, Any] = {key: [facts[key] for facts in self._facts] for key in keys}
+            # A name that could deceive is shown escaped; it stays the key of the selection.
+            lists["labels"] = {name: visible(name) for name in names if not name.isprintable()}
+            self.rows = lists
+            self.states = list(self._states)
+            self.figures = np.array(self._values).tobytes() if self._compared else b""
+            self.total = self._total
+
+    @property
+    def names(self) -> list[str]:
+        """Names that can be selected: those that are listed."""
+        return list(self._at)
+
+    def _has(self, name: str) -> bool:
+        return name in self._at
+
+    def __repr__(self) -> str:
+        chosen = f", {len(self.selected)} selected" if self.selected else ""
+        return f"<TensorTable: {self._total:,} tensors{chosen}>"
+
+    def _static(self, limit: int | None) -> str:
+        columns = [c for c in FACTS if c.id != "nbytes"]
+        shown = self._facts if limit is None else self._facts[:limit]
+        rows: list[list[str]] = []
+        for facts, state, values in zip(self._facts, self._states, self._values, strict=True):
+            if len(rows) == len(shown):
+                break
+            row = ["" if facts[c.id] is None else _plain(facts[c.id]) for c in columns]
+            if self._compared:
+                status, reason = state or ("", "")
+                done = status == "compared"
+                row += [f"{v:.4g}" if done else "" for v in values]
+                row.append(f"{status}: {reason}" if reason else status)
+            rows.append(row)
+        headers = [c.label for c in columns]
+        if self._compared:
+            headers += [c.label.replace(" RMSE", " RMSE (ratio)") for c in FIGURES]
+            headers.append("status")
+        numeric = [1, *range(5, len(columns) + len(FIGURES))]
+        return card(
+            "Tensors", grid(headers, rows, numeric), more(self._total, len(rows), "tensors")
+        )
+
+
+def _plain(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

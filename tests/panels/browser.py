@@ -1,0 +1,156 @@
+"""Real panels in a real browser, without Jupyter: Python plays the kernel."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHROMIUM = "/usr/bin/chromium"
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>harness</title>
+<style>body { margin: 12px; font-family: sans-serif; }
+body[data-jp-theme-light="false"] { background: #111; color: #eee; }
+.widget-box { display: flex; flex-direction: column; }</style></head>
+<body data-jp-theme-light="true"><div id="root"></div><script type="module">
+const revive = (state) => {
+  for (const [key, value] of Object.entries(state)) {
+    if (value && value.__bytes__ !== undefined) {
+      const raw = atob(value.__bytes__);
+      state[key] = new DataView(Uint8Array.from(raw, (c) => c.charCodeAt(0)).buffer);
+    }
+  }
+  return state;
+};
+window.models = {};
+class Model {
+  constructor(id, state) { this.id = id; this.state = revive(state); this.dirty = {}; this.f = {}; }
+  get(key) { return this.state[key]; }
+  set(key, value) { this.dirty[key] = value; this.apply({ [key]: value }); }
+  apply(state) {
+    const changed = Object.keys(state).filter((k) => this.state[k] !== state[k]);
+    Object.assign(this.state, state);
+    for (const key of changed) this.emit(`change:${key}`);
+  }
+  emit(type, ...args) { for (const f of this.f[type] ?? []) f(...args); }
+  on(type, f) { (this.f[type] ??= []).push(f); }
+  off(type, f) { this.f[type] = (this.f[type] ?? []).filter((g) => g !== f); }
+  async save_changes() {
+    const state = this.dirty;
+    this.dirty = {};
+    take(await window.kernel(this.id, JSON.stringify({ state })));
+  }
+  async send(content) {
+    const reply = take(await window.kernel(this.id, JSON.stringify({ content })));
+    for (const message of reply.messages) this.emit("msg:custom", message, []);
+  }
+}
+const take = (text) => {
+  const reply = JSON.parse(text);
+  for (const [id, state] of Object.entries(reply.states)) window.models[id]?.apply(revive(state));
+  return reply;
+};
+window.take = take;
+window.place = async (id, script, css, state, classes, parent) => {
+  const style = document.createElement("style");
+  style.textContent = css;
+  document.head.append(style);
+  const module = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  const el = document.createElement("div");
+  el.className = classes;
+  document.querySelector(parent).append(el);
+  window.models[id] = new Model(id, state);
+  await module.default.render({ model: window.models[id], el });
+};
+window.ready = true;
+</script></body></html>"""
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    def convert(value: Any) -> Any:
+        if isinstance(value, (bytes, memoryview)):
+            return {"__bytes__": base64.b64encode(bytes(value)).decode()}
+        return value
+
+    return {key: convert(value) for key, value in state.items()}
+
+
+class Harness:
+    """A page with panels; what the browser sets or asks reaches them, and back."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.panels: dict[str, Any] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._messages: list[Any] = []
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.expose_function("kernel", self._kernel)
+        page.set_content(PAGE)
+        page.wait_for_function("window.ready")
+
+    def _kernel(self, name: str, text: str) -> str:
+        message = json.loads(text)
+        panel = self.panels[name]
+        self._messages = []
+        if "state" in message:
+            panel.set_state(message["state"])
+        else:
+            panel._handle_custom_msg(message["content"], [])
+        return json.dumps({"messages": self._messages, "states": self._drain()})
+
+    def _drain(self) -> dict[str, Any]:
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def push(self) -> None:
+        """Bring what Python has set to the browser."""
+        self.page.evaluate(
+            "text => { window.take(text); }", json.dumps({"states": self._drain(), "messages": []})
+        )
+
+    def add(self, panel: Any, name: str = "panel", classes: str = "", parent: str = "#root") -> Any:
+        """Show a panel."""
+        state = _plain(panel.get_state())
+        script, css = state.pop("_esm"), state.pop("_css")
+        self.panels[name] = panel
+
+        def send_state(key: str | Iterable[str] | None = None) -> None:
+            state = _plain(panel.get_state(key))
+            self._changed.setdefault(name, {}).update(state)
+
+        # Keep the base's own filter (what the browser has just set is not sent back).
+        panel.send_state = send_state
+        panel.send = lambda content, buffers=None: self._messages.append(content)
+        panel.comm.kernel = True
+        self.page.evaluate(
+            "([id, script, css, state, classes, parent]) =>"
+            " window.place(id, script, css, state, classes, parent)",
+            [name, script, css, state, classes, parent],
+        )
+        return self.page.locator(".gl-panel").last
+
+    def theme(self, light: bool) -> None:
+        """Switch as JupyterLab does."""
+        self.page.evaluate(
+            "light => { document.body.dataset.jpThemeLight = String(light); }", light
+        )
+
+
+def launch(playwright: Any) -> Any:
+    """Start the distribution's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)

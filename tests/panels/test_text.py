@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from gguf_lab.panels.text import escaped, visible
+
+from .support import HOSTILE
+
+
+def test_nothing_invisible_is_left() -> None:
+    shown = visible(HOSTILE)
+    assert shown.isprintable()
+    assert "\\x1b[31m" in shown
+    assert "\\u202e" in shown
+
+
+def test_html_cannot_be_closed() -> None:
+    shown = escaped(HOSTILE + "\"'")
+    assert "<" not in shown
+    assert '"' not in shown
+    assert "'" not in shown
+    assert "onerror" in shown  # as text
+
+
+def test_lines_are_kept_where_asked() -> None:
+    assert visible("a\n\tb\x07\u2028c", lines=True) == "a\n\tb\\x07\\u2028c"
+    assert visible("a\nb") == "a\\nb"
+
+
+def test_long_texts_are_cut() -> None:
+    assert visible("x" * 100, 10) == "x" * 9 + "…"
+    assert visible("x" * 100, 10, lines=True) == "x" * 10 + "…"
+    assert visible("\x00" * 50) == "\\x00" * 50
