@@ -72,4 +72,7 @@ def suggest(word: object, names: Iterable[str]) -> str:
     found = difflib.get_close_matches(word, near, n=3)
     if not found:
         found = [n for n in near if word and word in n][:3]
-    return f" Did you mean {' or '.join(repr(printable(n)) for n in found)}?" if found else ""
+    if not found:
+        return ""
+    # In double quotes: a KeyError shows the repr of its message, which then needs no backslashes.
+    return f" Did you mean {' or '.join(map(preview, found))}?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ..file import GGUFFile, printable, suggest
+from ..file import GGUFFile, preview, printable, suggest
 from .html import table
 from .tensor import Tensor
 from .words import bytes_in_words
@@ -38,9 +38,8 @@ class Tensors(Mapping[str, Tensor]):
         try:
             return self._tensors[name]
         except KeyError:
-            shown = printable(name) if isinstance(name, str) else name
             raise KeyError(
-                f"{self._name} has no tensor {shown!r}; it has {len(self)} tensors."
+                f"{self._name} has no tensor {preview(name)}; it has {len(self)} tensors."
                 f"{suggest(name, self._tensors)}"
             ) from None
 

@@ -1,0 +1,111 @@
+"""Lazy arrays behave like the lists they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gguf_lab.file import ArrayValue, parse_header
+
+from .builders import Builder
+
+if TYPE_CHECKING:
+    from gguf_lab.file import Bytes
+
+
+class Memory:
+    name = "memory"
+
+    def __init__(self, content: bytes) -> None:
+        self._content = np.frombuffer(content, np.uint8)
+        self.size = len(content)
+
+    def read(self, offset: int, n: int) -> Bytes:
+        return self._content[offset : offset + n]
+
+    def close(self) -> None:
+        pass
+
+
+def array_of(kind: str, items: list[Any], byteorder: str = "little") -> ArrayValue:
+    builder = Builder(byteorder=byteorder).key("key", f"array[{kind}]", items)
+    value = parse_header(Memory(builder.build())).metadata["key"]
+    assert isinstance(value, ArrayValue)
+    return value
+
+
+LISTS = st.one_of(
+    st.tuples(st.just("string"), st.lists(st.text(max_size=5), max_size=300)),
+    st.tuples(st.just("int16"), st.lists(st.integers(-(2**15), 2**15 - 1), max_size=300)),
+    st.tuples(
+        st.just("array[uint8]"),
+        st.lists(st.lists(st.integers(0, 255), max_size=3), max_size=200),
+    ),
+)
+PLACES = st.one_of(st.none(), st.integers(-400, 400))
+STEPS = st.one_of(st.none(), st.integers(1, 200), st.integers(-200, -1))
+
+
+@given(LISTS, PLACES, PLACES, STEPS, st.sampled_from(["little", "big"]))
+def test_like_a_list(
+    case: tuple[str, list[Any]], start: int | None, stop: int | None, step: int | None, order: str
+) -> None:
+    kind, items = case
+    value = array_of(kind, items, order)
+    assert len(value) == len(items)
+    assert value == items
+    assert list(value) == items
+    assert list(reversed(value)) == items[::-1]
+    assert value[start:stop:step] == items[start:stop:step]
+    for index in range(-len(items), len(items), 37):
+        assert value[index] == items[index]
+    for index in (len(items), -len(items) - 1):
+        with pytest.raises(IndexError):
+            value[index]
+
+
+def test_search_and_comparison() -> None:
+    value = array_of("string", [str(i % 150) for i in range(300)])
+    assert value.index("149") == 149
+    assert value.index("0", 1) == 150
+    assert value.count("7") == 2
+    assert "149" in value
+    assert "150" not in value
+    with pytest.raises(ValueError, match='"150" is not in the array'):
+        value.index("150")
+    assert value != list(value)[:-1]
+    assert value != "text"
+    assert value == tuple(value)
+    assert value == array_of("string", list(value))
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_numbers_as_an_array(order: str) -> None:
+    value: Any = array_of("int32", [1, -2, 3], order)
+    array = value.to_numpy()
+    assert array.dtype == np.dtype("int32")
+    assert array.dtype.isnative
+    assert array.tolist() == [1, -2, 3]
+    assert np.asarray(value, np.float64).tolist() == [1.0, -2.0, 3.0]
+    flags: Any = array_of("bool", [True, False], order)
+    assert flags.to_numpy().tolist() == [True, False]
+    assert flags[0] is True
+
+
+def test_repr_is_short_and_safe() -> None:
+    assert repr(array_of("int8", [1, 2])) == "<2 × int8: [1, 2]>"
+    text = repr(array_of("string", ["\x1b[31m" + "x" * 1000] * 1000))
+    assert text.startswith("<1,000 × string: [")
+    assert "\x1b" not in text
+    assert len(text) < 200
+    assert len(repr(array_of("array[string]", [["x" * 1000] * 9] * 9))) < 250
+
+
+def test_item_type() -> None:
+    assert array_of("string", []).item_type == "string"
+    assert array_of("array[uint8]", [[1]]).item_type == "array"
+    assert array_of("array[uint8]", [[1]])[0].item_type == "uint8"
