@@ -7,12 +7,12 @@ of bytes that so many items could take, before anything is allocated or looped o
 from __future__ import annotations
 
 import struct
-from array import array
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import GGUFError
 from .values import STRIDE, ArrayValue, NestedArray, NumericArray, StringArray, ValueType
@@ -38,6 +38,9 @@ _CODES = {
     ValueType.INT64: "q",
     ValueType.FLOAT64: "d",
 }
+
+WINDOW = 1 << 16
+"""Bytes in which strings are looked for at once; fits the second-level cache many times."""
 
 DAMAGED = "The file is damaged or cut short; fetch it again."
 
@@ -224,22 +227,69 @@ class Cursor:
         return NumericArray(kind.label, np.frombuffer(raw, np.dtype(form.format)))
 
     def _strings(self, count: int, what: str) -> StringArray:
-        # The only loop over a vocabulary. `unpack_from` itself refuses to read past the end, so
-        # that the loop needs no test; who went too far is found out afterwards.
+        # A vocabulary has some 100,000 strings, which Python walks at 5 million a second. Most are
+        # found four times as fast, a window at a time; what a window does not explain (strings of
+        # 256 bytes, with zeros, empty ones in a row) is walked, and the longer the more it is.
         start = position = self.position
-        buffer, size, unpack = self._buffer, self._count.size, self._count.unpack_from
-        offsets = array("Q", bytes(8 * -(-count // STRIDE)))
+        offsets = np.zeros(-(-count // STRIDE), np.uint64)
+        done, walk = 0, STRIDE
         try:
-            for known in range(len(offsets)):
-                offsets[known] = position
-                for _ in range(min(STRIDE, count - known * STRIDE)):
-                    position += unpack(buffer, position)[0] + size
+            while done < count:
+                starts = self._short_strings(position, count - done)
+                if starts.size:
+                    first = -done % STRIDE
+                    known = starts[first:-1:STRIDE]
+                    at = (done + first) // STRIDE
+                    offsets[at : at + known.size] = known
+                    done, position = done + starts.size - 1, int(starts[-1])
+                walk = STRIDE if starts.size > 8 * STRIDE else min(2 * walk, 1 << 16)
+                stop = min(done + walk, count)
+                position = self._walk_strings(position, done, stop, offsets)
+                done = stop
         except (struct.error, OverflowError):
             position = self.size + 1
         if position > self.size:
             raise self._first_long_string(start, count, what)
         self.position = position
-        return StringArray(count, offsets, buffer, self._count)
+        return StringArray(count, offsets, self._buffer, self._count)
+
+    def _short_strings(self, position: int, wanted: int) -> npt.NDArray[np.int64]:
+        """Return the starts of consecutive strings from a position on, and the end of the last.
+
+        A small number is at a place where the length of a short string is, and hardly anywhere
+        else. If each such place in a window is where the string before it ends, all are lengths.
+        """
+        room = min(WINDOW, self.size - position - self._count.size)
+        if wanted < 16 * STRIDE or room <= 0:
+            return np.empty(0, np.int64)
+        # The number that begins at every byte of the window, without a copy.
+        numbers: npt.NDArray[Any] = np.ndarray(
+            (room,), np.dtype(self._count.format), self._buffer, position, (1,)
+        )
+        places = np.flatnonzero(numbers < 256)
+        if not places.size or places[0]:
+            return np.empty(0, np.int64)
+        ends = places + numbers[places].astype(np.int64) + self._count.size
+        broken = np.flatnonzero(ends[:-1] != places[1:])
+        n = min(int(broken[0]) + 1 if broken.size else places.size, wanted)
+        return np.append(places[:n], ends[n - 1]) + position
+
+    def _walk_strings(
+        self, position: int, start: int, stop: int, offsets: npt.NDArray[np.uint64]
+    ) -> int:
+        """Go over the strings [start, stop) one by one and return where they end.
+
+        The loop has no test for the end of the file: `unpack_from` refuses to read past it.
+        """
+        buffer, size, unpack = self._buffer, self._count.size, self._count.unpack_from
+        while start < stop:
+            if start % STRIDE == 0:
+                offsets[start // STRIDE] = position
+            until = min(start + STRIDE - start % STRIDE, stop)
+            for _ in range(until - start):
+                position += unpack(buffer, position)[0] + size
+            start = until
+        return position
 
     def _first_long_string(self, start: int, count: int, what: str) -> GGUFError:
         self.position = start
@@ -251,7 +301,7 @@ class Cursor:
         raise AssertionError("a string array was refused, but each of its strings fits")
 
     def _arrays(self, count: int, what: str, depth: int) -> NestedArray:
-        offsets = array("Q", bytes(8 * -(-count // STRIDE)))
+        offsets = np.zeros(-(-count // STRIDE), np.uint64)
         for index in range(count):
             if index % STRIDE == 0:
                 offsets[index // STRIDE] = self.position

@@ -14,13 +14,12 @@ import numpy.typing as npt
 from .text import decode, preview
 
 if TYPE_CHECKING:
-    from array import array
     from struct import Struct
 
 __all__ = ["ArrayValue", "NestedArray", "NumericArray", "StringArray", "Value", "ValueType"]
 
 STRIDE = 64
-"""Items between two remembered offsets of a string array: 1 bit of memory per string."""
+"""Items between two remembered offsets of a string array: one bit of memory per string."""
 
 
 class ValueType(IntEnum):
@@ -85,10 +84,10 @@ class ArrayValue(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             chosen = range(*index.indices(self._count))
-            if chosen.step > 0:
-                return list(self._items(chosen.start, chosen.stop, chosen.step))
-            chosen = chosen[::-1]
-            return list(self._items(chosen.start, chosen.stop, chosen.step))[::-1]
+            ahead = chosen if chosen.step > 0 else chosen[::-1]
+            # A range turned round may end a step beyond the last item.
+            items = list(self._items(ahead.start, min(ahead.stop, self._count), ahead.step))
+            return items if ahead is chosen else items[::-1]
         place = index + self._count if index < 0 else index
         if not 0 <= place < self._count:
             raise IndexError(f"index {index} of an array of {self._count} items")
@@ -158,7 +157,7 @@ class _Walked(ArrayValue):
 
     __slots__ = ("_offsets",)
 
-    def __init__(self, item_type: str, count: int, offsets: array[int]) -> None:
+    def __init__(self, item_type: str, count: int, offsets: npt.NDArray[np.uint64]) -> None:
         super().__init__(item_type, count)
         self._offsets = offsets
 
@@ -179,7 +178,7 @@ class _Walked(ArrayValue):
                 yield self._item(index)
         elif start < stop:
             known, ahead = divmod(start, STRIDE)
-            places = self._places(self._offsets[known])
+            places = self._places(int(self._offsets[known]))
             for place in islice(places, ahead, ahead + stop - start, step):
                 yield self._read(place)
 
@@ -189,7 +188,9 @@ class StringArray(_Walked):
 
     __slots__ = ("_buffer", "_length")
 
-    def __init__(self, count: int, offsets: array[int], buffer: memoryview, length: Struct) -> None:
+    def __init__(
+        self, count: int, offsets: npt.NDArray[np.uint64], buffer: memoryview, length: Struct
+    ) -> None:
         super().__init__("string", count, offsets)
         self._buffer = buffer
         self._length = length
@@ -211,7 +212,10 @@ class NestedArray(_Walked):
     __slots__ = ("_scan",)
 
     def __init__(
-        self, count: int, offsets: array[int], scan: Callable[[int], tuple[ArrayValue, int]]
+        self,
+        count: int,
+        offsets: npt.NDArray[np.uint64],
+        scan: Callable[[int], tuple[ArrayValue, int]],
     ) -> None:
         super().__init__("array", count, offsets)
         self._scan = scan

@@ -109,3 +109,40 @@ def test_item_type() -> None:
     assert array_of("string", []).item_type == "string"
     assert array_of("array[uint8]", [[1]]).item_type == "array"
     assert array_of("array[uint8]", [[1]])[0].item_type == "uint8"
+
+
+def mixed_strings(which: str, count: int) -> list[str]:
+    """Make many strings, of kinds that the reader finds in different ways."""
+    random = np.random.default_rng(7)
+    lengths = random.integers(0, 12, count)
+    if which == "some long":
+        lengths[:: count // 7] = 300
+    if which == "long":
+        lengths = random.integers(250, 600, count)
+    if which == "empty":
+        lengths[:] = 0
+    letter = (
+        "\0" if which == "zeros" else "\x01" if which == "ones" else "é" * (which == "é") or "x"
+    )
+    strings = [letter * int(n) for n in lengths]
+    if which == "some zeros":
+        for i in random.integers(0, count, 20):
+            strings[i] = "\x05" + "\0" * 9 + "\x03" + "\0" * 7
+    return strings
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("version", [1, 3])
+@pytest.mark.parametrize("count", [1023, 1024, 1025, 9001])
+@pytest.mark.parametrize(
+    "which", ["short", "some long", "long", "empty", "zeros", "ones", "some zeros", "é"]
+)
+def test_many_strings(which: str, count: int, version: int, order: str) -> None:
+    strings = mixed_strings(which, count)
+    builder = Builder(version=version, byteorder=order)
+    builder.key("before", "uint8", 1).key("key", "array[string]", strings).key("after", "uint8", 2)
+    metadata = parse_header(Memory(builder.build())).metadata
+    value: Any = metadata["key"]
+    assert value == strings
+    assert [value[i] for i in range(0, count, 61)] == strings[::61]
+    assert metadata["after"] == 2
