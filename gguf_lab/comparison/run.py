@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "compare"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
 """Weights per chunk. Fixed, because it decides the order of the sums."""
 
 

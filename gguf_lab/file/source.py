@@ -20,6 +20,10 @@ __all__ = ["ByteSource", "Bytes", "LocalFile"]
 
 Bytes = npt.NDArray[np.uint8]
 
+# After so many bytes read, the pages of a mapping are given back to the system's file cache, so that
+# streaming through a file of any size adds little to the memory of the process.
+_RESIDENT = 8 << 20
+
 
 class ByteSource(Protocol):
     """Bytes that can be read by ranges.
@@ -85,6 +89,8 @@ class LocalFile:
         self.name = str(self.path)
         self._error = error
         self._bytes: Bytes | None = None
+        self._mapped: Any = None
+        self._touched = 0
         try:
             # Before opening: a pipe would wait for a writer, a device has no size.
             if not stat.S_ISREG(self.path.stat().st_mode):
@@ -93,10 +99,8 @@ class LocalFile:
             with self.path.open("rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
                 if self.size:
-                    mapped: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    self.size = len(mapped)
-                else:  # an empty file cannot be mapped
-                    mapped = b""
+                    self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    self.size = len(self._mapped)
         except FileNotFoundError:
             raise error(
                 f"{self.name} does not exist (looked from {Path.cwd()}). Check the path."
@@ -105,7 +109,8 @@ class LocalFile:
             if isinstance(problem, GGUFLabError):
                 raise
             raise error(f"{self.name} cannot be read: {problem}. Check path and rights.") from None
-        self._bytes = np.frombuffer(mapped, np.uint8)
+        # An empty file cannot be mapped.
+        self._bytes = np.frombuffer(self._mapped or b"", np.uint8)
 
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset`: a read-only uint8 view of the mapping, no copy.
@@ -122,11 +127,16 @@ class LocalFile:
                 f"{self.name}: bytes {offset} to {offset + n} were asked, but the file has "
                 f"{self.size} bytes. It may have been cut short; fetch it again."
             )
+        self._touched += n
+        if self._touched > _RESIDENT and hasattr(self._mapped, "madvise"):
+            # Arrays in use are not harmed: their pages come back from the cache when looked at.
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+            self._touched = n
         return self._bytes[offset : offset + n]
 
     def close(self) -> None:
         """Let go of the mapping; it ends with the last array that was read from it."""
-        self._bytes = None
+        self._bytes = self._mapped = None
 
     @property
     def closed(self) -> bool:

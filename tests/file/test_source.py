@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,32 @@ def test_forgotten_files_are_closed_silently(tmp_path: Path) -> None:
 def test_the_error_can_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         LocalFile(tmp_path / "missing", error=CheckpointError)
+
+
+def test_streaming_through_a_file_keeps_little_of_it_in_memory(tmp_path: Path) -> None:
+    """Pages looked at are given back, and arrays in use stay right."""
+    size = 256 << 20
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+        file.write(b"first")
+    code = (
+        "import sys, re; from pathlib import Path; from gguf_lab.file.source import LocalFile\n"
+        "def resident():\n"
+        "    text = Path('/proc/self/status').read_text()\n"
+        "    return int(re.search(r'RssFile:\\s+(\\d+)', text)[1]) << 10\n"
+        "before, step = resident(), 4 << 20\n"
+        "with LocalFile(sys.argv[1]) as file:\n"
+        "    first, peak = file.read(0, 5), 0\n"
+        "    for offset in range(0, file.size, step):\n"
+        "        file.read(offset, step).max()\n"
+        "        peak = max(peak, resident() - before)\n"
+        "    assert bytes(first) == b'first', bytes(first)\n"
+        "print(peak)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "large")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(run.stdout) < 80 << 20
