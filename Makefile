@@ -52,6 +52,7 @@ format: $(VENV)/.dev ## let ruff repair what it can
 
 bench: $(VENV)/.installed ## time and memory against the obvious script
 	$(BIN)/python benchmarks/minilm.py
+	$(BIN)/python benchmarks/open_file.py
 
 gpu-check: $(VENV)/.installed ## every format on a CUDA device: bits and bandwidth
 	$(BIN)/python benchmarks/gpu_check.py

@@ -20,8 +20,8 @@ __all__ = ["ByteSource", "Bytes", "LocalFile"]
 
 Bytes = npt.NDArray[np.uint8]
 
-# After so many bytes read, the pages of a mapping are given back to the system's file cache, so that
-# streaming through a file of any size adds little to the memory of the process.
+# After so many bytes read, the pages of a mapping are given back to the system's file cache, so
+# that streaming through a file of any size adds little to the memory of the process.
 _RESIDENT = 8 << 20
 
 
