@@ -26,7 +26,7 @@ from ..threads import run_chunks
 if TYPE_CHECKING:
     from ..formats import Format
 
-__all__ = ["as_blocks", "bitcast_u32", "compile_kernel", "dequantize", "dequantizer"]
+__all__ = ["as_blocks", "bitcast_u32", "compile_kernel", "dequantize", "dequantizer", "select"]
 
 
 # --- primitives -----------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
     return unified(types.boolean, unified, unified), generate
 
 
-_select: Any = _choose  # mypy does not see through the decorator
+select: Any = _choose  # mypy does not see through the decorator
 _load8, _load16 = _loader(types.uint8), _loader(types.uint16)
 _load32, _load64 = _loader(types.uint32), _loader(types.int64)
 bitcast_f32 = _bitcast(types.uint32, types.float32, ir.FloatType())
@@ -86,14 +86,14 @@ _inline = njit(inline="always")
 def _half(h: Any) -> Any:
     h = np.uint32(h)
     e, m = h & np.uint32(0x7C00), h & np.uint32(0x3FF)
-    exponent = _select(
+    exponent = select(
         e == np.uint32(0x7C00),
         np.uint32(0x7F800000),
         (e << np.uint32(13)) + np.uint32(112 << 23),
     )
     normal = bitcast_f32(exponent | (m << np.uint32(13)))
-    x = _select(e == np.uint32(0), np.float32(m) * np.float32(2.0**-24), normal)
-    return _select(h > np.uint32(0x7FFF), -x, x)
+    x = select(e == np.uint32(0), np.float32(m) * np.float32(2.0**-24), normal)
+    return select(h > np.uint32(0x7FFF), -x, x)
 
 
 PRIMITIVES: dict[str, Any] = {
@@ -106,7 +106,7 @@ PRIMITIVES: dict[str, Any] = {
     "half": _half,
     "bits": _inline(lambda u: bitcast_f32(np.uint32(u))),
     "bits64": _bitcast_f64,
-    "where": _select,
+    "where": select,
 }
 
 
