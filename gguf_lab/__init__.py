@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .codec import dequantize
+    from .codec import dequantize, dissect
     from .comparison import Comparison, compare
     from .errors import (
         CheckpointError,
@@ -34,6 +34,7 @@ _PUBLIC = {
     "Tensor": ("model", "Tensor"),
     "FileName": ("file", "FileName"),
     "dequantize": ("codec", "dequantize"),
+    "dissect": ("codec", "dissect"),
     "Checkpoint": ("reference", "Checkpoint"),
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
@@ -69,6 +70,7 @@ __all__ = [
     "compare",
     "demo",
     "dequantize",
+    "dissect",
     "explore",
     "open",
     "open_checkpoint",

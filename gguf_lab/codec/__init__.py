@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .anatomy import Anatomy, FieldValue, dissect
 from .dispatch import (
     BACKENDS,
     can_decode,
@@ -11,19 +12,27 @@ from .dispatch import (
     to_little_endian,
     to_tensor,
 )
+from .explanation import Explanation
 from .formats import FORMATS, Field, Format
+from .influence import Influence, influence_of
 from .threads import cpu_count
 
 __all__ = [
     "BACKENDS",
     "FORMATS",
+    "Anatomy",
+    "Explanation",
     "Field",
+    "FieldValue",
     "Format",
+    "Influence",
     "can_decode",
     "choose_backend",
     "cpu_count",
     "dequantize",
+    "dissect",
     "find_format",
+    "influence_of",
     "to_little_endian",
     "to_tensor",
 ]
