@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
@@ -42,10 +44,15 @@ class Snapshot:
 def explain(error: BaseException) -> str:
     """Put an exception in words for the error area.
 
-    Our own errors say all that is needed; of others, which nobody expected, the type is named.
+    Our own errors say all that is needed; of others, which nobody expected, type and place are
+    named.
     """
     words = visible(str(error), 2000, lines=True)
-    return words if isinstance(error, GGUFLabError) else f"{type(error).__name__}: {words}"
+    if isinstance(error, GGUFLabError):
+        return words
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {words}{where}"
 
 
 class Panel(anywidget.AnyWidget):

@@ -9,6 +9,7 @@ import numpy as np
 import traitlets
 
 from .bins import merged, unit_of
+from .columns import name_of
 from .text import visible
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Chart(traitlets.HasTraits):
     ) -> tuple[dict[str, Any], bytes]:
         words = verdict(row)
         chart: dict[str, Any] = {
-            "label": visible(row.name or row.reference_name, 200),
+            "label": visible(name_of(row), 200),
             "figures": _figures(row),
             "verdict": words,
             "bad": row.status != "compared",

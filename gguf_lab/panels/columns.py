@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ..comparison import TensorComparison
     from ..model import Tensor
 
-__all__ = ["FACTS", "FIGURES", "Column", "comparison_facts", "figures_of", "tensor_facts"]
+__all__ = [
+    "FACTS",
+    "FIGURES",
+    "Column",
+    "comparison_facts",
+    "figures_of",
+    "name_of",
+    "tensor_facts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ def comparison_facts(row: TensorComparison) -> dict[str, Any]:
     """Return the same facts from a row of a comparison; a row may be in the reference alone."""
     bits = row.bits_per_weight
     return {
-        "name": row.name if row.name is not None else row.reference_name,
+        "name": name_of(row),
         "layer": row.layer,
         "kind": visible(row.kind or "", 120),
         "qtype": visible(row.qtype or "", 40),
@@ -110,6 +118,11 @@ def comparison_facts(row: TensorComparison) -> dict[str, Any]:
         "nbytes": None if bits is None else round(bits * row.n_elements / 8),
         "n_elements": row.n_elements,
     }
+
+
+def name_of(row: TensorComparison) -> str:
+    """Return the name of a row: the file's, or the reference's for what only that has."""
+    return row.name if row.name is not None else row.reference_name or ""
 
 
 def figures_of(row: TensorComparison | None) -> np.ndarray[Any, np.dtype[np.float64]]:

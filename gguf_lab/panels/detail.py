@@ -38,7 +38,7 @@ class TensorDetail(Chart, Panel):
     _css = style("chart", "detail")
 
     title = traitlets.Unicode("", help="Name of the tensor").tag(sync=True)
-    facts = traitlets.List(help="[name, text]").tag(sync=True)
+    facts = traitlets.List(traitlets.List(), help="[name, text]").tag(sync=True)
     choose_mode = traitlets.Bool(True, help="Offer the choice of `mode` here").tag(sync=True)
     hint = traitlets.Unicode("", help="What could be done to see more").tag(sync=True)
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["card", "grid", "image", "more"]
 
 _LINE = "1px solid rgba(128,128,128,.35)"
-_CELL = f"padding:2px 10px;border-bottom:{_LINE};white-space:pre-wrap;overflow-wrap:anywhere;"
+_CELL = f"padding:2px 10px;border-bottom:{_LINE};"
+_SHORT = "white-space:pre;"
+_LONG = "white-space:pre-wrap;overflow-wrap:anywhere;min-width:220px;"
 
 
 def card(title: str, *parts: str, note: str = "") -> str:
@@ -53,20 +55,17 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterabl
         f'<th scope="col" style="{_CELL}text-align:{a};white-space:nowrap">{escaped(h)}</th>'
         for h, a in zip(headers, align, strict=True)
     )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{_CELL}text-align:{a}">{escaped(cell)}</td>'
-            for cell, a in zip(row, align, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_cell, row, align))}</tr>" for row in rows)
     return (
         '<div style="overflow:auto;max-height:420px"><table style="border-collapse:collapse;'
         f'font-variant-numeric:tabular-nums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
         "</table></div>"
     )
+
+
+def _cell(text: str, align: str) -> str:
+    space = _LONG if len(text) > 48 else _SHORT
+    return f'<td style="{_CELL}{space}text-align:{align}">{escaped(text)}</td>'
 
 
 def more(total: int, shown: int, what: str) -> str:

@@ -33,7 +33,7 @@ class Headline(Panel):
 
     title = traitlets.Unicode("", help="Name of the model").tag(sync=True)
     subtitle = traitlets.Unicode("", help="File and reference").tag(sync=True)
-    facts = traitlets.List(help="[name, text, explanation]").tag(sync=True)
+    facts = traitlets.List(traitlets.List(), help="[name, text, explanation]").tag(sync=True)
 
     def __init__(self, model: Model, *, reference: str = "") -> None:
         path = visible(str(getattr(model.path, "name", model.path)), 160)

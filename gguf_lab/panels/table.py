@@ -9,7 +9,16 @@ import traitlets
 
 from .assets import script, style
 from .base import Panel
-from .columns import FACTS, FIGURES, STATE, comparison_facts, figures_of, tensor_facts
+from .columns import (
+    FACTS,
+    FIGURES,
+    STATE,
+    Column,
+    comparison_facts,
+    figures_of,
+    name_of,
+    tensor_facts,
+)
 from .fallback import card, grid, more
 from .selection import Selection
 from .text import visible
@@ -74,7 +83,7 @@ class TensorTable(Selection, Panel):
         """Take in rows of a comparison: figures of tensors that are listed, and further rows."""
         self._compared = True
         for row in rows:
-            name = row.name if row.name is not None else row.reference_name
+            name = name_of(row)
             state = [row.status, visible(row.reason or "", 300)]
             if name not in self._at:
                 self._add(comparison_facts(row), state)
@@ -125,27 +134,28 @@ class TensorTable(Selection, Panel):
         return f"<TensorTable: {self._total:,} tensors{chosen}>"
 
     def _static(self, limit: int | None) -> str:
-        columns = [c for c in FACTS if c.id != "nbytes"]
-        shown = self._facts if limit is None else self._facts[:limit]
-        rows: list[list[str]] = []
-        for facts, state, values in zip(self._facts, self._states, self._values, strict=True):
-            if len(rows) == len(shown):
-                break
-            row = ["" if facts[c.id] is None else _plain(facts[c.id]) for c in columns]
-            if self._compared:
-                status, reason = state or ("", "")
-                done = status == "compared"
-                row += [f"{v:.4g}" if done else "" for v in values]
-                row.append(f"{status}: {reason}" if reason else status)
-            rows.append(row)
-        headers = [c.label for c in columns]
-        if self._compared:
-            headers += [c.label.replace(" RMSE", " RMSE (ratio)") for c in FIGURES]
-            headers.append("status")
-        numeric = [1, *range(5, len(columns) + len(FIGURES))]
-        return card(
-            "Tensors", grid(headers, rows, numeric), more(self._total, len(rows), "tensors")
-        )
+        figures = FIGURES if self._compared else ()
+        columns = [*FACTS[:2], *figures, *(c for c in FACTS[2:] if c.id != "nbytes")]
+        stop = len(self._facts) if limit is None else limit
+        rows = [
+            [*(self._cell(at, column) for column in columns), self._words(at)]
+            for at in range(len(self._facts))[:stop]
+        ]
+        headers = [*(c.label.replace(" RMSE", " RMSE (ratio)") for c in columns), "status"]
+        numeric = [i for i, c in enumerate(columns) if c.form != "text"]
+        table = grid(headers, rows, numeric)
+        return card("Tensors", table, more(self._total, len(rows), "tensors"))
+
+    def _cell(self, at: int, column: Column) -> str:
+        if column.figure is None:
+            value = self._facts[at][column.id]
+            return "" if value is None else _plain(value)
+        compared = (self._states[at] or [""])[0] == "compared"
+        return _plain(float(self._values[at][column.figure])) if compared else ""
+
+    def _words(self, at: int) -> str:
+        status, reason = self._states[at] or ("", "")
+        return f"{status}: {reason}" if reason else status
 
 
 def _plain(value: object) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import ipywidgets
+import ipywidgets  # type: ignore[import-untyped]
 
 from .background import Background
 from .base import Panel, Snapshot, explain
+from .columns import name_of
 from .detail import TensorDetail
 from .headline import Headline
 from .histograms import ErrorHistograms
@@ -19,8 +21,6 @@ from .text import visible
 from .tree import MetadataTree
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from ..comparison import Comparison, TensorComparison
     from ..model import Model
     from ..reference import Checkpoint
@@ -35,7 +35,7 @@ _WAITING: Final = "This tensor has not been compared yet."
 _MOST_SHOWN: Final = 50
 
 
-class Workbench(Selection, ipywidgets.VBox):
+class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
     """A model and, if there is one, its reference: metadata, tensors, errors, side by side.
 
     The comparison runs in the background; results appear as they come, and it can be cancelled.
@@ -112,7 +112,7 @@ class Workbench(Selection, ipywidgets.VBox):
             self._background.start()
 
     def _opened_model(self, model: Model | str | PathLike[str]) -> Model:
-        if hasattr(model, "tensors"):
+        if not isinstance(model, str | PathLike):
             return model
         from ..model import open_model
 
@@ -178,10 +178,10 @@ class Workbench(Selection, ipywidgets.VBox):
     def _take(self, state: str, rows: list[TensorComparison], seconds: float) -> None:
         """Take over what the background has to report (called from its thread)."""
         try:
-            last = rows[-1].name or rows[-1].reference_name if rows else self.progress.tensor
+            last = name_of(rows[-1]) if rows else self.progress.tensor
             if rows and self.histograms is not None:
                 for row in rows:
-                    self._results[row.name or row.reference_name] = row
+                    self._results[name_of(row)] = row
                 self.table.extend(rows)
                 self.histograms.extend(rows)
                 self._show()

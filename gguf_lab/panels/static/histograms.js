@@ -89,7 +89,7 @@ export default panel("histograms", (p) => {
     legend.replaceChildren(h("span", {}, percent(scale[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, percent(scale[1])));
     note.hidden = !cells || !limit;
     const extra = model.get("reference_only");
-    note.textContent = limit ? `Each cell: distribution of the error, ${mode === "relative" ? `from ${MINUS}${figure(limit)} to +${figure(limit)} times the RMS of the reference` : `from ${MINUS}${figure(limit)} to +${figure(limit)}`} in every cell; height scaled to the cell\u2019s own peak; colour and figure: relative RMSE.${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
+    note.textContent = limit ? `Every cell spans errors from ${MINUS}${figure(limit)} to +${figure(limit)}${mode === "relative" ? " times the RMS of the reference" : ""}; heights are scaled to the cell\u2019s peak; colour and figure: relative RMSE.${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
     outside.replaceChildren(...(lines[0]?.length ? [h("div", { class: "gl-corner gl-outside-title", role: "rowheader" }, "outside the layers")] : []), ...(lines[0] ?? []).map((cell, k) => {
       const node = draw1(cell, 0, k);
       node.prepend(h("div", { class: "gl-cell-name", title: cell.label }, cell.kind));
@@ -129,7 +129,7 @@ export default panel("histograms", (p) => {
       node.append(frame, h("span", { class: "gl-cell-figure" }, cell.ratio === null ? "no ratio" : percent(cell.ratio)));
       put(node, { "aria-label": `${cell.label}: relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
     } else {
-      const words = { compared: cell.exact ? "exact" : "no bins", pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsupported" }[cell.status] ?? cell.status;
+      const words = { compared: cell.exact ? "exact" : "no bins", pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsup\u00adported" }[cell.status] ?? cell.status;
       node.append(h("span", { class: "gl-cell-word" }, words));
       node.classList.add(`gl-cell-${cell.exact ? "exact" : cell.status}`);
       if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");

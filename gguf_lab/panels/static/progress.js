@@ -27,7 +27,7 @@ export default panel("progress", ({ model, root, on, ask, safe, leave }) => {
     const speed = rate ? ` \u00b7 ${scaled(rate)} weights/s` : "";
     const left = running && rate && part > 0.02 ? ` \u00b7 ${Math.max(1, Math.ceil((total - done) / rate))} s left` : "";
     words.textContent = {
-      running: `Comparing: ${figures}${speed}${left}`,
+      running: done ? `Comparing: ${figures}${speed}${left}` : `Preparing to compare ${scaled(total)} weights (a first run compiles its kernels)`,
       done: `Compared ${scaled(done)} weights in ${seconds.toFixed(1)} s${speed}`,
       cancelled: `Stopped after ${figures}: the results so far are kept`,
       failed: `Failed after ${figures}`,

@@ -105,15 +105,9 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
       pen.font = `600 ${font}`;
       let wide = pen.measureText(c.label).width + 10;
       pen.font = c.id === "name" ? `12px ${getComputedStyle(sample).fontFamily}` : font;
-      const longest = [];
-      for (let r = 0; r < rows; r++) {
-        const text = String(shown(r, c));
-        if (longest.length < 12 || text.length > longest[0].length) {
-          longest.push(text);
-          longest.sort((a, b) => a.length - b.length);
-          if (longest.length > 12) longest.shift();
-        }
-      }
+      const texts = new Set();
+      for (let r = 0; r < rows; r++) texts.add(String(shown(r, c)));
+      const longest = [...texts].sort((a, b) => b.length - a.length).slice(0, 24);
       for (const text of longest) wide = Math.max(wide, pen.measureText(text).width + (c.id === "state" ? 30 : 0));
       if (c.bar) bars[c.id] = top(c, rows);
       return Math.ceil(Math.min(wide, 340)) + 20;
@@ -272,6 +266,8 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     at = { row: -1, column: i };
     sortBy(columns[i]);
   }));
+  // With Shift a range of rows is meant, not a range of text.
+  body.addEventListener("mousedown", (event) => { if (event.shiftKey) event.preventDefault(); });
   body.addEventListener("click", safe((event) => {
     const row = event.target.closest("[role=row]");
     if (!row || String(getSelection()).length > 1) return;

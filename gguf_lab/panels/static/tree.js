@@ -278,7 +278,15 @@ export default panel("tree", ({ model, root, ask, on, safe, say, leave }) => {
     if (!expandable(node) || node.open === open) return;
     node.open = open;
     rebuild();
+    if (!open) return;
+    // What has been unfolded should be seen: some of it comes into view, the row itself stays.
+    list.reveal(Math.min(active + 8, active + rowsBelow(active)));
+    list.reveal(active);
   }
+  const rowsBelow = (i) => {
+    const s = segmentOf(i), next = segments[segments.indexOf(s) + 1];
+    return next && next.node === s.node ? next.n : s.node.children.length;
+  };
   /** Which array the first visible row belongs to, once its own row has left the view. */
   function trail() {
     const s = segments.length ? segmentOf(list.alive.size ? firstVisible() : 0) : null;
