@@ -14,7 +14,14 @@ import numpy as np
 from numba import types
 
 from ..codec import dequantize, find_format
-from ..codec.backends.numba_ import BYTES, bitcast_u32, compile_kernel, dequantizer, select
+from ..codec.backends.numba_ import (
+    BYTES,
+    DEQUANTIZE,
+    bitcast_u32,
+    compile_kernel,
+    dequantizer,
+    select,
+)
 from ..errors import ComparisonError
 from .histogram import BINS, BITS, CENTRE, FLOOR
 from .statistics import Statistics, measure
@@ -79,77 +86,73 @@ def _count(index: Any, n: int, counts: Any) -> None:
 
 
 def _compare(  # noqa: PLR0917
-    xb: Any, xt: Any, block: int, width: int, groups: int, rb: Any, rt: Any, sums: Any, hist: Any
+    dequantize_x: Any,
+    xb: Any,
+    xt: Any,
+    block: int,
+    width: int,
+    groups: int,
+    dequantize_r: Any,
+    rb: Any,
+    rt: Any,
+    tile: Any,
+    index: Any,
+    lanes: Any,
+    totals: Any,
+    counts: Any,
 ) -> None:
     # xb, rb: bytes; block, width, groups: weights, bytes and groups of a block of x (block 1: a
-    # plain type, whose run is one block). sums: the five sums and the largest error.
+    # plain type, whose run is one block). tile, index: room for a tile of both sides. lanes,
+    # totals, counts: see _fold and _count; the caller has zeroed them.
     n = xb.size // width * block
     each = rb.size // n
-    x, r = np.empty(_TILE, np.float32), np.empty(_TILE, np.float32)
-    index = np.empty(_TILE, np.uint16)
-    lanes, total = np.zeros((6, 256), np.float32), np.zeros((5, 256), np.float64)
-    counts = np.zeros((4, BINS), np.uint32)
     for start in range(0, n, _TILE):
         m = min(_TILE, n - start)
         blocks = 1 if block == 1 else m // block
+        x, r = tile[0], tile[1]
         source = xb[start // block * width : (start + m) // block * width]
-        dequantize_x(  # type: ignore[name-defined]  # noqa: F821
-            source.reshape(blocks, source.size // blocks),
-            xt,
-            x[:m].reshape(blocks, groups, m // (blocks * groups)),
-        )
+        values = x[:m].reshape((blocks, groups, m // (blocks * groups)))
+        dequantize_x(source.reshape((blocks, source.size // blocks)), xt, values)
         source = rb[start * each : (start + m) * each]
-        dequantize_r(  # type: ignore[name-defined]  # noqa: F821
-            source.reshape(1, source.size), rt, r[:m].reshape(1, 1, m)
-        )
+        dequantize_r(source.reshape((1, source.size)), rt, r[:m].reshape((1, 1, m)))
+        index_bins(x[:m], r[:m], index)  # type: ignore[name-defined]  # noqa: F821
+        count(index, m, counts)  # type: ignore[name-defined]  # noqa: F821
         steps = (m + 1023) // 1024
-        x[m : steps * 1024] = 0  # two zeros add nothing
-        r[m : steps * 1024] = 0
-        whole = slice(0, steps * 1024)
+        for k in range(m, steps * 1024):  # two zeros add nothing
+            x[k] = 0
+            r[k] = 0
         fold(  # type: ignore[name-defined]  # noqa: F821
-            x[whole].reshape(steps, 4, 256), r[whole].reshape(steps, 4, 256), lanes
+            x[: steps * 1024].reshape((steps, 4, 256)),
+            r[: steps * 1024].reshape((steps, 4, 256)),
+            lanes,
         )
         if (start // _TILE + 1) % 16 == 0 or start + m == n:
-            total[:5] += lanes[:5]
-            lanes[:5] = 0
-        index_bins(x[:m], r[:m], index[:m])  # type: ignore[name-defined]  # noqa: F821
-        count(index, m, counts)  # type: ignore[name-defined]  # noqa: F821
-    for k in range(5):
-        sums[k] = total[k].sum()
-    sums[5] = lanes[5].max()
-    for k in range(BINS):
-        hist[k] = (
-            np.int64(counts[0, k])
-            + np.int64(counts[1, k])
-            + np.int64(counts[2, k])
-            + np.int64(counts[3, k])
-        )
+            for k in range(5):
+                for j in range(256):
+                    totals[k, j] += lanes[k, j]
+                    lanes[k, j] = 0
+
+
+_RUN, _STEPS = types.float32[::1], types.float32[:, :, ::1]
+_LANES, _INDEX, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[:, ::1]
+_DEQUANTIZE = types.FunctionType(DEQUANTIZE)
 
 
 @cache
-def _parts() -> dict[str, Any]:
-    run, steps = types.float32[::1], types.float32[:, :, ::1]
-    lanes, index, table = types.float32[:, ::1], types.uint16[::1], types.uint32[:, ::1]
-    return {
-        "fold": compile_kernel(_fold, "fold", {}, types.void(steps, steps, lanes)),
-        "index_bins": compile_kernel(
-            _index_bins, f"index_bins_{_GRID}", {}, types.void(run, run, index)
-        ),
-        "count": compile_kernel(_count, "count", {}, types.void(index, types.intp, table)),
-    }
-
-
-@cache
-def _kernel(name: str, reference: str) -> Any:
-    x, r = dequantizer(find_format(name)), dequantizer(find_format(reference))
+def _kernel() -> Any:
+    """Compile the one kernel for all formats: they come in as functions."""
     size = types.intp
-    signature = types.void(
-        BYTES, BYTES, size, size, size, BYTES, BYTES, types.float64[::1], types.int64[::1]
-    )
-    # The names of both carry the digest of their definition.
-    kernel = f"compare_{_GRID}_{x.py_func.__name__}_{r.py_func.__name__}"
-    environment = {"dequantize_x": x, "dequantize_r": r, **_parts()}
-    return compile_kernel(_compare, kernel, environment, signature)
+    parts = {
+        "fold": compile_kernel(_fold, "fold", {}, types.void(_STEPS, _STEPS, _LANES)),
+        "index_bins": compile_kernel(
+            _index_bins, f"index_bins_{_GRID}", {}, types.void(_RUN, _RUN, _INDEX)
+        ),
+        "count": compile_kernel(_count, "count", {}, types.void(_INDEX, size, _TABLE)),
+    }
+    x = _DEQUANTIZE, BYTES, BYTES, size, size, size
+    r = _DEQUANTIZE, BYTES, BYTES
+    room = _LANES, _INDEX, _LANES, types.float64[:, ::1], _TABLE
+    return compile_kernel(_compare, f"compare_{_GRID}", parts, types.void(*x, *r, *room))
 
 
 def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray]) -> Statistics:
@@ -172,16 +175,32 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
         )
     if n == 0:
         return Statistics()
-    sums, counts = np.empty(6), np.empty(BINS, np.int64)
-    xb, rb = np.ascontiguousarray(blocks).reshape(-1), np.ascontiguousarray(rows).reshape(-1)
-    kernel = _kernel(fmt.name, plain.name)
-    kernel(xb, fmt.table(), block, width, block // fmt.group, rb, plain.table(), sums, counts)
-    ee, rr, xx, xr, abs_e, peak = sums.tolist()
+    lanes, totals = np.zeros((6, 256), np.float32), np.zeros((5, 256))
+    counts = np.zeros((4, BINS), np.uint32)
+    _kernel()(
+        dequantizer(fmt),
+        np.ascontiguousarray(blocks).reshape(-1),
+        fmt.table(),
+        block,
+        width,
+        block // fmt.group,
+        dequantizer(plain),
+        np.ascontiguousarray(rows).reshape(-1),
+        plain.table(),
+        np.empty((2, _TILE), np.float32),
+        np.empty(_TILE, np.uint16),
+        lanes,
+        totals,
+        counts,
+    )
+    ee, rr, xx, xr, abs_e = totals.sum(axis=1).tolist()
+    peak = float(lanes[5].max())
     # Zero error is exact. Anything else whose squares are too small or too large for float32, and
     # whatever is not finite, is summed again in float64.
     if not ((peak == 0 == ee or _within(ee / n)) and _within(rr / n) and _within(xx / n)):
         return measure(*(dequantize(bytes_, qtype) for qtype, bytes_ in (weights, reference)))
-    return Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=counts)
+    histogram = counts.sum(axis=0, dtype=np.int64)
+    return Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
 
 
 def _within(mean_square: float) -> bool:

@@ -120,6 +120,7 @@ def _source_digest() -> str:
 
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 BLOCKS = types.Array(types.uint8, 2, "C", readonly=True)
+DEQUANTIZE = types.void(BLOCKS, BYTES, types.float32[:, :, ::1])
 
 
 def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signature: Any) -> Any:
@@ -162,8 +163,7 @@ def _kernel(name: str) -> Any:
         "scale": bind(fmt.scale, PRIMITIVES, _inline),
         "quant": bind(fmt.quant, PRIMITIVES, _inline),
     }
-    signature = types.void(BLOCKS, BYTES, types.float32[:, :, ::1])
-    return compile_kernel(_dequantize, f"dequantize_{fmt.name}_{hash_}", environment, signature)
+    return compile_kernel(_dequantize, f"dequantize_{fmt.name}_{hash_}", environment, DEQUANTIZE)
 
 
 def as_blocks(
@@ -179,7 +179,12 @@ def as_blocks(
     return blocks.reshape(-1, fmt.qtype.type_size), out.reshape(-1, size // group, group)
 
 
-def dequantize(fmt: type[Format], blocks: np.ndarray, threads: int | None = None) -> np.ndarray:
+def dequantize(
+    fmt: type[Format],
+    blocks: np.ndarray,
+    threads: int | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Decode blocks.
 
     Parameters
@@ -190,13 +195,16 @@ def dequantize(fmt: type[Format], blocks: np.ndarray, threads: int | None = None
         Little endian.
     threads : int, optional
         Default: the CPUs that this process may use.
+    out : float32 array (n_blocks, block_size), optional
+        Where to write; C-contiguous.
 
     Returns
     -------
     float32 array (n_blocks, block_size)
     """
     blocks = np.ascontiguousarray(blocks)
-    out = np.empty((len(blocks), fmt.qtype.block_size), np.float32)
+    if out is None:
+        out = np.empty((len(blocks), fmt.qtype.block_size), np.float32)
     kernel, table = dequantizer(fmt), fmt.table()
 
     def work(start: int, stop: int) -> None:

@@ -1,0 +1,208 @@
+"""Decode every format and compare with a bf16 reference: against gguf-py, ggml's C and memory.
+
+One run, one machine, interleaved repetitions, medians; README.md in this folder says how to read
+the tables. ggml's own ``to_float`` is taken from the shared library of the package
+`llama-cpp-python`, if that is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import statistics
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import gguf
+import numpy as np
+from gguf import quants
+from numba import njit
+
+from gguf_lab.codec import FORMATS, cpu_count
+from gguf_lab.codec.backends import numba_
+from gguf_lab.codec.threads import run_chunks
+from gguf_lab.comparison.kernels import measure_fused
+from gguf_lab.file.qtypes import QTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+N = 1 << 24  # weights
+ROW = 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("formats", nargs="*", default=[], help="default: all quantized ones")
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    arguments = parser.parse_args()
+    names = arguments.formats or [
+        t.name for t in QTYPES.values() if t.name not in ("Q8_1", "Q8_K", "F64", "I64")
+    ]
+    c = ggml_library()
+    found: dict[str, Any] = {"threads": cpu_count(), "c": c is not None}
+    found["dequantize"] = dequantize_table(names, c, arguments.repetitions)
+    found["compare"] = compare_table(arguments.repetitions)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def medians(sides: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    """Time each side in turns, so that a slow moment meets all of them; seconds."""
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for run in sides.values():
+        run()  # compile, page in
+    for _ in range(repetitions):
+        for side, run in sides.items():
+            start = perf_counter()
+            run()
+            times[side].append(perf_counter() - start)
+    return {side: statistics.median(t) for side, t in times.items()}
+
+
+def random_blocks(name: str) -> np.ndarray:
+    """Random bytes, with half-precision scales that are neither NaN nor denormal."""
+    qtype = FORMATS[name].qtype
+    shape = (N // qtype.block_size, qtype.type_size)
+    blocks = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for field in FORMATS[name].fields:
+        if field.kind in ("f16", "bf16", "f32"):
+            high = blocks[:, field.offset + field.width - 1]
+            high[...] = 0x3C if field.kind != "f16" else 0x20 | (high & 0x0F)
+    return blocks
+
+
+def dequantize_table(names: list[str], c: Any, repetitions: int) -> list[dict[str, Any]]:
+    print(f"Decoding {N / 1e6:.1f} M weights to float32, milliseconds ({cpu_count()} CPUs)")
+    print(f"{'':<8} {'gguf-py':>8} {'ggml C':>8} {'1 thread':>8} {'all':>8}", end="  ")
+    print(f"{'C / 1 thread':>12} {'1 thread / all':>14}")
+    rows = []
+    for name in names:
+        sides = dequantize_sides(name, c)
+        t = {side: 1e3 * seconds for side, seconds in medians(sides, repetitions).items()}
+        row: dict[str, Any] = {"name": name, **t}
+        rows.append(row)
+        cells = [f"{t[k]:8.1f}" if k in t else f"{'-':>8}" for k in ("gguf", "c", "one", "all")]
+        ratio = f"{t['c'] / t['one']:12.2f}" if "c" in t else f"{'-':>12}"
+        print(f"{name:<8}", *cells, "", ratio, f"{t['one'] / t['all']:14.2f}", flush=True)
+    ratios = [row["c"] / row["one"] for row in rows if "c" in row]
+    if ratios:
+        print(f"geometric mean of C / 1 thread: {statistics.geometric_mean(ratios):.2f}", end=", ")
+        print(f"lowest {min(ratios):.2f}")
+    return rows
+
+
+def dequantize_sides(name: str, c: Any) -> dict[str, Callable[[], Any]]:
+    fmt, blocks = FORMATS[name], random_blocks(name)
+    out = np.empty((len(blocks), fmt.qtype.block_size), np.float32)
+    sides: dict[str, Callable[[], Any]] = {
+        "one": partial(numba_.dequantize, fmt, blocks, 1, out),
+        "all": partial(numba_.dequantize, fmt, blocks, None, out),
+    }
+    if name in gguf.GGMLQuantizationType.__members__:
+        known = gguf.GGMLQuantizationType[name]
+        with contextlib.suppress(NotImplementedError):  # gguf-py has no decoder for some
+            quants.dequantize(blocks[:1], known)
+            sides["gguf"] = partial(quants.dequantize, blocks, known)
+    to_float = ggml_to_float(c, fmt.qtype.id) if c else None
+    if to_float:
+        sides["c"] = lambda: to_float(blocks.ctypes.data, out.ctypes.data, N)
+    return sides
+
+
+def compare_sides(name: str, reference: str, read: Callable[[int], None]) -> dict[str, Any]:
+    n_rows = N // ROW
+    x = random_blocks(name).reshape(n_rows, -1)
+    r = random_blocks(reference).reshape(n_rows, -1)
+
+    def compare(threads: int) -> None:
+        def work(start: int, stop: int) -> None:
+            measure_fused((name, x[start:stop]), (reference, r[start:stop]))
+
+        run_chunks(work, n_rows, ROW, threads)
+
+    return {
+        "one": partial(compare, 1),
+        "all": partial(compare, cpu_count()),
+        "read": partial(read, cpu_count()),
+        "size": x.nbytes + r.nbytes,
+    }
+
+
+def compare_table(repetitions: int) -> list[dict[str, Any]]:
+    data = np.random.default_rng(0).integers(0, 255, N * 8, dtype=np.uint8).view(np.uint64)
+    words = 1 << 18
+
+    def read(threads: int) -> None:
+        run_chunks(lambda a, b: total(data[a * words : b * words]), N // words, words, threads)
+
+    rows = []
+    print(f"\nComparing {N / 1e6:.1f} M weights, with histogram; GB/s read of both sides together")
+    print(f"{'':<14} {'1 thread':>9} {'all':>9} {'of plain reading':>17} {'ns per weight':>14}")
+    for name in ("Q4_0", "Q8_0", "Q4_K", "Q6_K"):
+        for reference in ("BF16", "F16", "F32"):
+            sides = compare_sides(name, reference, read)
+            size = sides.pop("size")
+            t = medians(sides, repetitions)
+            speed = {side: size / t[side] / 1e9 for side in ("one", "all")}
+            reading = data.nbytes / t["read"] / 1e9
+            rows.append({"name": name, "reference": reference, "size": size, **t})
+            print(
+                f"{name:<6} {reference:<7} {speed['one']:>9.2f} {speed['all']:>9.2f} "
+                f"{speed['all'] / reading:>16.0%} {t['all'] / N * 1e9:>14.2f}",
+                flush=True,
+            )
+    print(f"plain reading: {reading:.1f} GB/s on all threads")
+    return rows
+
+
+@njit(nogil=True)
+def total(data: Any) -> Any:
+    """Read memory as fast as one thread can: integer sums vectorize."""
+    sum_ = np.uint64(0)
+    for i in range(data.size):
+        sum_ += data[i]
+    return sum_
+
+
+class TypeTraits(ctypes.Structure):
+    """The head of ``struct ggml_type_traits``."""
+
+    _fields_ = (
+        ("type_name", ctypes.c_char_p),
+        ("blck_size", ctypes.c_int64),
+        ("blck_size_interleave", ctypes.c_int64),
+        ("type_size", ctypes.c_size_t),
+        ("is_quantized", ctypes.c_bool),
+        ("to_float", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)),
+    )
+
+
+def ggml_library() -> Any:
+    """Load ggml from `llama-cpp-python` without importing it; None if it is not installed."""
+    spec = find_spec("llama_cpp")
+    if spec is None or spec.origin is None:
+        print("llama-cpp-python is not installed: no figures of ggml's own C code\n")
+        return None
+    library = next(Path(spec.origin).parent.rglob("libggml-base*"))
+    c = ctypes.CDLL(str(library))
+    c.ggml_get_type_traits.restype = ctypes.POINTER(TypeTraits)
+    return c
+
+
+def ggml_to_float(c: Any, id_: int) -> Any:
+    traits = c.ggml_get_type_traits(id_).contents
+    qtype = QTYPES[id_]
+    if not traits.to_float or traits.type_size != qtype.type_size:
+        return None
+    return traits.to_float
+
+
+if __name__ == "__main__":
+    main()
