@@ -28,7 +28,7 @@ __all__ = [
     "to_tensor",
 ]
 
-BACKENDS = ("numpy", "numba", "torch")
+BACKENDS = ("numpy", "numba", "torch", "triton")
 
 
 def find_format(qtype: str | int) -> type[Format]:
@@ -66,6 +66,35 @@ def _numba_works() -> bool:
     return True
 
 
+@cache
+def _triton_trouble(device: str) -> str:
+    """Return why Triton cannot serve a device, found by decoding one block there; "" if it can."""
+    if find_spec("triton") is None:
+        return "triton is not installed"
+    try:
+        from .backends import triton_
+
+        if device.startswith("cpu") and not triton_.INTERPRETED:
+            return "on the CPU it runs interpreted only: set TRITON_INTERPRET=1 before the start"
+        if not device.startswith(("cpu", "cuda")):
+            return "it runs on CUDA devices"
+        fmt = FORMATS["Q8_0"]
+        block = to_tensor(np.zeros((1, fmt.qtype.type_size), np.uint8))
+        triton_.dequantize(fmt, block.to(device)).cpu()
+    except Exception as error:  # noqa: BLE001 -- an old GPU, no C compiler, no driver, another version
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _serves_by_itself(device: str) -> bool:
+    """Whether Triton is the backend of a device: compiled, as nobody wants it interpreted."""
+    if not device.startswith("cuda") or _triton_trouble(device):
+        return False
+    from .backends import triton_
+
+    return not triton_.INTERPRETED
+
+
 def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     """Return the backend that serves a device: the asked one, else the fastest there is.
 
@@ -76,14 +105,16 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     """
     if backend is None:
         if not device.startswith("cpu"):
-            return "torch"
+            return "triton" if _serves_by_itself(device) else "torch"
         return "numba" if _numba_works() else "numpy"
     if backend not in BACKENDS:
         raise GGUFLabError(f"backend {backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
-    if backend != "torch" and not device.startswith("cpu"):
+    if backend in {"numpy", "numba"} and not device.startswith("cpu"):
         raise GGUFLabError(f"backend {backend!r} is for the CPU; device {device!r} needs 'torch'")
     if backend == "numba" and not _numba_works():
         raise GGUFLabError("backend 'numba' cannot be used here: is numba installed?")
+    if backend == "triton" and (trouble := _triton_trouble(device)):
+        raise GGUFLabError(f"backend 'triton' cannot be used on device {device!r}: {trouble}")
     return backend
 
 
@@ -119,8 +150,9 @@ def dequantize(
         ggml's name (``"Q4_K"``) or number of the tensor type.
     device : str or torch.device, optional
         Where to decode.
-    backend : {"numpy", "numba", "torch"}, optional
-        Default: numba on the CPU (NumPy where numba cannot be imported), torch on any other device.
+    backend : {"numpy", "numba", "torch", "triton"}, optional
+        Default: numba on the CPU (NumPy where numba cannot be imported), Triton on a CUDA device
+        (torch where Triton does not work), torch on any other device.
 
     Returns
     -------
@@ -153,12 +185,18 @@ def dequantize(
         )
     out_shape = (*shape[:-1], shape[-1] // size * fmt.qtype.block_size)
     is_array = isinstance(blocks, np.ndarray)
-    if chosen == "torch":
-        from .backends import torch_
-
+    if chosen in {"torch", "triton"}:
         tensor = to_tensor(blocks) if isinstance(blocks, np.ndarray) else blocks
         tensor = tensor.to(device).reshape(-1, size)
-        result = torch_.dequantize(fmt, tensor).reshape(out_shape)
+        if chosen == "triton":
+            from .backends import triton_
+
+            result = triton_.dequantize(fmt, tensor)
+        else:
+            from .backends import torch_
+
+            result = torch_.dequantize(fmt, tensor)
+        result = result.reshape(out_shape)
         return result.cpu().numpy() if is_array else result
     flat = (blocks if isinstance(blocks, np.ndarray) else blocks.cpu().numpy()).reshape(-1, size)
     if chosen == "numba":

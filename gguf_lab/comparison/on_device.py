@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ..codec import dequantize, to_tensor
+from ..codec import dequantize
 from .histogram import BINS, BITS, CENTRE, FLOOR
+from .staging import Stager
 from .statistics import Statistics
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["measure_on_device"]
 
 
 def measure_on_device(
-    weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray], device: str
+    weights: tuple[str, np.ndarray],
+    reference: tuple[str, np.ndarray],
+    device: str,
+    *,
+    backend: str = "torch",
+    stager: Stager | None = None,
 ) -> Statistics:
     """Dequantize both sides on the device and sum them up there.
 
@@ -25,19 +33,36 @@ def measure_on_device(
         Type and little-endian rows of either side, which have the same number of weights.
     device : str
         A torch device.
+    backend : {"torch", "triton"}, optional
+        What computes: torch, one array operation after the other, or the fused Triton kernel.
+    stager : Stager, optional
+        Brings the bytes to the device; for more than one chunk.
 
     Returns
     -------
     Statistics
-        Sums in float64, or in float32 on a device that has no float64 (MPS).
     """
+    (name, blocks), (reference_name, rows) = weights, reference
+    with (stager or Stager(device, 1)).stage(blocks, rows) as (x, r):
+        if backend == "triton":
+            from .triton_kernels import measure_with_triton
+
+            return measure_with_triton((name, x), (reference_name, r))
+        return _measure_with_torch((name, x), (reference_name, r))
+
+
+def _measure_with_torch(
+    weights: tuple[str, torch.Tensor], reference: tuple[str, torch.Tensor]
+) -> Statistics:
+    """Sum up in float64, or in float32 on a device that has no float64 (MPS)."""
+    device = weights[1].device
     x, r = (
-        dequantize(to_tensor(np.ascontiguousarray(rows)), qtype, device=device, backend="torch")
+        dequantize(rows, qtype, device=device, backend="torch")
         for qtype, rows in (weights, reference)
     )
     x, r = x.reshape(-1), r.reshape(-1)
     e = x - r
-    wide = torch.float32 if torch.device(device).type == "mps" else torch.float64
+    wide = torch.float32 if device.type == "mps" else torch.float64
     x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
     nan = torch.isnan(x) | torch.isnan(r)
     bits = e.view(torch.int32)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..model import Tensor
     from ..reference import Pair
+    from .staging import Stager
 
     _Task: TypeAlias = "tuple[Tensor, Pair, Future[Statistics] | None, bool]"
 
@@ -32,6 +33,10 @@ __all__ = ["Run", "compare"]
 
 _CHUNK = 1 << 19
 """Weights per chunk. Fixed, because it decides the order of the sums."""
+_DEVICE_CHUNK = 1 << 23
+"""The same on a device with a bus in between: fewer and larger copies and launches."""
+_SLOTS = 4
+"""Chunks at most that are at once on their way to a device."""
 
 
 class Run:
@@ -83,6 +88,10 @@ class Run:
             self.device = _choose_device(device)
             self.backend = choose_backend(self.device)
             self.threads = threads or cpu_count()
+            self._chunk = _CHUNK
+            self._stager: Stager | None = None
+            if self.backend in {"torch", "triton"}:
+                self._prepare_device()
             chosen = _choose_tensors(self.model, tensors)
             alignment = align(self.model, self.reference)
         except BaseException:
@@ -100,6 +109,14 @@ class Run:
         self._rows: list[TensorComparison] = []
         self._cancelled = self._finished = False
         self._seconds = 0.0
+
+    def _prepare_device(self) -> None:
+        from .staging import Stager
+
+        if not self.device.startswith("cpu"):
+            # One thread reads while another one waits for the device.
+            self._chunk, self.threads = _DEVICE_CHUNK, max(2, self.threads)
+        self._stager = Stager(self.device, min(self.threads, _SLOTS))
 
     def _own(self, opened: Any) -> Any:
         self._opened.callback(opened.close)
@@ -152,7 +169,7 @@ class Run:
             if pair.status != "matched":
                 yield tensor, pair, None, True
                 continue
-            step = max(1, _CHUNK // max(1, tensor.row_values))
+            step = max(1, self._chunk // max(1, tensor.row_values))
             for start in range(0, max(1, tensor.n_rows), step):
                 stop = min(start + step, tensor.n_rows)
                 yield tensor, pair, self._submit(tensor, pair, start, stop), stop >= tensor.n_rows
@@ -167,10 +184,10 @@ class Run:
     def _measure(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Statistics:
         blocks, rows = tensor.blocks(slice(start, stop)), pair.read(start, stop)
         sides = (tensor.qtype, blocks), (pair.dtype, rows)
-        if self.backend == "torch":
+        if self.backend in {"torch", "triton"}:
             from .on_device import measure_on_device
 
-            return measure_on_device(*sides, self.device)
+            return measure_on_device(*sides, self.device, backend=self.backend, stager=self._stager)
         if self.backend == "numba":
             from .kernels import measure_fused
 

@@ -136,7 +136,7 @@ class Tensor:
         device : str or torch.device
             Where the result is wanted.
         backend : str, optional
-            "numpy", "numba" or "torch"; chosen by itself if not given.
+            "numpy", "numba", "torch" or "triton"; chosen by itself if not given.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class Tensor:
             import torch
 
             return torch.zeros(shape, dtype=torch.float32, device=device)
-        if choose_backend(str(device), backend) == "torch":
+        if choose_backend(str(device), backend) in {"torch", "triton"}:
             values = dequantize(to_tensor(blocks), self.qtype, device=device, backend=backend)
         else:  # from the mapped file without a copy
             values = to_tensor(dequantize(blocks, self.qtype, device=device, backend=backend))

@@ -11,7 +11,8 @@ code on another backend's primitives. Hence the three rules of a definition:
 
 * only the primitives below, helpers made of them, and integer arithmetic;
 * no ``if`` on data: ``where`` evaluates both sides;
-* every float operation in the order and the precision (float32) of ggml, or the bits differ.
+* every float operation in the order and the precision (float32) of ggml, or the bits differ; and
+  no unary minus on floats, which Triton takes as ``0 - x``: it loses the sign of zero.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .definition import Format, f16, i8, nibble, u8, u32
+from .definition import Format, f16, f32, i8, nibble, u8, u32
 
 
 class Q4_0(Format, fields="d:f16 qs:u8[16]", group=16):
@@ -24,7 +24,7 @@ class Q4_1(Format, fields="d:f16 m:f16 qs:u8[16]", group=16):
     """d * q + m."""
 
     def scale(b: Any, t: Any, g: Any) -> Any:
-        return f16(b, 0), -f16(b, 2)
+        return f16(b, 0), f16(b, 2) * f32(-1)
 
     def quant(b: Any, t: Any, g: Any, j: Any) -> Any:
         return nibble(b, 4 + j, g)
@@ -44,7 +44,7 @@ class Q5_1(Format, fields="d:f16 m:f16 qh:u32 qs:u8[16]", group=16):
     """d * q + m; bit i of qh is the fifth bit of weight i."""
 
     def scale(b: Any, t: Any, g: Any) -> Any:
-        return f16(b, 0), -f16(b, 2)
+        return f16(b, 0), f16(b, 2) * f32(-1)
 
     def quant(b: Any, t: Any, g: Any, j: Any) -> Any:
         return nibble(b, 8 + j, g) | ((u32(b, 4) >> (16 * g + j)) & 1) << 4

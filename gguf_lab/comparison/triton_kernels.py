@@ -1,0 +1,179 @@
+"""The fused comparison on a GPU: decode both sides and sum them up, without writing either.
+
+A program takes a fixed share of the weights, whatever the device, and keeps its sums in one lane
+per weight of a tile; the programs' sums are then added up in their order. So the result is the same
+on every run. Lanes are float32, as on the CPU; where that cannot hold the squares, or something is
+not finite, the same kernel runs again in float64 and counts what is not a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+
+from ..codec import find_format
+from ..codec.backends.triton_ import Side, decode, indices, launch
+from ..errors import ComparisonError
+from .histogram import BINS, BITS, CENTRE, FLOOR
+from .statistics import Statistics
+
+__all__ = ["measure_with_triton"]
+
+_BITS, _FLOOR = tl.constexpr(BITS), tl.constexpr(FLOOR)
+_BINS, _CENTRE = tl.constexpr(BINS), tl.constexpr(CENTRE)
+_TILE = 2048
+_TILES = 16
+"""Tiles to a program: they decide the order of the sums."""
+_TABLES = tl.constexpr(32)
+"""Histograms that the programs share, so that they seldom wait for each other."""
+_COLUMNS = tl.constexpr(9)
+# Mean squares that float32 lanes can hold without loss.
+_SMALLEST, _LARGEST = 1e-30, 1e30
+
+
+@triton.jit
+def _count(hist, bits, valid):
+    """Count errors in the bins of the grid, but for the one around zero, which is what is left."""
+    magnitude = (bits & 0x7FFFFFFF) >> _BITS
+    bin_ = tl.minimum(magnitude, _FLOOR + _CENTRE)
+    bin_ = tl.where(bits < 0, (_CENTRE + _FLOOR) - bin_, (_CENTRE - _FLOOR) + bin_)
+    tl.atomic_add(hist + bin_, 1, mask=valid & (magnitude > _FLOOR), sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["n"])
+def compare_kernel(
+    xb,
+    xt,
+    rb,
+    rt,
+    sums,
+    hist,
+    n,
+    x_scale: tl.constexpr,
+    x_quant: tl.constexpr,
+    r_scale: tl.constexpr,
+    r_quant: tl.constexpr,
+    X_BYTES: tl.constexpr,
+    R_BYTES: tl.constexpr,
+    G: tl.constexpr,
+    L: tl.constexpr,
+    R: tl.constexpr,
+    TILES: tl.constexpr,
+    WIDE: tl.constexpr,
+    COUNT: tl.constexpr,
+):
+    """Sum up TILES tiles of R of the n blocks: X_BYTES bytes each, R_BYTES in the reference."""
+    program = tl.program_id(0).to(tl.int64)
+    number: tl.constexpr = tl.float64 if WIDE else tl.float32
+    i, g, j = indices(R, G, L)
+    ee = tl.zeros((R, G, L), number)
+    rr = tl.zeros((R, G, L), number)
+    xx = tl.zeros((R, G, L), number)
+    xr = tl.zeros((R, G, L), number)
+    abs_e = tl.zeros((R, G, L), number)
+    peak = tl.zeros((R, G, L), tl.int32)
+    nan = tl.zeros((R, G, L), tl.int32)
+    inf = tl.zeros((R, G, L), tl.int32)
+    nan_e = tl.zeros((R, G, L), tl.int32)
+    for k in range(TILES):
+        first = (program * TILES + k) * R
+        left = tl.maximum(tl.minimum(n - first, R), 0).to(tl.int32)
+        # Beyond the end the last block is decoded again, and weighs nothing.
+        first = tl.minimum(first, n - 1)
+        row = tl.minimum(i, tl.maximum(left - 1, 0)).to(tl.int64)
+        x = decode(xb + first * X_BYTES + row * X_BYTES, xt, g, j, x_scale, x_quant)
+        r = decode(rb + first * R_BYTES + row * R_BYTES, rt, 0, g * L + j, r_scale, r_quant)
+        if left < R:
+            x, r = tl.where(i < left, x, 0.0), tl.where(i < left, r, 0.0)
+        e = x - r
+        bits = e.to(tl.int32, bitcast=True)
+        x_, r_, e_ = x.to(number), r.to(number), e.to(number)
+        ee = tl.fma(e_, e_, ee)
+        rr = tl.fma(r_, r_, rr)
+        xx = tl.fma(x_, x_, xx)
+        xr = tl.fma(x_, r_, xr)
+        abs_e += tl.abs(e_)
+        # As integers, magnitudes order like floats, inf and NaN on top.
+        peak = tl.maximum(peak, bits & 0x7FFFFFFF)
+        valid = True
+        if WIDE:
+            is_nan = (x != x) | (r != r)  # noqa: PLR0124
+            is_inf = (tl.abs(x) == float("inf")) | (tl.abs(r) == float("inf"))
+            nan += is_nan.to(tl.int32)
+            inf += (is_inf & (is_nan == 0)).to(tl.int32)
+            nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
+            valid = e == e  # noqa: PLR0124
+        if COUNT:
+            _count(hist + (program % _TABLES) * _BINS, bits, valid)
+    sums += program * _COLUMNS
+    tl.store(sums, tl.sum(tl.ravel(ee).to(tl.float64), 0))
+    tl.store(sums + 1, tl.sum(tl.ravel(rr).to(tl.float64), 0))
+    tl.store(sums + 2, tl.sum(tl.ravel(xx).to(tl.float64), 0))
+    tl.store(sums + 3, tl.sum(tl.ravel(xr).to(tl.float64), 0))
+    tl.store(sums + 4, tl.sum(tl.ravel(abs_e).to(tl.float64), 0))
+    tl.store(sums + 5, tl.max(tl.ravel(peak), 0).to(tl.float64))
+    tl.store(sums + 6, tl.sum(tl.ravel(nan), 0).to(tl.float64))
+    tl.store(sums + 7, tl.sum(tl.ravel(inf), 0).to(tl.float64))
+    tl.store(sums + 8, tl.sum(tl.ravel(nan_e), 0).to(tl.float64))
+
+
+def measure_with_triton(
+    weights: tuple[str, torch.Tensor], reference: tuple[str, torch.Tensor], *, count: bool = True
+) -> Statistics:
+    """Decode both sides and sum them up, on the device that they are on.
+
+    Parameters
+    ----------
+    weights, reference : (str, uint8 tensor (n_rows, row_bytes))
+        Type and little-endian rows of either side, which have the same number of weights. The
+        reference's type is a plain one.
+    count : bool, optional
+        Make the histogram; without, its counts are all zero.
+    """
+    fmt, plain = find_format(weights[0]), find_format(reference[0])
+    blocks, rows = weights[1], reference[1]
+    n = blocks.numel() // fmt.qtype.type_size * fmt.qtype.block_size
+    if not plain.plain() or rows.numel() != n * plain.qtype.type_size:
+        raise ComparisonError(
+            f"{n} weights of {fmt.name} against {rows.numel()} bytes of {plain.name}: expected "
+            f"{n * plain.qtype.type_size} bytes of a plain type"
+        )
+    if not n:
+        return Statistics()
+    x = Side(fmt, blocks)
+    r = Side(plain, rows, run=x.groups * x.group)
+    sums, counts = _run(x, r, wide=False, count=count)
+    means, peak = sums[:4] / n, sums[5]
+    with np.errstate(invalid="ignore"):
+        within = (means > _SMALLEST) & (means < _LARGEST)
+    # Zero error is exact; anything else too small or too large for float32 squares, or not finite,
+    # is summed again in float64.
+    if not (peak == 0 or within[0]) or not (within[1] and within[2]) or peak >= 0x7F800000:
+        sums, counts = _run(x, r, wide=True, count=count)
+    ee, rr, xx, xr, abs_e = map(float, sums[:5])
+    n_nan, n_inf, nan_errors = map(int, sums[6:])
+    if count:
+        counts[CENTRE] = n - nan_errors - counts.sum()
+    largest = float(np.uint32(sums[5]).view(np.float32))
+    return Statistics(n, ee, rr, xx, xr, abs_e, largest, n_nan, n_inf, counts)
+
+
+def _run(x: Side, r: Side, *, wide: bool, count: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Run the kernel; return its columns, summed up (the sixth: the maximum), and the counts."""
+    device = x.blocks.device
+    tile = max(1, _TILE // (x.groups * x.group))
+    programs = -(-x.n // (tile * _TILES))
+    sums = torch.zeros((programs, _COLUMNS.value), dtype=torch.float64, device=device)
+    hist = torch.zeros((_TABLES.value, BINS), dtype=torch.int32, device=device)
+    arguments: tuple[Any, ...] = (x.blocks, x.table, r.blocks, r.table, sums, hist, x.n)
+    arguments += (x.scale, x.quant, r.scale, r.quant, x.width, r.width, x.groups, x.group)
+    launch(compare_kernel, programs, *arguments, tile, _TILES, wide, count, device=device)
+    parts = sums.cpu().numpy()  # waits for the kernel; added up here, in the programs' order
+    with np.errstate(invalid="ignore"):
+        columns = parts.sum(0)
+    columns[5] = parts[:, 5].max()
+    return columns, hist.sum(0, dtype=torch.int64).cpu().numpy()
