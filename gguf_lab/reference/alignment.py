@@ -141,7 +141,8 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
                 ReferenceOnly(t.name, t.shape, t.dtype, reason) for t in checkpoint.tensors.values()
             ),
         )
-    facts = Facts.of(architecture, model.metadata, checkpoint.config)
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    facts = Facts.of(architecture, model.metadata, checkpoint.config, shapes)
     found = facts.disagreements(family.same)
     if family_of_model_type(checkpoint.model_type) not in {family, None}:
         found.insert(
@@ -151,7 +152,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
         )
     if found:
         raise _not_its_checkpoint(model, checkpoint, "; ".join(found))
-    plan = draw_plan(family, facts, checkpoint.tensors, tuple(model.tensors))
+    plan = draw_plan(family, facts, checkpoint.tensors)
     _tie_output(plan, model, facts)
     pairs = tuple(_pair(tensor, plan, family) for tensor in model.tensors.values())
     _check_fit(model, checkpoint, plan)

@@ -8,7 +8,7 @@ checkpoint is not the one that the file was made from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
@@ -16,7 +16,7 @@ from ..errors import ComparisonError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SAME_IN_BOTH", "Facts", "Quantity"]
+__all__ = ["HEADS", "KV_HEADS", "LAYERS", "SAME_IN_BOTH", "WIDTH", "Facts", "Quantity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,14 @@ LAYERS = Quantity(
     "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 )
 HEADS = Quantity(
-    "number of heads", "attention.head_count", ("num_attention_heads", "n_head", "n_heads")
+    "number of heads",
+    "attention.head_count",
+    ("num_attention_heads", "n_head", "n_heads", "num_heads"),
 )
 KV_HEADS = Quantity(
     "number of key and value heads",
     "attention.head_count_kv",
-    ("num_key_value_heads", "n_kv_heads"),
+    ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "n_head_kv"),
 )
 
 SAME_IN_BOTH = (WIDTH, LAYERS, HEADS, KV_HEADS)
@@ -63,20 +65,27 @@ class Facts:
     architecture : str
         ``general.architecture``, the prefix of the keys.
     metadata, config : Mapping
+    shapes : Mapping of str to tuple of int
+        Of the tensors in the file.
     """
 
     architecture: str
     metadata: Mapping[str, object]
     config: Mapping[str, object]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, architecture: str, metadata: Mapping[str, object], config: Mapping[str, object]
+        cls,
+        architecture: str,
+        metadata: Mapping[str, object],
+        config: Mapping[str, object],
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Facts:
         """Gather the facts; the text part of a multimodal configuration counts as its root."""
         text = config.get("text_config")
         flat = {**config, **text} if isinstance(text, dict) else config
-        return cls(architecture, metadata, flat)
+        return cls(architecture, metadata, flat, shapes or {})
 
     def in_file(self, quantity: Quantity, layer: int | None = None) -> int | None:
         """Look up what the file says; of a list with one number per layer, that of `layer`."""

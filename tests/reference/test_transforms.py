@@ -10,13 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gguf_lab.codec import dequantize
 from gguf_lab.errors import ComparisonError
 from gguf_lab.reference.transforms import (
+    Added,
     AsStored,
+    Chain,
+    Half,
+    HeadPart,
+    JoinMXFP4,
+    MinusExp,
     Part,
+    Split,
+    Squeeze,
     Stack,
+    TakeApart,
     Transform,
     Transformed,
+    Transpose,
     UnpermuteRotary,
 )
 
@@ -122,6 +133,165 @@ def test_part_refuses_rows_that_are_not_there(part: Part) -> None:
         part.shape((6, 2))
 
 
+def take_apart(qkv: np.ndarray, n_heads: int, n_kv: int) -> np.ndarray:
+    """The formula of llama.cpp's FalconModel, in numpy."""
+    groups = qkv.reshape(n_kv, n_heads // n_kv + 2, -1, *qkv.shape[1:])
+    parts = groups[:, :-2], groups[:, -2], groups[:, -1]
+    return np.concatenate([part.reshape(-1, *qkv.shape[1:]) for part in parts])
+
+
+@given(
+    kv=st.integers(1, 4),
+    queries=st.integers(1, 4),
+    size=st.integers(1, 4),
+    rest=st.sampled_from([(), (3,)]),
+)
+def test_take_apart_is_the_converters_formula(
+    kv: int, queries: int, size: int, rest: tuple[int, ...]
+) -> None:
+    weights = array((kv * queries + 2 * kv) * size, *rest)
+    rows = Transformed(TakeApart(kv * queries, kv), (ArrayRows(weights),))
+    assert rows.shape == weights.shape
+    assert equal(whole(rows), take_apart(weights, kv * queries, kv))
+
+
+@pytest.mark.parametrize(
+    ("shape", "heads", "kv"), [((10, 2), 4, 4), ((12, 2), 4, 3), ((12, 2), 4, 0), ((2, 6, 2), 2, 2)]
+)
+def test_take_apart_refuses_heads_that_do_not_divide(
+    shape: tuple[int, ...], heads: int, kv: int
+) -> None:
+    with pytest.raises(ComparisonError, match="doesn't divide"):
+        TakeApart(heads, kv).shape(shape)
+
+
+@given(heads=st.integers(1, 4), sizes=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_head_parts_are_torchs_split(heads: int, sizes: tuple[int, int]) -> None:
+    weights = array(heads * sum(sizes), 3)
+    first, last = np.split(weights.reshape(heads, -1, 3), [sizes[0]], axis=1)
+    source = (ArrayRows(weights),)
+    assert equal(whole(Transformed(HeadPart(heads, sizes[0]), source)), first)
+    assert equal(whole(Transformed(HeadPart(heads, sizes[1], at_end=True), source)), last)
+
+
+@pytest.mark.parametrize("part", [HeadPart(4, 2), HeadPart(2, 4), HeadPart(0, 1)])
+def test_head_part_refuses_rows_that_are_not_there(part: HeadPart) -> None:
+    with pytest.raises(ComparisonError, match="doesn't have"):
+        part.shape((6, 3))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("alternating", [False, True])
+@pytest.mark.parametrize("shape", [(6, 4), (2, 6, 4), (3, 2, 6, 2)])
+def test_half_is_numpys(which: int, alternating: bool, shape: tuple[int, ...]) -> None:
+    weights = array(*shape)
+    for axis in (-2, -1):
+        half = shape[axis] // 2
+        part = slice(which, None, 2) if alternating else slice(which * half, (which + 1) * half)
+        expected = weights[..., part, :] if axis == -2 else weights[..., part]
+        rows = Transformed(Half(which, alternating, axis), (ArrayRows(weights),))
+        assert rows.shape == expected.shape
+        assert equal(whole(rows), expected)
+
+
+def test_half_refuses_odd_numbers() -> None:
+    for half, shape in ((Half(0), (3, 2)), (Half(0), (4,)), (Half(0, axis=-1), (2, 3))):
+        with pytest.raises(ComparisonError, match="halved"):
+            half.shape(shape)
+
+
+@given(
+    shape=st.sampled_from([(1, 1), (3, 4), (2, 3, 4), (2, 2, 3, 2)]),
+    dtype=st.sampled_from(["float32", "float16", "int8", "float64"]),
+)
+def test_transpose_is_numpys(shape: tuple[int, ...], dtype: str) -> None:
+    weights = array(*shape, dtype=dtype)
+    rows = Transformed(Transpose(), (ArrayRows(weights),))
+    assert equal(whole(rows), weights.swapaxes(-1, -2))
+    with pytest.raises(ComparisonError, match="transposed"):
+        Transpose().shape((3,))
+
+
+def test_squeeze_and_split_keep_the_rows() -> None:
+    source = ArrayRows(array(6, 1, 4))
+    for transform, shape in ((Squeeze(), (6, 4)), (Split(3), (3, 2, 1, 4))):
+        rows = Transformed(transform, (source,))
+        assert rows.shape == shape
+        assert equal(whole(rows), source.array)
+    with pytest.raises(ComparisonError, match="no dimension of 1"):
+        Squeeze().shape((6, 2, 4))
+    with pytest.raises(ComparisonError, match="4 experts"):
+        Split(4).shape((6, 2))
+
+
+BITS16 = st.lists(st.integers(0, 0xFFFF), min_size=6, max_size=6)
+
+
+@given(bits=BITS16)
+def test_added_rounds_as_the_converter_does(bits: list[int]) -> None:
+    """BF16 is widened before, F16 is added in half precision: torch is the oracle."""
+    import torch
+
+    raw = np.array(bits, np.uint16).reshape(2, 3)
+    for dtype, torch_dtype in (("BF16", torch.bfloat16), ("F16", torch.float16)):
+        tensor = torch.from_numpy(raw.view(np.int16).copy()).view(torch_dtype)
+        wide = tensor.float() if dtype == "BF16" else tensor
+        rows = Transformed(Added(1), (ArrayRows(raw, dtype),))
+        assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
+        with np.errstate(all="ignore"):
+            ours = dequantize(whole(rows), rows.dtype)
+        assert np.array_equal(ours, (wide + 1).float().numpy(), equal_nan=True)
+
+
+@given(values=st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4))
+def test_minus_exp_is_rounded_once(values: list[float]) -> None:
+    logs = np.array(values, np.float32).reshape(2, 2)
+    rows = Transformed(MinusExp(), (ArrayRows(logs),))
+    assert (rows.dtype, rows.shape) == ("F32", (2, 2))
+    exact = -np.exp(logs.astype(np.float64))
+    assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
+
+
+# the values of the four bits, 1 sign, 2 exponent, 1 mantissa
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+
+def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
+    """Their layout: low bits first, one element after the other; scale ``2 ** (e - 127)``."""
+    rng = np.random.default_rng(1)
+    blocks = rng.integers(0, 256, (2, 3, 2, 16), dtype=np.uint8)
+    scales = rng.integers(100, 150, (2, 3, 2), dtype=np.uint8)
+    rows = Transformed(JoinMXFP4(), (ArrayRows(blocks, "U8"), ArrayRows(scales, "U8")))
+    assert (rows.shape, rows.dtype) == ((2, 3, 64), "MXFP4")
+    elements = np.stack([E2M1[blocks & 15], E2M1[blocks >> 4]], axis=-1).reshape(2, 3, 2, 32)
+    expected = elements * np.exp2(scales.astype(np.float32) - 127)[..., None]
+    assert np.array_equal(dequantize(whole(rows), "MXFP4"), expected.reshape(6, 64))
+
+
+def test_mxfp4_refuses_what_does_not_belong_together() -> None:
+    with pytest.raises(ComparisonError, match="make no MXFP4"):
+        JoinMXFP4().shape((2, 3, 2, 16), (2, 3, 1))
+    with pytest.raises(ComparisonError, match="make no MXFP4"):
+        JoinMXFP4().shape((2, 3, 2, 8), (2, 3, 2))
+    with pytest.raises(ComparisonError, match="instead of U8"):
+        JoinMXFP4().dtype("U8", "F32")
+
+
+def test_a_chain_is_one_after_the_other() -> None:
+    chain = Chain(HeadPart(2, 2), Transpose())
+    rows = Transformed(chain, (ArrayRows(array(6, 4)),))
+    assert rows.words == "the first 2 rows of each of 2 heads; transposed"
+    assert rows.shape == (2, 4, 2)
+    assert equal(whole(rows), array(6, 4).reshape(2, 3, 4)[:, :2].swapaxes(1, 2))
+
+
+def test_rows_far_apart_are_read_run_by_run() -> None:
+    source = ArrayRows(array(40, 2))
+    part = Transformed(HeadPart(2, 2), (source,)).read(1, 3)
+    assert equal(part, source.array[[1, 20]])
+    assert source.asked == [(1, 2), (20, 21)]
+
+
 def test_contiguous_rows_stay_views() -> None:
     source = ArrayRows(array(6, 2))
     base = source.array.view(np.uint8)
@@ -146,6 +316,18 @@ def test_words_of_nested_transforms() -> None:
             (UnpermuteRotary(2), [array(8, 3, 2)]),
             (Stack(3), [array(4, 3), array(4, 3) + 50, array(4, 3) + 90]),
             (Part(2, 11, ""), [array(12, 3)]),
+            (TakeApart(4, 2), [array(16, 3)]),
+            (HeadPart(3, 2, at_end=True), [array(15, 3)]),
+            (Half(1), [array(2, 6, 3)]),
+            (Half(1, alternating=True), [array(2, 6, 3)]),
+            (Half(0, alternating=True, axis=-1), [array(5, 4)]),
+            (Transpose(), [array(3, 4, 5)]),
+            (Chain(HeadPart(3, 2), Transpose()), [array(15, 3)]),
+            (Chain(Transpose(), Half(0, alternating=True)), [array(2, 3, 8)]),
+            (Squeeze(), [array(4, 1, 3)]),
+            (Split(2), [array(4, 3)]),
+            (Added(1), [array(4, 3)]),
+            (MinusExp(), [array(4, 3)]),
         ]
     ),
     cuts=st.lists(st.integers(0, 24), max_size=5),

@@ -8,15 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bert import BERT
+from .bert import BERT, NOMIC_BERT
+from .bloom import BLOOM, FALCON
+from .deepseek2 import DEEPSEEK2
+from .gemma import GEMMA, GEMMA3, GEMMA4
+from .gpt2 import GPT2, STARCODER
+from .gpt_oss import GPT_OSS
+from .granite import GRANITE
+from .lfm2 import LFM2
 from .llama import LLAMA
+from .mamba import MAMBA
+from .minimax import MINIMAX_M2
+from .phi import PHI2, PHI3
+from .plain import COHERE, COHERE2, EXAONE4, GLM4, NEMOTRON, OLMO2, STARCODER2
+from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
+from .stablelm import STABLELM
+from .t5 import T5
 
 if TYPE_CHECKING:
     from .family import Family
 
 __all__ = ["FAMILIES", "family_of", "family_of_model_type"]
 
-FAMILIES: tuple[Family, ...] = (LLAMA, BERT)
+FAMILIES: tuple[Family, ...] = (
+    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STABLELM,
+    STARCODER2, MAMBA, NEMOTRON, GEMMA, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, OLMO2, COHERE,
+    COHERE2, GRANITE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
+)  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}
 _BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}

@@ -1,20 +1,22 @@
-"""bert and what llama.cpp calls bert: roberta, xlm-roberta and distilbert too.
+"""bert and what llama.cpp calls bert (roberta, xlm-roberta and distilbert too), and nomic-bert.
 
-Facts: llama.cpp's converter, classes ``BertModel``, ``RobertaModel``, ``XLMRobertaModel`` and
-``DistilBertModel``.
+Facts: llama.cpp's converter, classes ``BertModel``, ``RobertaModel``, ``XLMRobertaModel``,
+``DistilBertModel`` and ``NomicBertModel``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..transforms import AsStored, Part, Transform
+from ...errors import ComparisonError
+from ..facts import Quantity
+from ..transforms import AsStored, Chain, Part, Split, Transform, Transpose
 from .family import Family, LeftOut, Row, Spelling
 
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["BERT"]
+__all__ = ["BERT", "NOMIC_BERT"]
 
 
 def _positions(facts: Facts, _: int | None) -> Transform:
@@ -33,6 +35,33 @@ def _has_labels(facts: Facts) -> bool:
 _POOLER = "the pooler: llama.cpp takes embeddings from the last layer"
 _MASKED_WORDS = "the head for masked words: llama.cpp makes embeddings only"
 
+_EXPERTS = Quantity("number of experts", "expert_count", ("num_experts", "num_local_experts"))
+
+
+def _split_experts(facts: Facts, _: int | None) -> Split:
+    count = facts.number(_EXPERTS)
+    if count is None:
+        raise ComparisonError("the number of experts is unknown, in the file and in config.json")
+    return Split(count)
+
+
+def _split_and_transpose(facts: Facts, layer: int | None) -> Transform:
+    return Chain(_split_experts(facts, layer), Transpose())
+
+
+_LEFT_OUT = (
+    LeftOut("embeddings.position_ids", "the numbers 0, 1, 2, ...: no weight"),
+    LeftOut("pooler.dense.weight", _POOLER),
+    LeftOut("pooler.dense.bias", _POOLER),
+    LeftOut("cls.predictions*", _MASKED_WORDS),
+    LeftOut("vocab_*", _MASKED_WORDS),
+    LeftOut("lm_head.*", _MASKED_WORDS),
+    LeftOut(
+        "cls.seq_relationship*",
+        "the head for the next sentence: llama.cpp makes embeddings only",
+    ),
+)
+
 BERT = Family(
     architectures=("bert",),
     model_types=("bert", "roberta", "xlm-roberta", "distilbert"),
@@ -45,21 +74,34 @@ BERT = Family(
         Spelling(".gamma", ".weight", "end"),
         Spelling(".beta", ".bias", "end"),
     ),
-    left_out=(
-        LeftOut("embeddings.position_ids", "the numbers 0, 1, 2, ...: no weight"),
-        LeftOut("pooler.dense.weight", _POOLER),
-        LeftOut("pooler.dense.bias", _POOLER),
-        LeftOut("cls.predictions*", _MASKED_WORDS),
-        LeftOut("vocab_*", _MASKED_WORDS),
-        LeftOut("lm_head.*", _MASKED_WORDS),
-        LeftOut(
-            "cls.seq_relationship*",
-            "the head for the next sentence: llama.cpp makes embeddings only",
-        ),
-    ),
+    left_out=_LEFT_OUT,
     rows=(
         Row("embeddings.position_embeddings.weight", transform=_positions),
         Row("classifier.weight", to="classifier.out_proj.weight", when=_has_labels),
         Row("classifier.bias", to="classifier.out_proj.bias", when=_has_labels),
     ),
+)
+
+NOMIC_BERT = Family(
+    architectures=("nomic-bert", "nomic-bert-moe"),
+    model_types=("nomic_bert",),
+    spellings=(Spelling("bert.", ""),),
+    left_out=(
+        *_LEFT_OUT,
+        LeftOut("*mlp.experts.bias", "a bias that llama.cpp's experts don't have"),
+    ),
+    rows=(
+        Row(
+            "encoder.layers.{layer}.mlp.experts.mlp.w1",
+            to="encoder.layers.{layer}.mlp.experts.mlp.w1.weight",
+            transform=_split_experts,
+        ),
+        Row(
+            "encoder.layers.{layer}.mlp.experts.mlp.w2",
+            to="encoder.layers.{layer}.mlp.experts.mlp.w2.weight",
+            transform=_split_and_transpose,
+        ),
+    ),
+    # a converter that runs with Transformers 5 writes the usual sizes instead of the checkpoint's
+    same=(),
 )

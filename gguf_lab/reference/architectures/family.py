@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..facts import SAME_IN_BOTH, Facts, Quantity
@@ -86,6 +86,10 @@ class Row:
     join : callable, optional
         Makes the transform that joins all tensors with the same result, in the order of the
         number ``{index}`` in the pattern; it is given how many they are.
+    place : int, optional
+        The place in this order of a tensor whose name has no number.
+    copies : str
+        If several tensors have the same result: why the first by name is as good as the others.
     when : callable
         Whether the row holds for these facts.
     """
@@ -94,6 +98,8 @@ class Row:
     to: str = ""
     transform: Transform | Callable[[Facts, int | None], Transform] = _AS_STORED
     join: Callable[[int], Transform] | None = None
+    place: int | None = None
+    copies: str = ""
     when: Callable[[Facts], bool] = _always
 
     def transform_for(self, facts: Facts, layer: int | None) -> Transform:
@@ -101,9 +107,9 @@ class Row:
         return self.transform(facts, layer) if callable(self.transform) else self.transform
 
 
-def stacked(pattern: str, to: str) -> Row:
+def stacked(pattern: str, to: str, what: str = "experts") -> Row:
     """Make a row for experts, each in a tensor of its own, that the converter stacks."""
-    return Row(pattern, to, join=Stack)
+    return Row(pattern, to, join=partial(Stack, what=what))
 
 
 @dataclass(frozen=True, slots=True)

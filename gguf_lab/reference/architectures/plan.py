@@ -13,7 +13,7 @@ from ..transforms import Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ..checkpoint import CheckpointTensor
     from ..facts import Facts
@@ -75,9 +75,7 @@ class _Piece:
 _COPY = Row("*")
 
 
-def draw_plan(
-    family: Family, facts: Facts, tensors: Mapping[str, CheckpointTensor], file_names: Sequence[str]
-) -> Plan:
+def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, CheckpointTensor]) -> Plan:
     """Follow the table of a family over a checkpoint.
 
     Parameters
@@ -85,11 +83,9 @@ def draw_plan(
     family : Family
     facts : Facts
     tensors : Mapping of str to CheckpointTensor
-    file_names : sequence of str
-        The names in the file, only to know how many layers the name map must have.
     """
     plan = Plan()
-    map_name = _name_map(facts.architecture, file_names)
+    map_name = _name_map(facts)
     pieces: dict[str, list[_Piece]] = {}
     rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
     for tensor in tensors.values():
@@ -106,12 +102,21 @@ def draw_plan(
                     f"no tensor of {facts.architecture} is known by this name"
                 )
             else:
-                pieces.setdefault(name, []).append(
-                    _Piece(tensor, row, int(numbers.get("index", 0)))
-                )
+                index = row.place if row.place is not None else int(numbers.get("index", 0))
+                pieces.setdefault(name, []).append(_Piece(tensor, row, index))
     for name, parts in pieces.items():
-        plan.origins[name] = _origin(name, parts, facts)
+        chosen = _choose(parts, plan)
+        plan.origins[name] = _origin(name, chosen, facts)
     return plan
+
+
+def _choose(pieces: list[_Piece], plan: Plan) -> list[_Piece]:
+    """Take the first by name of several tensors that a row calls copies of each other."""
+    if len(pieces) < 2 or not all(piece.row.copies for piece in pieces):
+        return pieces
+    first, *others = sorted(pieces, key=lambda piece: piece.tensor.name)
+    plan.left_out.update((piece.tensor.name, piece.row.copies) for piece in others)
+    return [first]
 
 
 def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
@@ -146,19 +151,19 @@ def _transformed(piece: _Piece, facts: Facts, layer: int | None) -> Transformed:
     return Transformed(transform, (piece.tensor,))
 
 
-def _name_map(architecture: str, file_names: Sequence[str]) -> Callable[[str], str | None]:
+def _name_map(facts: Facts) -> Callable[[str], str | None]:
     """Make the converter's own map from checkpoint names to file names."""
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 
-    arch = next((key for key, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
+    arch = next((key for key, name in MODEL_ARCH_NAMES.items() if name == facts.architecture), None)
     if arch is None:
         return lambda _: None
-    layers = (number_in(name) for name in file_names)
+    layers = (number_in(name) for name in facts.shapes)
     count = min(1 + max((n for n in layers if n is not None), default=-1), _LAYER_LIMIT)
     names = get_tensor_name_map(arch, count)
 
     def map_name(name: str) -> str | None:
-        found = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        found = names.get_name(name, try_suffixes=(".weight", ".bias", ".scale"))
         return found if isinstance(found, str) else None
 
     return map_name

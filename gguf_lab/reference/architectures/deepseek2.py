@@ -1,0 +1,61 @@
+"""deepseek2: deepseek v2 and v3, attention with latent keys and values (MLA).
+
+Facts: llama.cpp's converter, class ``DeepseekV2Model``. It splits the matrix that makes keys and
+values of the latent vector: ``k_b`` is applied to the query instead, hence transposed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import ComparisonError
+from ..facts import HEADS, LAYERS, WIDTH, Quantity
+from ..transforms import Chain, HeadPart, Transform, Transpose
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS
+from .family import Family, Row
+
+if TYPE_CHECKING:
+    from ..facts import Facts
+
+__all__ = ["DEEPSEEK2"]
+
+_KEY = Quantity("size of a key", "attention.key_length_mla", ())
+_ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
+_VALUE = Quantity("size of a value", "attention.value_length_mla", ("v_head_dim",))
+_NOT_ROTATED = Quantity("part of a key that isn't rotated", "", ("qk_nope_head_dim",))
+
+
+def _known(number: int | None, quantity: Quantity) -> int:
+    if number is None:
+        raise ComparisonError(f"the {quantity.words} is unknown, in the file and in config.json")
+    return number
+
+
+def _keys(facts: Facts, layer: int | None) -> Transform:
+    size = facts.in_config(_NOT_ROTATED)
+    if size is None:
+        size = _known(facts.in_file(_KEY), _KEY) - _known(facts.number(_ROTATED), _ROTATED)
+    return Chain(HeadPart(facts.heads(layer), size), Transpose())
+
+
+def _values(facts: Facts, layer: int | None) -> Transform:
+    return HeadPart(facts.heads(layer), _known(facts.number(_VALUE), _VALUE), at_end=True)
+
+
+_KV_B = "model.layers.{layer}.self_attn.kv_b_proj.weight"
+
+DEEPSEEK2 = Family(
+    architectures=("deepseek2",),
+    model_types=("deepseek_v2", "deepseek_v3"),
+    spellings=SPELLINGS,
+    left_out=LEFT_OUT,
+    rows=(
+        Row(_KV_B, to="model.layers.{layer}.self_attn.k_b_proj.weight", transform=_keys),
+        Row(_KV_B, to="model.layers.{layer}.self_attn.v_b_proj.weight", transform=_values),
+        Row(_KV_B),  # as files had it before the converter split it
+        *EXPERTS,
+        *FUSED_EXPERTS,
+    ),
+    # with MLA the file speaks of one head of keys and values, the checkpoint of as many as queries
+    same=(WIDTH, LAYERS, HEADS),
+)

@@ -1,0 +1,32 @@
+"""granite, dense and with experts: as llama, but gate and up of the experts are one tensor.
+
+Facts: llama.cpp's converter, classes ``GraniteModel`` and ``GraniteMoeModel``.
+"""
+
+from __future__ import annotations
+
+from ..transforms import Half
+from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
+from .family import Family, Row
+
+__all__ = ["GRANITE"]
+
+GRANITE = Family(
+    architectures=("granite", "granitemoe"),
+    model_types=("granite", "granitemoe", "granitemoeshared"),
+    spellings=SPELLINGS,
+    left_out=LEFT_OUT,
+    rows=(
+        *ROTARY_ROWS,
+        *(
+            Row(
+                f"model.layers.{{layer}}.{checkpoint}.input_linear.weight",
+                to=f"blk.{{layer}}.ffn_{kind}_{file}.weight",
+                transform=Half(half),
+            )
+            for checkpoint, file in (("block_sparse_moe", "exps"), ("shared_mlp", "shexp"))
+            for half, kind in enumerate(("gate", "up"))
+        ),
+    ),
+    made_up=(ROPE_FREQS,),
+)

@@ -1,0 +1,29 @@
+"""What a converter does to a tensor on its way into the file, row chunk by row chunk."""
+
+from __future__ import annotations
+
+from .arithmetic import Added, MinusExp
+from .heads import HeadPart, TakeApart, UnpermuteRotary
+from .mxfp4 import JoinMXFP4
+from .rows import AsStored, Chain, Rows, Transform, Transformed
+from .shapes import Half, Part, Split, Squeeze, Stack, Transpose
+
+__all__ = [
+    "Added",
+    "AsStored",
+    "Chain",
+    "Half",
+    "HeadPart",
+    "JoinMXFP4",
+    "MinusExp",
+    "Part",
+    "Rows",
+    "Split",
+    "Squeeze",
+    "Stack",
+    "TakeApart",
+    "Transform",
+    "Transformed",
+    "Transpose",
+    "UnpermuteRotary",
+]

@@ -1,0 +1,180 @@
+"""Rows of queries, keys and values: how converters regroup the heads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import ComparisonError
+from .rows import OneSource, bytes_per_value, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .rows import Rows, Shape
+
+__all__ = ["HeadPart", "TakeApart", "UnpermuteRotary"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnpermuteRotary(OneSource):
+    """The rows of Q or K from rotary halves to rotary pairs, head by head.
+
+    Transformers rotates element ``i`` of a head with element ``i + head_size / 2``, llama.cpp's
+    "normal" rope rotates neighbours. So llama.cpp's converter (``LlamaModel.permute``) interleaves
+    the halves ``s`` of each head ``h``: row ``(h, i, s)`` of the file is row ``(h, s, i)`` of the
+    checkpoint. Of a bias, a vector, it interleaves the elements.
+
+    Attributes
+    ----------
+    n_heads : int
+        Heads of this tensor: for K those of keys and values.
+    """
+
+    n_heads: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rows un-permuted for rotary halves, 9 heads"``."""
+        return f"rows un-permuted for rotary halves, {self.n_heads} heads"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into two halves per head."""
+        (shape,) = shapes
+        if not shape or self.n_heads < 1 or shape[0] % (2 * self.n_heads):
+            raise ComparisonError(
+                f"shape {shape} doesn't divide into two rotary halves for each of"
+                f" {self.n_heads} heads"
+            )
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows; of the source only the heads that they belong to are read."""
+        (source,) = sources
+        first, *rest = self.shape(source.shape)
+        if start == stop or first == 0:
+            return source.read(start, stop)
+        if not rest:
+            elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
+            order = self._order(np.arange(first), first)
+            return elements[:, order].reshape(stop - start, -1)
+        # with three dimensions the first one still counts the permuted blocks of rows
+        block = math.prod(rest[:-1])
+        head = first // self.n_heads * block
+        low, high = start // head * head, -(-stop // head) * head
+        rows = np.arange(start, stop)
+        order = self._order(rows // block, first) * block + rows % block
+        return source.read(low, high)[order - low]
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        """Find which index of the checkpoint's first dimension stands at `rows` of the file."""
+        head_size = first // self.n_heads
+        head, within = np.divmod(rows, head_size)
+        pair, half = np.divmod(within, 2)
+        order: NDArray[np.int64] = head * head_size + half * (head_size // 2) + pair
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class TakeApart(OneSource):
+    """The rows of a fused QKV from groups of heads to all of Q, then all of K, then all of V.
+
+    In the checkpoint each head of keys and values stands with the query heads that it serves:
+    ``(kv_head, [q, ..., q, k, v], element)``. llama.cpp wants the three apart (``FalconModel``;
+    ``BloomModel`` is the case of one query head per group). Of a bias the elements move.
+
+    Attributes
+    ----------
+    n_heads, n_kv_heads : int
+        Heads of queries; heads of keys and values.
+    """
+
+    n_heads: int
+    n_kv_heads: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"q, k and v taken apart, 4 heads"``."""
+        grouped = self.n_kv_heads != self.n_heads
+        groups = f" in groups of {self.n_heads // self.n_kv_heads}" if grouped else ""
+        return f"q, k and v taken apart, {self.n_heads} heads{groups}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the heads."""
+        (shape,) = shapes
+        n, kv = self.n_heads, self.n_kv_heads
+        if not 1 <= len(shape) <= 2 or not 1 <= kv <= n or n % kv or shape[0] % (n + 2 * kv):
+            raise ComparisonError(
+                f"shape {shape} doesn't divide into {n} heads of queries and {kv} each of keys and"
+                " values"
+            )
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows, or the elements of a bias."""
+        (source,) = sources
+        first, *rest = self.shape(source.shape)
+        if rest:
+            return gather(source, self._order(np.arange(start, stop), first))
+        if start == stop or first == 0:
+            return source.read(start, stop)
+        elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
+        return elements[:, self._order(np.arange(first), first)].reshape(stop - start, -1)
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        """Find which row of the checkpoint stands at each of `rows` of the file."""
+        queries = self.n_heads // self.n_kv_heads
+        size = max(1, first // (self.n_heads + 2 * self.n_kv_heads))
+        head, within = np.divmod(rows, size)
+        kind, key = np.divmod(np.maximum(head - self.n_heads, 0), self.n_kv_heads)
+        is_query = head < self.n_heads
+        group = np.where(is_query, head // queries, key)
+        place = np.where(is_query, head % queries, queries + kind)
+        order: NDArray[np.int64] = (group * (queries + 2) + place) * size + within
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPart(OneSource):
+    """Of the rows of each head some that stand together; the heads become a dimension.
+
+    Attributes
+    ----------
+    n_heads : int
+    size : int
+        Rows of a head that are taken.
+    at_end : bool
+        The last ones of each head, not the first.
+    """
+
+    n_heads: int
+    size: int
+    at_end: bool = False
+
+    @property
+    def words(self) -> str:
+        """Such as ``"the first 6 rows of each of 4 heads"``."""
+        where = "last" if self.at_end else "first"
+        return f"the {where} {self.size} rows of each of {self.n_heads} heads"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give ``(heads, size, columns)``."""
+        (shape,) = shapes
+        n = self.n_heads
+        if len(shape) != 2 or n < 1 or shape[0] % n or not 0 <= self.size <= shape[0] // n:
+            raise ComparisonError(
+                f"shape {shape} doesn't have {self.size} rows in each of {n} heads"
+            )
+        return (n, self.size, shape[1])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows."""
+        (source,) = sources
+        each = source.shape[0] // self.n_heads
+        head, within = np.divmod(np.arange(start, stop), max(1, self.size))
+        return gather(source, head * each + within + (each - self.size if self.at_end else 0))

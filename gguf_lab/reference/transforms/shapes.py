@@ -1,0 +1,224 @@
+"""Tensors stacked, cut, transposed: what changes a shape and no number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import ComparisonError
+from .rows import OneSource, bytes_per_value, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .rows import Rows, Shape
+
+__all__ = ["Half", "Part", "Split", "Squeeze", "Stack", "Transpose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Tensors of one shape, the experts of a layer, become one with a new first dimension.
+
+    Attributes
+    ----------
+    count : int
+    what : str
+    """
+
+    count: int
+    what: str = "experts"
+
+    @property
+    def words(self) -> str:
+        """Such as ``"experts 0-7 stacked"``."""
+        return f"{self.what} 0-{self.count - 1} stacked"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the common shape with the number of experts before it."""
+        if different := {s for s in shapes if s != shapes[0]}:
+            raise ComparisonError(
+                f"{self.what} of different shapes, {shapes[0]} and {different.pop()}, can't be"
+                " stacked"
+            )
+        return (len(shapes), *shapes[0])
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give the common type."""
+        if different := {d for d in dtypes if d != dtypes[0]}:
+            raise ComparisonError(
+                f"{self.what} of different types, {dtypes[0]} and {different.pop()}, can't be"
+                " stacked"
+            )
+        return dtypes[0]
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows of the experts that the chunk touches; a view if it is only one."""
+        # the new dimension makes a row of what was a vector
+        each = math.prod(sources[0].shape[:-1])
+        if start == stop or each == 0:
+            return sources[0].read(0, 0)
+        parts = [
+            sources[i].read(max(start - i * each, 0), min(stop - i * each, each))
+            for i in range(start // each, -(-stop // each))
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Part(OneSource):
+    """Some of the rows of a matrix, which stand together.
+
+    Attributes
+    ----------
+    start : int
+    stop : int, optional
+        None: to the end.
+    words : str
+    """
+
+    start: int
+    stop: int | None
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with fewer rows."""
+        (shape,) = shapes
+        stop = shape[0] if self.stop is None and shape else self.stop
+        if len(shape) != 2 or stop is None or not 0 <= self.start <= stop <= shape[0]:
+            raise ComparisonError(f"shape {shape} has no rows from {self.start} to {self.stop}")
+        return (stop - self.start, *shape[1:])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows, further down in the source."""
+        return sources[0].read(self.start + start, self.start + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Half(OneSource):
+    """One half of the rows of each matrix, or of the elements of each row: gate or up of the two.
+
+    Attributes
+    ----------
+    which : {0, 1}
+    alternating : bool
+        The even or the odd ones; else the first or the second half.
+    axis : {-2, -1}
+        Rows or elements.
+    """
+
+    which: int
+    alternating: bool = False
+    axis: int = -2
+
+    @property
+    def words(self) -> str:
+        """Such as ``"first half of the rows"`` or ``"even rows"``."""
+        of = "rows" if self.axis == -2 else "elements"
+        if self.alternating:
+            return f"{('even', 'odd')[self.which]} {of}"
+        return f"{('first', 'second')[self.which]} half of the {of}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with half as many rows or elements."""
+        (shape,) = shapes
+        if len(shape) < -self.axis or shape[self.axis] % 2:
+            raise ComparisonError(f"shape {shape} can't be halved")
+        halved = list(shape)
+        halved[self.axis] //= 2
+        return tuple(halved)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows or the elements."""
+        (source,) = sources
+        half = self.shape(source.shape)[self.axis]
+        if self.axis == -2:
+            matrix, row = np.divmod(np.arange(start, stop), max(1, half))
+            return gather(source, 2 * half * matrix + self._order(row, half))
+        data = source.read(start, stop)
+        if data.size == 0:
+            return data[:, : data.shape[1] // 2]
+        elements = data.reshape(stop - start, 2 * half, bytes_per_value(source))
+        return elements[:, self._order(np.arange(half), half)].reshape(stop - start, -1)
+
+    def _order(self, index: NDArray[np.int64], half: int) -> NDArray[np.int64]:
+        return 2 * index + self.which if self.alternating else index + self.which * half
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(OneSource):
+    """The last two dimensions change places.
+
+    A row of the result is a column of the source: it is copied out of rows that are views of the
+    mapped file, so that a chunk costs no more memory than itself.
+    """
+
+    words: str = "transposed"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with the last two dimensions exchanged."""
+        (shape,) = shapes
+        if len(shape) < 2:
+            raise ComparisonError(f"shape {shape} can't be transposed")
+        return (*shape[:-2], shape[-1], shape[-2])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read columns of each matrix that the rows belong to."""
+        (source,) = sources
+        *_, columns, rows = self.shape(source.shape)
+        if start == stop or rows == 0:
+            return np.empty((stop - start, 0), np.uint8)
+        size = bytes_per_value(source)
+        parts = []
+        for matrix in range(start // columns, -(-stop // columns)):
+            low = max(start - matrix * columns, 0)
+            high = min(stop - matrix * columns, columns)
+            data = source.read(matrix * rows, (matrix + 1) * rows).reshape(rows, columns, size)
+            parts.append(data[:, low:high].transpose(1, 0, 2).reshape(high - low, rows * size))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Squeeze(OneSource):
+    """A dimension of 1 before the last is dropped; the rows stay as they are."""
+
+    words: str = "dimension of 1 dropped"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape without its last dimension but one, which must be 1."""
+        (shape,) = shapes
+        if len(shape) < 3 or shape[-2] != 1:
+            raise ComparisonError(f"shape {shape} has no dimension of 1 before the last")
+        return (*shape[:-2], shape[-1])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Give the same rows."""
+        return sources[0].read(start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(OneSource):
+    """The first dimension becomes two, the first of which counts experts; the rows stay."""
+
+    count: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rows split into 8 experts"``."""
+        return f"rows split into {self.count} experts"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with the first dimension divided."""
+        (shape,) = shapes
+        if len(shape) < 2 or self.count < 1 or shape[0] % self.count:
+            raise ComparisonError(f"shape {shape} doesn't divide into {self.count} experts")
+        return (self.count, shape[0] // self.count, *shape[1:])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Give the same rows."""
+        return sources[0].read(start, stop)

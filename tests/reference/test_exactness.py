@@ -1,0 +1,151 @@
+"""Files that llama.cpp's converter made against their own checkpoints: no difference at all."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gguf_lab.codec import dequantize
+from gguf_lab.errors import ComparisonError
+from gguf_lab.model import open_model
+from gguf_lab.reference import Alignment, Pair, align, open_checkpoint
+from gguf_lab.reference.architectures import FAMILIES, family_of
+
+from .support import DATA
+
+CONVERTED = [
+    str(path.relative_to(DATA))
+    for path in sorted(DATA.glob("*/*.gguf"))
+    if path.stem.endswith(("-f32", "-f16", "-bf16")) and (path.parent / "hf").is_dir()
+]
+
+# What the checkpoint has no tensor for: everything else must be matched.
+UNMATCHED = {
+    "llama3-tied": {"rope_freqs.weight"},
+    "exaone4": {"rope_freqs.weight"},
+    "gemma4": {"rope_freqs.weight"},
+    "gemma4-moe": {"rope_freqs.weight"},
+    "phi3-long": {"rope_factors_long.weight", "rope_factors_short.weight"},
+}
+
+# What the converter leaves out on purpose: everything else must be used.
+LEFT_OUT = {
+    "bert": {"bert.pooler.dense.weight", "bert.pooler.dense.bias"},
+    "nomic-bert-moe": {"encoder.layers.1.mlp.experts.bias"},
+}
+
+# An exponential is rounded by whoever calculates it: one unit in the last place may differ.
+ROUNDED = {"-exp(A_log)": 1}
+
+
+def aligned(name: str) -> tuple[Any, Alignment]:
+    path = DATA / name
+    model = open_model(path)
+    return model, align(model, open_checkpoint(path.parent / "hf"))
+
+
+def decoded(rows: np.ndarray, qtype: str) -> np.ndarray:
+    return np.asarray(dequantize(np.ascontiguousarray(rows), qtype))
+
+
+def test_every_family_has_a_converted_file() -> None:
+    assert len(CONVERTED) >= 40
+    families = {family_of(open_model(DATA / name).architecture or "") for name in CONVERTED}
+    assert families == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
+    """The same type is compared by bytes; what the converter widened, by the bits of values."""
+    model, alignment = aligned(name)
+    folder = name.split("/", maxsplit=1)[0]
+    assert [p.name for p in alignment.pairs] == list(model.tensors)
+    unmatched = {p.name for p in alignment.pairs if p.status != "matched"}
+    assert unmatched == UNMATCHED.get(folder, set())
+    assert {t.name for t in alignment.reference_only} == LEFT_OUT.get(folder, set())
+    for pair in alignment.pairs:
+        if pair.status != "matched":
+            continue
+        tensor = model.tensors[pair.name]
+        ours, theirs = tensor.blocks(), pair.read(0, tensor.n_rows)
+        assert theirs.dtype == np.uint8
+        assert theirs.shape[0] == tensor.n_rows
+        if pair.transform in ROUNDED:
+            values = decoded(ours, tensor.qtype), decoded(theirs, pair.dtype)
+            np.testing.assert_array_max_ulp(*values, maxulp=ROUNDED[pair.transform])
+        elif tensor.qtype == pair.dtype:
+            assert np.array_equal(ours, theirs), pair.name
+        else:
+            assert tensor.qtype == "F32"
+            assert ours.tobytes() == decoded(theirs, pair.dtype).tobytes(), pair.name
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_chunks_are_parts_of_the_whole(name: str) -> None:
+    model, alignment = aligned(name)
+    for pair in alignment.pairs:
+        if pair.status == "matched":
+            n_rows = model.tensors[pair.name].n_rows
+            marks = [*range(0, n_rows, 7), n_rows]
+            parts = [pair.read(a, b) for a, b in itertools.pairwise(marks)]
+            assert np.array_equal(np.concatenate(parts), pair.read(0, n_rows)), pair.name
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "words", "n_sources"),
+    [
+        ("qwen2moe", "blk.2.ffn_gate_exps.weight", "experts 0-2 stacked", 3),
+        ("bloom", "blk.0.attn_qkv.bias", "q, k and v taken apart, 4 heads", 1),
+        (
+            "falcon-new",
+            "blk.1.attn_qkv.weight",
+            "q, k and v taken apart, 4 heads in groups of 2",
+            1,
+        ),
+        ("gpt2", "blk.1.ffn_up.weight", "transposed", 1),
+        ("gemma2", "blk.1.post_ffw_norm.weight", "1 added", 1),
+        ("gemma3", "token_embd.weight", "rows 0 to 30, those of the tokenizer's tokens", 1),
+        ("gemma4-moe", "blk.0.ffn_down_exps.scale", "", 1),
+        ("nemotron", "output_norm.weight", "1 added", 1),
+        ("stablelm-qknorm", "blk.0.attn_q_norm.weight", "heads 0-3 stacked", 4),
+        ("granitemoe", "blk.0.ffn_up_exps.weight", "second half of the rows", 1),
+        ("mamba", "blk.0.ssm_a", "-exp(A_log)", 1),
+        ("mamba", "blk.0.ssm_conv1d.weight", "dimension of 1 dropped", 1),
+        (
+            "deepseek2",
+            "blk.0.attn_k_b.weight",
+            "the first 6 rows of each of 4 heads; transposed",
+            1,
+        ),
+        ("deepseek2", "blk.0.attn_v_b.weight", "the last 10 rows of each of 4 heads", 1),
+        ("gpt-oss", "blk.0.ffn_up_exps.weight", "transposed; odd rows", 1),
+        (
+            "gpt-oss-mxfp4",
+            "blk.0.ffn_gate_exps.weight",
+            "blocks and scales joined, nibbles reordered; even rows",
+            2,
+        ),
+        ("gpt-oss-mxfp4", "blk.0.ffn_gate_exps.bias", "even elements", 1),
+        (
+            "nomic-bert-moe",
+            "blk.1.ffn_down_exps.weight",
+            "rows split into 3 experts; transposed",
+            1,
+        ),
+    ],
+)
+def test_words(name: str, tensor: str, words: str, n_sources: int) -> None:
+    (path,) = (n for n in CONVERTED if n.startswith(f"{name}/"))
+    pairs: dict[str, Pair] = {p.name: p for p in aligned(path)[1].pairs}
+    assert pairs[tensor].transform == words
+    assert len(pairs[tensor].reference_names) == n_sources
+
+
+@pytest.mark.parametrize(("model", "other"), [("qwen2", "qwen3"), ("gemma", "gemma3")])
+def test_the_checkpoint_of_another_family_is_refused(model: str, other: str) -> None:
+    (path,) = (n for n in CONVERTED if n.startswith(f"{model}/"))
+    with pytest.raises(ComparisonError, match=f"against model type '{other}"):
+        align(open_model(DATA / path), open_checkpoint(DATA / other / "hf"))
