@@ -233,6 +233,28 @@ def test_tensors_of_one_side_only(tmp_path: Path) -> None:
     assert reasons["something.else"] == "no tensor of llama is known by this name"
 
 
+def test_what_the_converter_joined_on_demand(tmp_path: Path) -> None:
+    """With --fuse-qkv the rows of Q, K and V stand in one tensor, rotated as they are alone."""
+    alone = by_name(lined_up(tmp_path))
+    parts = [f"blk.1.attn_{kind}.weight" for kind in "qkv"]
+    shapes = {name: shape for name, shape in FILE_SHAPES.items() if name not in parts}
+    shapes["blk.1.attn_qkv.weight"] = (16, 8)
+    model = fake_model("llama", shapes, attention__head_count=4, attention__head_count_kv=2)
+    pair = by_name(align(model, open_checkpoint(tmp_path)))["blk.1.attn_qkv.weight"]
+    assert pair.transform.endswith("4 heads; " + alone[parts[1]].transform + "; q, k and v joined")
+    assert len(pair.reference_names) == 3
+    expected = np.concatenate(
+        [alone[name].read(0, n) for name, n in zip(parts, (8, 4, 4), strict=True)]
+    )
+    assert np.array_equal(pair.read(0, 16), expected)
+
+
+def test_layers_that_the_file_has_not(tmp_path: Path) -> None:
+    more = {"model.layers.2.self_attn.q_proj.weight": (8, 8)}
+    reason = left_over(lined_up(tmp_path, checkpoint=more, block_count=2))[next(iter(more))]
+    assert reason == "layer 2: the file ends with layer 1"
+
+
 def test_heads_per_layer(tmp_path: Path) -> None:
     alignment = lined_up(
         tmp_path, attention__head_count=[4, 2], attention__head_count_kv=[2, 1], config={}

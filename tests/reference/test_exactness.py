@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,10 @@ from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, Pair, align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, family_of
 
-from .support import DATA
+from .support import DATA, E2M1, write_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONVERTED = [
     str(path.relative_to(DATA))
@@ -149,3 +152,29 @@ def test_the_checkpoint_of_another_family_is_refused(model: str, other: str) -> 
     (path,) = (n for n in CONVERTED if n.startswith(f"{model}/"))
     with pytest.raises(ComparisonError, match=f"against model type '{other}"):
         align(open_model(DATA / path), open_checkpoint(DATA / other / "hf"))
+
+
+def test_mxfp4_experts_against_the_decoded_checkpoint(tmp_path: Path) -> None:
+    """What Transformers saves after decoding: plain numbers, (experts, in, out)."""
+    folder = DATA / "gpt-oss-mxfp4"
+    tensors = {}
+    for t in open_checkpoint(folder / "hf").tensors.values():
+        data = t.read(0, t.n_rows)
+        if t.name.endswith("_blocks"):
+            scales = open_checkpoint(folder / "hf").tensors[t.name.replace("_blocks", "_scales")]
+            exponents = scales.read(0, scales.n_rows).reshape(scales.shape).astype(np.float32)
+            nibbles = np.stack([data & 15, data >> 4], axis=-1).reshape(*t.shape[:3], 32)
+            values = E2M1[nibbles] * np.exp2(exponents - 127)[..., None]
+            plain = values.reshape(*t.shape[:2], -1).swapaxes(1, 2)
+            tensors[t.name.removesuffix("_blocks")] = ("F32", plain.shape, plain.tobytes())
+        elif not t.name.endswith("_scales"):
+            tensors[t.name] = (t.dtype, t.shape, data.tobytes())
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    model = open_model(folder / "gpt-oss-mxfp4-bf16.gguf")
+    pairs = [p for p in align(model, open_checkpoint(tmp_path)).pairs if "_exps.weight" in p.name]
+    assert len(pairs) == 9
+    for pair in pairs:
+        tensor = model.tensors[pair.name]
+        assert tensor.qtype == "MXFP4"
+        theirs = decoded(pair.read(0, tensor.n_rows), pair.dtype)
+        assert np.array_equal(decoded(tensor.blocks(), tensor.qtype), theirs), pair.name

@@ -18,6 +18,7 @@ from gguf_lab.reference.transforms import (
     Chain,
     Half,
     HeadPart,
+    Join,
     JoinMXFP4,
     MinusExp,
     Part,
@@ -31,7 +32,7 @@ from gguf_lab.reference.transforms import (
     UnpermuteRotary,
 )
 
-from .support import ArrayRows
+from .support import E2M1, ArrayRows
 
 
 def array(*shape: int, dtype: str = "float32") -> np.ndarray:
@@ -212,6 +213,30 @@ def test_transpose_is_numpys(shape: tuple[int, ...], dtype: str) -> None:
         Transpose().shape((3,))
 
 
+@given(
+    rows=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    lead=st.sampled_from([(), (1,), (3,)]),
+)
+def test_join_is_numpys_concatenate(rows: list[int], lead: tuple[int, ...]) -> None:
+    arrays = [array(*lead, n, 2) + 100 * i for i, n in enumerate(rows)]
+    joined = Transformed(Join("joined"), tuple(map(ArrayRows, arrays)))
+    assert equal(whole(joined), np.concatenate(arrays, axis=-2))
+
+
+def test_join_of_vectors() -> None:
+    joined = Transformed(Join("joined"), (ArrayRows(array(3)), ArrayRows(array(2))))
+    assert joined.shape == (5,)
+    assert whole(joined).view("f4").tolist() == [[0, 1, 2, 0, 1]]
+
+
+def test_join_refuses_different_widths_and_types() -> None:
+    for shapes in (((2, 3), (2, 4)), ((3,), (2, 3)), ((1, 2, 3), (2, 2, 3))):
+        with pytest.raises(ComparisonError, match="joined"):
+            Join("").shape(*shapes)
+    with pytest.raises(ComparisonError, match="joined"):
+        Join("").dtype("F16", "BF16")
+
+
 def test_squeeze_and_split_keep_the_rows() -> None:
     source = ArrayRows(array(6, 1, 4))
     for transform, shape in ((Squeeze(), (6, 4)), (Split(3), (3, 2, 1, 4))):
@@ -250,10 +275,6 @@ def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     assert (rows.dtype, rows.shape) == ("F32", (2, 2))
     exact = -np.exp(logs.astype(np.float64))
     assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
-
-
-# the values of the four bits, 1 sign, 2 exponent, 1 mantissa
-E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 
 
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
@@ -324,6 +345,7 @@ def test_words_of_nested_transforms() -> None:
             (Transpose(), [array(3, 4, 5)]),
             (Chain(HeadPart(3, 2), Transpose()), [array(15, 3)]),
             (Chain(Transpose(), Half(0, alternating=True)), [array(2, 3, 8)]),
+            (Join(""), [array(2, 4, 3), array(2, 1, 3)]),
             (Squeeze(), [array(4, 1, 3)]),
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),

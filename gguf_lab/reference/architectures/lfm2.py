@@ -14,7 +14,11 @@ __all__ = ["LFM2"]
 LFM2 = Family(
     architectures=("lfm2", "lfm2moe"),
     model_types=("lfm2", "lfm2_moe"),
-    spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
+    spellings=(
+        *SPELLINGS,
+        Spelling("embedding_norm.", "model.embedding_norm."),
+        Spelling(".expert_bias", ".expert_bias.bias", "end"),
+    ),
     left_out=LEFT_OUT,
     rows=(
         Row("*conv.conv.weight", transform=Squeeze()),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
-from ..transforms import Transform, Transformed
+from ..facts import LAYERS
+from ..transforms import Join, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
@@ -98,16 +99,44 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, CheckpointTens
         for numbers, row in matches or [({}, _COPY)]:
             name = map_name(row.to.format(**numbers) if row.to else spelled)
             if name is None:
-                plan.unknown[tensor.name] = (
-                    f"no tensor of {facts.architecture} is known by this name"
-                )
+                plan.unknown[tensor.name] = _why_unknown(spelled, facts)
             else:
                 index = row.place if row.place is not None else int(numbers.get("index", 0))
                 pieces.setdefault(name, []).append(_Piece(tensor, row, index))
     for name, parts in pieces.items():
         chosen = _choose(parts, plan)
         plan.origins[name] = _origin(name, chosen, facts)
+    for name in facts.shapes:
+        if name not in plan.origins and (origin := _fused(name, plan, facts)):
+            plan.origins[name] = origin
     return plan
+
+
+# what the converter joins on demand (--fuse-qkv, --fuse-gate-up-exps)
+_FUSED = (
+    (".attn_qkv.", (".attn_q.", ".attn_k.", ".attn_v."), "q, k and v joined"),
+    (".ffn_gate_up_exps.", (".ffn_gate_exps.", ".ffn_up_exps."), "gate and up joined"),
+)
+
+
+def _fused(name: str, plan: Plan, facts: Facts) -> Origin | None:
+    """Join what would be several tensors of the file and is one."""
+    for whole, parts, words in _FUSED:
+        names = [name.replace(whole, part) for part in parts]
+        if whole in name and not any(part in facts.shapes for part in names):
+            origins = [plan.origins[part] for part in names if part in plan.origins]
+            rows = tuple(origin.rows for origin in origins if origin.rows)
+            if len(rows) == len(parts):
+                sources = tuple(n for origin in origins for n in origin.names)
+                return Origin(sources, Transformed(Join(words), rows))
+    return None
+
+
+def _why_unknown(name: str, facts: Facts) -> str:
+    layers, layer = facts.number(LAYERS), number_in(name)
+    if layers is not None and layer is not None and layer >= layers:
+        return f"layer {layer}: the file ends with layer {layers - 1}"
+    return f"no tensor of {facts.architecture} is known by this name"
 
 
 def _choose(pieces: list[_Piece], plan: Plan) -> list[_Piece]:

@@ -6,7 +6,7 @@ from .arithmetic import Added, MinusExp
 from .heads import HeadPart, TakeApart, UnpermuteRotary
 from .mxfp4 import JoinMXFP4
 from .rows import AsStored, Chain, Rows, Transform, Transformed
-from .shapes import Half, Part, Split, Squeeze, Stack, Transpose
+from .shapes import Half, Join, Part, Split, Squeeze, Stack, Transpose
 
 __all__ = [
     "Added",
@@ -14,6 +14,7 @@ __all__ = [
     "Chain",
     "Half",
     "HeadPart",
+    "Join",
     "JoinMXFP4",
     "MinusExp",
     "Part",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Half", "Part", "Split", "Squeeze", "Stack", "Transpose"]
+__all__ = ["Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,51 @@ class Part(OneSource):
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Read the rows, further down in the source."""
         return sources[0].read(self.start + start, self.start + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Matrices become one of all their rows, expert by expert; vectors one longer vector.
+
+    Attributes
+    ----------
+    words : str
+    """
+
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with the rows, or elements, of all."""
+        axis = -1 if len(shapes[0]) == 1 else -2
+        others = {s[:axis] + s[axis:][1:] for s in shapes}
+        if len(others) > 1 or len({len(s) for s in shapes}) > 1:
+            raise ComparisonError(f"shapes {', '.join(map(str, shapes))} can't be joined")
+        joined = list(shapes[0])
+        joined[axis] = sum(s[axis] for s in shapes)
+        return tuple(joined)
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give the common type."""
+        if len(set(dtypes)) > 1:
+            raise ComparisonError(f"types {', '.join(dtypes)} can't be joined")
+        return dtypes[0]
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read of each source the rows that belong to the chunk."""
+        if len(sources[0].shape) == 1:
+            return np.concatenate([source.read(start, stop) for source in sources], axis=1)
+        sizes = [source.shape[-2] for source in sources]
+        ends = np.cumsum(sizes).tolist()
+        if start == stop or ends[-1] == 0:
+            return sources[0].read(0, 0)
+        parts = []
+        for matrix in range(start // ends[-1], -(-stop // ends[-1])):
+            low, high = start - matrix * ends[-1], stop - matrix * ends[-1]
+            for source, size, end in zip(sources, sizes, ends, strict=True):
+                first, last = max(low - end + size, 0), min(high - end + size, size)
+                if first < last:
+                    parts.append(source.read(matrix * size + first, matrix * size + last))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True)
