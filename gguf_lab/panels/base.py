@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from threading import RLock
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
 
 from ..errors import GGUFLabError
 from .text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Panel", "Snapshot", "explain"]
 
@@ -72,8 +77,25 @@ class Panel(anywidget.AnyWidget):
     _title: ClassVar[str] = "Panel"
 
     def __init__(self, **traits: Any) -> None:
+        # A run changes panels from its thread while the kernel's own changes them for the user.
+        self._lock = RLock()
         super().__init__(**traits)
         self.add_class("gl-host")
+
+    # -- to the browser
+
+    @contextmanager
+    def hold_sync(self) -> Iterator[None]:
+        """Send what is set inside as one message; other threads wait until it has gone.
+
+        ipywidgets keeps one list of what is held back and would lose what another thread adds.
+        """
+        with self._lock, super().hold_sync():
+            yield
+
+    def _should_send_property(self, key: str, value: Any) -> bool:
+        with self._lock:
+            return bool(super()._should_send_property(key, value))
 
     # -- from the browser
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -86,8 +85,6 @@ class ErrorHistograms(Selection, Chart, Panel):
         }
         self._limits = dict.fromkeys(_MODES, 0.0)
         self._reference_only = 0
-        # A background run brings rows while the browser changes the unit or the selection.
-        self._lock = RLock()
         super().__init__(height=height, large=large, hint=hint, label="Weight-space error")
         self.observe(self._redraw, ["selected", "mode", "extent"])
         if comparison is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -59,10 +60,13 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
     metadata, table, histograms, detail, progress, headline : Panel
         The panels; `histograms` is None without a reference.
 
-    Examples
-    --------
-    >>> workbench = explore("model.gguf", reference="checkpoint")  # doctest: +SKIP
-    >>> workbench.selected = ["blk.0.attn_q.weight"]  # doctest: +SKIP
+    Notes
+    -----
+    As the last line of a cell it is shown; later cells may go on with it::
+
+        workbench = explore("model.gguf", reference="checkpoint")
+        workbench.selected = "blk.0.attn_q.weight"
+        workbench.wait().to_frame()
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self._results: dict[str, TensorComparison] = {}
         self._run: Any = None
         self._panels: list[Panel] = []
+        self._showing = RLock()
         self.model = self._opened_model(model)
         try:
             self.reference = None if reference is None else _opened_reference(reference)
@@ -165,13 +170,15 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
             self.histograms.mode = change["new"]
 
     def _show(self) -> None:
-        name = self.selected[0] if self.selected else None
-        row = self._results.get(name) if name is not None else None
-        limits = {} if self.histograms is None else self.histograms.shared_limits
-        hint = ""
-        if row is None:
-            hint = _NO_REFERENCE if self.histograms is None else _WAITING
-        self.detail.show(name, row, limits, hint)
+        # Whoever comes last, the user or the run, shows what is selected then.
+        with self._showing:
+            name = self.selected[0] if self.selected else None
+            row = self._results.get(name) if name is not None else None
+            limits = {} if self.histograms is None else self.histograms.shared_limits
+            hint = ""
+            if row is None:
+                hint = _NO_REFERENCE if self.histograms is None else _WAITING
+            self.detail.show(name, row, limits, hint)
 
     # -- the run
 

@@ -33,7 +33,7 @@ WORKBENCH = """
 bench = gl.explore(model, reference=models / "llama-256" / "hf")
 bench
 """
-SNAPSHOT = "bench.wait(60)\nbench.table.snapshot()"
+SNAPSHOT = "assert bench.wait(60).complete, bench.progress.error\nbench.table.snapshot()"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,12 @@ class Lab:
     def see(self, selector: str) -> Any:
         """Scroll to something: JupyterLab draws only what is in view."""
         found = self.page.locator(selector).first
-        found.wait_for(state="attached")
+        try:
+            found.wait_for(state="attached")
+        except Exception as error:
+            texts = self.page.locator(".jp-OutputArea-output, .gl-error").all_inner_texts()
+            message = "\n".join([f"{selector} is not in the notebook", *texts])
+            raise AssertionError(message) from error
         found.evaluate("node => node.scrollIntoView({ block: 'center' })")
         found.wait_for()
         return found
@@ -153,17 +158,15 @@ def test_each_panel_stands_alone(lab: Lab, address: str) -> None:
 def test_a_snapshot_survives_reopening_without_a_kernel(lab: Lab, address: str) -> None:
     page = lab.page
     lab.open(address, "static.ipynb")
-    assert "compared" in lab.see(".jp-RenderedHTML table").inner_text()
+    words = lab.see(".jp-RenderedHTML table").inner_text()
+    lab.check()
+    assert "compared" in words
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function(
         "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=10_000
     )
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:shutdown-kernel')")
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:close')")
-    fresh = page.context.new_page()
-    fresh.goto(f"{address}/lab/tree/static.ipynb?reset")
-    fresh.set_default_timeout(30_000)
-    words = Lab(fresh).see(".jp-RenderedHTML table").inner_text()
+    lab.open(address, "static.ipynb", execute=False)
+    words = lab.see(".jp-RenderedHTML table").inner_text()
     assert "blk.0.attn_q.weight" in words
     assert "compared" in words
-    fresh.close()
