@@ -1,10 +1,13 @@
 """Check every format on a CUDA device: the bits against NumPy, then the speed against a copy.
 
-Run by ``make gpu-check``, or as a script where only torch and NumPy are installed. The formats
-whose grids come from the ``gguf`` package need that too: without it they are reported as unchecked.
+Run by ``make gpu-check``, or as a script on a bare machine, where it needs torch, triton, NumPy and
+this repository. The grids of the IQ formats come from the package gguf, which imports tqdm and
+yaml: carry the wheels of gguf, tqdm and pyyaml along (the last one for that machine's Python;
+install them without dependencies). Without them the IQ formats are reported as unchecked; without
+triton, torch alone is checked.
 
-Exit status: 0 all formats are equal to the bit, 1 some differ or could not be checked, 2 there is
-no CUDA device.
+Exit status: 0 everything is equal, 1 something differs or could not be checked, 2 there is no CUDA
+device.
 """
 
 from __future__ import annotations
@@ -14,8 +17,12 @@ import json
 import platform
 import statistics
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,20 +32,22 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gguf_lab
 from gguf_lab.codec import FORMATS, dequantize
+from gguf_lab.comparison.statistics import Statistics, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
-
 RESULTS = Path(__file__).with_name("results")
 CHECKED_BYTES = 1 << 20  # random bytes per format, compared with NumPy
-TIMED_WEIGHTS = 1 << 27  # 512 MiB of float32: far more than any cache
-COPIED_BYTES = 1 << 30
+TIMED_WEIGHTS = 1 << 28  # 1 GiB of float32: far more than any cache
+STREAMED_WEIGHTS = 1 << 29
+HUGE_WEIGHTS = (1 << 31) + (1 << 20)
+SUMS = ("ee", "rr", "xx", "xr", "abs_e", "peak")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("formats", nargs="*", default=[], help="default: all")
     parser.add_argument("--seed", type=int, default=0, help="of the random blocks")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON result")
     arguments = parser.parse_args()
@@ -51,58 +60,159 @@ def main() -> int:
         print("gpu-check: torch sees no CUDA device here; nothing was checked", file=sys.stderr)
         return 2
 
-    device = torch.cuda.get_device_name()
-    copy = measure_copy()
+    device, copy = torch.cuda.get_device_name(), measure_copy("cuda", 1 << 30)
+    backends = ("torch", "triton") if find_spec("triton") else ("torch",)
     print(f"{device}: copies {copy:.0f} GB/s (read and written); torch {torch.__version__}")
     print(
-        f"{'format':<8} {'blocks':>8} {'differing':>9} {'Gweight/s':>9} {'GB/s':>7} {'of copy':>7}"
+        "share of that reached by: decoding with torch, with Triton to float32, float16, bfloat16;"
     )
-    generator = np.random.default_rng(arguments.seed)
-    rows = [check(name, copy, generator) for name in FORMATS]
-    for row in rows:
-        print(line(row))
+    print("the fused comparison with bfloat16, without and with histogram")
+    rows = []
+    for name in arguments.formats or FORMATS:
+        generator = np.random.default_rng(arguments.seed)
+        rows.append(check(name, "cuda", backends, generator, CHECKED_BYTES))
+        if not rows[-1]["error"]:
+            rows[-1] |= speed(name, "cuda", backends, copy, TIMED_WEIGHTS)
+        print(line(rows[-1]), flush=True)
+        torch.cuda.empty_cache()
+    extra = [
+        guarded(check_huge, "cuda", HUGE_WEIGHTS),
+        guarded(check_streaming, "cuda", STREAMED_WEIGHTS),
+    ]
+    for row in extra:
+        print(*(f"{key}: {value}" for key, value in row.items()), sep="; ")
     result = {
         "device": device,
         "capability": ".".join(map(str, torch.cuda.get_device_capability())),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "gguf_lab": gguf_lab.__version__,
         "torch": torch.__version__,
+        "triton": triton_version(),
         "cuda": torch.version.cuda,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "seed": arguments.seed,
         "copy_gb_per_s": copy,
         "formats": rows,
+        "others": extra,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"gpu-check-{'-'.join(device.lower().split())}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    failed = [row["format"] for row in rows if row["error"] or row["differing"]]
-    equal = len(rows) - len(failed)
-    print(f"{equal} of {len(rows)} formats are equal to the bit; written to {path}")
+    failed = [row["format"] for row in rows if row["error"] or row["wrong"]]
+    failed += [row["check"] for row in extra if row["error"] or row["wrong"]]
+    if "triton" not in backends:
+        failed.append("triton (not installed)")
+    print(f"{len(rows)} formats; written to {path}")
     if failed:
         print(f"gpu-check: differing or unchecked: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def check(name: str, copy: float, generator: np.random.Generator) -> dict[str, Any]:
-    """Compare the bits of one format, then measure its speed."""
+def triton_version() -> str | None:
+    if not find_spec("triton"):
+        return None
+    import triton
+
+    return str(triton.__version__)
+
+
+def guarded(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Return what a check says; one that breaks must not hide the others."""
+    try:
+        return {"error": None, **work(*arguments)}
+    except Exception as error:  # noqa: BLE001
+        name = getattr(work, "__name__", str(work))
+        return {"check": name, "error": f"{type(error).__name__}: {error}", "wrong": []}
+
+
+# --- is it right? ---------------------------------------------------------------------------------
+
+
+def check(
+    name: str, device: str, backends: tuple[str, ...], generator: np.random.Generator, n_bytes: int
+) -> dict[str, Any]:
+    """Compare the bits of one format with NumPy, and the fused comparison with the plain one."""
+    row = {"format": name, "blocks": max(1, n_bytes // FORMATS[name].qtype.type_size)}
+    found = guarded(_check, name, device, backends, generator, row["blocks"])
+    found.pop("check", None)
+    return row | found
+
+
+def _check(
+    name: str, device: str, backends: tuple[str, ...], generator: np.random.Generator, n: int
+) -> dict[str, Any]:
     import torch
 
-    size = FORMATS[name].qtype.type_size
-    row: dict[str, Any] = {"format": name, "blocks": CHECKED_BYTES // size, "error": None}
-    row |= {"differing": None, "weights_per_s": None, "gb_per_s": None, "of_copy": None}
-    blocks = generator.integers(0, 256, (row["blocks"], size), np.uint8)
-    try:
-        with np.errstate(all="ignore"):  # random bytes hold NaN, infinities and overflowing scales
-            expected = dequantize(blocks, name, backend="numpy")
-        on_device = torch.from_numpy(blocks).to("cuda")
-        found = dequantize(on_device, name, device="cuda", backend="torch").cpu().numpy()
-        row["differing"] = count_differing(expected, found)
-        row |= measure(name, copy)
-    except Exception as error:  # noqa: BLE001 -- one format must not hide the others
-        row["error"] = f"{type(error).__name__}: {error}"
-    return row
+    wrong: list[str] = []
+    blocks = generator.integers(0, 256, (n, FORMATS[name].qtype.type_size), np.uint8)
+    with np.errstate(all="ignore"):  # random bytes hold NaN, infinities and overflowing scales
+        expected = dequantize(blocks, name, backend="numpy")
+    on_device = torch.from_numpy(blocks).to(device)
+    for backend in backends:
+        found = dequantize(on_device, name, device=device, backend=backend).cpu().numpy()
+        if differing := count_differing(expected, found):
+            wrong.append(f"{backend}: {differing} values")
+    if "triton" not in backends:
+        return {"wrong": wrong}
+
+    from gguf_lab.codec.backends import triton_
+    from gguf_lab.comparison.triton_kernels import measure_with_triton
+
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = torch.from_numpy(expected).to(dtype)
+        got = triton_.dequantize(FORMATS[name], on_device, dtype).cpu()
+        same = (got.view(torch.int16) == rounded.view(torch.int16)) | (
+            got.isnan() & rounded.isnan()
+        )
+        if not same.all():
+            wrong.append(f"triton: {int((~same).sum())} values as {dtype}")
+    for kind, sample in (("sane", sane_blocks(name, generator, n)), ("random", blocks)):
+        with np.errstate(all="ignore"):
+            x = dequantize(sample, name, backend="numpy")
+        rows = reference_rows(x, generator)
+        with np.errstate(all="ignore"):
+            want = measure(x, dequantize(rows, "BF16", backend="numpy"))
+        sides = (name, torch.from_numpy(sample)), ("BF16", torch.from_numpy(rows))
+        found_ = measure_with_triton(*((qtype, side.to(device)) for qtype, side in sides))
+        wrong += [f"comparison of {kind} blocks: {what}" for what in differences(found_, want)]
+    return {"wrong": wrong}
+
+
+def sane_blocks(name: str, generator: np.random.Generator, n: int) -> npt.NDArray[np.uint8]:
+    """Return random blocks whose weights are numbers that a model could have."""
+    pool = generator.integers(0, 256, (1 << 12, FORMATS[name].qtype.type_size), np.uint8)
+    with np.errstate(all="ignore"):
+        largest = np.abs(dequantize(pool, name, backend="numpy")).max(axis=1)
+        kept = pool[(largest > 1e-6) & (largest < 1e6)]
+    kept = kept if len(kept) else pool  # 64-bit integers
+    return kept[generator.integers(0, len(kept), n)]
+
+
+def reference_rows(
+    x: npt.NDArray[np.float32], generator: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Return bfloat16 rows not far from `x`: rounding to an even grid has an even error."""
+    with np.errstate(all="ignore"):
+        step = np.float32(np.median(np.abs(x))) / 4
+        r = x + step * (generator.random(x.shape, np.float32) - np.float32(0.5))
+    return (r.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def differences(found: Statistics, want: Statistics) -> list[str]:
+    """Say in what two results differ: sums by more than 1e-6, counts at all."""
+    wrong = [k for k in ("n", "n_nan", "n_inf") if getattr(found, k) != getattr(want, k)]
+    if not np.array_equal(found.counts, want.counts):
+        wrong.append(f"{int(np.abs(found.counts - want.counts).sum())} counts of the histogram")
+    scale = {"xr": np.sqrt(want.xx) * np.sqrt(want.rr)}  # a sum of either sign
+    for k in SUMS:
+        a, b = getattr(found, k), getattr(want, k)
+        # Not finite: both are NaN, or the same infinity.
+        bound = 1e-6 * scale.get(k, abs(b))
+        equal = abs(a - b) <= bound if np.isfinite(b) else np.array_equal(a, b, equal_nan=True)
+        if not equal:
+            wrong.append(f"{k} is {a}, expected {b}")
+    return wrong
 
 
 def count_differing(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> int:
@@ -113,53 +223,156 @@ def count_differing(expected: npt.NDArray[np.float32], found: npt.NDArray[np.flo
     return int(np.count_nonzero(~(same | (np.isnan(expected) & np.isnan(found)))))
 
 
-def measure(name: str, copy: float) -> dict[str, float]:
-    """Measure dequantizing on the device: weights and bytes (read and written) per second."""
+def check_huge(device: str, weights: int) -> dict[str, Any]:
+    """Decode and compare a tensor of more than 2**31 weights: all zero but for both ends."""
     import torch
 
-    qtype = FORMATS[name].qtype
-    n_blocks = TIMED_WEIGHTS // qtype.block_size
-    blocks = torch.randint(0, 256, (n_blocks, qtype.type_size), dtype=torch.uint8, device="cuda")
-    seconds = time(lambda: dequantize(blocks, name, device="cuda", backend="torch"))
-    weights = n_blocks * qtype.block_size
-    speed = (blocks.numel() + 4 * weights) / seconds / 1e9
-    return {"weights_per_s": weights / seconds, "gb_per_s": speed, "of_copy": speed / copy}
+    from gguf_lab.codec.backends import triton_
+    from gguf_lab.comparison.triton_kernels import measure_with_triton
+
+    name, ends = "Q8_0", 1 << 10
+    fmt, n = FORMATS[name], weights // 32
+    generator = np.random.default_rng(0)
+    sample = sane_blocks(name, generator, 2 * ends)
+    x = dequantize(sample, name, backend="numpy")
+    rows = reference_rows(x, generator)
+    blocks = torch.zeros((n, fmt.qtype.type_size), dtype=torch.uint8, device=device)
+    reference = torch.zeros((n, 64), dtype=torch.uint8, device=device)
+    for there, here in ((blocks, sample), (reference, rows)):
+        there[:ends] = torch.from_numpy(here[:ends])
+        there[-ends:] = torch.from_numpy(here[-ends:])
+    values = triton_.dequantize(fmt, blocks)
+    wrong = [
+        f"{differing} values at the {where}"
+        for where, part in (("start", slice(ends)), ("end", slice(-ends, None)))
+        if (differing := count_differing(x[part], values[part].cpu().numpy()))
+    ]
+    if int(torch.count_nonzero(values[ends:-ends])):
+        wrong.append("zeros between them")
+    del values
+    want = measure(x, dequantize(rows, "BF16", backend="numpy"))
+    want.counts[len(want.counts) // 2] += n * 32 - want.n
+    want.n = n * 32
+    wrong += differences(measure_with_triton((name, blocks), ("BF16", reference)), want)
+    return {"check": "huge", "weights": n * 32, "wrong": wrong}
 
 
-def measure_copy() -> float:
+def check_streaming(device: str, weights: int) -> dict[str, Any]:
+    """Compare from host memory, as a run over a model does: buffers, bus and kernels at once."""
+    from gguf_lab.comparison.on_device import measure_on_device
+    from gguf_lab.comparison.staging import Stager
+
+    generator, chunk = np.random.default_rng(0), min(weights // 2, 1 << 23)
+    blocks = sane_blocks("Q4_K", generator, chunk // 256)
+    x = dequantize(blocks, "Q4_K", backend="numpy")
+    rows = reference_rows(x, generator)
+    want = measure(x, dequantize(rows, "BF16", backend="numpy"))
+    stager, threads = Stager(device, 4), 4
+    backend = "triton" if find_spec("triton") else "torch"
+    work = partial(measure_on_device, backend=backend, stager=stager)
+
+    def once(_: int) -> Statistics:
+        return work(("Q4_K", blocks), ("BF16", rows), device)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(once, range(threads)))  # compile, take the buffers
+        started = perf_counter()
+        parts = list(pool.map(once, range(weights // chunk)))
+        seconds = perf_counter() - started
+    wrong = sorted({what for part in parts for what in differences(part, want)})
+    n_bytes = len(parts) * (blocks.nbytes + rows.nbytes)
+    row = {"check": "streaming", "backend": backend, "threads": threads, "wrong": wrong}
+    return row | {
+        "weights_per_s": len(parts) * chunk / seconds,
+        "gb_per_s": n_bytes / seconds / 1e9,
+    }
+
+
+# --- is it fast? ----------------------------------------------------------------------------------
+
+
+def speed(
+    name: str, device: str, backends: tuple[str, ...], copy: float, weights: int
+) -> dict[str, Any]:
+    """Measure decoding and comparing on the device, in bytes read and written per second."""
+    import torch
+
+    fmt, generator = FORMATS[name], np.random.default_rng(0)
+    n, size = weights // fmt.qtype.block_size, fmt.qtype.block_size
+    sample = sane_blocks(name, generator, min(n, (1 << 20) // size))
+    repeats = -(-n // len(sample))
+    blocks = torch.from_numpy(sample).to(device).repeat(repeats, 1)[:n]
+    works: dict[str, tuple[Callable[[], Any], int]] = {}
+
+    from gguf_lab.codec.backends import torch_
+
+    works["torch"] = partial(torch_.dequantize, fmt, blocks), blocks.numel() + 4 * n * size
+    if "triton" in backends:
+        from gguf_lab.codec.backends import triton_
+        from gguf_lab.comparison import triton_kernels
+
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            out = torch.empty((n, size), dtype=dtype, device=device)
+            work = partial(triton_.dequantize, fmt, blocks, dtype, out)
+            works[str(dtype)] = work, blocks.numel() + out.numel() * out.itemsize
+        rows = reference_rows(dequantize(sample, name, backend="numpy"), generator)
+        reference = torch.from_numpy(rows).to(device).repeat(repeats, 1)[:n]
+        x = triton_.Side(fmt, blocks)
+        r = triton_.Side(FORMATS["BF16"], reference, run=x.groups * x.group)
+        read = blocks.numel() + reference.numel()
+        works["compare"] = partial(triton_kernels.start, x, r, count=False), read
+        works["compare with histogram"] = partial(triton_kernels.start, x, r), read
+    seconds = {key: time(work, device) for key, (work, _) in works.items()}
+    moved = {key: n_bytes / seconds[key] / 1e9 for key, (_, n_bytes) in works.items()}
+    return {
+        "weights_per_s": {key: n * size / t for key, t in seconds.items()},
+        "gb_per_s": moved,
+        "of_copy": {key: rate / copy for key, rate in moved.items()},
+    }
+
+
+def measure_copy(device: str, n_bytes: int) -> float:
     """Measure a copy within the device: GB read and written per second."""
     import torch
 
-    source = torch.ones(COPIED_BYTES, dtype=torch.uint8, device="cuda")
+    source = torch.ones(n_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * COPIED_BYTES / time(lambda: target.copy_(source)) / 1e9
+    return 2 * n_bytes / time(lambda: target.copy_(source), device) / 1e9
 
 
-def time(work: Callable[[], torch.Tensor], repetitions: int = 10) -> float:
-    """Return the median seconds of a run, on the device's own clock, after three for warming up."""
+def time(work: Callable[[], Any], device: str, repetitions: int = 7, batch: int = 5) -> float:
+    """Return the median seconds of a run, after some for warming up, on the device's own clock.
+
+    Runs are started in batches, so that the device does not wait for Python between them.
+    """
     import torch
 
-    for _ in range(3):
+    cuda = device.startswith("cuda")
+    repetitions, batch = (repetitions, batch) if cuda else (1, 1)
+    for _ in range(batch):
         work()
     seconds = []
     for _ in range(repetitions):
+        if not cuda:
+            started = perf_counter()
+            work()
+            seconds.append(perf_counter() - started)
+            continue
         start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         stop = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         start.record()
-        work()
+        for _ in range(batch):
+            work()
         stop.record()
         torch.cuda.synchronize()
-        seconds.append(float(start.elapsed_time(stop)) / 1000)
+        seconds.append(float(start.elapsed_time(stop)) / 1000 / batch)
     return statistics.median(seconds)
 
 
 def line(row: dict[str, Any]) -> str:
-    if row["error"]:
-        return f"{row['format']:<8} {row['blocks']:>8} {row['error']}"
-    return (
-        f"{row['format']:<8} {row['blocks']:>8} {row['differing']:>9} "
-        f"{row['weights_per_s'] / 1e9:>9.2f} {row['gb_per_s']:>7.0f} {row['of_copy']:>7.1%}"
-    )
+    state = row["error"] or "; ".join(row["wrong"]) or "equal"
+    shares = (f"{share:7.1%}" for share in row.get("of_copy", {}).values())
+    return f"{row['format']:<8} {row['blocks']:>8} {' '.join(shares)} {state}"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .codec import interpreted
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu_check.py"
 
 
@@ -48,6 +50,65 @@ def test_one_broken_format_is_reported_and_does_not_hide_the_others(gpu_check, m
         raise ImportError("no module named gguf")
 
     monkeypatch.setattr(gpu_check, "dequantize", broken)
-    row = gpu_check.check("IQ2_XXS", 1.0, np.random.default_rng(0))
+    row = gpu_check.check("IQ2_XXS", "cpu", ("torch",), np.random.default_rng(0), 1000)
     assert row["error"] == "ImportError: no module named gguf"
     assert "ImportError" in gpu_check.line(row)
+
+
+def test_a_wrong_value_is_found(gpu_check, monkeypatch):
+    right = gpu_check.dequantize
+
+    def wrong(blocks, name, *, device="cpu", backend=None):
+        values = right(blocks, name, device=device, backend=backend)
+        if backend == "torch":
+            values[-1, -1] += 1
+        return values
+
+    generator = np.random.default_rng(0)
+    assert gpu_check.check("Q8_0", "cpu", ("torch",), generator, 1000)["wrong"] == []
+    monkeypatch.setattr(gpu_check, "dequantize", wrong)
+    row = gpu_check.check("Q8_0", "cpu", ("torch",), generator, 1000)
+    assert row["wrong"] == ["torch: 1 values"]
+    assert "1 values" in gpu_check.line(row)
+
+
+def test_results_that_differ_are_told_apart(gpu_check):
+    x, r = np.random.default_rng(0).normal(0, 1, (2, 100)).astype(np.float32)
+    want, other = (gpu_check.measure(x, r) for _ in range(2))
+    assert gpu_check.differences(other, want) == []
+    other.ee *= 1 + 1e-5
+    other.counts[5] += 1
+    other.n_nan = 1
+    words = gpu_check.differences(other, want)
+    assert [word.split()[0] for word in words] == ["n_nan", "1", "ee"]
+    x[0] = np.nan
+    nan = gpu_check.measure(x, r)
+    assert gpu_check.differences(nan, nan) == []
+    assert "peak is" in " ".join(gpu_check.differences(want, nan))
+
+
+@pytest.mark.parametrize("name", ["MXFP4", "F32", "Q4_K", "IQ1_M"])
+def test_sane_blocks_hold_numbers(gpu_check, name):
+    blocks = gpu_check.sane_blocks(name, np.random.default_rng(0), 300)
+    values = gpu_check.dequantize(blocks, name)
+    assert len(blocks) == 300
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 1e6
+
+
+def test_all_of_it_in_small_through_the_interpreter(tmp_path):
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    jobs = {name: ("gpu_check", name) for name in ("Q4_0", "IQ2_XXS", "F16", "huge", "streaming")}
+    results = interpreted.run(jobs, tmp_path)
+    for result in results.values():
+        assert (result["error"], result["wrong"]) == (None, [])
+    assert list(results["Q4_0"]["of_copy"]) == [
+        "torch",
+        "torch.float32",
+        "torch.float16",
+        "torch.bfloat16",
+        "compare",
+        "compare with histogram",
+    ]
+    assert results["huge"]["weights"] == 96_000
+    assert results["streaming"]["backend"] == "triton"

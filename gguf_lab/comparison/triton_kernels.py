@@ -21,7 +21,7 @@ from ..errors import ComparisonError
 from .histogram import BINS, BITS, CENTRE, FLOOR
 from .statistics import Statistics
 
-__all__ = ["measure_with_triton"]
+__all__ = ["measure_with_triton", "start"]
 
 _BITS, _FLOOR = tl.constexpr(BITS), tl.constexpr(FLOOR)
 _BINS, _CENTRE = tl.constexpr(BINS), tl.constexpr(CENTRE)
@@ -146,14 +146,14 @@ def measure_with_triton(
         return Statistics()
     x = Side(fmt, blocks)
     r = Side(plain, rows, run=x.groups * x.group)
-    sums, counts = _run(x, r, wide=False, count=count)
+    sums, counts = _finish(*start(x, r, count=count))
     means, peak = sums[:4] / n, sums[5]
     with np.errstate(invalid="ignore"):
         within = (means > _SMALLEST) & (means < _LARGEST)
     # Zero error is exact; anything else too small or too large for float32 squares, or not finite,
     # is summed again in float64.
     if not (peak == 0 or within[0]) or not (within[1] and within[2]) or peak >= 0x7F800000:
-        sums, counts = _run(x, r, wide=True, count=count)
+        sums, counts = _finish(*start(x, r, wide=True, count=count))
     ee, rr, xx, xr, abs_e = map(float, sums[:5])
     n_nan, n_inf, nan_errors = map(int, sums[6:])
     if count:
@@ -162,8 +162,10 @@ def measure_with_triton(
     return Statistics(n, ee, rr, xx, xr, abs_e, largest, n_nan, n_inf, counts)
 
 
-def _run(x: Side, r: Side, *, wide: bool, count: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Run the kernel; return its columns, summed up (the sixth: the maximum), and the counts."""
+def start(
+    x: Side, r: Side, *, wide: bool = False, count: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Start the kernel and return its tables, on the device: the programs' sums, the histograms."""
     device = x.blocks.device
     tile = max(1, _TILE // (x.groups * x.group))
     programs = -(-x.n // (tile * _TILES))
@@ -172,7 +174,12 @@ def _run(x: Side, r: Side, *, wide: bool, count: bool) -> tuple[np.ndarray, np.n
     arguments: tuple[Any, ...] = (x.blocks, x.table, r.blocks, r.table, sums, hist, x.n)
     arguments += (x.scale, x.quant, r.scale, r.quant, x.width, r.width, x.groups, x.group)
     launch(compare_kernel, programs, *arguments, tile, _TILES, wide, count, device=device)
-    parts = sums.cpu().numpy()  # waits for the kernel; added up here, in the programs' order
+    return sums, hist
+
+
+def _finish(sums: torch.Tensor, hist: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Wait; return the columns summed up in the programs' order (the sixth: the maximum)."""
+    parts = sums.cpu().numpy()
     with np.errstate(invalid="ignore"):
         columns = parts.sum(0)
     columns[5] = parts[:, 5].max()

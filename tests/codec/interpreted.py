@@ -88,6 +88,20 @@ def compare(model, reference, tensors):
     ]
 
 
+def gpu_check(what):
+    """Run a part of benchmarks/gpu_check.py in small, on the CPU."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import gpu_check as script
+
+    if what == "huge":
+        return script.guarded(script.check_huge, "cpu", 32 * 3000)
+    if what == "streaming":
+        return script.guarded(script.check_streaming, "cpu", 1 << 15)
+    backends, generator = ("torch", "triton"), np.random.default_rng(0)
+    row = script.check(what, "cpu", backends, generator, 2000)
+    return row | script.speed(what, "cpu", backends, 1.0, 4096)
+
+
 def far(name, blocks, first):
     """Decode and compare blocks that are the last ones of a tensor, from number `first` on.
 
