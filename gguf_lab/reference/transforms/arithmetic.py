@@ -46,7 +46,8 @@ class _Arithmetic:
             values: NDArray[np.floating] = rows.view("<f2")
         else:
             values = dequantize(rows, source.dtype)
-        result = self._calculate(values).astype("<f2" if source.dtype == "F16" else "<f4")
+        with np.errstate(all="ignore"):  # NaN and infinity in a checkpoint are for the comparison
+            result = self._calculate(values).astype("<f2" if source.dtype == "F16" else "<f4")
         return result.view(np.uint8)
 
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
