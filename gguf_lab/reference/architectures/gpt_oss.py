@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..transforms import Chain, Half, JoinMXFP4, Transpose
+from ..transforms import Chain, DecodeMXFP4, Half, Transpose
 from .common import LEFT_OUT, SPELLINGS
 from .family import Family, Row, Spelling
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["GPT_OSS"]
 
 
-def _joined(_: int) -> Transform:
-    return JoinMXFP4()
+def _decoded(_: int) -> Transform:
+    return DecodeMXFP4()
 
 
-def _joined_half(_: int, which: int) -> Transform:
-    return Chain(JoinMXFP4(), Half(which, alternating=True))
+def _decoded_half(_: int, which: int) -> Transform:
+    return Chain(DecodeMXFP4(), Half(which, alternating=True))
 
 
 _EXPERTS = "model.layers.{layer}.mlp.experts"
@@ -39,7 +39,7 @@ GPT_OSS = Family(
             Row(
                 f"{_EXPERTS}.down_proj_{part}",
                 f"{_EXPERTS}.down_proj.weight",
-                join=_joined,
+                join=_decoded,
                 place=i,
             )
             for i, part in enumerate(("blocks", "scales"))
@@ -48,7 +48,7 @@ GPT_OSS = Family(
             Row(
                 f"{_EXPERTS}.gate_up_proj_{part}",
                 f"{_EXPERTS}.{kind}_proj.weight",
-                join=partial(_joined_half, which=which),
+                join=partial(_decoded_half, which=which),
                 place=i,
             )
             for which, kind in enumerate(("gate", "up"))

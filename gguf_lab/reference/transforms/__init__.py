@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .arithmetic import Added, MinusExp
 from .heads import HeadPart, TakeApart, UnpermuteRotary
-from .mxfp4 import JoinMXFP4
+from .mxfp4 import DecodeMXFP4
 from .rows import AsStored, Chain, Rows, Transform, Transformed
 from .shapes import Half, Join, Part, Split, Squeeze, Stack, Transpose
 
@@ -12,10 +12,10 @@ __all__ = [
     "Added",
     "AsStored",
     "Chain",
+    "DecodeMXFP4",
     "Half",
     "HeadPart",
     "Join",
-    "JoinMXFP4",
     "MinusExp",
     "Part",
     "Rows",

@@ -1,4 +1,4 @@
-"""Blocks of MXFP4 as checkpoints of gpt-oss have them, put into ggml's order: bits move only."""
+"""Blocks of MXFP4 as checkpoints of gpt-oss have them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...codec import dequantize
 from ...errors import ComparisonError
 
 if TYPE_CHECKING:
@@ -16,21 +17,22 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["JoinMXFP4"]
+__all__ = ["DecodeMXFP4"]
 
 _BYTES = 16  # of the 32 elements of a block
 
 
 @dataclass(frozen=True, slots=True)
-class JoinMXFP4:
-    """Blocks and scales, two tensors of bytes, become one of type MXFP4.
+class DecodeMXFP4:
+    """Blocks and scales, two tensors of bytes, become the numbers that they stand for.
 
     The checkpoint has ``blocks`` of shape ``(..., n, 16)``, in which byte ``j`` holds the elements
     ``2 j`` (low bits) and ``2 j + 1``, and ``scales`` of shape ``(..., n)``. ggml's
-    ``block_mxfp4`` is the scale, then 16 bytes with the elements ``j`` (low bits) and ``j + 16``.
+    ``block_mxfp4`` is the scale, then 16 bytes with the elements ``j`` (low bits) and ``j + 16``:
+    bits are moved into this order, as the converter moves them, and decoded by the codec.
     """
 
-    words: str = "blocks and scales joined, nibbles reordered"
+    words: str = "MXFP4 blocks and scales decoded"
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give ``(..., 32 n)``."""
@@ -42,13 +44,13 @@ class JoinMXFP4:
         return (*blocks[:-2], blocks[-2] * 2 * _BYTES)
 
     def dtype(self, *dtypes: str) -> str:
-        """Give MXFP4."""
+        """Give F32."""
         if set(dtypes) != {"U8"}:
             raise ComparisonError(f"blocks and scales of types {', '.join(dtypes)} instead of U8")
-        return "MXFP4"
+        return "F32"
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the rows' blocks and their scales, and move the nibbles."""
+        """Read the rows' blocks and their scales, move the bits, and decode."""
         blocks, scales = sources
         n = scales.shape[-1]
         packed = blocks.read(start * n, stop * n).reshape(-1, n, _BYTES)
@@ -57,4 +59,5 @@ class JoinMXFP4:
         low, high = packed[..., : _BYTES // 2], packed[..., _BYTES // 2 :]
         out[..., 1::2] = low & 0x0F | high << 4
         out[..., 2::2] = low >> 4 | high & 0xF0
-        return out.reshape(stop - start, -1)
+        values = dequantize(out.reshape(stop - start, -1), "MXFP4")
+        return values.astype("<f4", copy=False).view(np.uint8)
