@@ -31,10 +31,10 @@ lab: $(VENV)/.installed ## JupyterLab with the tour (LAB_ARGS: arguments for Jup
 	$(BIN)/python -m gguf_lab lab --LabApp.default_url=/lab/tree/$(NOTEBOOK) \
 		--LabApp.workspaces_dir=.cache/lab/workspaces $(LAB_ARGS)
 
-test: $(VENV)/.installed ## all tests (TEST_ARGS: arguments for pytest)
+test: $(VENV)/.test ## all tests (TEST_ARGS: arguments for pytest)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not oracle" $(TEST_ARGS)
 
-test-fast: $(VENV)/.installed ## tests without browser, notebooks and slow ones: two minutes at most
+test-fast: $(VENV)/.test ## tests without browser, notebooks and slow ones: two minutes at most
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not notebook and not oracle" $(TEST_ARGS)
 
 test-oracle: $(VENV)/.oracle ## tests against llama.cpp itself (compiles llama-cpp-python once: minutes)
@@ -50,14 +50,16 @@ format: $(VENV)/.dev ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## time and memory against the obvious script
+bench: $(VENV)/.test ## time and memory against the obvious script
 	$(BIN)/python benchmarks/minilm.py
 	$(BIN)/python benchmarks/open_file.py
+	$(BIN)/python benchmarks/first_call.py
+	$(BIN)/python benchmarks/codec.py
 
 gpu-check: $(VENV)/.installed ## every format on a CUDA device: bits and bandwidth
 	$(BIN)/python benchmarks/gpu_check.py
 
-screenshots: $(VENV)/.installed ## the pictures of the README, taken from a real JupyterLab
+screenshots: $(VENV)/.test ## the pictures of the README, taken from a real JupyterLab
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove .venv and everything that was made
@@ -80,16 +82,20 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
-	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install -c constraints.txt -e .
 	$(BIN)/python -m pip install --no-deps $$($(BIN)/python -c '$(DEMO)')
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
 	@touch $@
 
 # Built for any x86 CPU of the last ten years, not for the one at hand: the same bits everywhere.
-$(VENV)/.oracle: $(VENV)/.installed
+$(VENV)/.oracle: $(VENV)/.test
 	CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON" \
 		$(BIN)/python -m pip install -c constraints.txt llama-cpp-python
 	@touch $@

@@ -7,7 +7,6 @@ and for any number of threads, and agrees with float64 to about 1e-7.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from numba import types
 from ..codec import dequantize, find_format
 from ..codec.backends.numba_ import (
     BYTES,
-    DEQUANTIZE,
+    FUNCTION,
+    as_function,
     bitcast_u32,
     compile_kernel,
-    dequantizer,
+    compile_once,
     select,
 )
 from ..errors import ComparisonError
@@ -135,10 +135,9 @@ def _compare(  # noqa: PLR0917
 
 _RUN, _STEPS = types.float32[::1], types.float32[:, :, ::1]
 _LANES, _INDEX, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[:, ::1]
-_DEQUANTIZE = types.FunctionType(DEQUANTIZE)
 
 
-@cache
+@compile_once
 def _kernel() -> Any:
     """Compile the one kernel for all formats: they come in as functions."""
     size = types.intp
@@ -149,8 +148,8 @@ def _kernel() -> Any:
         ),
         "count": compile_kernel(_count, "count", {}, types.void(_INDEX, size, _TABLE)),
     }
-    x = _DEQUANTIZE, BYTES, BYTES, size, size, size
-    r = _DEQUANTIZE, BYTES, BYTES
+    x = FUNCTION, BYTES, BYTES, size, size, size
+    r = FUNCTION, BYTES, BYTES
     room = _LANES, _INDEX, _LANES, types.float64[:, ::1], _TABLE
     return compile_kernel(_compare, f"compare_{_GRID}", parts, types.void(*x, *r, *room))
 
@@ -178,13 +177,13 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
     lanes, totals = np.zeros((6, 256), np.float32), np.zeros((5, 256))
     counts = np.zeros((4, BINS), np.uint32)
     _kernel()(
-        dequantizer(fmt),
+        as_function(fmt.name),
         np.ascontiguousarray(blocks).reshape(-1),
         fmt.table(),
         block,
         width,
         block // fmt.group,
-        dequantizer(plain),
+        as_function(plain.name),
         np.ascontiguousarray(rows).reshape(-1),
         plain.table(),
         np.empty((2, _TILE), np.float32),

@@ -9,8 +9,9 @@ are marked invariant, so that they may be hoisted over stores; half to float is 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from threading import RLock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,18 @@ from ..threads import run_chunks
 if TYPE_CHECKING:
     from ..formats import Format
 
-__all__ = ["as_blocks", "bitcast_u32", "compile_kernel", "dequantize", "dequantizer", "select"]
+__all__ = [
+    "BYTES",
+    "FUNCTION",
+    "as_blocks",
+    "as_function",
+    "bitcast_u32",
+    "compile_kernel",
+    "compile_once",
+    "dequantize",
+    "dequantizer",
+    "select",
+]
 
 
 # --- primitives -----------------------------------------------------------------------------------
@@ -113,6 +125,21 @@ PRIMITIVES: dict[str, Any] = {
 # --- kernels --------------------------------------------------------------------------------------
 
 
+_compiling = RLock()
+
+
+def compile_once(fn: Any) -> Any:
+    """Cache a function that compiles: one thread compiles at a time, and nothing twice."""
+    cached = cache(fn)
+
+    @wraps(fn)
+    def locked(*arguments: Any) -> Any:
+        with _compiling:
+            return cached(*arguments)
+
+    return locked
+
+
 @cache
 def _source_digest() -> str:
     return hashlib.blake2b(Path(__file__).read_bytes(), digest_size=4).hexdigest()
@@ -121,6 +148,7 @@ def _source_digest() -> str:
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 BLOCKS = types.Array(types.uint8, 2, "C", readonly=True)
 DEQUANTIZE = types.void(BLOCKS, BYTES, types.float32[:, :, ::1])
+FUNCTION = types.FunctionType(DEQUANTIZE)
 
 
 def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signature: Any) -> Any:
@@ -155,7 +183,33 @@ def dequantizer(fmt: type[Format]) -> Any:
     return _kernel(fmt.name)
 
 
-@cache
+class _Function(types.WrapperAddressProtocol):
+    """A compiled kernel as an argument of another one: its address, looked up once.
+
+    numba would take the kernel itself, but then looks into its compiler's tables at every call,
+    which is not safe while another thread compiles.
+    """
+
+    def __init__(self, kernel: Any, signature: Any) -> None:
+        self._kernel, self._signature = kernel, signature
+        compiled = kernel.get_compile_result(signature)
+        name = compiled.fndesc.llvm_cfunc_wrapper_name
+        self._address: int = compiled.library.get_pointer_to_function(name)
+
+    def __wrapper_address__(self) -> int:
+        return self._address
+
+    def signature(self) -> Any:
+        return self._signature
+
+
+@compile_once
+def as_function(name: str) -> Any:
+    """Return the kernel of a format, by name, as an argument of type `FUNCTION`."""
+    return _Function(_kernel(name), DEQUANTIZE)
+
+
+@compile_once
 def _kernel(name: str) -> Any:
     fmt = FORMATS[name]
     hash_ = digest(fmt.scale, fmt.quant, primitives=PRIMITIVES)
