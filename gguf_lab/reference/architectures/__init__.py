@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .deepseek2 import DEEPSEEK2
-from .gemma import GEMMA, GEMMA3, GEMMA4
+from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
-from .granite import GRANITE
-from .lfm2 import LFM2
+from .granite import GRANITE, GRANITEMOE
+from .lfm2 import LFM2, LFM2MOE
 from .llama import LLAMA
 from .mamba import MAMBA
 from .minimax import MINIMAX_M2
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["FAMILIES", "family_of", "family_of_model_type"]
 
 FAMILIES: tuple[Family, ...] = (
-    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STABLELM,
-    STARCODER2, MAMBA, NEMOTRON, GEMMA, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, OLMO2, COHERE,
-    COHERE2, GRANITE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
+    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
+    STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE,
+    OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -6,6 +6,7 @@ Facts: llama.cpp's converter, classes ``GemmaModel``, ``Gemma2Model``, ``Gemma3M
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..transforms import Added, AsStored, Part, Transform
@@ -15,7 +16,7 @@ from .family import Family, LeftOut, Row, Spelling
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["GEMMA", "GEMMA3", "GEMMA4"]
+__all__ = ["GEMMA", "GEMMA2", "GEMMA3", "GEMMA4"]
 
 
 def _vocabulary(facts: Facts, _: int | None) -> Transform:
@@ -30,12 +31,14 @@ _NORM_PLUS_ONE = Row("*norm.weight", transform=Added(1))  # GemmaRMSNorm multipl
 _TIED = LeftOut("lm_head.weight", "tied: the file uses token_embd.weight for the output too")
 
 GEMMA = Family(
-    architectures=("gemma", "gemma2"),
-    model_types=("gemma", "gemma2"),
+    architectures=("gemma",),
+    model_types=("gemma",),
     spellings=SPELLINGS,
     left_out=(*LEFT_OUT, _TIED),
     rows=(_NORM_PLUS_ONE,),
 )
+
+GEMMA2 = replace(GEMMA, architectures=("gemma2",), model_types=("gemma2",))
 
 GEMMA3 = Family(
     architectures=("gemma3", "gemma-embedding"),

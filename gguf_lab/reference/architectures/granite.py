@@ -5,17 +5,27 @@ Facts: llama.cpp's converter, classes ``GraniteModel`` and ``GraniteMoeModel``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..transforms import Half
 from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
 from .family import Family, Row
 
-__all__ = ["GRANITE"]
+__all__ = ["GRANITE", "GRANITEMOE"]
 
 GRANITE = Family(
-    architectures=("granite", "granitemoe"),
-    model_types=("granite", "granitemoe", "granitemoeshared"),
+    architectures=("granite",),
+    model_types=("granite",),
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
+    rows=ROTARY_ROWS,
+    made_up=(ROPE_FREQS,),
+)
+
+GRANITEMOE = replace(
+    GRANITE,
+    architectures=("granitemoe",),
+    model_types=("granitemoe", "granitemoeshared"),
     rows=(
         *ROTARY_ROWS,
         *(
@@ -28,5 +38,4 @@ GRANITE = Family(
             for half, kind in enumerate(("gate", "up"))
         ),
     ),
-    made_up=(ROPE_FREQS,),
 )
