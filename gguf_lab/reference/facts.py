@@ -125,11 +125,21 @@ class Facts:
         value = self.number(KV_HEADS, layer)
         return self.heads(layer) if value is None else value
 
+    def _layers_with_predictors(self) -> int | None:
+        # some files count the layers that predict further tokens too
+        layers, more = (
+            self.in_config(LAYERS),
+            _positive(self.config.get("num_nextn_predict_layers")),
+        )
+        return None if layers is None or more is None else layers + more
+
     def disagreements(self, quantities: Sequence[Quantity] = SAME_IN_BOTH) -> list[str]:
         """List where file and checkpoint contradict each other, in words."""
         found = []
         for quantity in quantities:
             ours, theirs = self.in_file(quantity), self.in_config(quantity)
+            if quantity is LAYERS and ours == self._layers_with_predictors():
+                continue
             if ours is not None and theirs is not None and ours != theirs:
                 found.append(f"{quantity.words} {ours} in the file against {theirs} in config.json")
         return found

@@ -249,6 +249,14 @@ def test_what_the_converter_joined_on_demand(tmp_path: Path) -> None:
     assert np.array_equal(pair.read(0, 16), expected)
 
 
+def test_layers_that_predict_further_tokens_may_be_counted(tmp_path: Path) -> None:
+    config = {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    assert lined_up(tmp_path, config=config, block_count=3)
+    assert lined_up(tmp_path, config=config, block_count=2)
+    with pytest.raises(ComparisonError, match="number of layers 4"):
+        lined_up(tmp_path, config=config, block_count=4)
+
+
 def test_layers_that_the_file_has_not(tmp_path: Path) -> None:
     more = {"model.layers.2.self_attn.q_proj.weight": (8, 8)}
     reason = left_over(lined_up(tmp_path, checkpoint=more, block_count=2))[next(iter(more))]

@@ -22,6 +22,7 @@ from gguf_lab.reference.transforms import (
     Join,
     MinusExp,
     Part,
+    PermuteRotary,
     Split,
     Squeeze,
     Stack,
@@ -164,6 +165,33 @@ def test_take_apart_refuses_heads_that_do_not_divide(
 ) -> None:
     with pytest.raises(ComparisonError, match="doesn't divide"):
         TakeApart(heads, kv).shape(shape)
+
+
+@given(
+    heads=st.integers(1, 4),
+    half=st.integers(1, 3),
+    still=st.integers(0, 3),
+    rest=st.sampled_from([(), (3,)]),
+)
+def test_permute_is_the_converters_formula(
+    heads: int, half: int, still: int, rest: tuple[int, ...]
+) -> None:
+    """Of llama.cpp's Glm4Model.normal_to_neox, in numpy."""
+    weights = array(heads * (2 * half + still), *rest)
+    head = weights.reshape(heads, -1, *rest)
+    rotated = head[:, : 2 * half]
+    expected = np.concatenate([rotated[:, ::2], rotated[:, 1::2], head[:, 2 * half :]], axis=1)
+    rows = Transformed(PermuteRotary(heads, 2 * half), (ArrayRows(weights),))
+    assert equal(whole(rows), expected)
+    if not still:
+        inverse = Transformed(UnpermuteRotary(heads), (rows,))
+        assert equal(whole(inverse), weights)
+
+
+@pytest.mark.parametrize("permute", [PermuteRotary(4, 2), PermuteRotary(2, 8), PermuteRotary(2, 0)])
+def test_permute_refuses_what_does_not_divide(permute: PermuteRotary) -> None:
+    with pytest.raises(ComparisonError, match="rows to rotate"):
+        permute.shape((6, 3))
 
 
 @given(heads=st.integers(1, 4), sizes=st.tuples(st.integers(1, 4), st.integers(1, 4)))
@@ -338,6 +366,7 @@ def test_words_of_nested_transforms() -> None:
             (Stack(3), [array(4, 3), array(4, 3) + 50, array(4, 3) + 90]),
             (Part(2, 11, ""), [array(12, 3)]),
             (TakeApart(4, 2), [array(16, 3)]),
+            (PermuteRotary(2, 4), [array(12, 3)]),
             (HeadPart(3, 2, at_end=True), [array(15, 3)]),
             (Half(1), [array(2, 6, 3)]),
             (Half(1, alternating=True), [array(2, 6, 3)]),

@@ -12,6 +12,7 @@ from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .deepseek2 import DEEPSEEK2
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA4
+from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEMOE
@@ -20,7 +21,7 @@ from .llama import LLAMA
 from .mamba import MAMBA
 from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
-from .plain import COHERE, COHERE2, EXAONE4, GLM4, NEMOTRON, OLMO2, STARCODER2
+from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .stablelm import STABLELM
 from .t5 import T5

@@ -1,7 +1,7 @@
 """Families of which every tensor is copied as it is, or nearly so.
 
 Facts: llama.cpp's converter, classes ``StarCoder2Model``, ``Olmo2Model``, ``CommandR2Model``,
-``Cohere2Model``, ``Exaone4Model``, ``Glm4Model`` and ``NemotronModel``.
+``Cohere2Model``, ``Exaone4Model`` and ``NemotronModel``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ..transforms import Added
 from .common import LEFT_OUT, ROPE_FREQS, SPELLINGS
 from .family import Family, LeftOut, Row
 
-__all__ = ["COHERE", "COHERE2", "EXAONE4", "GLM4", "NEMOTRON", "OLMO2", "STARCODER2"]
+__all__ = ["COHERE", "COHERE2", "EXAONE4", "NEMOTRON", "OLMO2", "STARCODER2"]
 
 STARCODER2 = Family(
     architectures=("starcoder2",),
@@ -43,10 +43,6 @@ EXAONE4 = Family(
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     made_up=(ROPE_FREQS,),
-)
-
-GLM4 = Family(
-    architectures=("glm4",), model_types=("glm4",), spellings=SPELLINGS, left_out=LEFT_OUT
 )
 
 NEMOTRON = Family(

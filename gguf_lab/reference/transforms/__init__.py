@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arithmetic import Added, MinusExp
-from .heads import HeadPart, TakeApart, UnpermuteRotary
+from .heads import HeadPart, PermuteRotary, TakeApart, UnpermuteRotary
 from .mxfp4 import DecodeMXFP4
 from .rows import AsStored, Chain, Rows, Transform, Transformed
 from .shapes import Half, Join, Part, Split, Squeeze, Stack, Transpose
@@ -18,6 +18,7 @@ __all__ = [
     "Join",
     "MinusExp",
     "Part",
+    "PermuteRotary",
     "Rows",
     "Split",
     "Squeeze",

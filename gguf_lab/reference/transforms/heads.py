@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["HeadPart", "TakeApart", "UnpermuteRotary"]
+__all__ = ["HeadPart", "PermuteRotary", "TakeApart", "UnpermuteRotary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,34 @@ class UnpermuteRotary(OneSource):
         return order
 
 
+class _Regrouped(OneSource):
+    """Rows of a matrix, or elements of a bias, in another order; the shape stays."""
+
+    __slots__ = ()
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape."""
+        (shape,) = shapes
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows, or the elements of a bias."""
+        (source,) = sources
+        first, *rest = self.shape(source.shape)
+        if rest:
+            return gather(source, self._order(np.arange(start, stop), first))
+        if start == stop or first == 0:
+            return source.read(start, stop)
+        elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
+        return elements[:, self._order(np.arange(first), first)].reshape(stop - start, -1)
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        """Find which row of the checkpoint stands at each of `rows` of the file."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
-class TakeApart(OneSource):
+class TakeApart(_Regrouped):
     """The rows of a fused QKV from groups of heads to all of Q, then all of K, then all of V.
 
     In the checkpoint each head of keys and values stands with the query heads that it serves:
@@ -115,17 +141,6 @@ class TakeApart(OneSource):
             )
         return shape
 
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Gather the rows, or the elements of a bias."""
-        (source,) = sources
-        first, *rest = self.shape(source.shape)
-        if rest:
-            return gather(source, self._order(np.arange(start, stop), first))
-        if start == stop or first == 0:
-            return source.read(start, stop)
-        elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
-        return elements[:, self._order(np.arange(first), first)].reshape(stop - start, -1)
-
     def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
         """Find which row of the checkpoint stands at each of `rows` of the file."""
         queries = self.n_heads // self.n_kv_heads
@@ -136,6 +151,43 @@ class TakeApart(OneSource):
         group = np.where(is_query, head // queries, key)
         place = np.where(is_query, head % queries, queries + kind)
         order: NDArray[np.int64] = (group * (queries + 2) + place) * size + within
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class PermuteRotary(_Regrouped):
+    """The opposite of `UnpermuteRotary`, for part of each head: from rotary pairs to halves.
+
+    glm4 rotates neighbours; where it also sees (M-RoPE), llama.cpp can only rotate halves
+    (``Glm4Model.normal_to_neox``).
+
+    Attributes
+    ----------
+    n_heads : int
+    rotated : int
+        How many rows of a head are rotated: the first ones. The others stay.
+    """
+
+    n_heads: int
+    rotated: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rows permuted to rotary halves, 4 heads"``."""
+        return f"rows permuted to rotary halves, {self.n_heads} heads"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the heads."""
+        (shape,) = shapes
+        n, rotated = self.n_heads, self.rotated
+        if not shape or n < 1 or shape[0] % n or rotated % 2 or not 0 < rotated <= shape[0] // n:
+            raise ComparisonError(f"shape {shape} has no {rotated} rows to rotate in {n} heads")
+        return shape
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        within = rows % (first // self.n_heads)
+        half, pair = np.divmod(within, self.rotated // 2)
+        order: NDArray[np.int64] = rows - within + np.where(half < 2, 2 * pair + half, within)
         return order
 
 
