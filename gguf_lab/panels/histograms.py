@@ -84,6 +84,7 @@ class ErrorHistograms(Selection, Chart, Panel):
             mode: {} for mode in _MODES
         }
         self._limits = dict.fromkeys(_MODES, 0.0)
+        self._matrices: set[str] = set()
         self._reference_only = 0
         super().__init__(height=height, large=large, hint=hint, label="Weight-space error")
         self.observe(self._redraw, ["selected", "mode", "extent"])
@@ -96,6 +97,7 @@ class ErrorHistograms(Selection, Chart, Panel):
             if tensor.name not in self._cells:
                 facts = {"name": tensor.name, "layer": tensor.layer, "kind": tensor.kind}
                 self._cells[tensor.name] = _cell(facts, "pending")
+                self._note_matrix(tensor.kind, tensor.shape)
         self._publish()
 
     def extend(self, rows: Iterable[TensorComparison]) -> None:
@@ -114,6 +116,7 @@ class ErrorHistograms(Selection, Chart, Panel):
             cell["exact"] = row.status == "compared" and not row.max_abs_error and not row.n_nan
             self._cells[row.name] = cell
             self._results[row.name] = row
+            self._note_matrix(row.kind, row.shape)
         for mode in _MODES:
             limit = common_limit(self._results.values(), mode)
             again = fresh
@@ -124,6 +127,10 @@ class ErrorHistograms(Selection, Chart, Panel):
                 self._merge(row, mode, limit)
         self._publish()
         self._redraw()
+
+    def _note_matrix(self, kind: str, shape: tuple[int, ...]) -> None:
+        if len(shape) > 1:
+            self._matrices.add(visible(kind, 120))
 
     def _merge(self, row: TensorComparison, mode: str, limit: float) -> None:
         unit = unit_of(row, mode)
@@ -144,7 +151,8 @@ class ErrorHistograms(Selection, Chart, Panel):
         kinds = dict.fromkeys(c["kind"] for c in self._cells.values() if c["layer"] is not None)
         with self.hold_sync():
             self.cells = [dict(cell) for cell in self._cells.values()]
-            self.kinds = sorted(kinds, key=_rank)
+            # Vectors are stored exactly as a rule: they stand behind the matrices.
+            self.kinds = sorted(kinds, key=lambda k: (k not in self._matrices, _rank(k)))
             self.limits = dict(self._limits)
             self.bins_absolute, self.bins_relative = packed["absolute"], packed["relative"]
             self.reference_only = self._reference_only
