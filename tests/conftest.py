@@ -1,16 +1,20 @@
-"""What holds for all tests: those that need a browser say so where there is none."""
+"""What holds for all tests: one browser, and a visible word where there is none."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .panels.browser import CHROMIUM
+from .panels.browser import CHROMIUM, launch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip browser tests without Chromium, visibly; in continuous integration they must run."""
     if Path(CHROMIUM).exists() or os.environ.get("CI"):
         return
@@ -18,3 +22,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The distribution's Chromium, started once: Playwright runs only once in a process."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()

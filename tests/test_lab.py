@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from .panels.browser import launch
 from .panels.lab import write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,23 +40,22 @@ def make_lab(folder, home):
             server.wait(20)
 
 
-def test_no_pop_up_and_the_tour_in_front_with_our_kernel(tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_no_pop_up_and_the_tour_in_front_with_our_kernel(tmp_path, chromium):
     folder, home = tmp_path / "folder", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    with make_lab(folder, home) as address, sync_playwright() as playwright:
-        browser = launch(playwright)
-        page = browser.new_page()
+    with make_lab(folder, home) as address:
+        page = chromium.new_page()
         page.goto(address)
         page.locator(".jp-Notebook .cm-content").click(timeout=60_000)
+        # What is run before the kernel is there is dropped by JupyterLab without a word.
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
         current = page.locator(".lm-DockPanel-tabBar .lm-mod-current .lm-TabBar-tabLabel")
         assert current.all_inner_texts() == ["tour.ipynb"]
-        page.keyboard.press("Control+Enter")
+        page.locator(".jp-Notebook .cm-content").press("Control+Enter")
         output = page.locator(".jp-OutputArea-output").first
         output.wait_for(timeout=60_000)
         assert output.inner_text().strip() == f"kernel of {sys.prefix}"
         page.wait_for_timeout(5000)  # JupyterLab asks about news a moment after it has started
         assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
-        browser.close()
+        page.close()

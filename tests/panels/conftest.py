@@ -1,33 +1,15 @@
-"""A browser for all tests of the panels: started once."""
+"""Panels on an empty page of the one browser that all tests share."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .browser import CHROMIUM, Harness, launch
+from .browser import Harness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The distribution's Chromium; its absence is an error where tests are to be complete."""
-    if not Path(CHROMIUM).exists():
-        message = f"{CHROMIUM} is missing: install Chromium to run the browser tests"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

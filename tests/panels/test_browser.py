@@ -283,10 +283,10 @@ def test_histograms_by_keyboard(harness: Harness) -> None:
     page.locator("[role=grid]").focus()
     keys(page, "ArrowDown", "ArrowDown", "ArrowRight", "Enter")
     page.wait_for_timeout(30)
-    assert panel.selected == ["blk.1.attn_q.weight"]
+    assert panel.selected == ["blk.1.attn_k.weight"]
     keys(page, "Control+End", "Enter")
     page.wait_for_timeout(30)
-    assert panel.selected == ["blk.79.ffn_down.weight"]
+    assert panel.selected == ["blk.79.ffn_norm.weight"]
     panel.selected = ["blk.40.ffn_up.weight"]
     harness.push()
     cell = page.get_by_role("gridcell", name="blk.40.ffn_up.weight")
