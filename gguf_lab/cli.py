@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from .errors import ComparisonError, GGUFLabError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .comparison import TensorComparison
+    from .comparison import Comparison, TensorComparison
     from .model import Tensor
 
 __all__ = ["main"]
@@ -82,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("compare", help="the error of each tensor against its original")
     command.add_argument("file", help="a GGUF file, or any file of a shard set")
-    command.add_argument("reference", help="the folder of the original safetensors checkpoint")
+    command.add_argument(
+        "reference", help="the folder of the original safetensors checkpoint, or another GGUF file"
+    )
     command.add_argument(
         "--sort", choices=_FIGURES, metavar="FIGURE", help=f"worst first, by {_list(_FIGURES)}"
     )
@@ -177,11 +180,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json([_comparison_row(row) for row in rows])
     else:
-        columns = ("name", "status", "qtype", *_FIGURES)
+        columns = ("name", "status", "qtype", "reference_qtype", *_FIGURES)
         cells = [[_show(_comparison_row(row)[column]) for column in columns] for row in rows]
-        _print_table(columns, cells, right=range(3, 9))
+        _print_table(columns, cells, right=range(4, 10))
         _print_reasons(rows)
-    if not any(row.status == "compared" for row in rows):
+        _print_metadata(result)
+    if not any(row.measured for row in rows):
         raise ComparisonError(
             f"{arguments.file}: no tensor has an original in {arguments.reference}"
         )
@@ -205,6 +209,7 @@ def _comparison_row(row: TensorComparison) -> dict[str, Any]:
         "layer": row.layer,
         "kind": row.kind,
         "qtype": row.qtype,
+        "reference_qtype": row.reference_qtype,
         "shape": list(row.shape),
         "n_elements": row.n_elements,
         "bits_per_weight": row.bits_per_weight,
@@ -213,9 +218,20 @@ def _comparison_row(row: TensorComparison) -> dict[str, Any]:
 
 
 def _print_reasons(rows: Iterable[TensorComparison]) -> None:
+    doubts: Counter[str] = Counter()
     for row in rows:
-        if row.status != "compared":
+        if not row.measured:
             print(f"{_escape(row.name or row.reference_name or '')}: {_escape(row.reason)}")
+        elif row.status != "compared":
+            doubts[f"{row.status}: {row.reason}"] += 1
+    for words, n in doubts.items():
+        print(f"{n} tensors are {_escape(words)}")
+
+
+def _print_metadata(result: Comparison) -> None:
+    for found in result.metadata:
+        values = f"{found.ours or '-'} | {found.theirs or '-'}"
+        print(f"metadata {_escape(found.key)}: {_escape(found.kind)}: {_escape(values)}")
 
 
 def _lab(arguments: argparse.Namespace) -> int:

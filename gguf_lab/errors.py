@@ -1,4 +1,4 @@
-"""One hierarchy of errors. A message says what was read, where, what was expected and what to do."""
+"""One hierarchy of errors. A message says what was read, where, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ class UnsupportedError(GGUFLabError):
 
 
 class ComparisonError(GGUFLabError):
-    """A model and a reference cannot be compared: they do not belong together, or a name is unknown."""
+    """A model and a reference cannot be compared: not made for each other, or an unknown name."""

@@ -1,8 +1,9 @@
-"""A GGUF file against its original weights: mergeable statistics, the run, the result."""
+"""A GGUF file against its reference: mergeable statistics, the run, the result."""
 
 from __future__ import annotations
 
 from .histogram import Histogram
+from .metadata import MetadataDifference
 from .result import COLUMNS, Comparison, TensorComparison
 from .run import Run, compare
 from .statistics import Statistics
@@ -11,6 +12,7 @@ __all__ = [
     "COLUMNS",
     "Comparison",
     "Histogram",
+    "MetadataDifference",
     "Run",
     "Statistics",
     "TensorComparison",

@@ -85,36 +85,56 @@ def _count(index: Any, n: int, counts: Any) -> None:
         counts[0, index[k]] += 1
 
 
+def _decode(  # noqa: PLR0917
+    dequantize_side: Any,
+    src: Any,
+    table: Any,
+    block: int,
+    width: int,
+    groups: int,
+    start: int,
+    out: Any,
+) -> None:
+    """Decode the weights from `start` on, as many as `out` holds: whole blocks.
+
+    block, width, groups: weights, bytes and groups of a block (block 1: a plain type, whose run is
+    one block).
+    """
+    n = out.size
+    blocks = 1 if block == 1 else n // block
+    part = src[start // block * width : (start + n) // block * width]
+    values = out.reshape((blocks, groups, n // (blocks * groups)))
+    dequantize_side(part.reshape((blocks, part.size // blocks)), table, values)
+
+
 def _compare(  # noqa: PLR0917
     dequantize_x: Any,
     xb: Any,
     xt: Any,
-    block: int,
-    width: int,
-    groups: int,
+    x_block: int,
+    x_width: int,
+    x_groups: int,
     dequantize_r: Any,
     rb: Any,
     rt: Any,
+    r_block: int,
+    r_width: int,
+    r_groups: int,
     tile: Any,
     index: Any,
     lanes: Any,
     totals: Any,
     counts: Any,
 ) -> None:
-    # xb, rb: bytes; block, width, groups: weights, bytes and groups of a block of x (block 1: a
-    # plain type, whose run is one block). tile, index: room for a tile of both sides. lanes,
-    # totals, counts: see _fold and _count; the caller has zeroed them.
-    n = xb.size // width * block
-    each = rb.size // n
+    # For both sides, see _decode; a tile is a whole number of blocks of any type. tile, index: room
+    # for a tile of both sides. lanes, totals, counts: see _fold and _count; the caller has zeroed
+    # them.
+    n = xb.size // x_width * x_block
     for start in range(0, n, _TILE):
         m = min(_TILE, n - start)
-        blocks = 1 if block == 1 else m // block
         x, r = tile[0], tile[1]
-        source = xb[start // block * width : (start + m) // block * width]
-        values = x[:m].reshape((blocks, groups, m // (blocks * groups)))
-        dequantize_x(source.reshape((blocks, source.size // blocks)), xt, values)
-        source = rb[start * each : (start + m) * each]
-        dequantize_r(source.reshape((1, source.size)), rt, r[:m].reshape((1, 1, m)))
+        decode(dequantize_x, xb, xt, x_block, x_width, x_groups, start, x[:m])  # type: ignore[name-defined]  # noqa: F821
+        decode(dequantize_r, rb, rt, r_block, r_width, r_groups, start, r[:m])  # type: ignore[name-defined]  # noqa: F821
         index_bins(x[:m], r[:m], index)  # type: ignore[name-defined]  # noqa: F821
         count(index, m, counts)  # type: ignore[name-defined]  # noqa: F821
         steps = (m + 1023) // 1024
@@ -141,17 +161,17 @@ _LANES, _INDEX, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[
 def _kernel() -> Any:
     """Compile the one kernel for all formats: they come in as functions."""
     size = types.intp
+    side = FUNCTION, BYTES, BYTES, size, size, size
     parts = {
         "fold": compile_kernel(_fold, "fold", {}, types.void(_STEPS, _STEPS, _LANES)),
         "index_bins": compile_kernel(
             _index_bins, f"index_bins_{_GRID}", {}, types.void(_RUN, _RUN, _INDEX)
         ),
         "count": compile_kernel(_count, "count", {}, types.void(_INDEX, size, _TABLE)),
+        "decode": compile_kernel(_decode, "decode", {}, types.void(*side, size, _RUN)),
     }
-    x = FUNCTION, BYTES, BYTES, size, size, size
-    r = FUNCTION, BYTES, BYTES
     room = _LANES, _INDEX, _LANES, types.float64[:, ::1], _TABLE
-    return compile_kernel(_compare, f"compare_{_GRID}", parts, types.void(*x, *r, *room))
+    return compile_kernel(_compare, f"compare_{_GRID}", parts, types.void(*side, *side, *room))
 
 
 def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray]) -> Statistics:
@@ -160,32 +180,25 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
     Parameters
     ----------
     weights, reference : (str, uint8 array (n_rows, row_bytes))
-        Type and little-endian rows of either side, which have the same number of weights. The
-        reference's type is a plain one.
+        Type and little-endian rows of either side, which have the same number of weights.
+
+    Raises
+    ------
+    ComparisonError
+        If they don't.
     """
-    (name, blocks), (reference_name, rows) = weights, reference
-    fmt, plain = find_format(name), find_format(reference_name)
-    block, width = fmt.qtype.block_size, fmt.qtype.type_size
-    n = blocks.size // width * block
-    if not plain.plain() or rows.size != n * plain.qtype.type_size:
+    n, theirs = _size(*weights), _size(*reference)
+    if n != theirs:
         raise ComparisonError(
-            f"{n} weights of {name} against {rows.size} bytes of {reference_name}: expected "
-            f"{n * plain.qtype.type_size} bytes of a plain type"
+            f"{n} weights of {weights[0]} against {theirs} of {reference[0]}: expected as many"
         )
     if n == 0:
         return Statistics()
     lanes, totals = np.zeros((6, 256), np.float32), np.zeros((5, 256))
     counts = np.zeros((4, BINS), np.uint32)
     _kernel()(
-        as_function(fmt.name),
-        np.ascontiguousarray(blocks).reshape(-1),
-        fmt.table(),
-        block,
-        width,
-        block // fmt.group,
-        as_function(plain.name),
-        np.ascontiguousarray(rows).reshape(-1),
-        plain.table(),
+        *_side(*weights),
+        *_side(*reference),
         np.empty((2, _TILE), np.float32),
         np.empty(_TILE, np.uint16),
         lanes,
@@ -200,6 +213,20 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
         return measure(*(dequantize(bytes_, qtype) for qtype, bytes_ in (weights, reference)))
     histogram = counts.sum(axis=0, dtype=np.int64)
     return Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
+
+
+def _size(qtype: str, blocks: np.ndarray) -> int:
+    """Count the weights in blocks."""
+    fmt = find_format(qtype)
+    return blocks.size // fmt.qtype.type_size * fmt.qtype.block_size
+
+
+def _side(qtype: str, blocks: np.ndarray) -> tuple[Any, ...]:
+    """Return what the kernel takes of one side, see `_decode`."""
+    fmt = find_format(qtype)
+    size = fmt.qtype.block_size
+    flat = np.ascontiguousarray(blocks).reshape(-1)
+    return as_function(fmt.name), flat, fmt.table(), size, fmt.qtype.type_size, size // fmt.group
 
 
 def _within(mean_square: float) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ComparisonError
+from ..file.text import printable
+from .metadata import MetadataDifference
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ COLUMNS = (
     "layer",
     "kind",
     "qtype",
+    "reference_qtype",
     "shape",
     "n_elements",
     "bits_per_weight",
@@ -47,37 +51,41 @@ COLUMNS = (
     "n_inf",
 )
 
+_WORST = 10  # tensors listed in a notebook
+_KEYS = 20  # of metadata, there
+
 
 def _figure(name: str) -> Any:
     """Give a row the figure of its sums, or None if it was not compared."""
     return property(
         lambda row: None if row.statistics is None else getattr(row.statistics, name),
-        doc=f"See ``Statistics.{name}``; None unless the tensor was compared.",
+        doc=f"See ``Statistics.{name}``; None unless the tensor was measured.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class TensorComparison:
-    """One tensor against its reference. The figures are None unless it was compared.
+    """One tensor against its reference. The figures are None unless it was measured.
 
     Attributes
     ----------
     name : str or None
-        In the GGUF file; None for what only the checkpoint has.
+        In the GGUF file; None for what only the reference has.
     reference_name : str or None
-        In the checkpoint; several are joined by " + ".
+        In the reference; several are joined by " + ".
     transform : str
         How the reference was laid out to line up, in words; empty: as stored.
-    status : {"compared", "unmatched", "unsupported"}
-        Only "compared" rows carry figures.
+    status : {"compared", "unverified", "unmatched", "unsupported"}
+        Rows that are "compared" or "unverified" carry figures. Unverified: only name and shape say
+        that the two belong together, so that no summary counts it.
     reason : str
-        Why not, in words.
+        Why it isn't "compared", in words.
     layer : int or None
         Block number.
     kind : str
         The role of the tensor, the same in every layer ("attn_q").
     qtype : str or None
-        ggml's type, or None for what only the checkpoint has.
+        ggml's type, or None for what only the reference has.
     shape : tuple of int
         In NumPy order.
     n_elements : int
@@ -86,12 +94,14 @@ class TensorComparison:
         Stored size.
     statistics : Statistics or None
         The sums behind the figures.
+    reference_qtype : str or None
+        Type of the reference: ggml's in a GGUF file, that of safetensors in a checkpoint.
     """
 
     name: str | None
     reference_name: str | None
     transform: str
-    status: Literal["compared", "unmatched", "unsupported"]
+    status: Literal["compared", "unverified", "unmatched", "unsupported"]
     reason: str
     layer: int | None
     kind: str
@@ -100,11 +110,12 @@ class TensorComparison:
     n_elements: int
     bits_per_weight: float | None
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
+    reference_qtype: str | None = None
 
     @classmethod
     def of(cls, tensor: Tensor, pair: Pair, statistics: Statistics | None) -> TensorComparison:
-        """Join a tensor, its alignment and, if it was compared, its sums."""
-        status: Any = "compared" if statistics is not None else pair.status
+        """Join a tensor, its alignment and, if it was measured, its sums."""
+        status: Any = "compared" if pair.status == "matched" else pair.status
         return cls(
             name=tensor.name,
             reference_name=" + ".join(pair.reference_names) or None,
@@ -118,17 +129,31 @@ class TensorComparison:
             n_elements=tensor.n_elements,
             bits_per_weight=tensor.bits_per_weight,
             statistics=statistics,
+            reference_qtype=pair.dtype or None,
         )
 
     @classmethod
     def of_reference(cls, only: ReferenceOnly) -> TensorComparison:
-        """Take a tensor that only the checkpoint has."""
-        n = 1
-        for size in only.shape:
-            n *= size
+        """Take a tensor that only the reference has."""
         return cls(
-            None, only.name, "", "unmatched", only.reason, None, "", None, only.shape, n, None
+            name=None,
+            reference_name=only.name,
+            transform="",
+            status="unmatched",
+            reason=only.reason,
+            layer=None,
+            kind="",
+            qtype=None,
+            shape=only.shape,
+            n_elements=math.prod(only.shape),
+            bits_per_weight=None,
+            reference_qtype=only.dtype,
         )
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are figures: the row is "compared" or "unverified"."""
+        return self.statistics is not None
 
     rmse = _figure("rmse")
     relative_rmse = _figure("relative_rmse")
@@ -144,12 +169,12 @@ class TensorComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A GGUF file against its original weights.
+    """A GGUF file against its original weights, or against another GGUF file.
 
     Attributes
     ----------
     rows : tuple of TensorComparison
-        The tensors of the file in file order, then what only the checkpoint has.
+        The tensors of the file in file order, then what only the reference has.
     model_path, reference_path : Path
         What was compared.
     backend, device : str
@@ -158,6 +183,8 @@ class Comparison:
         How long the pass took.
     complete : bool
         False if it was cancelled: the rows are those that were finished.
+    metadata : tuple of MetadataDifference
+        Where the metadata of two GGUF files differ; see `metadata_differences`.
     """
 
     rows: tuple[TensorComparison, ...] = field(repr=False)
@@ -167,6 +194,7 @@ class Comparison:
     device: str
     seconds: float
     complete: bool
+    metadata: tuple[MetadataDifference, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -188,14 +216,31 @@ class Comparison:
 
     @property
     def compared(self) -> list[TensorComparison]:
-        """The rows that carry figures."""
+        """The rows that summaries are made of: not those that are unverified."""
         return [row for row in self.rows if row.status == "compared"]
+
+    @property
+    def metadata_differences(self) -> pd.DataFrame:
+        """What differs between two GGUF files in metadata, tokenizer and chat template.
+
+        One row per key with the columns `key`, `ours`, `theirs` (what stands there, shortened and
+        on one line, empty where there is nothing) and `kind` (what the difference is, in words).
+        Empty if the reference is a checkpoint.
+        """
+        import pandas as pd
+
+        columns = [f.name for f in fields(MetadataDifference)]
+        return pd.DataFrame(
+            [[getattr(found, name) for name in columns] for found in self.metadata],
+            columns=columns,
+            dtype=object,
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per tensor, with the columns of ``COLUMNS``.
 
-        Figures are NaN (counts NA) in rows that were not compared; `name` is None in those that
-        only the checkpoint has.
+        Figures are NaN (counts NA) in rows that were not measured; `name` is None in those that
+        only the reference has. Leave out what is "unverified" when you average.
         """
         import pandas as pd
 
@@ -216,7 +261,7 @@ class Comparison:
         KeyError
             If there is no such tensor.
         ComparisonError
-            If it was not compared.
+            If it was not measured.
         """
         row = self[name]
         if row.statistics is None:
@@ -286,7 +331,8 @@ class Comparison:
 
         row, histogram = self[name], self.histogram(name)
         part = histogram.coarsen(4 * row.rmse) if row.rmse else histogram
-        return plot_histogram(part.edges, part.density(), title=name, rmse=row.rmse or 0.0)
+        title = f"{name} (unverified)" if row.status == "unverified" else name
+        return plot_histogram(part.edges, part.density(), title=title, rmse=row.rmse or 0.0)
 
     @property
     def summary(self) -> str:
@@ -294,8 +340,12 @@ class Comparison:
         status = Counter(row.status for row in self.rows if row.name is not None)
         only = sum(row.name is None for row in self.rows)
         parts = [f"{status['compared']} of {sum(status.values())} tensors compared"]
+        if status["unverified"]:
+            parts.append(f"{status['unverified']} unverified (only name and shape agree)")
         parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]
-        parts += [f"{only} only in the checkpoint"] if only else []
+        parts += [f"{only} only in the reference"] if only else []
+        n = len(self.metadata)
+        parts += [f"{n} metadata {'key differs' if n == 1 else 'keys differ'}"] if n else []
         parts += [] if self.complete else ["cancelled before the end"]
         return ", ".join(parts)
 
@@ -306,12 +356,37 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        frame = self.to_frame()
-        worst = frame[frame["status"] == "compared"].nlargest(10, "relative_rmse")
-        columns = ["name", "qtype", "bits_per_weight", "relative_rmse", "sqnr_db", "cosine"]
-        table = worst[columns].to_html(index=False, border=0, escape=True)
         return (
-            f"<p><b>{html.escape(self.model_path.name)}</b> against "
-            f"<b>{html.escape(str(self.reference_path.name))}</b>: {html.escape(self.summary)}.</p>"
-            "<p>The tensors with the largest relative weight-space error:</p>" + table
+            f"<p><b>{html.escape(printable(self.model_path.name))}</b> against "
+            f"<b>{html.escape(printable(self.reference_path.name))}</b>: "
+            f"{html.escape(self.summary)}.</p>"
+            + self._worst("compared", "The tensors with the largest relative weight-space error:")
+            + self._worst(
+                "unverified",
+                "\u26a0 <b>Unverified</b>: only name and shape say that these belong to their "
+                "reference, and what the converter did is not undone. No summary counts them.",
+            )
+            + self._metadata_html()
+        )
+
+    def _worst(self, status: str, title: str) -> str:
+        frame = self.to_frame()
+        worst = frame[frame["status"] == status].nlargest(_WORST, "relative_rmse")
+        if worst.empty and status != "compared":
+            return ""
+        columns = [
+            *("name", "qtype", "reference_qtype", "bits_per_weight"),
+            *("relative_rmse", "sqnr_db", "cosine"),
+        ]
+        return f"<p>{title}</p>" + worst[columns].to_html(index=False, border=0, escape=True)
+
+    def _metadata_html(self) -> str:
+        frame = self.metadata_differences
+        if frame.empty:
+            return ""
+        more = len(frame) - _KEYS
+        return (
+            "<p>What differs in metadata, tokenizer and chat template:</p>"
+            + frame.head(_KEYS).to_html(index=False, border=0, escape=True)
+            + (f"<p>and {more:,} more: see <code>metadata_differences</code>.</p>" * (more > 0))
         )

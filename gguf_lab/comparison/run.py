@@ -16,7 +16,8 @@ from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import pool
 from ..errors import ComparisonError
 from ..model import Model, open_model
-from ..reference import Checkpoint, align, open_checkpoint
+from ..reference import Checkpoint, align, align_files, open_reference
+from .metadata import MetadataDifference, compare_metadata
 from .result import Comparison, TensorComparison
 from .statistics import Statistics, measure
 
@@ -46,8 +47,8 @@ class Run:
     ----------
     model : str, path or Model
         The GGUF file.
-    reference : str, path or Checkpoint
-        The original checkpoint.
+    reference : str, path, Checkpoint or Model
+        The original checkpoint, or another GGUF file.
     tensors : str or iterable of str, optional
         Names, or a pattern such as ``"blk.0.*"``; default all.
     device : str, optional
@@ -71,7 +72,7 @@ class Run:
     def __init__(
         self,
         model: str | Path | Model,
-        reference: str | Path | Checkpoint,
+        reference: str | Path | Checkpoint | Model,
         *,
         tensors: str | Iterable[str] | None = None,
         device: str = "auto",
@@ -80,10 +81,10 @@ class Run:
         self._opened = ExitStack()
         try:
             self.model = model if isinstance(model, Model) else self._own(open_model(model))
-            self.reference = (
+            self.reference: Checkpoint | Model = (
                 reference
-                if isinstance(reference, Checkpoint)
-                else self._own(open_checkpoint(reference))
+                if isinstance(reference, Checkpoint | Model)
+                else self._own(open_reference(reference))
             )
             self.device = _choose_device(device)
             self.backend = choose_backend(self.device)
@@ -93,18 +94,20 @@ class Run:
             if self.backend in {"torch", "triton"}:
                 self._prepare_device()
             chosen = _choose_tensors(self.model, tensors)
-            alignment = align(self.model, self.reference)
+            if isinstance(self.reference, Model):
+                alignment = align_files(self.model, self.reference)
+            else:
+                alignment = align(self.model, self.reference)
         except BaseException:
             self._opened.close()
             raise
         self._pairs = [pair for pair in alignment.pairs if pair.name in chosen]
-        # What only the checkpoint has is of interest when the whole file is looked at.
+        # What only the reference has is of interest when the whole file is looked at.
         self._reference_only = alignment.reference_only if tensors is None else ()
         self.total = sum(
-            self.model.tensor(pair.name).n_elements
-            for pair in self._pairs
-            if pair.status == "matched"
+            self.model.tensor(pair.name).n_elements for pair in self._pairs if pair.readable
         )
+        self._metadata: tuple[MetadataDifference, ...] | None = None
         self.done, self.current = 0, ""
         self._rows: list[TensorComparison] = []
         self._cancelled = self._finished = False
@@ -166,7 +169,7 @@ class Run:
     def _tasks(self) -> Iterator[_Task]:
         for pair in self._pairs:
             tensor = self.model.tensor(pair.name)
-            if pair.status != "matched":
+            if not pair.readable:
                 yield tensor, pair, None, True
                 continue
             step = max(1, self._chunk // max(1, tensor.row_values))
@@ -209,7 +212,15 @@ class Run:
             device=self.device,
             seconds=self._seconds,
             complete=self._finished,
+            metadata=self._compare_metadata(),
         )
+
+    def _compare_metadata(self) -> tuple[MetadataDifference, ...]:
+        if self._metadata is None:
+            self._metadata = ()
+            if isinstance(self.reference, Model):
+                self._metadata = compare_metadata(self.model.metadata, self.reference.metadata)
+        return self._metadata
 
 
 def _choose_device(device: str) -> str:
@@ -248,21 +259,22 @@ def _hint(name: str, names: list[str]) -> str:
 
 def compare(
     model: str | Path | Model,
-    reference: str | Path | Checkpoint,
+    reference: str | Path | Checkpoint | Model,
     *,
     tensors: str | Iterable[str] | None = None,
     device: str = "auto",
     progress: bool = True,
     threads: int | None = None,
 ) -> Comparison:
-    """Compare every tensor of a GGUF file with the original weights, in one streaming pass.
+    """Compare every tensor of a GGUF file with its reference, in one streaming pass.
 
     Parameters
     ----------
     model : str, path or Model
         The GGUF file, or any file of a shard set.
-    reference : str, path or Checkpoint
-        The original: a folder with safetensors, or one such file.
+    reference : str, path, Checkpoint or Model
+        The original: a folder with safetensors, or one such file. Or another GGUF file, whose
+        tensors of the same names are decoded: another quantization, or an F16 file.
     tensors : str or iterable of str, optional
         Names, or a pattern such as ``"blk.0.*"``; default all.
     device : str, optional
@@ -286,8 +298,10 @@ def compare(
     Notes
     -----
     The error is ``dequantized weight - reference weight``, element by element, after the reference
-    has been laid out as the converter lays it out. It is an error in weight space: it does not say
-    how well the model answers.
+    has been laid out as the converter lays it out. Where the layout is not known and only names and
+    shapes agree, the row is "unverified": it has figures, and no summary counts them.
+
+    It is an error in weight space: it does not say how well the model answers.
     """
     run = Run(model, reference, tensors=tensors, device=device, threads=threads)
     if not progress:

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 from ..codec import find_format
-from ..codec.backends.triton_ import Side, decode, indices, launch
+from ..codec.backends.triton_ import Side, decode, dequantize, indices, launch
 from ..errors import ComparisonError
 from .histogram import BINS, BITS, CENTRE, FLOOR
 from .statistics import Statistics
@@ -129,21 +129,27 @@ def measure_with_triton(
     Parameters
     ----------
     weights, reference : (str, uint8 tensor (n_rows, row_bytes))
-        Type and little-endian rows of either side, which have the same number of weights. The
-        reference's type is a plain one.
+        Type and little-endian rows of either side, which have the same number of weights. A
+        reference of a quantized type is decoded first.
     count : bool, optional
         Make the histogram; without, its counts are all zero.
     """
     fmt, plain = find_format(weights[0]), find_format(reference[0])
     blocks, rows = weights[1], reference[1]
-    n = blocks.numel() // fmt.qtype.type_size * fmt.qtype.block_size
-    if not plain.plain() or rows.numel() != n * plain.qtype.type_size:
+    n, theirs = (
+        side.numel() // f.qtype.type_size * f.qtype.block_size
+        for f, side in ((fmt, blocks), (plain, rows))
+    )
+    if n != theirs:
         raise ComparisonError(
-            f"{n} weights of {fmt.name} against {rows.numel()} bytes of {plain.name}: expected "
-            f"{n * plain.qtype.type_size} bytes of a plain type"
+            f"{n} weights of {fmt.name} against {theirs} of {plain.name}: expected as many"
         )
     if not n:
         return Statistics()
+    if not plain.plain():
+        # The kernel takes the reference in runs of any length, which blocks don't allow.
+        values = dequantize(plain, rows.reshape(-1, plain.qtype.type_size))
+        plain, rows = find_format("F32"), values.reshape(-1).view(torch.uint8)
     x = Side(fmt, blocks)
     r = Side(plain, rows, run=x.groups * x.group)
     sums, counts = _finish(*start(x, r, count=count))

@@ -58,7 +58,7 @@ def common_limit(rows: Iterable[TensorComparison], mode: str) -> float:
     sizes = [
         row.rmse / unit_of(row, mode)
         for row in rows
-        if row.status == "compared" and row.rmse and unit_of(row, mode)
+        if row.measured and row.rmse and unit_of(row, mode)
     ]
     sizes = [size for size in sizes if math.isfinite(size) and size > 0]
     if not sizes:

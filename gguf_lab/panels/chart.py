@@ -15,7 +15,7 @@ from .text import visible
 if TYPE_CHECKING:
     from ..comparison import TensorComparison
 
-__all__ = ["Chart", "number", "verdict"]
+__all__ = ["Chart", "doubt", "number", "verdict"]
 
 _BINS: Final = 160
 _AXIS: Final = {
@@ -42,15 +42,22 @@ def number(value: float | None, unit: str = "") -> str:
 
 def verdict(row: TensorComparison) -> str:
     """Say why a tensor has no histogram; empty if it has one."""
-    if row.status != "compared":
+    if not row.measured:
         return f"{row.status}: {visible(row.reason or 'no reason is known', 600)}"
     if row.histogram is None or (not row.max_abs_error and not row.n_nan):
         return "exact: every weight equals the reference, so there is no error to draw"
     return ""
 
 
+def doubt(row: TensorComparison) -> str:
+    """Say what is to be kept in mind of a tensor's figures; empty if nothing is."""
+    if not row.measured or row.status == "compared":
+        return ""
+    return f"\u26a0 {row.status}: {visible(row.reason or 'no reason is known', 600)}"
+
+
 def _figures(row: TensorComparison) -> list[list[str]]:
-    if row.status != "compared":
+    if not row.measured:
         return []
     ratio = row.relative_rmse
     share = "–" if ratio is None else number(100 * ratio, "%")
@@ -97,7 +104,8 @@ class Chart(traitlets.HasTraits):
             "label": visible(name_of(row), 200),
             "figures": _figures(row),
             "verdict": words,
-            "bad": row.status != "compared",
+            "bad": not row.measured,
+            "doubt": doubt(row),
         }
         unit = unit_of(row, self.mode)
         if words or row.histogram is None:

@@ -84,7 +84,7 @@ FIGURES: Final = (
     Column("max_abs_error", "max |error|", "Largest absolute error of a weight", "figure", 3),
 )  # fmt: skip
 
-STATE: Final = Column("state", "status", "Whether the tensor was compared, and why not", "text")
+STATE: Final = Column("state", "status", "Whether the tensor was compared; if not, why", "text")
 
 
 def _shape(shape: Iterable[int]) -> str:

@@ -97,6 +97,7 @@ class TensorDetail(Chart, Panel):
         if row is not None:
             facts += [
                 ("reference", row.reference_name or "none"),
+                ("reference type", row.reference_qtype),
                 ("aligned by", row.transform or None),
             ]
         return [[key, visible(str(text), 300)] for key, text in facts if text is not None]
@@ -108,5 +109,5 @@ class TensorDetail(Chart, Panel):
         del limit
         figures = [f[:2] for f in self.chart.get("figures", [])]
         rows = [*self.facts, *figures]
-        verdict = str(self.chart.get("verdict", ""))
+        verdict = " ".join(filter(None, (self.chart.get(k) for k in ("doubt", "verdict"))))
         return card(self.title or "No tensor is selected", grid(("", ""), rows), note=verdict)

@@ -11,7 +11,7 @@ import traitlets
 from .assets import script, style
 from .base import Panel
 from .bins import common_limit, merged, unit_of
-from .chart import Chart, number
+from .chart import Chart, doubt, number
 from .columns import comparison_facts
 from .fallback import card, grid, more
 from .selection import Selection
@@ -42,7 +42,7 @@ class ErrorHistograms(Selection, Chart, Panel):
 
     Rows are layers, columns are kinds of tensors; what belongs to no layer stands above them. A
     click, or Enter, shows a histogram large. Tensors without any error are marked as exact, tensors
-    that could not be compared are marked with the reason.
+    that could not be compared, or whose reference is unverified, are marked with the reason.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class ErrorHistograms(Selection, Chart, Panel):
                 continue
             cell = _cell(comparison_facts(row), row.status, row.reason or "")
             cell["ratio"] = _finite(row.relative_rmse)
-            cell["exact"] = row.status == "compared" and not row.max_abs_error and not row.n_nan
+            cell["exact"] = row.measured and not row.max_abs_error and not row.n_nan
             self._cells[row.name] = cell
             self._results[row.name] = row
             self._note_matrix(row.kind, row.shape)
@@ -178,7 +178,9 @@ class ErrorHistograms(Selection, Chart, Panel):
 
     def __repr__(self) -> str:
         done = sum(row.status == "compared" for row in self._results.values())
-        return f"<ErrorHistograms: {done:,} of {len(self._cells):,} tensors compared>"
+        doubted = sum(row.status == "unverified" for row in self._results.values())
+        words = f", {doubted:,} unverified" if doubted else ""
+        return f"<ErrorHistograms: {done:,} of {len(self._cells):,} tensors compared{words}>"
 
     def _static(self, limit: int | None) -> str:
         rows = list(self._results.values())
@@ -186,12 +188,12 @@ class ErrorHistograms(Selection, Chart, Panel):
         lines = []
         for row in shown:
             label = visible(row.name or "", 200)
-            if row.status == "compared":
+            if row.measured:
                 figures = [row.relative_rmse, row.sqnr_db, row.max_abs_error]
-                lines.append([label, *(number(f) for f in figures), ""])
+                lines.append([label, *(number(f) for f in figures), doubt(row)])
             else:
                 lines.append([label, "", "", "", f"{row.status}: {row.reason or ''}"])
-        headers = ("tensor", "relative RMSE (ratio)", "SQNR dB", "max |error|", "not compared")
+        headers = ("tensor", "relative RMSE (ratio)", "SQNR dB", "max |error|", "remark")
         return card(
             "Weight-space error",
             sketch(self._results, self._drawn["absolute"], self._limits["absolute"], self.kinds),

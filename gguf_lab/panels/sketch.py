@@ -66,8 +66,10 @@ def sketch(
         y = _TOP + layers.index(row.layer) * _TALL
         if name in drawn:
             parts.append(_steps(drawn[name], limit, x + 3, y + 2))
+            if row.status != "compared":
+                parts.append(f'<text x="{x + 3}" y="{y + 10}" font-size="9">{row.status}</text>')
         else:
-            word = "exact" if row.status == "compared" else row.status
+            word = _word(row)
             middle = x + _WIDE / 2
             parts.append(f'<text x="{middle}" y="{y + 20}" text-anchor="middle">{word}</text>')
     wide, tall = _LEFT + len(kinds) * _WIDE, _TOP + len(layers) * _TALL + 4
@@ -81,6 +83,13 @@ def sketch(
         f"from -{limit:g} to {limit:g}; height scaled to each peak"
     )
     return image(svg, words)
+
+
+def _word(row: TensorComparison) -> str:
+    """Say why there is nothing to draw."""
+    if not row.measured:
+        return row.status
+    return "exact" if row.status == "compared" else f"exact, {row.status}"
 
 
 def _steps(data: np.ndarray[Any, np.dtype[np.float32]], limit: float, x: float, y: float) -> str:

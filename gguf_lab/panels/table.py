@@ -41,7 +41,7 @@ class TensorTable(Selection, Panel):
     ----------
     source : Model or Comparison
         What to list. With a comparison the figures are columns; tensors that could not be compared
-        are marked, with the reason, and have no figure.
+        are marked, with the reason, and have no figure; those that are unverified are marked too.
     height : int
         Height in CSS pixels.
     figures : bool
@@ -90,7 +90,7 @@ class TensorTable(Selection, Panel):
             if name in self._at:
                 at = self._at[name]
                 self._states[at] = state
-                self._values[at] = figures_of(row if row.status == "compared" else None)
+                self._values[at] = figures_of(row if row.measured else None)
         self._publish()
 
     def _add(self, facts: dict[str, Any], state: list[str] | None) -> None:
@@ -150,8 +150,8 @@ class TensorTable(Selection, Panel):
         if column.figure is None:
             value = self._facts[at][column.id]
             return "" if value is None else _plain(value)
-        compared = (self._states[at] or [""])[0] == "compared"
-        return _plain(float(self._values[at][column.figure])) if compared else ""
+        measured = (self._states[at] or [""])[0] in {"compared", "unverified"}
+        return _plain(float(self._values[at][column.figure])) if measured else ""
 
     def _words(self, at: int) -> str:
         status, reason = self._states[at] or ("", "")

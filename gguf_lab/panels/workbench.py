@@ -46,8 +46,9 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
     ----------
     model : Model or path
         A model, or any file of a model.
-    reference : Checkpoint or path, optional
-        The original weights: a checkpoint, a folder, a safetensors file or an index.
+    reference : Checkpoint, Model or path, optional
+        The original weights: a checkpoint, a folder, a safetensors file or an index; or another
+        GGUF file.
     device : str
         Where the comparison runs.
     threads : int, optional
@@ -72,7 +73,7 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
     def __init__(
         self,
         model: Model | str | PathLike[str],
-        reference: Checkpoint | str | PathLike[str] | None = None,
+        reference: Checkpoint | Model | str | PathLike[str] | None = None,
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -86,6 +87,8 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self.model = self._opened_model(model)
         try:
             self.reference = None if reference is None else _opened_reference(reference)
+            if self.reference is not reference:
+                self._owned.append(self.reference)
             self._build(device, threads)
         except BaseException:
             self._release()
@@ -269,15 +272,17 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
         return {**bundle, "text/html": self._static(_MOST_SHOWN), "text/plain": repr(self)}
 
 
-def _opened_reference(reference: Checkpoint | str | PathLike[str]) -> Checkpoint:
-    from ..reference import open_checkpoint
+def _opened_reference(reference: Checkpoint | Model | str | PathLike[str]) -> Checkpoint | Model:
+    if not isinstance(reference, str | PathLike):
+        return reference
+    from ..reference import open_reference
 
-    return open_checkpoint(reference)
+    return open_reference(reference)
 
 
 def explore(
     model: Model | str | PathLike[str],
-    reference: Checkpoint | str | PathLike[str] | None = None,
+    reference: Checkpoint | Model | str | PathLike[str] | None = None,
     **options: Any,
 ) -> Workbench:
     """Open the workbench on a model.
@@ -286,8 +291,8 @@ def explore(
     ----------
     model : Model or path
         A model, or any file of a model.
-    reference : Checkpoint or path, optional
-        The original weights; without them the workbench is a viewer.
+    reference : Checkpoint, Model or path, optional
+        The original weights or another GGUF file; without it the workbench is a viewer.
     **options
         Further arguments of `Workbench`.
 

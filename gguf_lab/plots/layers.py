@@ -95,7 +95,7 @@ def plot_heatmap(
     """Draw a statistic as layer x kind of matrix.
 
     A cell without a colour is marked: infinite (an SQNR without any error), or "-" if there is no
-    such tensor or it was not compared.
+    such tensor, it was not compared, or it is unverified.
 
     Parameters
     ----------

@@ -1,9 +1,10 @@
-"""The original checkpoint, and how a GGUF file lines up with it, tensor by tensor."""
+"""What a GGUF file is compared with, its checkpoint or another file, and how the two line up."""
 
 from __future__ import annotations
 
 from .alignment import Alignment, Pair, ReferenceOnly, align
 from .checkpoint import Checkpoint, CheckpointTensor, open_checkpoint
+from .counterpart import align_files, open_reference
 
 __all__ = [
     "Alignment",
@@ -12,5 +13,7 @@ __all__ = [
     "Pair",
     "ReferenceOnly",
     "align",
+    "align_files",
     "open_checkpoint",
+    "open_reference",
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ..codec import can_decode
 from ..errors import ComparisonError
 from ..file.text import printable, quoted
-from .architectures import family_of, family_of_model_type
+from .architectures import by_name_alone, family_of, family_of_model_type
 from .architectures.family import reason_in
-from .architectures.plan import Origin, Plan, draw_plan
+from .architectures.plan import Origin, Plan, draw_plan, has_name_map
 from .facts import Facts
 from .transforms import AsStored, Rows, Transformed
 
@@ -22,31 +22,33 @@ if TYPE_CHECKING:
     from .architectures.family import Family
     from .checkpoint import Checkpoint
 
-__all__ = ["Alignment", "Pair", "ReferenceOnly", "align"]
+__all__ = ["FITTING_MATRICES", "Alignment", "Pair", "ReferenceOnly", "align", "same_shape"]
 
 # A file and a checkpoint of which fewer matrices than this fit each other don't belong together.
 # Norms and biases don't count: every model of the same width has them alike. It is a share of
 # whichever has fewer, so that one shard may be compared on its own.
-_FITTING_MATRICES = 0.7
+FITTING_MATRICES = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A tensor of the file and what it was made from.
+    """A tensor of the file and what it was made from, or is compared with.
 
     Attributes
     ----------
     name : str
         In the file.
     reference_names : tuple of str
-        In the checkpoint; several if they were joined, none if there are none.
+        In the reference; several if they were joined, none if there are none.
     transform : str
         What the converter did to them, in words; empty if they are stored as they are.
-    status : {"matched", "unmatched", "unsupported"}
+    status : {"matched", "unverified", "unmatched", "unsupported"}
+        Unverified: there is no table for the architecture; name and shape agree, and no more is
+        known. Such a pair can be read like a matched one.
     reason : str
         Why it isn't matched; empty if it is.
     dtype : str
-        The codec's name of the values that `read` gives; empty unless matched.
+        The codec's name of the values that `read` gives; empty if it isn't known.
     """
 
     name: str
@@ -56,6 +58,11 @@ class Pair:
     reason: str = ""
     dtype: str = ""
     _rows: Rows | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is a reference to read."""
+        return self._rows is not None
 
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read reference rows as the converter would write them.
@@ -73,7 +80,7 @@ class Pair:
         Raises
         ------
         ComparisonError
-            If the pair is not matched.
+            If the pair is neither matched nor unverified.
         """
         if self._rows is None:
             raise ComparisonError(
@@ -84,14 +91,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceOnly:
-    """A tensor that the checkpoint has and the file has not.
+    """A tensor that the reference has and the file has not.
 
     Attributes
     ----------
     name : str
     shape : tuple of int
     dtype : str
-        As in the checkpoint.
+        As in the reference.
     reason : str
     """
 
@@ -103,14 +110,14 @@ class ReferenceOnly:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How a file and a checkpoint line up.
+    """How a file and a reference line up.
 
     Attributes
     ----------
     pairs : tuple of Pair
         One for each tensor of the file, in its order.
     reference_only : tuple of ReferenceOnly
-        What is left of the checkpoint, in its order.
+        What is left of the reference, in its order.
     """
 
     pairs: tuple[Pair, ...]
@@ -133,18 +140,20 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     """
     architecture = model.architecture or ""
     family = family_of(architecture)
-    if family is None:
-        reason = f"no table for architecture {quoted(architecture)} yet"
+    if family is None and not has_name_map(architecture):
+        reason = _no_table(model)
         return Alignment(
             tuple(Pair(name, status="unmatched", reason=reason) for name in model.tensors),
             tuple(
                 ReferenceOnly(t.name, t.shape, t.dtype, reason) for t in checkpoint.tensors.values()
             ),
         )
+    guessed = family is None
+    family = family or by_name_alone(architecture)
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     facts = Facts.of(architecture, model.metadata, checkpoint.config, shapes)
     found = facts.disagreements(family.same)
-    if family_of_model_type(checkpoint.model_type) not in {family, None}:
+    if not guessed and family_of_model_type(checkpoint.model_type) not in {family, None}:
         found.insert(
             0,
             f"architecture {quoted(architecture)} in the file against model type"
@@ -153,9 +162,14 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     if found:
         raise _not_its_checkpoint(model, checkpoint, "; ".join(found))
     plan = draw_plan(family, facts, checkpoint.tensors)
-    _tie_output(plan, model, facts)
+    if guessed:
+        _check_guess(model, checkpoint, plan)
+    else:
+        _tie_output(plan, model, facts)
+        _check_fit(model, checkpoint, plan)
     pairs = tuple(_pair(tensor, plan, family) for tensor in model.tensors.values())
-    _check_fit(model, checkpoint, plan)
+    if guessed:
+        pairs = tuple(_doubted(pair, _no_table(model)) for pair in pairs)
     used = {name for pair in pairs for name in pair.reference_names}
     reasons = (
         plan.left_out
@@ -195,7 +209,8 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
         shape, dtype = rows.shape, rows.dtype
     except ComparisonError as error:
         return replace(pair, reason=str(error))
-    if not _same_shape(tensor.shape, shape):
+    pair = replace(pair, dtype=dtype)
+    if not same_shape(tensor.shape, shape):
         return replace(pair, reason=_shapes(tensor, shape))
     pair = replace(pair, status="unsupported")
     if tensor.status != "ok":
@@ -203,10 +218,22 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
     for name, where in ((tensor.qtype, "file"), (dtype, "checkpoint")):
         if not can_decode(name):
             return replace(pair, reason=f"type {printable(name)} of the {where} is not decoded")
-    return replace(pair, status="matched", dtype=dtype, _rows=rows)
+    return replace(pair, status="matched", _rows=rows)
 
 
-def _same_shape(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
+def _no_table(model: Model) -> str:
+    return f"no table for architecture {quoted(model.architecture or '')} yet"
+
+
+def _doubted(pair: Pair, why: str) -> Pair:
+    """Say of a pair that the name map alone has made what that is worth."""
+    if pair.status == "matched":
+        words = f"{why}: name and shape agree, what the converter did to the values is not known"
+        return replace(pair, status="unverified", reason=words)
+    return replace(pair, reason=f"{why}: {pair.reason}")
+
+
+def same_shape(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
     """Compare shapes; leading ones don't count, because ggml drops them when it rewrites a file."""
 
     def core(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -257,9 +284,9 @@ def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
     theirs = [t for t in theirs if len(t.shape) > 1] or theirs
     origins = [(t, plan.origins.get(t.name)) for t in ours]
     shapes = [(t, _shape_of(origin.rows)) for t, origin in origins if origin and origin.rows]
-    fitting = sum(_same_shape(t.shape, shape) for t, shape in shapes)
+    fitting = sum(same_shape(t.shape, shape) for t, shape in shapes)
     fewer = min(len(ours), len(theirs))
-    if not ours or (fitting and fitting >= _FITTING_MATRICES * fewer):
+    if not ours or (fitting and fitting >= FITTING_MATRICES * fewer):
         return
     if not any(t.name in plan.origins for t in tensors):
         kind = checkpoint.model_type
@@ -269,13 +296,35 @@ def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
             f"no tensor of the file (architecture {quoted(model.architecture or '')}) has a"
             f" counterpart in the checkpoint (model type {quoted(kind) if kind else 'not given'})",
         )
-    example = next(((t, s) for t, s in shapes if not _same_shape(t.shape, s)), None)
+    example = next(((t, s) for t, s in shapes if not same_shape(t.shape, s)), None)
     words = f", such as {quoted(example[0].name)}: {_shapes(*example)}" if example else ""
     raise _not_its_checkpoint(
         model,
         checkpoint,
         f"only {fitting} of the file's {len(ours)} matrices are in the checkpoint in name and"
         f" shape{words}",
+    )
+
+
+def _check_guess(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
+    """Raise one clear error where the names are alike and the shapes are not."""
+    known = [
+        (t, plan.origins[t.name].rows) for t in model.tensors.values() if t.name in plan.origins
+    ]
+    shapes = [(t, _shape_of(rows)) for t, rows in known if rows]
+    shapes = [(t, shape) for t, shape in shapes if len(t.shape) > 1] or shapes
+    wrong = [(t, shape) for t, shape in shapes if not same_shape(t.shape, shape)]
+    if not model.tensors or (shapes and len(wrong) <= (1 - FITTING_MATRICES) * len(shapes)):
+        return
+    why = "no name of a tensor in one of them stands for a tensor in the other"
+    if wrong:
+        why = (
+            f"{len(wrong)} of {len(shapes)} matrices have another shape, such as"
+            f" {quoted(wrong[0][0].name)}: {_shapes(*wrong[0])}"
+        )
+    raise ComparisonError(
+        f"{checkpoint.path} and {model.path} do not line up: {_no_table(model)}, and by names alone"
+        f" {why}. It is another model or another size, or its converter rearranges the tensors."
     )
 
 

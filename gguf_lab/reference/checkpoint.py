@@ -216,7 +216,7 @@ def _find_weights(path: Path) -> Path:
         return path
     if path.suffix == ".gguf":
         raise CheckpointError(
-            f"{path} is a GGUF file. A reference is the original checkpoint: a folder with"
+            f"{path} is a GGUF file. A checkpoint is the original: a folder with"
             f" {_SINGLE}, or a .safetensors file."
         )
     other_form = any(path.match(pattern) for pattern in _OTHER_FORMS)

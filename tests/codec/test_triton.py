@@ -15,7 +15,7 @@ from gguf_lab.comparison.statistics import Statistics, measure
 from gguf_lab.errors import GGUFLabError
 
 from ..comparison.test_run import MODELS
-from ..comparison.test_statistics import plain_way, same, sides
+from ..comparison.test_statistics import blocks_of, plain_way, same, sides
 from . import interpreted
 from .golden import TYPES, cases, same_bits
 
@@ -30,6 +30,11 @@ GOLDEN = {
 }
 PAIRS = {
     **{(x, r): sides(x, r, 30, 5) for x in ("Q4_0", "Q4_K", "IQ3_S") for r in ("BF16", "F32")},
+    # both sides quantized
+    **{
+        (x, r): (blocks_of(x, 12, 5), blocks_of(r, 12, 6))
+        for x, r in (("Q6_K", "Q4_0"), ("F16", "Q4_K"))
+    },
     ("F32", "F16"): sides("F32", "F16", 331, 5),  # an odd number of rows, several programs
     ("tiny", "F32"): sides("F32", "F32", 50, 1, 1e-25),
     ("huge", "F32"): sides("F32", "F32", 50, 1, 1e18),

@@ -40,6 +40,30 @@ def test_layers_pool_their_sums_and_leave_the_rest_out():
     assert layers["bits_per_weight"].tolist() == [4.5]
 
 
+def test_what_is_unverified_is_in_no_summary():
+    good, bad = Statistics(n=64, ee=1.0, rr=4.0), Statistics(n=64, ee=99.0, rr=4.0)
+    comparison = of(
+        row("blk.0.x", 0, "x", good),
+        row("blk.0.y", 0, "y", bad, status="unverified", reason="no table"),
+        row("blk.1.y", 1, "y", bad, status="unverified", reason="no table"),
+    )
+    layers = comparison.layers()
+    assert layers["layer"].tolist() == [0]
+    assert layers["relative_rmse"].tolist() == [0.5]
+    assert [r.name for r in comparison.compared] == ["blk.0.x"]
+    assert comparison.summary == (
+        "1 of 3 tensors compared, 2 unverified (only name and shape agree)"
+    )
+    assert comparison["blk.1.y"].rmse == bad.rmse
+    assert comparison.histogram("blk.1.y").total == 0
+    labels = {line.get_label() for line in comparison.plot_layers().axes[0].lines}
+    assert labels == {"x", "whole layer"}
+    first, _, second = comparison._repr_html_().partition("Unverified")
+    assert "blk.0.x" in first
+    assert "blk.0.y" not in first
+    assert "blk.0.y" in second
+
+
 def test_pooling_leaves_the_rows_as_they_were():
     a = Statistics(n=64, ee=1.0, rr=4.0)
     comparison = of(row("blk.0.x", 0, "x", a), row("blk.0.y", 0, "y", Statistics(n=1, ee=9.0)))

@@ -77,6 +77,45 @@ def test_the_fused_kernel_equals_the_plain_path(qtype, dtype, n_rows, seed):
     same(measure_fused(*pair), plain_way(*pair), 1e-6)
 
 
+def blocks_of(qtype: str, n_rows: int, seed: int) -> tuple[str, np.ndarray]:
+    """Random blocks of 768 weights to a row."""
+    rng, fmt = np.random.default_rng(seed), FORMATS[qtype]
+    if fmt.plain():
+        return qtype, encode(rng.normal(0, 0.1, (n_rows, 768)).astype("f4"), qtype)
+    blocks = 768 // fmt.qtype.block_size
+    rows = rng.integers(0, 256, (n_rows, blocks * fmt.qtype.type_size), np.uint8)
+    whole = rows.reshape(-1, fmt.qtype.type_size)
+    for field in fmt.fields:
+        if field.kind == "f16":
+            whole[:, field.offset + 1] = 0x20 | (whole[:, field.offset + 1] & 0x0F)
+    return qtype, rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    qtypes=st.tuples(*[st.sampled_from(["Q4_0", "Q8_0", "Q4_K", "Q6_K", "F16", "F32"])] * 2),
+    n_rows=st.integers(1, 60),
+    seed=st.integers(0, 1000),
+)
+def test_both_sides_may_be_quantized(qtypes, n_rows, seed):
+    """Blocks of one side may lie across those of the other."""
+    pair = [blocks_of(qtype, n_rows, seed + i) for i, qtype in enumerate(qtypes)]
+    same(measure_fused(*pair), plain_way(*pair), 1e-6)
+
+
+@pytest.mark.parametrize("qtype", ["Q4_0", "Q6_K"])
+def test_a_quantized_tensor_is_itself_exactly(qtype):
+    pair = [blocks_of(qtype, 30, 1)] * 2
+    for statistics in (measure_fused(*pair), measure_on_device(*pair, "cpu")):
+        assert statistics.ee == statistics.peak == statistics.abs_e == 0
+        assert statistics.rr > 0
+
+
+def test_a_torch_device_takes_a_quantized_reference():
+    pair = blocks_of("F16", 30, 3), blocks_of("Q4_K", 30, 4)
+    same(measure_on_device(*pair, "cpu"), plain_way(*pair), 1e-12)
+
+
 @pytest.mark.parametrize("qtype", ["Q4_0", "Q4_K", "F16"])
 def test_a_torch_device_equals_the_plain_path(qtype):
     pair = sides(qtype, "F16", 300, 3)
@@ -159,5 +198,5 @@ def test_merging_parts_equals_the_whole_and_keeps_nan():
 
 def test_sides_of_different_size_are_refused():
     (q, blocks), (d, rows) = sides("Q4_0", "F32", 4, 0)
-    with pytest.raises(ComparisonError, match="expected 1536 bytes"):
+    with pytest.raises(ComparisonError, match="384 weights of Q4_0 against 288 of F32"):
         measure_fused((q, blocks), (d, rows[:3]))

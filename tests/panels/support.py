@@ -150,6 +150,11 @@ class StubRow:
     reference_rms: float | None = None
     histogram: Histogram | None = None
     error: np.ndarray | None = field(default=None, repr=False)
+    reference_qtype: str | None = None
+
+    @property
+    def measured(self) -> bool:
+        return self.rmse is not None
 
 
 def compared(tensor: StubTensor, error: np.ndarray, reference_rms: float = 0.05) -> StubRow:

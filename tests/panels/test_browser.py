@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -273,6 +275,37 @@ def test_histograms_are_shown_and_chosen(harness: Harness) -> None:
     page.get_by_role("gridcell", name="blk.1.attn_k.weight: unmatched").click()
     page.get_by_text("unmatched: the checkpoint has no tensor").wait_for()
     assert page.locator(".gl-steps").count() == 0
+
+
+def test_what_is_unverified_is_marked(harness: Harness) -> None:
+    page = harness.page
+    doubt = {"status": "unverified", "reason": "no table for architecture 'new'"}
+    rows = [replace(row, **doubt) if row.measured else row for row in rows_of(StubModel())]
+    panel = ErrorHistograms(StubComparison(rows))
+    harness.add(panel)
+    cell = page.get_by_role("gridcell", name="blk.2.attn_q.weight: unverified, relative RMSE")
+    assert cell.locator("svg").count() == 1
+    assert re.fullmatch(r"⚠ \d+\.\d\d %", cell.inner_text().strip())
+    box = cell.locator(".gl-cell-figure").evaluate("n => [n.scrollWidth, n.clientWidth]")
+    assert box[0] <= box[1]
+    exact = page.get_by_role("gridcell", name="blk.0.attn_norm.weight: no error, exact, unverified")
+    assert exact.inner_text() == "⚠ exact"
+    assert "unverified" in page.locator(".gl-count").inner_text()
+    assert "⚠ unverified" in page.locator(".gl-note").inner_text()
+    cell.click()
+    page.locator(".gl-steps").wait_for()
+    assert "⚠ unverified: no table" in page.locator(".gl-verdict").inner_text()
+
+
+def test_the_table_marks_what_is_unverified(harness: Harness) -> None:
+    page = harness.page
+    row = replace(rows_of(StubModel())[2], status="unverified", reason="no table")
+    harness.add(TensorTable(StubComparison([row])))
+    shown = page.locator(".gl-tr").first
+    assert "%" in shown.inner_text()
+    chip = shown.locator(".gl-state-bad")
+    assert chip.inner_text() == "unverified"
+    assert "⚠" in chip.evaluate("n => getComputedStyle(n, '::before').content")
 
 
 def test_histograms_by_keyboard(harness: Harness) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,36 @@ def test_every_state_is_told_apart(panel: ErrorHistograms) -> None:
     assert "no tensor" in str(unmatched["reason"])
     assert unmatched["absolute"] is None
     assert cell(panel, "blk.2.ffn_up.weight")["status"] == "unsupported"
+
+
+def test_what_is_unverified_is_drawn_and_marked() -> None:
+    rows = rows_of(StubModel())
+    reason = "no table for architecture 'new'"
+    rows = [
+        replace(row, status="unverified", reason=reason) if row.measured else row for row in rows
+    ]
+    panel = ErrorHistograms(StubComparison(rows))
+    drawn, exact = (cell(panel, f"blk.0.{kind}.weight") for kind in ("attn_q", "attn_norm"))
+    assert (drawn["status"], drawn["reason"]) == ("unverified", reason)
+    assert drawn["absolute"] is not None
+    assert exact["exact"] is True
+    assert panel.limits["absolute"] > 0
+    panel.selected = "blk.0.attn_q.weight"
+    assert panel.chart["doubt"] == f"⚠ unverified: {reason}"
+    assert panel.chart["verdict"] == ""
+    assert panel.chart["figures"]
+    assert panel.chart_bins
+    panel.selected = "blk.0.attn_norm.weight"
+    assert panel.chart["verdict"].startswith("exact")
+    assert panel.chart["doubt"]
+    panel.selected = "blk.1.attn_k.weight"
+    assert panel.chart["doubt"] == ""
+    assert f", {len(rows) - 2} unverified>" in repr(panel)
+    html = panel.snapshot().html
+    assert "⚠ unverified: no table" in html
+    picture = base64.b64decode(html.partition("svg+xml;base64,")[2].partition('"')[0]).decode()
+    assert ">unverified</text>" in picture
+    assert ">exact, unverified</text>" in picture
 
 
 def test_small_bins_are_packed_where_the_cells_say(panel: ErrorHistograms) -> None:

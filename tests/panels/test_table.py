@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,17 @@ def test_figures_are_there_only_for_what_was_compared() -> None:
             assert state[1] == row.reason
     exact = names.index("blk.0.attn_norm.weight")
     assert np.isinf(data[exact, 1])
+
+
+def test_unverified_rows_have_figures_and_a_mark() -> None:
+    rows = rows_of(StubModel())
+    doubted = replace(rows[2], status="unverified", reason="no table for 'new'")
+    table = TensorTable(StubComparison([rows[1], doubted]))
+    assert table.states[1] == ["unverified", "no table for 'new'"]
+    assert figures(table)[1, 0] == doubted.relative_rmse
+    html = table.snapshot().html
+    assert "unverified: no table for" in html
+    assert f"{doubted.relative_rmse:.4g}" in html
 
 
 def test_rows_of_a_run_fill_the_table() -> None:

@@ -320,7 +320,7 @@ def test_dtype_that_cannot_be_decoded(tmp_path: Path, dtype: str) -> None:
     file = write_checkpoint(tmp_path / "model.safetensors", tensors)
     model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
     pair = by_name(align(model, open_checkpoint(file)))["output_norm.weight"]
-    assert (pair.status, pair.dtype) == ("unsupported", "")
+    assert (pair.status, pair.dtype) == ("unsupported", dtype)
     assert pair.reason == f"type {dtype} of the checkpoint is not decoded"
 
 
@@ -380,6 +380,64 @@ def test_unknown_architecture_is_said_of_every_tensor(tmp_path: Path) -> None:
     assert alignment.pairs[0].status == "unmatched"
     assert alignment.pairs[0].reason == "no table for architecture '<b>new</b>' yet"
     assert alignment.reference_only[0].name == "w"
+
+
+def without_table(
+    tmp_path: Path, checkpoint: dict[str, tuple[int, ...]], config: Any = None, **metadata: Any
+) -> Alignment:
+    """Line up an architecture for which there are names but no table."""
+    write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in checkpoint.items()})
+    (tmp_path / "config.json").write_text(json.dumps(config or {}))
+    return align(fake_model("orion", FILE_SHAPES, **metadata), open_checkpoint(tmp_path))
+
+
+def test_without_a_table_names_and_shapes_are_offered_as_unverified(tmp_path: Path) -> None:
+    alignment = without_table(
+        tmp_path,
+        SHAPES
+        | {
+            "model.layers.0.mlp.up_proj.weight": (11, 8),
+            "model.layers.1.self_attn.rotary_emb.inv_freq": (4,),
+            "model.layers.1.new.weight": (4,),
+            "lm_head.weight": (10, 8),
+        },
+        # Heads may be counted in another way, and the type may be that of a family with a table.
+        {"num_attention_heads": 7, "model_type": "llama"},
+        attention__head_count=4,
+    )
+    pairs = by_name(alignment)
+    odd = pairs.pop("blk.0.ffn_up.weight")
+    assert {p.status for p in pairs.values()} == {"unverified"}
+    assert {p.transform for p in pairs.values()} == {""}
+    reason = pairs["blk.0.attn_q.weight"].reason
+    assert reason.startswith("no table for architecture 'orion' yet: name and shape agree")
+    assert (
+        pairs["blk.0.attn_q.weight"].read(1, 2).tobytes() == np.arange(8, 16, dtype="f4").tobytes()
+    )
+    assert (odd.status, odd.readable) == ("unmatched", False)
+    assert odd.reason.startswith("no table for architecture 'orion' yet: shape (12, 8) in the file")
+    reasons = left_over(alignment)
+    assert "not stored" in reasons["model.layers.1.self_attn.rotary_emb.inv_freq"]
+    assert reasons["model.layers.1.new.weight"] == "no tensor of orion is known by this name"
+    assert "no output.weight" in reasons["lm_head.weight"]
+
+
+def test_without_a_table_few_shapes_that_fit_are_one_error(tmp_path: Path) -> None:
+    longer = {n: (2 * s[0], *s[1:]) if "mlp" in n else s for n, s in SHAPES.items()}
+    with pytest.raises(ComparisonError, match=r"6 of 15 matrices have another shape.*ffn_gate"):
+        without_table(tmp_path, longer)
+    with pytest.raises(ComparisonError, match="no name of a tensor"):
+        without_table(tmp_path, {"a.b.weight": (8, 8)})
+    with pytest.raises(ComparisonError, match="hidden size 8 in the file against 16"):
+        without_table(tmp_path, SHAPES, {"hidden_size": 16}, embedding_length=8)
+
+
+def test_a_projector_is_not_told_that_its_tensors_are_elsewhere(tmp_path: Path) -> None:
+    name = "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight"
+    write_checkpoint(tmp_path / "model.safetensors", {name: ramp(8, 8)})
+    model = fake_model("clip", {"v.blk.0.attn_q.weight": (8, 8)})
+    (pair,) = align(model, open_checkpoint(tmp_path)).pairs
+    assert (pair.status, pair.reference_names) == ("unverified", (name,))
 
 
 @pytest.mark.parametrize(

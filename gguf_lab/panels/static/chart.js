@@ -71,13 +71,13 @@ function largeChart(p, box, options) {
     counts = all.slice(n + 1);
     cursor = -1;
     facts.replaceChildren(...(chart.figures ?? []).flatMap(([name, text, title]) => [h("div", { title }, h("dt", {}, name), h("dd", {}, text))]));
-    reason.textContent = chart.verdict ?? "";
-    reason.hidden = !chart.verdict;
+    reason.textContent = [chart.doubt, chart.verdict].filter(Boolean).join(" \u00b7 ");
+    reason.hidden = !reason.textContent;
     reason.classList.toggle("gl-hatch", Boolean(chart.bad));
     facts.hidden = !chart.figures?.length;
     const drawn = n > 0;
     tools.hidden = plot.hidden = readout.hidden = !drawn;
-    put(plot, { "aria-label": drawn ? `Weight-space error of ${chart.label}. ${(chart.figures ?? []).map(([k, v]) => `${k} ${v}`).join(", ")}. Arrow keys walk through the bins.` : "" });
+    put(plot, { "aria-label": drawn ? `Weight-space error of ${chart.label}. ${chart.doubt ? `${chart.doubt}. ` : ""}${(chart.figures ?? []).map(([k, v]) => `${k} ${v}`).join(", ")}. Arrow keys walk through the bins.` : "" });
     paint();
   }
 

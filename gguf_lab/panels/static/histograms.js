@@ -71,7 +71,8 @@ export default panel("histograms", (p) => {
     header.replaceChildren(h("div", { role: "columnheader", class: "gl-corner" }, "layer"), ...kinds.map((k) => h("div", { role: "columnheader", class: "gl-kind", title: k }, ...broken(k))));
     const done = cells.filter((c) => c.status === "compared").length;
     const odd = cells.filter((c) => c.status === "unmatched" || c.status === "unsupported").length;
-    count.textContent = `${integer(done)}${done + odd < cells.length ? ` of ${integer(cells.length - odd)}` : ""} compared${odd ? ` \u00b7 ${integer(odd)} not comparable` : ""}`;
+    const unsure = cells.filter((c) => c.status === "unverified").length;
+    count.textContent = `${integer(done)}${done + unsure + odd < cells.length ? ` of ${integer(cells.length - odd)}` : ""} compared${unsure ? ` \u00b7 \u26a0 ${integer(unsure)} unverified` : ""}${odd ? ` \u00b7 ${integer(odd)} not comparable` : ""}`;
     count.hidden = !cells.length;
     at = [clamp(at[0], free.length ? 0 : 1, Math.max(0, lines.length - 1)), at[1]];
     bars();
@@ -89,7 +90,7 @@ export default panel("histograms", (p) => {
     legend.replaceChildren(h("span", {}, percent(scale[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, percent(scale[1])));
     note.hidden = !cells || !limit;
     const extra = model.get("reference_only");
-    note.textContent = limit ? `Every cell spans errors from ${MINUS}${figure(limit)} to +${figure(limit)}${mode === "relative" ? " times the RMS of the reference" : ""}; heights are scaled to the cell\u2019s peak; colour and figure: relative RMSE.${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
+    note.textContent = limit ? `Every cell spans errors from ${MINUS}${figure(limit)} to +${figure(limit)}${mode === "relative" ? " times the RMS of the reference" : ""}; heights are scaled to the cell\u2019s peak; colour and figure: relative RMSE.${model.get("cells").some((c) => c.status === "unverified") ? " \u26a0 unverified: only name and shape say that a tensor belongs to its reference." : ""}${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
     outside.replaceChildren(...(lines[0]?.length ? [h("div", { class: "gl-corner gl-outside-title", role: "rowheader" }, "outside the layers")] : []), ...(lines[0] ?? []).map((cell, k) => {
       const node = draw1(cell, 0, k);
       node.prepend(h("div", { class: "gl-cell-name", title: cell.label }, cell.kind));
@@ -120,20 +121,22 @@ export default panel("histograms", (p) => {
     const node = h("div", { class: "gl-cell", role: "gridcell", id: `${gridId}-${line}-${k}`, "aria-selected": false });
     if (!cell) { node.classList.add("gl-none"); put(node, { "aria-label": "no such tensor" }); return node; }
     const mode = model.get("mode");
-    if (cell.status === "compared" && !cell.exact && cell[mode]) {
+    const unsure = cell.status === "unverified";
+    if ((cell.status === "compared" || unsure) && !cell.exact && cell[mode]) {
       const frame = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       put(frame, { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" });
       const path = h("path", { d: shape(cell, mode) });
       path.style.fill = colour(cell.ratio > 0 ? place(cell.ratio) : 0.5);
       frame.append(h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), path);
-      node.append(frame, h("span", { class: "gl-cell-figure" }, cell.ratio === null ? "no ratio" : percent(cell.ratio)));
-      put(node, { "aria-label": `${cell.label}: relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
+      node.append(frame, h("span", { class: "gl-cell-figure" }, `${unsure ? "\u26a0 " : ""}${cell.ratio === null ? "no ratio" : percent(cell.ratio)}`));
+      put(node, { "aria-label": `${cell.label}: ${unsure ? "unverified, " : ""}relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
     } else {
-      const words = { compared: cell.exact ? "exact" : "no bins", pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsup\u00adported" }[cell.status] ?? cell.status;
+      const word = cell.exact ? "exact" : "no bins";
+      const words = { compared: word, unverified: `\u26a0 ${word}`, pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsup\u00adported" }[cell.status] ?? cell.status;
       node.append(h("span", { class: "gl-cell-word" }, words));
       node.classList.add(`gl-cell-${cell.exact ? "exact" : cell.status}`);
       if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
-      put(node, { "aria-label": `${cell.label}: ${cell.exact ? "no error, exact" : cell.status}${cell.reason ? `, ${cell.reason}` : ""}` });
+      put(node, { "aria-label": `${cell.label}: ${cell.exact ? `no error, exact${unsure ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}` });
     }
     node.title = cell.reason ? `${cell.label}\n${cell.reason}` : cell.label;
     return node;

@@ -42,6 +42,8 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   leave(list.close);
 
   const stateOf = (row) => states[row]?.[0] ?? "";
+  /** Whether a row has figures: those of an unverified one carry its mark in the status. */
+  const measured = (row) => stateOf(row) === "compared" || stateOf(row) === "unverified";
   const value = (row, c) => {
     if (c.figure !== null && c.figure !== undefined) return figures[row * width + c.figure];
     if (c.id === "state") return stateOf(row);
@@ -61,7 +63,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   function shown(row, c) {
     const v = value(row, c);
     if (c.figure !== null && c.figure !== undefined) {
-      if (stateOf(row) !== "compared") return "";
+      if (!measured(row)) return "";
       // A ratio to a reference that is zero everywhere has no value.
       return Number.isNaN(v) ? (c.form === "cosine" ? "\u2013" : "NaN") : forms[c.form](v);
     }
@@ -182,7 +184,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
       const text = String(shown(r, c));
       const cell = h("div", { class: `gl-td${isText(c) ? "" : " gl-num"}${k ? "" : " gl-name gl-code"}`, role: "gridcell", id: `${gridId}-${i}-${k}`, "aria-colindex": k + 1, title: text.length > 14 && isText(c) ? text : null });
       if (c.id === "state") {
-        if (state) cell.append(h("span", { class: bad ? "gl-chip gl-state-bad" : "gl-muted" }, state));
+        if (state) cell.append(h("span", { class: bad || state === "unverified" ? "gl-chip gl-state-bad" : "gl-muted" }, state));
         if (reason) cell.title = reason;
       } else cell.append(h("span", {}, text));
       const most = c.bar ? measure.bars[c.id] : 0;

@@ -6,11 +6,12 @@ Everything else is copied as it is, under the name that ``gguf.TensorNameMap`` g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..facts import LAYERS, WIDTH
 from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
+from .common import LEFT_OUT, SPELLINGS
 from .deepseek2 import DEEPSEEK2
+from .family import Family
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA4
 from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
@@ -26,10 +27,7 @@ from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .stablelm import STABLELM
 from .t5 import T5
 
-if TYPE_CHECKING:
-    from .family import Family
-
-__all__ = ["FAMILIES", "family_of", "family_of_model_type"]
+__all__ = ["FAMILIES", "by_name_alone", "family_of", "family_of_model_type"]
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
@@ -49,3 +47,13 @@ def family_of(architecture: str) -> Family | None:
 def family_of_model_type(model_type: str) -> Family | None:
     """Find the family that a ``config.json`` names, or None if it is none of those known."""
     return _BY_MODEL_TYPE.get(model_type)
+
+
+def by_name_alone(architecture: str) -> Family:
+    """Make the empty table of an architecture without one: every tensor goes by its name.
+
+    Heads may be counted in any way there, but not the width and the layers.
+    """
+    # what other files leave to the projector's own (mmproj) is what that one holds
+    left_out = () if architecture == "clip" else LEFT_OUT
+    return Family((architecture,), (), SPELLINGS, left_out, same=(WIDTH, LAYERS))

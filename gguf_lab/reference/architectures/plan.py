@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..facts import Facts
     from .family import Family
 
-__all__ = ["Origin", "Plan", "draw_plan"]
+__all__ = ["Origin", "Plan", "draw_plan", "has_name_map"]
 
 _LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
 
@@ -178,6 +178,13 @@ def _numbering(pieces: list[_Piece]) -> str:
 def _transformed(piece: _Piece, facts: Facts, layer: int | None) -> Transformed:
     transform: Transform = piece.row.transform_for(facts, layer)
     return Transformed(transform, (piece.tensor,))
+
+
+def has_name_map(architecture: str) -> bool:
+    """Whether ``gguf.TensorNameMap`` knows the names of an architecture."""
+    from gguf import MODEL_ARCH_NAMES
+
+    return architecture in MODEL_ARCH_NAMES.values()
 
 
 def _name_map(facts: Facts) -> Callable[[str], str | None]:
