@@ -102,13 +102,25 @@ def _compare_texts(a: str, b: str) -> tuple[str, str, str] | None:
         return None
     if max(len(a), len(b)) <= _WIDTH - 2:
         return preview(a, _WIDTH), preview(b, _WIDTH), "another value"
-    place = next(i for i, (x, y) in enumerate(zip_longest(a, b)) if x != y)
+    place = _common_length(a, b)
     start = max(0, place - _BEFORE)
     ahead = "\u2026" if start else ""
-    excerpts = (preview(ahead + text[start : start + _WIDTH + 1], _WIDTH) for text in (a, b))
+    ours, theirs = (preview(ahead + text[start : start + _WIDTH + 1], _WIDTH) for text in (a, b))
     line = a.count("\n", 0, place) + 1
     kind = f"texts of {len(a):,} and {len(b):,} characters differ from line {line:,} on"
-    return (*excerpts, kind)  # type: ignore[return-value]
+    return ours, theirs, kind
+
+
+def _common_length(a: str, b: str) -> int:
+    """Return how many characters two texts have in common from the start, by halving."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _compare_arrays(a: ArrayValue, b: ArrayValue) -> tuple[str, str, str] | None:
@@ -121,25 +133,25 @@ def _compare_arrays(a: ArrayValue, b: ArrayValue) -> tuple[str, str, str] | None
         kind = f"{len(a):,} and {len(b):,} items, {kind}"
     more = ", \u2026" if count > len(first) else ""
     width = _WIDTH // _ITEMS - 12
-    sides = (
+    ours, theirs = (
         ", ".join(f"[{i}] {preview(array[i], width)}" for i in first if i < len(array)) + more
         for array in (a, b)
     )
-    return (*sides, kind)  # type: ignore[return-value]
+    return ours, theirs, kind
 
 
 def _different_items(a: ArrayValue, b: ArrayValue) -> tuple[int, list[int]]:
     if isinstance(a, NumericArray) and isinstance(b, NumericArray):
         x, y = a.to_numpy(), b.to_numpy()
-        n = min(x.size, y.size)
+        n, longest = min(x.size, y.size), max(x.size, y.size)
         x, y = x[:n], y[:n]
         places = np.flatnonzero((x != y) & ~((x != x) & (y != y)))  # noqa: PLR0124
-        first = places[:_ITEMS].tolist()
-        count = places.size + max(len(a), len(b)) - n
-        return count, (first + list(range(n, max(len(a), len(b)))[:_ITEMS]))[:_ITEMS]
-    count, first = 0, []
-    for place, (ours, theirs) in enumerate(zip_longest(a, b, fillvalue=_END)):
-        if not _same(ours, theirs):
+        beyond = range(n, min(n + _ITEMS, longest))
+        return places.size + longest - n, [*places[:_ITEMS].tolist(), *beyond][:_ITEMS]
+    count = 0
+    first: list[int] = []
+    for place, (mine, yours) in enumerate(zip_longest(a, b, fillvalue=_END)):
+        if not _same(mine, yours):
             count += 1
             if len(first) < _ITEMS:
                 first.append(place)

@@ -100,6 +100,11 @@ def test_long_texts_are_shown_where_they_differ(differences):
     assert "BBBB" in theirs
     assert ours.startswith('"…')
     assert max(len(ours), len(theirs)) <= 160
+    for at in (0, 1, 255, 499):  # wherever it is, the first difference is shown
+        text = "x" * at + "Y" + "x" * (499 - at)
+        (found,) = differences({"t": ("string", "x" * 500)}, {"t": ("string", text)})
+        assert found.theirs.lstrip('"…x').startswith("Y")
+        assert found.theirs.index("Y") <= 26
     _, theirs, kind = only(differences({"t": ("string", head)}, {"t": ("string", head + "more")}))
     assert "more" in theirs
     assert "line 101" in kind

@@ -194,3 +194,5 @@ def test_the_workbench_takes_two_files(other):
     workbench.selected = "blk.0.attn_q.weight"
     assert ["reference type", "Q8_0"] in workbench.detail.facts
     workbench.close()
+    with pytest.raises(gl.GGUFError, match="closed"):
+        workbench.reference.tensor("blk.0.attn_q.weight").blocks()
