@@ -20,6 +20,7 @@ from tests.panels.lab import jupyterlab, run_all, write_notebook  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1440, "height": 1120}
 SELECTED = "blk.2.ffn_down.weight"
+COMPARED = "101 compared"
 OPEN = """\
 import gguf_lab as gl
 
@@ -50,7 +51,9 @@ def take(playwright: Playwright, folder: Path, home: Path, theme: str) -> None:
         page.wait_for_function(
             f"() => document.querySelector('.gl-workbench').innerText.includes('{SELECTED}')"
         )
-        page.wait_for_timeout(4000)  # the comparison ends, its pictures are drawn
+        # The comparison ends (or the picture would show why not), its pictures are drawn.
+        page.get_by_text(COMPARED, exact=True).wait_for(timeout=60_000)
+        page.wait_for_timeout(1000)
         page.locator(".gl-workbench").scroll_into_view_if_needed()
         path = IMAGES / f"workbench-{theme}.png"
         page.screenshot(path=path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from types import FunctionType
 
@@ -214,3 +215,21 @@ def test_a_broken_numba_is_not_chosen(monkeypatch):
     monkeypatch.setattr(dispatch, "find_spec", lambda name: object())
     assert dispatch.choose_backend() == "numpy"
     dispatch._numba_works.cache_clear()
+
+
+def test_names_added_to_builtins_meanwhile_do_not_stop_the_compiler():
+    """numba walks over `builtins` when it starts; a notebook's main thread adds to it."""
+    code = (
+        "from numba.core import base\n"
+        "load, calls = base._load_global_helpers, []\n"
+        "def fail_first():\n"
+        "    calls.append(1)\n"
+        "    if len(calls) < 4:\n"
+        "        raise RuntimeError('dictionary changed size during iteration')\n"
+        "    load()\n"
+        "base._load_global_helpers = fail_first\n"
+        "import numpy as np, gguf_lab\n"
+        "gguf_lab.dequantize(np.zeros(34, np.uint8), 'Q8_0', backend='numba')\n"
+        "assert len(calls) >= 4\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

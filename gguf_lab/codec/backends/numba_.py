@@ -9,6 +9,7 @@ are marked invariant, so that they may be hoisted over stores; half to float is 
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import cache, wraps
 from pathlib import Path
 from threading import RLock
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from ..bind import bind, digest
@@ -39,6 +41,25 @@ __all__ = [
     "dequantizer",
     "select",
 ]
+
+
+def _start_compiler() -> None:
+    """Set numba's compiler up, before the first decorator below does.
+
+    It walks over the names of `builtins`, which fails if another thread adds one meanwhile;
+    IPython does that at the end of a cell, while a comparison starts in the background.
+    """
+    for _ in range(50):
+        try:
+            cpu_target.target_context  # noqa: B018
+        except RuntimeError:  # dictionary changed size during iteration
+            time.sleep(0.01)
+        else:
+            return
+    cpu_target.target_context  # noqa: B018
+
+
+_start_compiler()
 
 
 # --- primitives -----------------------------------------------------------------------------------
