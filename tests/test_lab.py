@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from .panels.lab import write_notebook
+from .panels.lab import stop, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,8 +36,7 @@ def make_lab(folder, home):
             threading.Thread(target=server.stderr.read, daemon=True).start()
             yield address
         finally:
-            server.terminate()
-            server.wait(20)
+            stop(server)
 
 
 def test_no_pop_up_and_the_tour_in_front_with_our_kernel(tmp_path, chromium):

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +61,17 @@ def jupyterlab(root: Path, home: Path, *, dark: bool = False) -> Iterator[str]:
             _wait(address, server, log)
             yield address
         finally:
-            server.terminate()
-            server.wait(20)
+            stop(server)
+
+
+def stop(server: subprocess.Popen[Any]) -> None:
+    """End a Jupyter server; one that still waits for a kernel after a while is killed."""
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
