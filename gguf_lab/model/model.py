@@ -12,7 +12,6 @@ from .tensors import Tensors
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     from ..file import Metadata
     from .tensor import Tensor
@@ -158,12 +157,7 @@ class Model:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
