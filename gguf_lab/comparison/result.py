@@ -6,11 +6,10 @@ import html
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ComparisonError
-from ..file.text import printable
+from ..file.text import preview, printable, suggest
 from .metadata import MetadataDifference
 from .statistics import Statistics
 
@@ -51,6 +50,9 @@ COLUMNS = (
     "n_inf",
 )
 
+# Figures of a layer, and what they are called in its sums.
+_POOLED = {name: name for name in ("rmse", "relative_rmse", "sqnr_db", "cosine")}
+_POOLED |= {"max_abs_error": "peak", "n_nan": "n_nan"}
 _WORST = 10  # tensors listed in a notebook
 _KEYS = 20  # of metadata, there
 
@@ -206,10 +208,8 @@ class Comparison:
         for row in self.rows:
             if row.name == name:
                 return row
-        names = [row.name for row in self.rows if row.name]
-        close = get_close_matches(name, names, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise KeyError(f"no tensor named {name!r} in this comparison{hint}")
+        hint = suggest(name, self._ipython_key_completions_())
+        raise KeyError(f"no tensor named {preview(name)} in this comparison.{hint}")
 
     def _ipython_key_completions_(self) -> list[str]:
         return [row.name for row in self.rows if row.name]
@@ -283,35 +283,18 @@ class Comparison:
                 pooled.setdefault(row.layer, Statistics()).add(row.statistics)
                 members[row.layer] += 1
                 bits[row.layer] += round((row.bits_per_weight or 0) * row.n_elements)
-        return pd.DataFrame(
-            [
-                {
-                    "layer": layer,
-                    "n_tensors": members[layer],
-                    "n_elements": s.n,
-                    "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
-                    "rmse": s.rmse,
-                    "relative_rmse": s.relative_rmse,
-                    "sqnr_db": s.sqnr_db,
-                    "cosine": s.cosine,
-                    "max_abs_error": s.peak,
-                    "n_nan": s.n_nan,
-                }
-                for layer, s in sorted(pooled.items())
-            ],
-            columns=[
-                "layer",
-                "n_tensors",
-                "n_elements",
-                "bits_per_weight",
-                "rmse",
-                "relative_rmse",
-                "sqnr_db",
-                "cosine",
-                "max_abs_error",
-                "n_nan",
-            ],
-        )
+        rows = [
+            {
+                "layer": layer,
+                "n_tensors": members[layer],
+                "n_elements": s.n,
+                "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
+                **{column: getattr(s, name) for column, name in _POOLED.items()},
+            }
+            for layer, s in sorted(pooled.items())
+        ]
+        columns = ["layer", "n_tensors", "n_elements", "bits_per_weight", *_POOLED]
+        return pd.DataFrame(rows, columns=columns)
 
     def plot_layers(self, statistic: str = "relative_rmse") -> Figure:
         """Draw a statistic against depth: each kind of tensor, and the layer as a whole."""
@@ -330,7 +313,8 @@ class Comparison:
         from ..plots import plot_histogram
 
         row, histogram = self[name], self.histogram(name)
-        part = histogram.coarsen(4 * row.rmse) if row.rmse else histogram
+        # Without a range that four RMSE could give, the whole grid is drawn.
+        part = histogram.coarsen(4 * row.rmse) if 0 < row.rmse < math.inf else histogram
         title = f"{name} (unverified)" if row.status == "unverified" else name
         return plot_histogram(part.edges, part.density(), title=title, rmse=row.rmse or 0.0)
 

@@ -7,6 +7,7 @@ import pytest
 
 import gguf_lab as gl
 from gguf_lab.comparison import Comparison, Statistics, TensorComparison
+from gguf_lab.comparison.histogram import BINS, CENTRE
 
 MODELS = Path(__file__).parents[1] / "data" / "models" / "llama-256"
 
@@ -149,3 +150,14 @@ def test_an_exact_tensor_can_be_drawn(result):
 def test_an_unknown_statistic_names_the_known_ones(result):
     with pytest.raises(gl.GGUFLabError, match="relative_rmse"):
         result.plot_layers("perplexity")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_tensor_whose_error_has_no_size_can_be_drawn_all_the_same(bad):
+    counts = np.zeros(BINS, np.int64)
+    counts[CENTRE + 100] = 7
+    figure = of(row("x", 0, "x", Statistics(n=8, ee=bad, rr=1.0, counts=counts))).plot_histogram(
+        "x"
+    )
+    values, edges, _ = figure.axes[0].patches[0].get_data()
+    assert np.isclose((values * np.diff(edges)).sum(), 1)
