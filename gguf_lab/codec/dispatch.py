@@ -31,6 +31,10 @@ __all__ = [
 BACKENDS = ("numpy", "numba", "torch", "triton")
 
 
+def _name_of(qtype: str | int) -> str:
+    return QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else str(qtype)
+
+
 def find_format(qtype: str | int) -> type[Format]:
     """Return the definition of a tensor type, by ggml's name or number.
 
@@ -39,9 +43,8 @@ def find_format(qtype: str | int) -> type[Format]:
     UnsupportedError
         If there is none.
     """
-    name = QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else str(qtype)
     try:
-        return FORMATS[name]
+        return FORMATS[_name_of(qtype)]
     except KeyError:
         raise UnsupportedError(
             f"tensor type {qtype!r} cannot be decoded: known are {', '.join(FORMATS)}"
@@ -50,8 +53,7 @@ def find_format(qtype: str | int) -> type[Format]:
 
 def can_decode(qtype: str | int) -> bool:
     """Whether a tensor type, given by ggml's name or number, has a definition."""
-    name = QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else qtype
-    return name in FORMATS
+    return _name_of(qtype) in FORMATS
 
 
 @cache

@@ -207,12 +207,11 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
     )
     ee, rr, xx, xr, abs_e = totals.sum(axis=1).tolist()
     peak = float(lanes[5].max())
-    # Zero error is exact. Anything else whose squares are too small or too large for float32, and
-    # whatever is not finite, is summed again in float64.
-    if not ((peak == 0 == ee or _within(ee / n)) and _within(rr / n) and _within(xx / n)):
-        return measure(*(dequantize(bytes_, qtype) for qtype, bytes_ in (weights, reference)))
     histogram = counts.sum(axis=0, dtype=np.int64)
-    return Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
+    found = Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
+    if found.fits_float32:
+        return found
+    return measure(*(dequantize(bytes_, qtype) for qtype, bytes_ in (weights, reference)))
 
 
 def _size(qtype: str, blocks: np.ndarray) -> int:
@@ -227,7 +226,3 @@ def _side(qtype: str, blocks: np.ndarray) -> tuple[Any, ...]:
     size = fmt.qtype.block_size
     flat = np.ascontiguousarray(blocks).reshape(-1)
     return as_function(fmt.name), flat, fmt.table(), size, fmt.qtype.type_size, size // fmt.group
-
-
-def _within(mean_square: float) -> bool:
-    return _SMALLEST < mean_square < _LARGEST

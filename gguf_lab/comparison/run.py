@@ -6,7 +6,6 @@ import time
 from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import pool
 from ..errors import ComparisonError
+from ..file.text import preview, suggest
 from ..model import Model, open_model
 from ..reference import Checkpoint, align, align_files, open_reference
 from .metadata import MetadataDifference, compare_metadata
@@ -242,19 +242,18 @@ def _choose_tensors(model: Model, tensors: str | Iterable[str] | None) -> set[st
     if isinstance(tensors, str):
         chosen = {name for name in names if fnmatchcase(name, tensors)}
         if not chosen:
-            raise ComparisonError(
-                f"no tensor of {model.path} is named {tensors!r}{_hint(tensors, names)}"
-            )
+            raise _unknown(model, tensors)
         return chosen
     chosen = set(tensors)
     for name in sorted(chosen - set(names)):
-        raise ComparisonError(f"no tensor of {model.path} is named {name!r}{_hint(name, names)}")
+        raise _unknown(model, name)
     return chosen
 
 
-def _hint(name: str, names: list[str]) -> str:
-    close = get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+def _unknown(model: Model, name: str) -> ComparisonError:
+    return ComparisonError(
+        f"no tensor of {model.path} is named {preview(name)}.{suggest(name, model.tensors)}"
+    )
 
 
 def compare(

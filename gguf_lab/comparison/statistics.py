@@ -15,6 +15,9 @@ from .histogram import BINS, Histogram, bin_index
 
 __all__ = ["Statistics", "measure"]
 
+# Mean squares that float32 sums hold without loss.
+_SMALLEST, _LARGEST = 1e-30, 1e30
+
 
 @dataclass(slots=True, eq=False)
 class Statistics:
@@ -57,6 +60,20 @@ class Statistics:
         self.n_nan += other.n_nan
         self.n_inf += other.n_inf
         self.counts += other.counts
+
+    @property
+    def fits_float32(self) -> bool:
+        """Whether float32 could hold what was summed up; if not, float64 has to do it again.
+
+        Zero error is exact. Else no mean square may be so small or so large that single squares
+        were lost, and nothing may be infinite or NaN.
+        """
+        return (self.peak == 0 == self.ee or self._held(self.ee)) and all(
+            map(self._held, (self.rr, self.xx))
+        )
+
+    def _held(self, sum_of_squares: float) -> bool:
+        return self.n * _SMALLEST < sum_of_squares < self.n * _LARGEST
 
     @property
     def rmse(self) -> float:

@@ -31,8 +31,6 @@ _TILES = 16
 _TABLES = tl.constexpr(32)
 """Histograms that the programs share, so that they seldom wait for each other."""
 _COLUMNS = tl.constexpr(9)
-# Mean squares that float32 lanes can hold without loss.
-_SMALLEST, _LARGEST = 1e-30, 1e30
 
 
 @triton.jit
@@ -152,20 +150,10 @@ def measure_with_triton(
         plain, rows = find_format("F32"), values.reshape(-1).view(torch.uint8)
     x = Side(fmt, blocks)
     r = Side(plain, rows, run=x.groups * x.group)
-    sums, counts = _finish(*start(x, r, count=count))
-    means, peak = sums[:4] / n, sums[5]
-    with np.errstate(invalid="ignore"):
-        within = (means > _SMALLEST) & (means < _LARGEST)
-    # Zero error is exact; anything else too small or too large for float32 squares, or not finite,
-    # is summed again in float64.
-    if not (peak == 0 or within[0]) or not (within[1] and within[2]) or peak >= 0x7F800000:
-        sums, counts = _finish(*start(x, r, wide=True, count=count))
-    ee, rr, xx, xr, abs_e = map(float, sums[:5])
-    n_nan, n_inf, nan_errors = map(int, sums[6:])
-    if count:
-        counts[CENTRE] = n - nan_errors - counts.sum()
-    largest = float(np.uint32(sums[5]).view(np.float32))
-    return Statistics(n, ee, rr, xx, xr, abs_e, largest, n_nan, n_inf, counts)
+    found = _finish(n, *start(x, r, count=count), count=count)
+    if found.fits_float32:
+        return found
+    return _finish(n, *start(x, r, wide=True, count=count), count=count)
 
 
 def start(
@@ -183,10 +171,15 @@ def start(
     return sums, hist
 
 
-def _finish(sums: torch.Tensor, hist: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Wait; return the columns summed up in the programs' order (the sixth: the maximum)."""
+def _finish(n: int, sums: torch.Tensor, hist: torch.Tensor, *, count: bool) -> Statistics:
+    """Wait; add the programs' sums up in their order."""
     parts = sums.cpu().numpy()
     with np.errstate(invalid="ignore"):
         columns = parts.sum(0)
-    columns[5] = parts[:, 5].max()
-    return columns, hist.sum(0, dtype=torch.int64).cpu().numpy()
+    ee, rr, xx, xr, abs_e = map(float, columns[:5])
+    peak = float(np.uint32(parts[:, 5].max()).view(np.float32))
+    n_nan, n_inf, nan_errors = map(int, columns[6:])
+    counts = hist.sum(0, dtype=torch.int64).cpu().numpy()
+    if count:
+        counts[CENTRE] = n - nan_errors - counts.sum()
+    return Statistics(n, ee, rr, xx, xr, abs_e, peak, n_nan, n_inf, counts)
