@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gguf_lab"
 
 # From the ground up. A room imports itself and rooms to its left, also where it imports lazily.
-ROOMS = ("errors", "file", "codec", "model", "reference", "plots", "comparison", "panels", "cli")
+ROOMS = ("errors", "file", "codec", "model", "reference", "bridge", "plots", "comparison", "panels", "cli")
 
 HEAVY = ("anywidget", "gguf", "ipywidgets", "matplotlib", "numba", "pandas", "torch")
 
