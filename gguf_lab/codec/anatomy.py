@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GGUFLabError
-from .anatomy_html import html_of
+from ..markup import Html, card, fold, grid, mark, note, preformatted
 from .backends import numpy_
 from .dispatch import find_format
 from .explanation import Explanation, explain
 from .influence import Influence, flip_each, influence_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from ..file.qtypes import QType
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Anatomy", "FieldValue", "dissect"]
 
+_COLUMNS = ("field", "kind", "bytes", "a bit drives", "values")
+_PER_LINE = 16
 _FLOATS = {"f16": "<f2", "f32": "<f4", "f64": "<f8"}
 
 
@@ -237,7 +241,7 @@ class Anatomy:
         ]
 
     def __repr__(self) -> str:
-        rows = [("field", "kind", "bytes", "a bit drives", "values"), *self._rows()]
+        rows = [_COLUMNS, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -249,7 +253,29 @@ class Anatomy:
 
     def _repr_html_(self) -> str:
         runs = [(part.name, part.field.offset, part.raw) for part in self.fields]
-        return html_of(self.title, runs, self._rows(), f"weights  {self.summary}", self.explain(0))
+        rows = [(mark(row[0], k), *row[1:]) for k, row in enumerate(self._rows())]
+        return card(
+            self.title,
+            _byte_map(runs),
+            grid(_COLUMNS, rows),
+            note(f"weights  {self.summary}"),
+            fold("the first weight, step by step", preformatted(str(self.explain(0)))),
+        )
+
+
+def _byte_map(fields: Sequence[tuple[str, int, bytes]]) -> Html:
+    """Write 16 bytes to a line; a run of one field is one coloured piece."""
+    size = fields[-1][1] + len(fields[-1][2])
+    lines = []
+    for start in range(0, size, _PER_LINE):
+        pieces = []
+        for k, (name, offset, raw) in enumerate(fields):
+            a, b = max(start, offset), min(start + _PER_LINE, offset + len(raw))
+            if a < b:
+                text = raw[a - offset : b - offset].hex(" ")
+                pieces.append(mark(text, k, f"{name}: bytes {a}-{b - 1}"))
+        lines.append(f"{start:>4}  {' '.join(pieces)}")
+    return preformatted(Html("\n".join(lines)))
 
 
 def dissect(block: npt.NDArray[np.uint8], qtype: str | int) -> Anatomy:

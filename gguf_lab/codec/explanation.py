@@ -6,12 +6,12 @@ Nothing here knows a format: what is told is what ran.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..markup import preformatted
 from .bind import bind
 from .formula import Formulas
 from .influence import influence_of
@@ -127,7 +127,7 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 def explain(fmt: type[Format], block: npt.NDArray[np.uint8], index: int) -> Explanation:

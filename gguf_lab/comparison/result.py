@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ComparisonError
 from ..file.text import preview, printable, suggest
+from ..markup import Html, card, grid, more, note
 from .metadata import MetadataDifference
 from .statistics import Statistics
 
@@ -340,37 +340,45 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        return (
-            f"<p><b>{html.escape(printable(self.model_path.name))}</b> against "
-            f"<b>{html.escape(printable(self.reference_path.name))}</b>: "
-            f"{html.escape(self.summary)}.</p>"
-            + self._worst("compared", "The tensors with the largest relative weight-space error:")
-            + self._worst(
+        return card(
+            f"{printable(self.model_path.name)} against {printable(self.reference_path.name)}",
+            *self._worst("compared", "The tensors with the largest relative weight-space error:"),
+            *self._worst(
                 "unverified",
-                "\u26a0 <b>Unverified</b>: only name and shape say that these belong to their "
+                "\u26a0 Unverified: only name and shape say that these belong to their "
                 "reference, and what the converter did is not undone. No summary counts them.",
-            )
-            + self._metadata_html()
+            ),
+            *self._differing_metadata(),
+            note=self.summary,
         )
 
-    def _worst(self, status: str, title: str) -> str:
+    def _worst(self, status: str, title: str) -> tuple[Html, ...]:
         frame = self.to_frame()
         worst = frame[frame["status"] == status].nlargest(_WORST, "relative_rmse")
         if worst.empty and status != "compared":
-            return ""
+            return ()
         columns = [
             *("name", "qtype", "reference_qtype", "bits_per_weight"),
             *("relative_rmse", "sqnr_db", "cosine"),
         ]
-        return f"<p>{title}</p>" + worst[columns].to_html(index=False, border=0, escape=True)
+        return note(title), _table(worst[columns])
 
-    def _metadata_html(self) -> str:
+    def _differing_metadata(self) -> tuple[Html, ...]:
         frame = self.metadata_differences
         if frame.empty:
-            return ""
-        more = len(frame) - _KEYS
+            return ()
         return (
-            "<p>What differs in metadata, tokenizer and chat template:</p>"
-            + frame.head(_KEYS).to_html(index=False, border=0, escape=True)
-            + (f"<p>and {more:,} more: see <code>metadata_differences</code>.</p>" * (more > 0))
+            note("What differs in metadata, tokenizer and chat template:"),
+            _table(frame.head(_KEYS)),
+            more(len(frame), _KEYS, "in metadata_differences"),
         )
+
+
+def _table(frame: pd.DataFrame) -> Html:
+    """Show a frame: numbers with six digits, to the right."""
+    numeric = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "iuf"]
+    rows = [
+        [f"{v:.6g}" if i in numeric else str(v) for i, v in enumerate(row)]
+        for row in frame.itertuples(index=False)
+    ]
+    return grid(list(frame.columns), rows, numeric)

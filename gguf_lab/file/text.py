@@ -1,4 +1,7 @@
-"""Text of a file that nobody vouches for: decoded without failing, shown without harm."""
+"""Text of a file that nobody vouches for: decoded without failing, shown without harm.
+
+What is not seen, or changes what is seen, is shown as an escape.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["decode", "preview", "printable", "quoted", "suggest"]
+__all__ = ["decode", "preview", "printable", "quoted", "suggest", "visible"]
+
+_LONGEST_ESCAPE = 10  # \U0001f600
 
 
 def decode(raw: bytes | memoryview) -> str:
@@ -42,6 +47,39 @@ def printable(text: str, limit: int = 80) -> str:
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         cut = cut or len(text) > limit
     return text[: limit - 1] + "…" if cut else text
+
+
+def visible(text: str, limit: int | None = None, *, lines: bool = False) -> str:
+    r"""Show a text as it is, control and bidirectional characters escaped.
+
+    Parameters
+    ----------
+    text : str
+        Any text, for example a token of a vocabulary.
+    limit : int, optional
+        Longest result; what is cut off is marked with an ellipsis.
+    lines : bool
+        Keep line breaks and tabs, as for preformatted text.
+
+    Returns
+    -------
+    str
+        Printable text. It is not HTML.
+
+    Examples
+    --------
+    >>> print(visible("a\x1b[31mred\n"))
+    a\x1b[31mred\n
+    >>> visible("one\n\ttwo\x00", lines=True)
+    'one\n\ttwo\\x00'
+    """
+    if limit is None:
+        limit = max(1, len(text) * _LONGEST_ESCAPE)
+    if not lines:
+        return printable(text, limit)
+    cut = len(text) > limit
+    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text[:limit])
+    return f"{shown}…" if cut else shown
 
 
 def quoted(text: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..file import ArrayValue, preview, printable
-from .html import card
+from ..markup import Html, card, facts, fold, grid
 from .words import bits_in_words, bytes_in_words, count_in_words
 
 if TYPE_CHECKING:
@@ -145,19 +145,20 @@ def text_of(model: Model) -> str:
 
 def html_of(model: Model) -> str:
     """Return the same as a card, with two folded tables: the tensor types, the files of a set."""
-    details: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = []
+    folded: list[Html] = []
     if mix := mix_of(model):
-        types: list[tuple[str, ...]] = [
+        types = [
             (name, f"{n:,}", f"{weights:,}", "unknown" if size is None else bytes_in_words(size))
             for name, n, weights, size in mix[:50]
         ]
-        details.append(("Tensor types", ("type", "tensors", "weights", "size"), types))
+        columns = ("type", "tensors", "weights", "size")
+        folded.append(fold("Tensor types", grid(columns, types, (1, 2, 3))))
     paths = model.file.paths
     if len(paths) > 1:
         counts = Counter(info.shard for info in model.file.tensors)
-        files: list[tuple[str, ...]] = [
+        files = [
             (printable(path.name, 120), f"{counts[number]:,}")
             for number, path in enumerate(paths[:100])
         ]
-        details.append((f"{len(paths)} shards", ("file", "tensors"), files))
-    return card(title_of(model), facts_of(model), warnings_of(model), details)
+        folded.append(fold(f"{len(paths)} shards", grid(("file", "tensors"), files, (1,))))
+    return card(title_of(model), facts(facts_of(model)), *folded, warnings=warnings_of(model))

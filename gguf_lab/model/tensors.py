@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..file import GGUFFile, preview, printable, suggest
-from .html import table
+from ..markup import card, grid, note
 from .tensor import Tensor
 from .words import bytes_in_words
 
@@ -112,8 +112,10 @@ class Tensors(Mapping[str, Tensor]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return table(
-            f"{len(self):,} tensors of {self._name}", _COLUMNS, self._rows(), note=self._more()
+        return card(
+            f"{len(self):,} tensors of {self._name}",
+            grid(_COLUMNS, self._rows()),
+            note(self._more()),
         )
 
     def _ipython_key_completions_(self) -> list[str]:

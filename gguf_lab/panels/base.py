@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from ..errors import GGUFLabError
-from .text import visible
+from ..file.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

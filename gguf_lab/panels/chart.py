@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
+from ..file.text import visible
 from .bins import merged, unit_of
 from .columns import name_of
-from .text import visible
 
 if TYPE_CHECKING:
     from ..comparison import TensorComparison

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .text import visible
+from ..file.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

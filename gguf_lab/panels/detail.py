@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from ..file.text import visible
+from ..markup import card, grid
 from .assets import script, style
 from .base import Panel
 from .chart import Chart
-from .fallback import card, grid
-from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from ..file.text import visible
+from ..markup import card, grid
 from .assets import script, style
 from .base import Panel
-from .fallback import card, grid
-from .text import visible
 
 if TYPE_CHECKING:
     from ..model import Model

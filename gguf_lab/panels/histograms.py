@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
+from ..file.text import visible
+from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt, number
 from .columns import comparison_facts
-from .fallback import card, grid, more
 from .selection import Selection
 from .sketch import sketch
-from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

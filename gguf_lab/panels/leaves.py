@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from .text import visible
+from ..file.text import visible
 
 __all__ = ["Leaf", "item_text", "leaves", "search_items"]
 

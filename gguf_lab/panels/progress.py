@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
+from ..file.text import visible
+from ..markup import card
 from .assets import script, style
 from .base import Panel
-from .fallback import card
-from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

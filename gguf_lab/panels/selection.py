@@ -7,7 +7,7 @@ from typing import Any
 import traitlets
 
 from ..errors import ComparisonError
-from .text import visible
+from ..file.text import visible
 
 __all__ = ["Selection"]
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .fallback import image
-from .text import escaped
+from ..markup import Html, escaped, image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ def sketch(
     drawn: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]],
     limit: float,
     kinds: Sequence[str],
-) -> str:
+) -> Html:
     """Draw the first layers as an image that needs no script.
 
     Parameters
@@ -45,13 +44,13 @@ def sketch(
 
     Returns
     -------
-    str
-        HTML; empty if there is nothing to draw.
+    Html
+        Empty if there is nothing to draw.
     """
     layers = sorted({row.layer for row in rows.values() if row.layer is not None})[:_MOST_LAYERS]
     kinds = list(kinds)[:_MOST_KINDS]
     if not layers or not limit:
-        return ""
+        return Html()
     parts = []
     for column, kind in enumerate(kinds):
         x = _LEFT + (column + 0.5) * _WIDE

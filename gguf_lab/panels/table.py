@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
+from ..file.text import visible
+from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
 from .columns import (
@@ -19,9 +21,7 @@ from .columns import (
     name_of,
     tensor_facts,
 )
-from .fallback import card, grid, more
 from .selection import Selection
-from .text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

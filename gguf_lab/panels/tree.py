@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import traitlets
 
+from ..file.text import visible
+from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
-from .fallback import card, grid, more
 from .leaves import MAX_LEAVES, item_text, leaves, search_items
-from .text import visible
 
 if TYPE_CHECKING:
     from ..model import Model

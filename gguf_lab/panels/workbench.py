@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets  # type: ignore[import-untyped]
 
+from ..file.text import visible
 from .background import Background
 from .base import Panel, Snapshot, explain
 from .columns import name_of
@@ -18,7 +19,6 @@ from .histograms import ErrorHistograms
 from .progress import Progress
 from .selection import Selection
 from .table import TensorTable
-from .text import visible
 from .tree import MetadataTree
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ and torch is not needed.
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError
 from ..file.source import LocalFile
 from ..file.text import printable, quoted
+from ..markup import card, facts
 from .safetensors_header import (
     DTYPE_BITS,
     HEADER_LIMIT,
@@ -162,12 +162,7 @@ class Checkpoint:
         return "Checkpoint: " + ", ".join(f"{key} {value}" for key, value in self._facts())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for key, value in self._facts()
-        )
-        return f"<table><caption>Checkpoint</caption><tbody>{rows}</tbody></table>"
+        return card("Checkpoint", facts(self._facts()))
 
 
 def open_checkpoint(path: str | os.PathLike[str] | Checkpoint) -> Checkpoint:

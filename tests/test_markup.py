@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from gguf_lab.panels.text import escaped, visible
+from gguf_lab.file.text import visible
+from gguf_lab.markup import escaped
 
-from .support import HOSTILE
+from .panels.support import HOSTILE
 
 
 def test_nothing_invisible_is_left() -> None:
