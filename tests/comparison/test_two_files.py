@@ -182,7 +182,10 @@ def test_the_command_line_compares_two_files(other, capsys):
     assert "metadata tokenizer.ggml.tokens: 2 of 512 items differ: [7] " in out
     assert all(c.isprintable() or c == "\n" for c in out)
     assert cli.main(["compare", str(Q4_K_M), str(other), "--json"]) == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in found["tensors"]}
+    (differing,) = (d for d in found["metadata_differences"] if d["key"].endswith(".tokens"))
+    assert differing["kind"] == "2 of 512 items differ"
     assert rows["blk.0.attn_q.weight"]["reference_qtype"] == "Q8_0"
 
 

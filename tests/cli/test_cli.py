@@ -13,9 +13,10 @@ import pytest
 
 import gguf_lab
 from gguf_lab import cli
+from gguf_lab.cli.compare import _sort_key
 from gguf_lab.errors import GGUFError
 
-MODELS = Path(__file__).parent / "data" / "models"
+MODELS = Path(__file__).parents[1] / "data" / "models"
 LLAMA = MODELS / "llama" / "llama-bf16.gguf"
 Q4_K = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 
@@ -124,7 +125,8 @@ def test_compare_prints_every_tensor(capsys, compared):
 def test_compare_sorts_the_worst_first(capsys, compared, figure, worst):
     arguments = ["compare", str(Q4_K), str(MODELS / "llama-256" / "hf"), "--sort", figure, "--json"]
     assert cli.main(arguments) == 0
-    rows = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    rows = found["tensors"]
     figures = [getattr(row, figure) for row in compared.rows if row.status == "compared"]
     assert rows[0][figure] == worst(figures)
     assert len(rows) == len(compared.rows)
@@ -134,7 +136,7 @@ def test_compare_sorts_the_worst_first(capsys, compared, figure, worst):
 
 def test_rows_without_a_figure_come_last_and_nan_first():
     figures = [0.5, None, math.nan, 2.0]
-    order = sorted(figures, key=lambda f: cli._sort_key(f, -1))
+    order = sorted(figures, key=lambda f: _sort_key(f, -1))
     assert str(order) == "[nan, 2.0, 0.5, None]"
 
 

@@ -1,0 +1,71 @@
+"""The command line, ``gguf-lab``: a module for each command."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..errors import GGUFLabError
+from .compare import add_compare
+from .inspect import add_info, add_tensors
+from .lab import add_lab
+from .terminal import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_COMMANDS = (add_info, add_tensors, add_compare, add_lab)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        0, or 2 if the command failed: then one line on standard error says why.
+    """
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not arguments.takes_rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that a terminal may lack
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, say `head`, has left. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except GGUFLabError as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gguf-lab", description="Look inside quantized language models (GGUF files)."
+    )
+    parser.add_argument("--version", action="version", version=f"gguf-lab {__version__}")
+    parser.set_defaults(takes_rest=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in _COMMANDS:
+        add(commands)
+    return parser

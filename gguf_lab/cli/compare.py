@@ -1,0 +1,112 @@
+"""``gguf-lab compare``: the error of each tensor against its original."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ComparisonError
+from .terminal import escape, listed, print_json, print_table, show
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from ..comparison import Comparison, TensorComparison
+
+__all__ = ["add_compare"]
+
+_FIGURES = ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
+
+
+def add_compare(commands: Any) -> None:
+    """Add ``compare``."""
+    command = commands.add_parser("compare", help="the error of each tensor against its original")
+    command.add_argument("file", help="a GGUF file, or any file of a shard set")
+    command.add_argument(
+        "reference", help="the folder of the original safetensors checkpoint, or another GGUF file"
+    )
+    command.add_argument(
+        "--sort", choices=_FIGURES, metavar="FIGURE", help=f"worst first, by {listed(_FIGURES)}"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ..comparison import compare
+    from ..model import open_model
+
+    with open_model(arguments.file) as model:
+        result = compare(model, arguments.reference, progress=sys.stderr.isatty())
+    rows = list(result.rows)
+    if arguments.sort:
+        # Low is bad for the signal-to-noise ratio and the cosine, high for all others.
+        sign = 1 if arguments.sort in {"sqnr_db", "cosine"} else -1
+        rows.sort(key=lambda row: _sort_key(getattr(row, arguments.sort), sign))
+    if arguments.json:
+        print_json(
+            {
+                "model": str(result.model_path),
+                "reference": str(result.reference_path),
+                "summary": result.summary,
+                "tensors": [_comparison_row(row) for row in rows],
+                "metadata_differences": [asdict(found) for found in result.metadata],
+            }
+        )
+    else:
+        columns = ("name", "status", "qtype", "reference_qtype", *_FIGURES)
+        cells = [[show(_comparison_row(row)[column]) for column in columns] for row in rows]
+        print_table(columns, cells, right=range(4, 10))
+        _print_reasons(rows)
+        _print_metadata(result)
+    if not any(row.measured for row in rows):
+        raise ComparisonError(
+            f"{arguments.file}: no tensor has an original in {arguments.reference}"
+        )
+    return 0
+
+
+def _sort_key(figure: float | None, sign: int) -> tuple[bool, float]:
+    """Order by figure; rows without one come last, and NaN is the worst of all."""
+    if figure is None:
+        return True, 0.0
+    return False, -math.inf if math.isnan(figure) else sign * figure
+
+
+def _comparison_row(row: TensorComparison) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "reference_name": row.reference_name,
+        "transform": row.transform,
+        "status": row.status,
+        "reason": row.reason,
+        "layer": row.layer,
+        "kind": row.kind,
+        "qtype": row.qtype,
+        "reference_qtype": row.reference_qtype,
+        "shape": list(row.shape),
+        "n_elements": row.n_elements,
+        "bits_per_weight": row.bits_per_weight,
+        **{figure: getattr(row, figure) for figure in _FIGURES},
+    }
+
+
+def _print_reasons(rows: Iterable[TensorComparison]) -> None:
+    doubts: Counter[str] = Counter()
+    for row in rows:
+        if not row.measured:
+            print(f"{escape(row.name or row.reference_name or '')}: {escape(row.reason)}")
+        elif row.status != "compared":
+            doubts[f"{row.status}: {row.reason}"] += 1
+    for words, n in doubts.items():
+        print(f"{n} tensors are {escape(words)}")
+
+
+def _print_metadata(result: Comparison) -> None:
+    for found in result.metadata:
+        values = f"{found.ours or '-'} | {found.theirs or '-'}"
+        print(f"metadata {escape(found.key)}: {escape(found.kind)}: {escape(values)}")

@@ -1,0 +1,86 @@
+"""What all commands share: tables, JSON, one line for an error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["escape", "fail", "listed", "plain", "print_json", "print_table", "show"]
+
+_ARRAY_ITEMS = 3  # of an array, in a table
+_WIDTH = 72  # of a text, in a table
+
+
+def fail(message: str) -> int:
+    """Say on standard error, in one line, why a command failed; give its exit status."""
+    print(f"gguf-lab: {escape(' '.join(message.split()))}", file=sys.stderr)
+    return 2
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()
+) -> None:
+    """Print aligned columns, those numbered in `right` to the right."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    numbers = set(right)
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if i in numbers else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def print_json(value: object) -> None:
+    """Print JSON. It knows no NaN or infinity: null says that there is no number."""
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Turn the lazy arrays of the metadata, nested ones too, into lists."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        return value
+    return [plain(item) for item in value]
+
+
+def show(value: Any) -> str:
+    """Put a value in a cell: short, on one line, safe for the terminal."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        text = escape(value[: _WIDTH + 1])
+        return text if len(value) <= _WIDTH else text[: _WIDTH - 3] + "..."
+    if not hasattr(value, "__len__"):
+        return str(value)
+    items = ", ".join(show(item)[:24] for item in value[:_ARRAY_ITEMS])
+    more = f", ... {len(value):,} in all" if len(value) > _ARRAY_ITEMS else ""
+    return f"[{items}{more}]"
+
+
+def escape(text: str) -> str:
+    """Show control characters as escapes: what a file says must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names with commas and an "or"."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
