@@ -10,13 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .codec import dequantize, dissect
+    from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
     from .errors import (
         CheckpointError,
         ComparisonError,
         GGUFError,
         GGUFLabError,
+        QuantizationError,
+        RemoteError,
         UnsupportedError,
     )
     from .file import FileName
@@ -35,6 +37,7 @@ _PUBLIC = {
     "FileName": ("file", "FileName"),
     "dequantize": ("codec", "dequantize"),
     "dissect": ("codec", "dissect"),
+    "quantize": ("codec", "quantize"),
     "Checkpoint": ("reference", "Checkpoint"),
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
@@ -47,6 +50,8 @@ _PUBLIC = {
     "GGUFLabError": ("errors", "GGUFLabError"),
     "GGUFError": ("errors", "GGUFError"),
     "CheckpointError": ("errors", "CheckpointError"),
+    "QuantizationError": ("errors", "QuantizationError"),
+    "RemoteError": ("errors", "RemoteError"),
     "UnsupportedError": ("errors", "UnsupportedError"),
     "ComparisonError": ("errors", "ComparisonError"),
 }
@@ -62,6 +67,8 @@ __all__ = [
     "GGUFLabError",
     "MetadataTree",
     "Model",
+    "QuantizationError",
+    "RemoteError",
     "Tensor",
     "TensorTable",
     "UnsupportedError",
@@ -74,6 +81,7 @@ __all__ = [
     "explore",
     "open",
     "open_checkpoint",
+    "quantize",
 ]
 
 

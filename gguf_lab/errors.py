@@ -7,6 +7,8 @@ __all__ = [
     "ComparisonError",
     "GGUFError",
     "GGUFLabError",
+    "QuantizationError",
+    "RemoteError",
     "UnsupportedError",
 ]
 
@@ -27,5 +29,13 @@ class UnsupportedError(GGUFLabError):
     """The data is intact, but no definition is known that could decode it."""
 
 
+class QuantizationError(GGUFLabError):
+    """Values cannot be quantized: not finite, no whole number of blocks, a malformed importance."""
+
+
 class ComparisonError(GGUFLabError):
     """A model and a reference cannot be compared: not made for each other, or an unknown name."""
+
+
+class RemoteError(GGUFLabError):
+    """Something that lies on a server cannot be had: refused, out of reach, changed, not in time."""

@@ -15,11 +15,13 @@ from .dispatch import (
 from .explanation import Explanation
 from .formats import FORMATS, Field, Format
 from .influence import Influence, influence_of
+from .quantizers import REQUIRES_IMPORTANCE, can_quantize, quantize
 from .threads import cpu_count
 
 __all__ = [
     "BACKENDS",
     "FORMATS",
+    "REQUIRES_IMPORTANCE",
     "Anatomy",
     "Explanation",
     "Field",
@@ -27,12 +29,14 @@ __all__ = [
     "Format",
     "Influence",
     "can_decode",
+    "can_quantize",
     "choose_backend",
     "cpu_count",
     "dequantize",
     "dissect",
     "find_format",
     "influence_of",
+    "quantize",
     "to_little_endian",
     "to_tensor",
 ]

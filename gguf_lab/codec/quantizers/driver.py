@@ -1,0 +1,193 @@
+"""The public face of the quantizers: numbers in, rows of blocks out, over all threads."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import GGUFLabError, QuantizationError, UnsupportedError
+from ..dispatch import choose_backend, find_format
+from ..threads import run_chunks
+from .registry import QUANTIZERS
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..formats import Format
+
+__all__ = ["EFFORTS", "REQUIRES_IMPORTANCE", "can_quantize", "quantize"]
+
+EFFORTS = ("ggml", "best")
+
+REQUIRES_IMPORTANCE = frozenset({"IQ1_S", "IQ2_XS", "IQ2_XXS"})
+"""Types that ggml does not write without an importance (``ggml_quantize_requires_imatrix``)."""
+
+# The modules whose import fills the registry.
+_FAMILIES = ("plain", "legacy")
+
+# How many times longer a weight takes than in decoding, roughly: rows are shared out accordingly.
+_COST = 16
+
+
+@cache
+def _register() -> None:
+    for family in _FAMILIES:
+        import_module(f".{family}", __package__)
+
+
+def can_quantize(qtype: str | int, effort: str = "ggml") -> bool:
+    """Whether there is a quantizer of a type, given by ggml's name or number."""
+    _register()
+    return (find_format(qtype).name, effort) in QUANTIZERS
+
+
+def quantize(
+    values: Any,
+    qtype: str | int,
+    *,
+    importance: Any = None,
+    effort: str = "ggml",
+    threads: int | None = None,
+) -> np.ndarray:
+    """Quantize rows of numbers.
+
+    Parameters
+    ----------
+    values : float array-like or CPU tensor, shape (..., n)
+        Rows; taken as float32 (rounded, if they are float64). The leading dimensions are flattened.
+    qtype : str or int
+        ggml's name (``"Q4_K"``) or number of the tensor type; its block size divides `n`.
+    importance : float array-like, shape (n,), optional
+        A weight per column for the squared error, as from an importance matrix (ggml's
+        ``quant_weights``): finite, not negative, not all zero. Some types ignore it, as in ggml;
+        IQ1_S, IQ2_XS and IQ2_XXS require it.
+    effort : {"ggml", "best"}, optional
+        ``"ggml"`` makes the choices of ggml's reference quantizer, bit for bit; ``"best"`` searches
+        wider for a lower (weighted) squared error in the same bits.
+    threads : int, optional
+        Default: the CPUs that this process may use. The result does not depend on it.
+
+    Returns
+    -------
+    uint8 array, shape (n_rows, row_bytes)
+        Little-endian blocks, which :func:`gguf_lab.dequantize` reads.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no quantizer for the type or the effort.
+    QuantizationError
+        If values are NaN or infinite, overflow a half-precision scale, are no whole number of
+        blocks, or the importance is missing or malformed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> blocks = quantize(np.linspace(-1, 1, 32), "Q8_0")
+    >>> blocks.shape, blocks[0, 2:6].view(np.int8)
+    ((1, 34), array([-127, -119, -111, -102], dtype=int8))
+    """
+    if effort not in EFFORTS:
+        raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(EFFORTS)}")
+    fmt = find_format(qtype)
+    if not can_quantize(fmt.name, effort):
+        able = [name for name, e in QUANTIZERS if e == effort]
+        raise UnsupportedError(
+            f"no quantizer of effort {effort!r} for type {fmt.name}: there are {', '.join(able)}"
+        )
+    rows = _as_rows(values, fmt)
+    weights = _check_importance(importance, rows.shape[1], fmt.name)
+    choose_backend("cpu", "numba")  # says so if numba cannot be used here
+    from .compiler import find_special, kernel_of
+
+    out = np.empty((len(rows), fmt.qtype.row_bytes(rows.shape[1])), np.uint8)
+    if not out.size:
+        return out
+    kernel, table = kernel_of(fmt.name, effort)
+
+    def work(start: int, stop: int) -> None:
+        part = rows[start:stop]
+        at = find_special(part)
+        if at >= 0:
+            row, column = divmod(at, part.shape[1])
+            raise QuantizationError(
+                f"cannot quantize to {fmt.name}: the value at row {start + row}, column {column} "
+                f"is {part[row, column]}; all must be finite"
+            )
+        kernel(part, weights, table, out[start:stop])
+        _check_scales(fmt, part, out[start:stop], start)
+
+    run_chunks(work, len(rows), _COST * rows.shape[1], threads)
+    return out
+
+
+def _as_rows(values: Any, fmt: type[Format]) -> np.ndarray:
+    """Return float32 rows, contiguous, whose length is a whole number of blocks."""
+    if hasattr(values, "detach"):
+        values = _from_torch(values)
+    array = np.asarray(values)
+    if array.dtype.kind != "f":
+        raise QuantizationError(f"values to quantize must be floats; got {array.dtype}")
+    size, shape = fmt.qtype.block_size, array.shape
+    if not shape or shape[-1] % size or not shape[-1]:
+        raise QuantizationError(
+            f"{fmt.name} has blocks of {size} weights: rows must be a multiple of that; got values "
+            f"of shape {shape}"
+        )
+    return np.ascontiguousarray(array.reshape(-1, shape[-1]), np.float32)
+
+
+def _from_torch(tensor: torch.Tensor) -> np.ndarray:
+    if tensor.device.type != "cpu":
+        raise QuantizationError(f"the quantizers run on the CPU; got a tensor on {tensor.device}")
+    if not tensor.is_floating_point():
+        raise QuantizationError(f"values to quantize must be floats; got {tensor.dtype}")
+    return tensor.detach().float().numpy()
+
+
+def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
+    """Return the importance as float32 (n,), or (0,) if there is none."""
+    if importance is None:
+        if name in REQUIRES_IMPORTANCE:
+            raise QuantizationError(
+                f"{name} needs an importance per column: without one it is of no use, and ggml "
+                "refuses as well; pass importance=..., from an importance matrix"
+            )
+        return np.empty(0, np.float32)
+    if hasattr(importance, "detach"):
+        importance = importance.detach().cpu().float().numpy()
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(importance, np.float32)
+    if weights.shape != (n,):
+        raise QuantizationError(
+            f"importance is one weight per column, shape ({n},); got {weights.shape}"
+        )
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if bad.size:
+        raise QuantizationError(
+            f"importance of column {bad[0]} is {weights[bad[0]]}: it must be finite, not negative"
+        )
+    if not weights.any():
+        raise QuantizationError("importance is zero for every column: nothing would count")
+    return weights
+
+
+def _check_scales(fmt: type[Format], values: np.ndarray, rows: np.ndarray, start: int) -> None:
+    """Refuse blocks whose half-precision numbers are infinite or NaN, as llama-quantize does."""
+    blocks = rows.reshape(-1, fmt.qtype.type_size)
+    for field in fmt.fields:
+        if field.kind not in {"f16", "bf16"}:
+            continue
+        low, high = blocks[:, field.offset], blocks[:, field.offset + 1] & 0x7F
+        bad = high >= 0x7C if field.kind == "f16" else (high == 0x7F) & (low >= 0x80)
+        if bad.any():
+            block = int(np.flatnonzero(bad)[0])
+            row, column = divmod(block * fmt.qtype.block_size, values.shape[1])
+            peak = np.abs(values[row, column : column + fmt.qtype.block_size]).max()
+            raise QuantizationError(
+                f"cannot quantize to {fmt.name}: in row {start + row}, from column {column} on, "
+                f"values up to {peak:g} overflow the {field.kind} number {field.name!r}"
+            )
