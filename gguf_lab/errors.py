@@ -38,4 +38,4 @@ class ComparisonError(GGUFLabError):
 
 
 class RemoteError(GGUFLabError):
-    """Something that lies on a server cannot be had: refused, out of reach, changed, not in time."""
+    """Something on a server cannot be had: refused, out of reach, changed, not in time."""

@@ -80,7 +80,7 @@ class Cursor:
     Parameters
     ----------
     source : ByteSource
-        Looked at through one view of all its bytes.
+        Looked at through one view of its first bytes, which grows as the cursor goes on.
     dialect : Dialect
         Byte order and version.
     position : int
@@ -97,8 +97,8 @@ class Cursor:
         self.size = source.size
         self.dialect = dialect
         self.position = position
-        self._array = source.read(0, source.size)
-        self._buffer = self._array.data
+        self._source = source
+        self._reach(position)
         self._count = dialect.count
         self._forms = {kind: dialect.number(kind) for kind in _CODES}
 
@@ -106,6 +106,12 @@ class Cursor:
     def left(self) -> int:
         """Bytes from here to the end of the file."""
         return self.size - self.position
+
+    def _reach(self, stop: int) -> None:
+        """Make the bytes before `stop`, which are inside the file, part of the view."""
+        self._array = self._source.head(stop)
+        self._buffer = self._array.data
+        self._seen = self._array.size
 
     def _unpack(self, form: Struct, what: str) -> Any:
         at = self.position
@@ -117,6 +123,8 @@ class Cursor:
                 f"{form.size} bytes inside the {self.size:,} bytes of the file",
             )
         self.position = at + form.size
+        if self.position > self._seen:
+            self._reach(self.position)
         return form.unpack_from(self._buffer, at)[0]
 
     def number(self, kind: ValueType, what: str) -> Any:
@@ -154,6 +162,8 @@ class Cursor:
             )
         start = self.position
         self.position = start + length
+        if self.position > self._seen:
+            self._reach(self.position)
         return self._buffer[start : self.position]
 
     def kind(self, what: str) -> ValueType:
@@ -218,6 +228,8 @@ class Cursor:
         start = self.position
         form = self._forms[kind]
         self.position += count * form.size
+        if self.position > self._seen:
+            self._reach(self.position)
         raw = self._array[start : self.position]
         if kind is ValueType.BOOL:
             if count and raw.max() > 1:
@@ -233,8 +245,8 @@ class Cursor:
         start = position = self.position
         offsets = np.zeros(-(-count // STRIDE), np.uint64)
         done, walk = 0, STRIDE
-        try:
-            while done < count:
+        while done < count:
+            try:
                 starts = self._short_strings(position, count - done)
                 if starts.size:
                     first = -done % STRIDE
@@ -246,10 +258,15 @@ class Cursor:
                 stop = min(done + walk, count)
                 position = self._walk_strings(position, done, stop, offsets)
                 done = stop
-        except (struct.error, OverflowError):
-            position = self.size + 1
+            except (struct.error, OverflowError):
+                if position > self.size or self._seen == self.size:
+                    position = self.size + 1
+                    break
+                self._reach(min(max(position, self._seen) + WINDOW, self.size))
         if position > self.size:
             raise self._first_long_string(start, count, what)
+        if position > self._seen:
+            self._reach(position)
         self.position = position
         return StringArray(count, offsets, self._buffer, self._count)
 
@@ -259,7 +276,7 @@ class Cursor:
         A small number is at a place where the length of a short string is, and hardly anywhere
         else. If each such place in a window is where the string before it ends, all are lengths.
         """
-        room = min(WINDOW, self.size - position - self._count.size)
+        room = min(WINDOW, self._seen - position - self._count.size)
         if wanted < 16 * STRIDE or room <= 0:
             return np.empty(0, np.int64)
         # The number that begins at every byte of the window, without a copy.
@@ -279,7 +296,7 @@ class Cursor:
     ) -> int:
         """Go over the strings [start, stop) one by one and return where they end.
 
-        The loop has no test for the end of the file: `unpack_from` refuses to read past it.
+        The loop has no test for the end of the view: `unpack_from` refuses to read past it.
         """
         buffer, size, unpack = self._buffer, self._count.size, self._count.unpack_from
         while start < stop:

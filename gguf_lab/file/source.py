@@ -31,6 +31,8 @@ class ByteSource(Protocol):
         How messages call the source: the path of a file.
     size : int
         Bytes in all.
+    fetched : int
+        Bytes that came over a network for it; 0 for a file of this machine.
     """
 
     @property
@@ -39,8 +41,15 @@ class ByteSource(Protocol):
     @property
     def size(self) -> int: ...  # noqa: D102
 
+    @property
+    def fetched(self) -> int: ...  # noqa: D102
+
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset` as a read-only array; raise if they are not there."""
+        ...
+
+    def head(self, n: int) -> Bytes:
+        """Return the first `n` bytes, and as many more as are at hand: what a header grows into."""
         ...
 
     def close(self) -> None:
@@ -78,6 +87,8 @@ class LocalFile:
     them. The file must not be shortened while it is mapped; no reader of mapped files can survive
     that.
     """
+
+    fetched = 0
 
     def __init__(
         self, path: str | os.PathLike[str], *, error: type[GGUFLabError] = GGUFError
@@ -130,6 +141,10 @@ class LocalFile:
             self._mapped.madvise(mmap.MADV_DONTNEED)
             self._touched = n
         return self._bytes[offset : offset + n]
+
+    def head(self, n: int) -> Bytes:
+        """Return all bytes: in a mapping they are at hand. Raises as `read` does."""
+        return self.read(0, max(n, self.size))
 
     def close(self) -> None:
         """Let go of the mapping; it ends with the last array that was read from it."""

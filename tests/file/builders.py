@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from gguf_lab.errors import GGUFError
@@ -135,3 +136,26 @@ def refusal(folder: Path, content: Builder | bytes) -> str:
     assert "Expected" in message
     assert message.endswith(".")
     return message
+
+
+class Grudging:
+    """A source that shows no byte of its head before it is asked for."""
+
+    fetched = 0
+
+    def __init__(self, content: bytes, name: str = "memory") -> None:
+        self.name = name
+        self.content = np.frombuffer(content, np.uint8)
+        self.size = len(content)
+        self.shown = 0
+
+    def read(self, offset: int, n: int) -> np.ndarray:
+        assert 0 <= offset <= offset + n <= self.size
+        return self.content[offset : offset + n]
+
+    def head(self, n: int) -> np.ndarray:
+        self.shown = max(self.shown, n)
+        return self.read(0, self.shown)
+
+    def close(self) -> None:
+        pass

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gguf_lab.errors import GGUFError, UnsupportedError
-from gguf_lab.file import LocalFile, open_file, parse_header
+from gguf_lab.file import ArrayValue, LocalFile, open_file, parse_header
 
-from .builders import F32, Q4_0, Q8_0, Builder, opened, small
+from .builders import F32, Q4_0, Q8_0, Builder, Grudging, opened, small
 
 DATA = Path(__file__).parent.parent / "data"
 ORDERS = pytest.mark.parametrize("byteorder", ["little", "big"])
@@ -212,21 +212,37 @@ def test_metadata_outlives_the_file(tmp_path: Path) -> None:
         file.raw(file.tensors[0])
 
 
-def test_parse_header_takes_any_source(tmp_path: Path) -> None:
-    class Memory:
-        name = "memory"
+def plain(metadata: object) -> dict[str, object]:
+    return {k: list(v) if isinstance(v, ArrayValue) else v for k, v in metadata.items()}
 
-        def __init__(self, content: bytes) -> None:
-            self.content = np.frombuffer(content, np.uint8)
-            self.size = len(content)
 
-        def read(self, offset: int, n: int) -> np.ndarray:
-            return self.content[offset : offset + n]
-
-        def close(self) -> None:
-            pass
-
-    content = small().build()
+@pytest.mark.parametrize("version", [1, 3])
+def test_parse_header_takes_any_source_and_asks_for_little_more_than_it_needs(
+    tmp_path: Path, version: int
+) -> None:
+    builder = small() if version == 3 else Builder(version=version)
+    words = [("x" * (i % 300)) for i in range(5000)]
+    builder.key("words", "array[string]", words).key("few", "array[string]", ["", "a" * 70_000])
+    builder.key("numbers", "array[uint16]", list(range(1000))).key("last", "uint8", 7)
+    builder.key("nested", "array[array[string]]", [["a", "bc"], []])
+    builder.tensor("t", [64], data=bytes(256))
+    content = builder.build()
     (tmp_path / "f.gguf").write_bytes(content)
+    source = Grudging(content)
+    header = parse_header(source)
+    assert source.shown <= header.data_offset + (1 << 16)
     with LocalFile(tmp_path / "f.gguf") as local:
-        assert parse_header(Memory(content)).tensors == parse_header(local).tensors
+        whole = parse_header(local)
+        assert header.tensors == whole.tensors
+        assert plain(header.metadata) == plain(whole.metadata)
+    assert header.metadata["words"] == words
+    assert [list(item) for item in header.metadata["nested"]] == [["a", "bc"], []]
+
+
+def test_a_string_beyond_the_end_is_refused_by_a_source_that_grows() -> None:
+    content = Builder().key("words", "array[string]", ["ab"] * 3000).build()
+    at = content.index(b"\2" + bytes(7) + b"ab" + b"\2") + 10 * 2000
+    for length in (len(content), 2**40, 2**63, 2**64 - 1):
+        wrong = content[:at] + length.to_bytes(8, "little") + content[at + 8 :]
+        with pytest.raises(GGUFError, match="item 2000 claims"):
+            parse_header(Grudging(wrong))

@@ -8,34 +8,18 @@ import tracemalloc
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gguf_lab.errors import GGUFError, UnsupportedError
 from gguf_lab.file import ArrayValue, FileName, GGUFFile, parse_header
 
-from .builders import F32, Q4_0, Q8_0, Builder
+from .builders import F32, Q4_0, Q8_0, Builder, Grudging
 
 # What a file of this size may cost, whatever it claims. A decoded value may be 4 bytes per byte,
 # an object is some 100 bytes.
 BYTES_PER_BYTE = 200
 ALLOWANCE = 300_000
-
-
-class Memory:
-    name = "damaged.gguf"
-
-    def __init__(self, content: bytes) -> None:
-        self._content = np.frombuffer(content, np.uint8)
-        self.size = len(content)
-
-    def read(self, offset: int, n: int) -> np.ndarray:
-        assert 0 <= offset <= offset + n <= self.size
-        return self._content[offset : offset + n]
-
-    def close(self) -> None:
-        pass
 
 
 def valid_file(version: int, byteorder: str) -> bytes:
@@ -109,7 +93,7 @@ def damaged(content: bytes, order: Any, damages: list[tuple[str, int, int]]) -> 
 
 
 def look_at_everything(content: bytes) -> None:
-    source = Memory(content)
+    source = Grudging(content, "damaged.gguf")
     header = parse_header(source)
     for key, value in header.metadata.items():
         repr(value)
