@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .choices import Choice, choose_types, file_order, find_mix
+from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
 from .mixes import ALIASES, MIXES, Mix
 
@@ -15,4 +15,5 @@ __all__ = [
     "choose_types",
     "file_order",
     "find_mix",
+    "fitting_type",
 ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..file import QType
     from .facts import Facts
 
-__all__ = ["Choice", "choose_types", "file_order", "find_mix"]
+__all__ = ["Choice", "choose_types", "file_order", "find_mix", "fitting_type"]
 
 _FEED_FORWARD = ("ffn_up", "ffn_gate", "ffn_down")
 _Q8_0_AT_LEAST = {"glm5-next": ("attn_q_a", "attn_q_b", "nextn.eh_proj")}
@@ -285,18 +285,26 @@ class _Chooser:
         return layer
 
 
-def _fit(name: str, wanted: str, row: int, reason: str) -> tuple[str, str]:
-    """Return the type that rows of this length can have, and the reason with what was wanted."""
+def fitting_type(wanted: str, row: int) -> str | None:
+    """Return the type that rows of `row` weights can have in place of `wanted`; None: undefined."""
     block = qtype(wanted).block_size
     if row % block == 0:
-        return wanted, reason
+        return wanted
     if block > 32 and wanted not in _FALLBACKS:
+        return None
+    fits = _FALLBACKS.get(wanted, wanted)
+    return "F16" if row % qtype(fits).block_size else fits
+
+
+def _fit(name: str, wanted: str, row: int, reason: str) -> tuple[str, str]:
+    """Return the type that rows of this length can have, and the reason with what was wanted."""
+    fits, block = fitting_type(wanted, row), qtype(wanted).block_size
+    if fits is None:
         raise UnsupportedError(
             f"tensor {quoted(name)} has rows of {row} weights, which the block of {wanted} "
             f"({block} weights) does not divide, and no other type is defined in its place. "
             "Choose another type for it by an override."
         )
-    fits = _FALLBACKS.get(wanted, wanted)
-    if row % qtype(fits).block_size:
-        fits = "F16"
+    if fits == wanted:
+        return fits, reason
     return fits, f"{reason}; {fits} for {wanted}: rows of {row} are no multiple of {block}"
