@@ -1,0 +1,178 @@
+"""Hyper-parameters: one small table per family, read in two directions.
+
+A line of a table pairs a key of the file with the settings of ``config.json`` that mean the same.
+`config_of` reads the table from the file to the configuration, `metadata_of` the other way; what
+llama.cpp's converter calculates for the rotary embedding and keeps as a tensor, `rope_factors_of`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CheckpointError, UnsupportedError
+from .bert import BERT, NOMIC_BERT
+from .config_side import ConfigSide, filled_in, flat, side_of
+from .file_side import FileSide
+from .gpt2 import GPT2, STARCODER
+from .llama import LLAMA
+from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from .family import Family
+
+__all__ = ["FACTOR_TENSORS", "FAMILIES", "config_of", "metadata_of", "rope_factors_of"]
+
+FAMILIES: tuple[Family, ...] = (
+    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, GPT2, STARCODER, BERT, NOMIC_BERT,
+)  # fmt: skip
+
+FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+"""Tensors that hold settings: their values belong to `config_of`."""
+
+_BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
+_BY_MODEL_TYPE = {name: family for family in FAMILIES for name in (*family.classes, *family.also)}
+_TOKENS = ("bos", "eos", "pad")
+
+
+def config_of(
+    architecture: str,
+    metadata: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]],
+    factors: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, Any]:
+    """Say what ``config.json`` would say of the model in a file.
+
+    Parameters
+    ----------
+    architecture : str
+        ``general.architecture``.
+    metadata : Mapping
+        Of the file, full keys.
+    shapes : Mapping of str to tuple of int
+        Of every tensor of the file, as in PyTorch: a matrix is (rows, columns).
+    factors : Mapping of str to sequence of float, optional
+        The values of those of `FACTOR_TENSORS` that the file has (a handful of float32): the
+        settings of llama 3's and phi 3's rotary embedding are nowhere else.
+
+    Returns
+    -------
+    dict
+        Enough for ``AutoConfig.for_model(**config_of(...))``. ``architectures`` names the class
+        of the model; ``bos_token_id`` and its like are None where the file has none.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no table for the architecture, or Transformers has no such model.
+    GGUFError
+        If a key is missing or of the wrong type; the message names it.
+    """
+    family = _BY_ARCHITECTURE.get(architecture)
+    if family is None:
+        raise UnsupportedError(
+            f"no table of hyper-parameters for the architecture {architecture!r:.60};"
+            f" there are tables for {', '.join(sorted(_BY_ARCHITECTURE))}"
+        )
+    file = FileSide(architecture, metadata, shapes, factors or {})
+    model_type = family.model_type(file) if family.model_type else next(iter(family.classes))
+    config: dict[str, Any] = {}
+    for line in family.lines:
+        config.update(line.to_config(file))
+    for name in family.without:
+        config.pop(name, None)
+    config = {family.spelled.get(name, name): value for name, value in config.items()}
+    return {
+        "model_type": model_type,
+        "architectures": [family.classes[model_type]],
+        "vocab_size": file.shape("token_embd.weight")[0],
+        "tie_word_embeddings": not file.tensor("output.weight"),
+        **{f"{name}_token_id": _token(file, name) for name in _TOKENS},
+        **config,
+    }
+
+
+def _token(file: FileSide, name: str) -> int | None:
+    key = f"tokenizer.ggml.{'padding' if name == 'pad' else name}_token_id"
+    if not file.has(key):
+        return None
+    number = file.count(key)
+    # an id without a row of the embedding is nobody's
+    return number if number < file.shape("token_embd.weight")[0] else None
+
+
+def metadata_of(
+    config: Mapping[str, object], names: Collection[str] = ()
+) -> tuple[str, dict[str, object]]:
+    """Say what llama.cpp's converter would write of a configuration.
+
+    Parameters
+    ----------
+    config : Mapping
+        The content of ``config.json``, or ``model.config.to_dict()``. Both spellings of the
+        rotary settings are understood, that of Transformers 5 (``rope_parameters``) and that of
+        Transformers 4 (``rope_theta``, ``rope_scaling``). Of a multimodal model, its text part.
+    names : Collection of str
+        Of the tensors of the checkpoint.
+
+    Returns
+    -------
+    architecture : str
+    metadata : dict
+        The keys that begin with the architecture. An int is to be written as UINT32, a float as
+        FLOAT32, a list of int as an array of INT32, of float as one of FLOAT32, of bool as one of
+        BOOL, of str as one of STRING.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no table for its ``model_type``, or no file can express it.
+    CheckpointError
+        If a setting is missing or of the wrong type; the message names it.
+    """
+    family, side = _side(config, names)
+    architecture = family.architecture(side) if family.architecture else family.architectures[0]
+    written: dict[str, object] = {}
+    for line in family.lines:
+        written.update(line.to_file(side))
+    return architecture, {f"{architecture}.{key}": value for key, value in written.items()}
+
+
+def _side(config: Mapping[str, object], names: Collection[str]) -> tuple[Family, ConfigSide]:
+    raw = flat(config)
+    family = _family(raw)
+    values = raw if family.as_saved(raw) else flat(filled_in(config))
+    return family, side_of(values, names)
+
+
+def _family(values: Mapping[str, object]) -> Family:
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str):
+        raise CheckpointError("config.json lacks model_type, which says what family it is of")
+    if model_type not in _BY_MODEL_TYPE:
+        raise UnsupportedError(
+            f"no table of hyper-parameters for the model type {model_type!r:.60};"
+            f" there are tables for {', '.join(sorted(_BY_MODEL_TYPE))}"
+        )
+    return _BY_MODEL_TYPE[model_type]
+
+
+def rope_factors_of(config: Mapping[str, object]) -> dict[str, npt.NDArray[np.float32]]:
+    """Calculate the tensors of `FACTOR_TENSORS` that the converter adds to a file.
+
+    Parameters
+    ----------
+    config : Mapping
+        As for `metadata_of`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        GGUF name to float32 values, one for each pair that is turned; most often empty.
+    """
+    family, side = _side(config, ())
+    return dict(family.factors(side))

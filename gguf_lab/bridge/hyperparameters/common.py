@@ -1,0 +1,163 @@
+"""The lines that most tables share.
+
+Facts: llama.cpp's converter, ``TextModel.set_gguf_parameters`` (what is written), and
+``llama_model_base::load_hparams`` (what is optional and what it is taken for when absent).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .config_side import ConfigSide, counted
+from .family import Implied, Line, Pair, Rule
+from .file_side import REQUIRED, FileSide
+from .rope import ROPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "BASE",
+    "HEAD_DIM",
+    "LAYERS",
+    "OPTIONAL_HEAD_DIM",
+    "VOCABULARY",
+    "base",
+    "biased",
+    "layer_kinds",
+]
+
+_GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
+
+
+def _layers_to_file(config: ConfigSide) -> Mapping[str, object]:
+    return {"block_count": config.layers()}
+
+
+def _layers_to_config(file: FileSide) -> Mapping[str, object]:
+    return {"num_hidden_layers": file.layers()}
+
+
+def _kv_heads_to_config(file: FileSide) -> Mapping[str, object]:
+    # optional: as many as queries have
+    key = "attention.head_count_kv"
+    return {"num_key_value_heads": file.count(key if file.has(key) else "attention.head_count")}
+
+
+def _causal_to_file(config: ConfigSide) -> Mapping[str, object]:
+    return {"attention.causal": False} if config.find("is_causal") is False else {}
+
+
+def _gate_to_file(config: ConfigSide) -> Mapping[str, object]:
+    name = config.find(
+        "score_function", "scoring_func", "score_func", "moe_router_activation",
+        "moe_router_activation_func", "expert_selection_fn",
+    )  # fmt: skip
+    if name is None:
+        return {}
+    if name not in _GATES:
+        raise config.wrong("scoring_func", name, f"one of {', '.join(_GATES)}")
+    return {"expert_gating_func": _GATES[name]}
+
+
+def _head_dim_to_file(config: ConfigSide) -> Mapping[str, object]:
+    if (size := config.find("head_dim")) is None:
+        return {}
+    size = counted(config, "head_dim", size)
+    return {"attention.key_length": size, "attention.value_length": size}
+
+
+def _head_dim_to_config(file: FileSide) -> Mapping[str, object]:
+    size = file.head_size()
+    if file.count("attention.value_length", size) != size:
+        raise file.unsupported("keys and values are of different sizes")
+    return {"head_dim": size}
+
+
+def _optional_head_dim_to_config(file: FileSide) -> Mapping[str, object]:
+    return _head_dim_to_config(file) if file.has("attention.key_length") else {}
+
+
+LAYERS = Rule(_layers_to_file, _layers_to_config)
+
+HEAD_DIM = Rule(_head_dim_to_file, _head_dim_to_config)
+"""``head_dim`` where Transformers has that setting."""
+
+OPTIONAL_HEAD_DIM = Rule(_head_dim_to_file, _optional_head_dim_to_config)
+"""``head_dim`` where Transformers heeds it but has no such setting by default."""
+
+VOCABULARY = Pair("vocab_size", ("vocab_size",), needed=True)
+
+_EXPERTS: tuple[Line, ...] = (
+    Pair("expert_count", ("num_local_experts", "num_experts", "n_routed_experts")),
+    Pair("expert_used_count", ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")),
+    Pair("expert_group_count", ("n_group",)),
+    Pair("expert_group_used_count", ("topk_group",)),
+    Rule(_gate_to_file),
+)
+
+BASE: tuple[Line, ...] = (
+    LAYERS,
+    Pair(
+        "context_length",
+        ("max_position_embeddings", "n_ctx", "n_positions", "max_length", "max_sequence_length",
+         "model_max_length"),
+        absent=REQUIRED,
+    ),
+    Pair("embedding_length", ("hidden_size", "n_embd", "dim"), absent=REQUIRED),
+    Rule(
+        Pair(
+            "feed_forward_length",
+            ("prefix_dense_intermediate_size", "dense_intermediate_size", "intermediate_size",
+             "n_inner", "hidden_dim"),
+        ).to_file,
+        Pair("feed_forward_length", ("intermediate_size",), absent=REQUIRED).to_config,
+    ),
+    Pair(
+        "attention.head_count", ("num_attention_heads", "n_head", "n_heads"), absent=REQUIRED
+    ),
+    Rule(
+        Pair("attention.head_count_kv", ("num_key_value_heads", "n_kv_heads")).to_file,
+        _kv_heads_to_config,
+    ),
+    Rule(_causal_to_file),
+    ROPE,
+    Pair("attention.layer_norm_rms_epsilon", ("rms_norm_eps", "norm_eps"), float),
+    Pair(
+        "attention.layer_norm_epsilon",
+        ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"),
+        float,
+    ),
+    *_EXPERTS,
+)  # fmt: skip
+"""What the converter writes for every family whose class calls that of `TextModel`."""
+
+
+def base(*more: Line, head_dim: Line = HEAD_DIM, rope: Line = ROPE) -> tuple[Line, ...]:
+    """Put further lines behind those of every family."""
+    shared = (rope if line is ROPE else line for line in BASE)
+    return (*shared, head_dim, *more)
+
+
+def biased(name: str, *tensors: str) -> Rule:
+    """Tell a setting for biases by the tensors that are there."""
+
+    def to_config(file: FileSide) -> Mapping[str, object]:
+        return {name: any(file.tensor(tensor) for tensor in tensors)}
+
+    return Rule(to_config=to_config)
+
+
+def layer_kinds(sliding: list[bool]) -> list[str]:
+    """Name the kind of attention of each layer."""
+    return ["sliding_attention" if item else "full_attention" for item in sliding]
+
+
+def every(number: int, layers: int) -> list[bool]:
+    """Let every layer slide but each `number`-th, as llama.cpp's ``set_swa_pattern``."""
+    return [number == 0 or index % number < number - 1 for index in range(layers)]
+
+
+def implied(**settings: Any) -> tuple[Line, ...]:
+    """Make a line for each setting that is built in."""
+    return tuple(Implied(name, value) for name, value in settings.items())

@@ -1,0 +1,167 @@
+"""What a ``config.json`` says, with every default filled in as llama.cpp's converter sees it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CheckpointError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+__all__ = ["ConfigSide", "filled_in", "flat"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSide:
+    """One configuration.
+
+    Attributes
+    ----------
+    values : Mapping
+        The text part of a multimodal configuration is its root.
+    names : Collection of str
+        The names of the tensors of the checkpoint.
+    rope : Mapping
+        The settings of the rotary embedding, in the spelling of Transformers 5.
+    """
+
+    values: Mapping[str, Any]
+    names: Collection[str] = ()
+    rope: Mapping[str, Any] = field(default_factory=dict)
+
+    def find(self, *names: str) -> Any:
+        """Return the value of the first of the names that is there, also if it is null."""
+        return next((self.values[name] for name in names if name in self.values), None)
+
+    def need(self, *names: str) -> Any:
+        """Return the value of the first of the names that is there, which must not be null."""
+        value = self.find(*names)
+        if value is None:
+            raise CheckpointError(f"config.json lacks {' or '.join(names)}")
+        return value
+
+    def wrong(self, name: str, value: object, due: str) -> CheckpointError:
+        """Make the error for a value that cannot be meant."""
+        return CheckpointError(f"{name} in config.json is {value!r:.60}; expected {due}")
+
+    def count(self, *names: str) -> int:
+        """Return a whole number that is not negative and must be there."""
+        return counted(self, names[0], self.need(*names))
+
+    def number(self, *names: str) -> float:
+        """Return a number that must be there."""
+        return real(self, names[0], self.need(*names))
+
+    def head_size(self) -> int:
+        """Return ``head_dim``, or else the width divided by the heads."""
+        if self.find("head_dim") is not None:
+            return self.count("head_dim")
+        return self.count("hidden_size", "n_embd", "dim") // self.heads()
+
+    def heads(self) -> int:
+        """Return the number of heads of the queries."""
+        heads = self.count("num_attention_heads", "n_head", "n_heads", "num_heads")
+        if not heads:
+            raise self.wrong("num_attention_heads", heads, "at least 1")
+        return heads
+
+    def layers(self) -> int:
+        """Return the number of layers."""
+        return self.count("n_layers", "num_hidden_layers", "n_layer", "num_layers")
+
+    def layer_types(self) -> list[str]:
+        """Return ``layer_types``, one for each layer."""
+        kinds = self.need("layer_types")
+        if not isinstance(kinds, list | tuple) or len(kinds) != self.layers():
+            raise self.wrong("layer_types", kinds, f"{self.layers()} names, one per layer")
+        return [*kinds]
+
+
+def counted(config: ConfigSide, name: str, value: object) -> int:
+    """Check that a value is a whole number that is not negative."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise config.wrong(name, value, "a whole number that is not negative")
+    return value
+
+
+def real(config: ConfigSide, name: str, value: object) -> float:
+    """Check that a value is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise config.wrong(name, value, "a number")
+    return float(value)
+
+
+def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
+    """Fill in the defaults of the class that ``model_type`` names, if Transformers has it.
+
+    This is what llama.cpp's converter does first, and why it finds both spellings of the rotary
+    settings in the same place.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    values: dict[str, Any] = deepcopy(dict(config))
+    kind = values.get("model_type")
+    if not isinstance(kind, str):
+        raise CheckpointError("config.json lacks model_type, which says what family it is of")
+    if kind not in CONFIG_MAPPING:
+        text = values.get("text_config")
+        if isinstance(text, dict) and isinstance(text.get("model_type"), str):
+            values["text_config"] = filled_in(text)
+        return values
+    try:
+        filled = CONFIG_MAPPING[kind].from_dict(values).to_dict()
+    except Exception as error:  # what its own class refuses, in whatever way it does
+        raise CheckpointError(f"config.json is no {kind} configuration: {error}") from error
+    return dict(filled)
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the text part of a multimodal configuration to the root."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else dict(config)
+
+
+def rope_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the rotary settings, which lie at the root or in a dictionary, old spelling or new."""
+
+    def first(names: Iterable[str]) -> Any:
+        return next((values[name] for name in names if name in values), None)
+
+    found = deepcopy(values.get("rope_parameters", values.get("rope_scaling")) or {})
+    if not isinstance(found, dict):
+        raise CheckpointError("rope_parameters in config.json is no dictionary")
+    if "full_attention" in found or "sliding_attention" in found:
+        return found
+    local = first(
+        ("local_rope_theta", "rope_local_theta", "rope_theta_local", "swa_rope_theta",
+         "rope_local_base_freq")
+    )  # fmt: skip
+    if local is not None:
+        found["sliding_attention"] = {"rope_theta": local}
+    elsewhere = {
+        "rope_theta": ("global_rope_theta", "rope_global_theta", "rope_theta_global", "rope_theta",
+                       "rotary_emb_base"),
+        "partial_rotary_factor": ("partial_rotary_factor", "rope_pct", "rope_percent"),
+        "original_max_position_embeddings": ("original_max_position_embeddings",),
+    }  # fmt: skip
+    for name, names in elsewhere.items():
+        if name not in found and (value := first(names)) is not None:
+            found[name] = value
+    if "rope_type" not in found and (kind := found.get("type")) is not None:
+        found["rope_type"] = kind
+    return found
+
+
+def side_of(values: Mapping[str, Any], names: Collection[str]) -> ConfigSide:
+    """Make the side of the configuration of values that are filled in and flat."""
+    return ConfigSide(values, names, rope_settings(values))
+
+
+def refuse(why: str) -> UnsupportedError:
+    """Make the error for a configuration that no file can express."""
+    return UnsupportedError(f"as a GGUF file: {why}")

@@ -1,0 +1,211 @@
+"""The rotary embedding: base and part of a head that is turned, and how it is scaled.
+
+Facts: llama.cpp's converter, ``TextModel.set_gguf_parameters``, ``generate_extra_tensors`` of
+``LlamaModel`` and of ``Phi3MiniModel``; Transformers, ``modeling_rope_utils``.
+"""
+
+from __future__ import annotations
+
+from math import log, nextafter, pi, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .config_side import ConfigSide, real
+from .family import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .file_side import FileSide
+
+__all__ = ["FREQS", "LONG", "PARTIAL_ROPE", "ROPE", "SHORT", "llama3_factors", "scaling"]
+
+FREQS = "rope_freqs.weight"
+LONG = "rope_factors_long.weight"
+SHORT = "rope_factors_short.weight"
+
+_YARN = (
+    ("rope.scaling.yarn_ext_factor", ("extrapolation_factor",)),
+    ("rope.scaling.yarn_attn_factor", ("attention_factor", "attn_factor")),
+    ("rope.scaling.yarn_beta_fast", ("beta_fast",)),
+    ("rope.scaling.yarn_beta_slow", ("beta_slow",)),
+)
+
+
+def _to_file(config: ConfigSide) -> Mapping[str, object]:
+    settings = config.rope.get("full_attention", config.rope)
+    written = _scaling_to_file(config, settings)
+    if sections := config.rope.get("mrope_section"):
+        written["rope.dimension_sections"] = [*sections, 0, 0, 0, 0][:4]
+    if (base := settings.get("rope_theta")) is not None:
+        written["rope.freq_base"] = real(config, "rope_theta", base)
+    local = config.rope.get("sliding_attention", {}).get("rope_theta")
+    if local is not None:
+        written["rope.freq_base_swa"] = real(config, "rope_theta", local)
+    return written
+
+
+def _scaling_to_file(config: ConfigSide, settings: Mapping[str, Any]) -> dict[str, object]:
+    kind, factor = settings.get("rope_type"), settings.get("factor")
+    if kind in {"linear", "yarn"} and factor is not None:
+        written: dict[str, object] = {
+            "rope.scaling.type": kind,
+            "rope.scaling.factor": real(config, "factor", factor),
+        }
+        if kind == "yarn":
+            length = settings.get("original_max_position_embeddings")
+            if length is None:
+                length = config.need("original_max_position_embeddings")
+            written["rope.scaling.original_context_length"] = int(length)
+            for key, names in _YARN:
+                value = next((settings[name] for name in names if name in settings), None)
+                if value is not None:
+                    written[key] = real(config, names[0], value)
+        return written
+    if kind in {"su", "longrope"}:
+        return {"rope.scaling.type": "longrope"}
+    return {}
+
+
+def scaling(file: FileSide, size: int) -> dict[str, object]:
+    """Read base and scaling, as one dictionary of the settings; `size` numbers are turned.
+
+    Raises
+    ------
+    GGUFError
+        If a key is of the wrong type, or the factors are not one for each pair.
+    UnsupportedError
+        For a scaling of another name, or if the factors of the frequencies are not given.
+    """
+    settings: dict[str, object] = {"rope_theta": file.positive("rope.freq_base", 10000.0)}
+    kind = file.text("rope.scaling.type", "linear")
+    old = file.number("rope.scale_linear", 0.0)
+    factor = file.number("rope.scaling.factor", old)
+    if (found := _factors(file, FREQS, size)) is not None:
+        return {**settings, **_of_factors(file, found, float(str(settings["rope_theta"])))}
+    if (long := _factors(file, LONG, size)) is not None:
+        return {**settings, **_longrope(file, long, _factors(file, SHORT, size) or long)}
+    if kind not in {"none", "linear", "yarn", "longrope"}:
+        raise file.unsupported(f"{file.name('rope.scaling.type')} is {kind!r}")
+    if kind == "yarn" and factor > 0:
+        length = file.count("rope.scaling.original_context_length", file.count("context_length"))
+        yarn = {names[0]: file.number(key) for key, names in _YARN if file.has(key)}
+        return {
+            **settings,
+            "rope_type": "yarn",
+            "factor": factor,
+            "original_max_position_embeddings": length,
+            **yarn,
+        }
+    if kind == "linear" and factor not in {0.0, 1.0}:
+        return {**settings, "rope_type": "linear", "factor": factor}
+    return {**settings, "rope_type": "default"}
+
+
+def _factors(file: FileSide, name: str, size: int) -> list[float] | None:
+    if name not in file.shapes:
+        return None
+    if name not in file.factors:
+        raise file.unsupported(f"the values of {name} are needed, and were not given")
+    values = [float(value) for value in file.factors[name]]
+    if len(values) != size // 2:
+        raise file.unsupported(f"{name} has {len(values)} factors for {size // 2} frequencies")
+    return values
+
+
+def _of_factors(file: FileSide, factors: list[float], base: float) -> dict[str, object]:
+    """Find the settings of llama 3 that make these factors, or say them as they are.
+
+    The file has the factors alone. The settings are told by them, up to a common multiple of the
+    three that are compared with the wavelength; those published have 1, 4 and a power of two.
+    """
+    found = {"factor": max(factors), "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    for length in (2**power for power in (*range(13, 21), *range(5, 13))):
+        settings = {**found, "original_max_position_embeddings": length}
+        if np.array_equal(
+            llama3_factors(settings, base, 2 * len(factors)), np.array(factors, np.float32)
+        ):
+            return {"rope_type": "llama3", **settings}
+    # In Transformers this one takes any factors: two equal lists, and nothing else is scaled.
+    return {
+        "rope_type": "longrope",
+        "long_factor": factors,
+        "short_factor": factors,
+        "factor": 1.0,
+        "attention_factor": 1.0,
+        "original_max_position_embeddings": file.count("context_length"),
+    }
+
+
+def llama3_factors(settings: Mapping[str, Any], base: float, size: int) -> np.ndarray[Any, Any]:
+    """Calculate what the converter writes to ``rope_freqs.weight``, float32."""
+    factor = settings.get("factor", 8.0)
+    low, high = settings.get("low_freq_factor", 1.0), settings.get("high_freq_factor", 4.0)
+    length = settings.get("original_max_position_embeddings", 8192)
+    factors = []
+    # float32 powers, as the converter has them from torch
+    powers = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    for frequency in (np.float32(1) / np.float32(base) ** powers).tolist():
+        wavelength = 2 * pi / frequency
+        if wavelength < length / high:
+            factors.append(1.0)
+        elif wavelength > length / low:
+            factors.append(float(factor))
+        else:
+            smooth = (length / wavelength - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / factor + smooth))
+    return np.array(factors, np.float32)
+
+
+def longrope_attention(scale: float, length: float) -> float:
+    """Calculate the factor of cosine and sine that goes with a longer context."""
+    return sqrt(1 + log(scale) / log(length)) if scale > 1 else 1.0
+
+
+def _longrope(file: FileSide, long: list[float], short: list[float]) -> dict[str, object]:
+    context = file.count("context_length", least=1)
+    length = file.count("rope.scaling.original_context_length", context, least=1)
+    settings: dict[str, object] = {
+        "rope_type": "longrope",
+        "long_factor": long,
+        "short_factor": short,
+        "original_max_position_embeddings": length,
+    }
+    stated = file.number("rope.scaling.attn_factor", 1.0)
+    # said where it isn't what Transformers calculates itself
+    if np.float32(longrope_attention(context / length, length)) != np.float32(stated):
+        settings["attention_factor"] = stated
+    return settings
+
+
+def part_of(size: int, whole: int) -> float:
+    """Return the fraction f for which ``int(f * whole)`` is `size`."""
+    fraction = size / whole
+    return fraction if int(whole * fraction) == size else nextafter(fraction, 2.0)
+
+
+def _to_config(file: FileSide) -> Mapping[str, object]:
+    size = file.head_size()
+    if file.count("rope.dimension_count", size) != size:
+        raise file.unsupported(
+            f"{file.name('rope.dimension_count')} is not the size of a head, {size}, but"
+            " Transformers turns whole heads in this family"
+        )
+    return {"rope_parameters": scaling(file, size)}
+
+
+def _partial_to_config(file: FileSide) -> Mapping[str, object]:
+    whole = file.head_size()
+    size = file.count("rope.dimension_count", whole)
+    if not 0 < size <= whole:
+        raise file.wrong("rope.dimension_count", f"a number from 1 to {whole}, the size of a head")
+    part = {"partial_rotary_factor": part_of(size, whole)}
+    return {"rope_parameters": {**scaling(file, size), **part}}
+
+
+ROPE = Rule(_to_file, _to_config)
+"""Whole heads are turned."""
+
+PARTIAL_ROPE = Rule(_to_file, _partial_to_config)
+"""Only the first part of each head may be turned."""
