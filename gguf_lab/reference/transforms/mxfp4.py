@@ -23,16 +23,16 @@ _BYTES = 16  # of the 32 elements of a block
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeMXFP4:
-    """Blocks and scales, two tensors of bytes, become the numbers that they stand for.
+class RepackMXFP4:
+    """Blocks and scales, two tensors of bytes, become the blocks that ggml has for them.
 
     The checkpoint has ``blocks`` of shape ``(..., n, 16)``, in which byte ``j`` holds the elements
     ``2 j`` (low bits) and ``2 j + 1``, and ``scales`` of shape ``(..., n)``. ggml's
     ``block_mxfp4`` is the scale, then 16 bytes with the elements ``j`` (low bits) and ``j + 16``:
-    bits are moved into this order, as the converter moves them, and decoded by the codec.
+    bits are moved into this order, as the converter moves them.
     """
 
-    words: str = "MXFP4 blocks and scales decoded"
+    words: str = "MXFP4 blocks and scales joined"
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give ``(..., 32 n)``."""
@@ -44,13 +44,13 @@ class DecodeMXFP4:
         return (*blocks[:-2], blocks[-2] * 2 * _BYTES)
 
     def dtype(self, *dtypes: str) -> str:
-        """Give F32."""
+        """Give MXFP4."""
         if set(dtypes) != {"U8"}:
             raise ComparisonError(f"blocks and scales of types {', '.join(dtypes)} instead of U8")
-        return "F32"
+        return "MXFP4"
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the rows' blocks and their scales, move the bits, and decode."""
+        """Read the rows' blocks and their scales, and move the bits."""
         blocks, scales = sources
         n = scales.shape[-1]
         packed = blocks.read(start * n, stop * n).reshape(-1, n, _BYTES)
@@ -59,5 +59,21 @@ class DecodeMXFP4:
         low, high = packed[..., : _BYTES // 2], packed[..., _BYTES // 2 :]
         out[..., 1::2] = low & 0x0F | high << 4
         out[..., 2::2] = low >> 4 | high & 0xF0
-        values = dequantize(out.reshape(stop - start, -1), "MXFP4")
+        return out.reshape(stop - start, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeMXFP4(RepackMXFP4):
+    """Blocks and scales become the numbers that they stand for, decoded by the codec."""
+
+    words: str = "MXFP4 blocks and scales decoded"
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        RepackMXFP4.dtype(self, *dtypes)
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows as ggml's blocks, and decode them."""
+        values = dequantize(RepackMXFP4.read(self, sources, start, stop), "MXFP4")
         return values.astype("<f4", copy=False).view(np.uint8)
