@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
+from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "MIXES",
     "Choice",
     "Facts",
+    "Imatrix",
     "Mix",
     "choose_types",
     "file_order",
     "find_mix",
     "fitting_type",
+    "open_imatrix",
 ]

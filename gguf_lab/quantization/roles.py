@@ -1,6 +1,6 @@
 """What a tensor does in a model, by its name, and which tensors are never quantized.
 
-Source: ``tensor_get_category`` and ``tensor_allows_quantization`` of llama.cpp (``llama-quant.cpp``).
+Source: ``tensor_get_category``, ``tensor_allows_quantization`` of llama.cpp (``llama-quant.cpp``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,274 @@
+"""Importance matrices: how much each column of a weight counts, as llama-imatrix has measured it.
+
+For each weight that takes part in a matrix product: the mean square of what it was multiplied with,
+per column, and in a model with experts per expert.
+
+Source: ``common_imatrix_load`` and ``load_imatrix`` of llama-quantize for both file formats.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GGUFError
+from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
+from ..file.text import decode
+from ..model import open_model
+
+if TYPE_CHECKING:
+    import os
+
+    from ..model import Model
+
+__all__ = ["Imatrix", "open_imatrix"]
+
+_Values = npt.NDArray[np.float32]
+
+_SUMS, _COUNTS = ".in_sum2", ".counts"
+
+
+class Imatrix(Mapping[str, _Values]):
+    """An open importance matrix: tensor name to float32 (columns,) or (experts, columns).
+
+    Values are read from the file when they are asked for, and not kept.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    datasets : tuple of str
+        The texts that it was measured on, as the file calls them.
+    chunk_count : int
+        Chunks of text that went into it; 0 if the file does not say.
+    legacy : bool
+        Whether the file is of the format before GGUF.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        entries: Mapping[str, Callable[[], _Values]],
+        close: Callable[[], None],
+        *,
+        datasets: tuple[str, ...] = (),
+        chunk_count: int = 0,
+        legacy: bool = False,
+    ) -> None:
+        self.path, self._entries, self._close = path, entries, close
+        self.datasets, self.chunk_count, self.legacy = datasets, chunk_count, legacy
+
+    def __getitem__(self, name: str) -> _Values:
+        try:
+            entry = self._entries[name]
+        except KeyError:
+            raise KeyError(
+                f"{self.path} has no entry {preview(name)}; it has {len(self)} entries."
+                f"{suggest(name, self._entries)}"
+            ) from None
+        values = entry()
+        if not np.isfinite(values).all():
+            at = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise GGUFError(
+                f"{self.path}: value {at} of entry {quoted(name)} is {values.flat[at]}. Expected "
+                "finite numbers; compute the importance matrix again."
+            )
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        datasets = ", ".join(printable(repr(name)) for name in self.datasets[:3])
+        on = f" on {datasets}" if datasets else ""
+        chunks = f", {self.chunk_count} chunks" if self.chunk_count else ""
+        return f"<Imatrix {printable(self.path.name)}: {len(self)} entries{chunks}{on}>"
+
+
+def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
+    """Open an importance matrix, GGUF or of the format before it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that llama-imatrix has written.
+
+    Returns
+    -------
+    Imatrix
+        Also a context manager, which closes the file.
+
+    Raises
+    ------
+    GGUFError
+        If the file is missing or malformed, or has no entries.
+
+    Notes
+    -----
+    The values are those that llama-quantize computes: sums of squares divided by their count, and 1
+    for all columns of an expert that no token came to.
+    """
+    path = Path(path)
+    with LocalFile(path) as file:
+        magic = bytes(file.read(0, min(4, file.size)))
+    return _open_gguf(path) if magic in {b"GGUF", b"FUGG"} else _open_legacy(path)
+
+
+def _open_gguf(path: Path) -> Imatrix:
+    model = open_model(path)
+    try:
+        entries = _gguf_entries(model)
+        datasets = model.metadata.get("imatrix.datasets")
+        names = datasets if isinstance(datasets, ArrayValue) else ()
+        chunks = model.metadata.integer("imatrix.chunk_count") or 0
+    except BaseException:
+        model.close()
+        raise
+    texts = tuple(name for name in names if isinstance(name, str))
+    return Imatrix(path, entries, model.close, datasets=texts, chunk_count=chunks)
+
+
+def _gguf_entries(model: Model) -> dict[str, Callable[[], _Values]]:
+    sums = [n.removesuffix(_SUMS) for n in model.tensors if n.endswith(_SUMS)]
+    counts = {n.removesuffix(_COUNTS) for n in model.tensors if n.endswith(_COUNTS)}
+    if not sums and not counts:
+        raise GGUFError(
+            f"{model.path} is no importance matrix: none of its {len(model.tensors)} tensors is "
+            f"called *{_SUMS}. Expected a file that llama-imatrix has written."
+        )
+    for name in sorted(counts.symmetric_difference(sums)):
+        have, lack = (_COUNTS, _SUMS) if name in counts else (_SUMS, _COUNTS)
+        raise GGUFError(
+            f"{model.path}: entry {quoted(name)} has a tensor *{have}, but none *{lack}. Expected "
+            "both; the file is damaged."
+        )
+    return {name: _gguf_entry(model, name) for name in sums}
+
+
+def _gguf_entry(model: Model, name: str) -> Callable[[], _Values]:
+    """Check an entry and return what reads it."""
+    sums, counts = model.tensors[name + _SUMS], model.tensors[name + _COUNTS]
+    if sums.qtype != "F32" or counts.qtype != "F32":
+        raise GGUFError(
+            f"{model.path}: sums and counts of entry {quoted(name)} are of types {sums.qtype} and "
+            f"{counts.qtype}. Expected F32 for both."
+        )
+    n, parts = sums.n_elements, counts.n_elements
+    if not n or not parts or n % parts:
+        raise GGUFError(
+            f"{model.path}: entry {quoted(name)} has {n} sums and {parts} counts. Expected one "
+            "count, or one for each expert."
+        )
+
+    def read() -> _Values:
+        per_expert = counts.to_numpy().reshape(-1, 1)
+        # A count is a whole number, rounded to the nearest; halves away from zero.
+        whole = np.trunc(per_expert + np.copysign(np.float32(0.5), per_expert))
+        totals = sums.to_numpy().reshape(parts, -1)
+        used = whole > 0
+        values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))
+        return values if parts > 1 else values.reshape(-1)
+
+    return read
+
+
+def _open_legacy(path: Path) -> Imatrix:
+    """Read the format before GGUF: int32 numbers, names, float32 values, one after the other."""
+    file = LocalFile(path)
+    try:
+        reader = _Reader(file)
+        entries = _legacy_entries(reader)
+        chunks, text = 0, ""
+        if reader.left >= 8:  # later writers say how many chunks, and of what
+            chunks = reader.number("the number of chunks")
+            text = reader.text("the name of the dataset")
+    except BaseException:
+        file.close()
+        raise
+    datasets = (text,) if text else ()
+    return Imatrix(
+        path, entries, file.close, datasets=datasets, chunk_count=max(0, chunks), legacy=True
+    )
+
+
+def _legacy_entries(reader: _Reader) -> dict[str, Callable[[], _Values]]:
+    n_entries = reader.count("the number of entries", at_least=1, bytes_each=12)
+    entries: dict[str, Callable[[], _Values]] = {}
+    for index in range(n_entries):
+        what = f"entry {index + 1} of {n_entries}"
+        name = reader.text(f"the name of {what}")
+        calls = reader.number(f"the calls of {what}")
+        n = reader.count(f"the number of values of {what}", at_least=1, bytes_each=4)
+        if name in entries:
+            raise reader.malformed(f"{what} is {quoted(name)} for the second time", "new names")
+        entries[name] = _legacy_entry(reader.file, reader.position, n, calls)
+        reader.position += 4 * n
+    return entries
+
+
+def _legacy_entry(file: LocalFile, offset: int, n: int, calls: int) -> Callable[[], _Values]:
+    def read() -> _Values:
+        values = file.read(offset, 4 * n).view("<f4").astype(np.float32)
+        return values / np.float32(calls) if calls > 0 else values
+
+    return read
+
+
+class _Reader:
+    """Walks through a legacy file and believes no count before it has checked it."""
+
+    def __init__(self, file: LocalFile) -> None:
+        self.file, self.position = file, 0
+
+    @property
+    def left(self) -> int:
+        return self.file.size - self.position
+
+    def malformed(self, found: str, expected: str) -> GGUFError:
+        return GGUFError(
+            f"{self.file.name}, byte {self.position:,}: {found}. Expected {expected}. The file is "
+            "no importance matrix (neither GGUF nor the format before it), or damaged."
+        )
+
+    def number(self, what: str) -> int:
+        if self.left < 4:
+            raise self.malformed(f"{what} is missing: the file ends", "4 bytes")
+        number: int = struct.unpack("<i", bytes(self.file.read(self.position, 4)))[0]
+        self.position += 4
+        return number
+
+    def count(self, what: str, *, at_least: int, bytes_each: int) -> int:
+        number, most = self.number(what), self.left // bytes_each
+        if not at_least <= number <= most:
+            self.position -= 4
+            raise self.malformed(
+                f"{what} is {number}", f"{at_least} to {most}, for which there are bytes"
+            )
+        return number
+
+    def text(self, what: str) -> str:
+        length = self.count(f"the length of {what}", at_least=0, bytes_each=1)
+        raw = bytes(self.file.read(self.position, length))
+        self.position += length
+        return decode(raw.partition(b"\0")[0])
