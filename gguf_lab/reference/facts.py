@@ -16,7 +16,16 @@ from ..errors import ComparisonError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEADS", "KV_HEADS", "LAYERS", "SAME_IN_BOTH", "WIDTH", "Facts", "Quantity"]
+__all__ = [
+    "DECODER_LAYERS",
+    "HEADS",
+    "KV_HEADS",
+    "LAYERS",
+    "SAME_IN_BOTH",
+    "WIDTH",
+    "Facts",
+    "Quantity",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,9 @@ class Quantity:
 WIDTH = Quantity("hidden size", "embedding_length", ("hidden_size", "n_embd", "d_model", "dim"))
 LAYERS = Quantity(
     "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+)
+DECODER_LAYERS = Quantity(
+    "number of layers of the decoder", "decoder_block_count", ("num_decoder_layers",)
 )
 HEADS = Quantity(
     "number of heads",
@@ -66,7 +78,7 @@ class Facts:
         ``general.architecture``, the prefix of the keys.
     metadata, config : Mapping
     shapes : Mapping of str to tuple of int
-        Of the tensors in the file.
+        Of the tensors in the file; empty if it is yet to be written.
     """
 
     architecture: str

@@ -21,7 +21,9 @@ __all__ = ["GEMMA", "GEMMA2", "GEMMA3", "GEMMA4"]
 
 def _vocabulary(facts: Facts, _: int | None) -> Transform:
     # the checkpoint has rows for tokens that the tokenizer doesn't know: the file ends before them
-    rows = facts.shapes.get("token_embd.weight", (0,))[0]
+    if "token_embd.weight" not in facts.shapes:
+        return AsStored()
+    rows = facts.shapes["token_embd.weight"][0]
     if rows == facts.config.get("vocab_size"):
         return AsStored()
     return Part(0, rows, f"rows 0 to {rows}, those of the tokenizer's tokens")

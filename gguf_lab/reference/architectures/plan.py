@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
-from ..facts import LAYERS
+from ..facts import DECODER_LAYERS, LAYERS
 from ..transforms import Join, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..checkpoint import CheckpointTensor
     from ..facts import Facts
+    from ..transforms import NamedRows
     from .family import Family
 
 __all__ = ["Origin", "Plan", "draw_plan", "has_name_map"]
@@ -66,9 +66,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One checkpoint tensor on its way."""
+    """One tensor of the checkpoint on its way."""
 
-    tensor: CheckpointTensor
+    tensor: NamedRows
     row: Row
     index: int
 
@@ -76,14 +76,15 @@ class _Piece:
 _COPY = Row("*")
 
 
-def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, CheckpointTensor]) -> Plan:
+def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) -> Plan:
     """Follow the table of a family over a checkpoint.
 
     Parameters
     ----------
     family : Family
     facts : Facts
-    tensors : Mapping of str to CheckpointTensor
+    tensors : Mapping of str to NamedRows
+        The tensors of a checkpoint, or the parameters of a model.
     """
     plan = Plan()
     map_name = _name_map(facts)
@@ -187,6 +188,14 @@ def has_name_map(architecture: str) -> bool:
     return architecture in MODEL_ARCH_NAMES.values()
 
 
+def _layers(facts: Facts) -> int:
+    """Count the layers: those of the file, or, if there is no file yet, those that are told."""
+    if facts.shapes:
+        layers = (number_in(name) for name in facts.shapes)
+        return 1 + max((n for n in layers if n is not None), default=-1)
+    return max(facts.number(LAYERS) or 0, facts.number(DECODER_LAYERS) or 0)
+
+
 def _name_map(facts: Facts) -> Callable[[str], str | None]:
     """Make the converter's own map from checkpoint names to file names."""
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
@@ -194,9 +203,7 @@ def _name_map(facts: Facts) -> Callable[[str], str | None]:
     arch = next((key for key, name in MODEL_ARCH_NAMES.items() if name == facts.architecture), None)
     if arch is None:
         return lambda _: None
-    layers = (number_in(name) for name in facts.shapes)
-    count = min(1 + max((n for n in layers if n is not None), default=-1), _LAYER_LIMIT)
-    names = get_tensor_name_map(arch, count)
+    names = get_tensor_name_map(arch, min(_layers(facts), _LAYER_LIMIT))
 
     def map_name(name: str) -> str | None:
         found = names.get_name(name, try_suffixes=(".weight", ".bias", ".scale"))
