@@ -205,6 +205,12 @@ class StringArray(_Walked):
     def _read(self, place: tuple[int, int]) -> str:
         return decode(self._buffer[place[0] : place[1]])
 
+    def encoded(self) -> Iterator[bytes]:
+        """Yield the strings as the file has them, not decoded."""
+        if self._count:
+            for start, stop in islice(self._places(int(self._offsets[0])), self._count):
+                yield bytes(self._buffer[start:stop])
+
 
 class NestedArray(_Walked):
     """Arrays; each is read anew when it is looked at."""

@@ -1,0 +1,205 @@
+"""A `tokenizers.Tokenizer` that does what llama.cpp does with the same file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...errors import GGUFError
+from .vocabulary import MATCHED, SPECIAL_KEYS, TokenType, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenizers import Tokenizer
+
+__all__ = ["build", "merges_of_scores"]
+
+SPACE = "\u2581"
+"""SentencePiece's sign for a space: "▁"."""
+
+CONTINUES = "##"
+"""What Transformers writes before a piece of WordPiece that continues a word."""
+
+
+def build(vocabulary: Vocabulary) -> Tokenizer:
+    """Build the tokenizer; bos and eos are not added yet, except those of WordPiece."""
+    tokenizer = {
+        "llama": _sentencepiece,
+        "gpt2": _bpe,
+        "gemma4": _bpe,
+        "bert": _wordpiece,
+        "t5": _unigram,
+    }[vocabulary.model](vocabulary)
+    added = list(_added_tokens(vocabulary))
+    # Each call rebuilds what finds them in a text, so there is one.
+    tokenizer.add_tokens(added)
+    return tokenizer
+
+
+def _added_tokens(vocabulary: Vocabulary) -> Iterator[Any]:
+    from tokenizers import AddedToken
+
+    for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True):
+        if kind in MATCHED:
+            special = kind != TokenType.USER_DEFINED
+            yield AddedToken(token, special=special, normalized=False)
+    # A special token is one also where the file calls it a normal one.
+    for name in SPECIAL_KEYS:
+        place = vocabulary.special.get(name)
+        if place is not None and vocabulary.types[place] not in MATCHED:
+            yield AddedToken(vocabulary.tokens[place], special=True, normalized=False)
+
+
+def _ids(vocabulary: Vocabulary) -> dict[str, int]:
+    return {
+        token: place
+        for place, token in enumerate(vocabulary.tokens)
+        if not vocabulary.is_filler(place)
+    }
+
+
+def merges_of_scores(ids: dict[str, int], scores: list[float]) -> list[tuple[str, str]]:
+    """Return the pairs that SentencePiece's BPE may merge, those of the best score first.
+
+    It merges any two neighbours that make a token up, and of several the one with the highest
+    score; a BPE of `tokenizers` wants to be told each pair.
+    """
+    lengths = sorted({len(token) for token in ids})
+    pairs = []
+    for token, place in ids.items():
+        for length in lengths:
+            if length >= len(token):
+                break
+            left, right = token[:length], token[length:]
+            if left in ids and right in ids:
+                pairs.append((-scores[place], length, place, left, right))
+    pairs.sort()
+    return [(left, right) for *_, left, right in pairs]
+
+
+def _sentencepiece(vocabulary: Vocabulary) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    if not vocabulary.scores:
+        raise GGUFError("tokenizer.ggml.scores is missing; a SentencePiece vocabulary needs it.")
+    ids = _ids(vocabulary)
+    tokenizer = Tokenizer(
+        models.BPE(
+            ids,
+            merges_of_scores(ids, vocabulary.scores),
+            unk_token=vocabulary.special_token("unk"),
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    # llama.cpp puts the space before every stretch of text between special tokens.
+    prefix = [normalizers.Prepend(SPACE)] if vocabulary.add_space_prefix else []
+    strip = [decoders.Strip(" ", 1, 0)] if vocabulary.add_space_prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", SPACE)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
+    return tokenizer
+
+
+def _bpe(vocabulary: Vocabulary) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    pre = vocabulary.pre
+    assert pre is not None
+    tokenizer = Tokenizer(
+        models.BPE(
+            _ids(vocabulary),
+            vocabulary.merges,
+            unk_token=vocabulary.special_token("unk") if pre.raw else None,
+            fuse_unk=pre.raw,
+            byte_fallback=pre.raw,
+            ignore_merges=pre.ignore_merges,
+        )
+    )
+    steps: list[Any] = [
+        pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns
+    ]
+    if pre.raw:
+        tokenizer.normalizer = normalizers.Replace(" ", SPACE)
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+    else:
+        if pre.nfc:
+            tokenizer.normalizer = normalizers.NFC()
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+        tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return tokenizer
+
+
+def _wordpiece(vocabulary: Vocabulary) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    # llama.cpp marks the pieces that begin a word, Transformers those that continue one.
+    ids = {}
+    for token, place in _ids(vocabulary).items():
+        if vocabulary.types[place] in MATCHED:
+            ids[token] = place
+        elif token.startswith(SPACE):
+            ids[token[len(SPACE) :]] = place
+        else:
+            ids[CONTINUES + token] = place
+    unknown = vocabulary.special_token("unk")
+    if unknown is None:
+        raise GGUFError(f"{SPECIAL_KEYS['unk']} is missing; a WordPiece vocabulary needs it.")
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=True,
+        strip_accents=vocabulary.strip_accents,
+        lowercase=vocabulary.lowercase,
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUES)
+    ends = [
+        vocabulary.special.get("cls", vocabulary.special.get("bos")),
+        vocabulary.special.get("sep"),
+    ]
+    if None not in ends:
+        first, last = (vocabulary.tokens[place] for place in ends if place is not None)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{first}:0 $A:0 {last}:0",
+            pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
+            special_tokens=[(first, ends[0]), (last, ends[1])],
+        )
+    return tokenizer
+
+
+def _unigram(vocabulary: Vocabulary) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    if not vocabulary.scores:
+        raise GGUFError("tokenizer.ggml.scores is missing; a Unigram vocabulary needs it.")
+    count = len(vocabulary.tokens)
+    while count and vocabulary.is_filler(count - 1):
+        count -= 1
+    # What the user defined wins over everything else.
+    pieces = [
+        (token, 0.0 if kind == TokenType.USER_DEFINED else score)
+        for token, kind, score in zip(
+            vocabulary.tokens[:count], vocabulary.types, vocabulary.scores, strict=False
+        )
+    ]
+    tokenizer = Tokenizer(models.Unigram(pieces, vocabulary.special.get("unk"), False))
+    steps: list[Any] = []
+    if vocabulary.charsmap:
+        try:
+            steps.append(normalizers.Precompiled(vocabulary.charsmap))
+        except Exception as error:  # noqa: BLE001 - `tokenizers` has no class of its own
+            raise GGUFError(
+                f"tokenizer.ggml.precompiled_charsmap cannot be read: {error}."
+            ) from None
+    if vocabulary.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    scheme = "always" if vocabulary.add_space_prefix else "never"
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, scheme)
+    tokenizer.decoder = decoders.Metaspace(SPACE, scheme)
+    return tokenizer

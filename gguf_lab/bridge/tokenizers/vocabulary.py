@@ -1,0 +1,340 @@
+"""What a file says about its tokenizer: the keys `tokenizer.*`, read once and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import GGUFError, UnsupportedError
+from ...file.text import preview, quoted
+from ...file.values import StringArray
+from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["SPECIAL_KEYS", "TokenType", "Vocabulary", "has_tokenizer", "read_vocabulary"]
+
+
+class TokenType(IntEnum):
+    """The types in `tokenizer.ggml.token_type` (``enum llama_token_type``)."""
+
+    UNDEFINED = 0
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+MATCHED = (TokenType.UNKNOWN, TokenType.CONTROL, TokenType.USER_DEFINED)
+"""Types whose tokens are found in a text as they stand, before anything else happens to it."""
+
+# What Transformers calls a special token, and its key. "seperator" is how the key is spelt.
+SPECIAL_KEYS = {
+    "bos": "tokenizer.ggml.bos_token_id",
+    "eos": "tokenizer.ggml.eos_token_id",
+    "unk": "tokenizer.ggml.unknown_token_id",
+    "sep": "tokenizer.ggml.seperator_token_id",
+    "pad": "tokenizer.ggml.padding_token_id",
+    "cls": "tokenizer.ggml.cls_token_id",
+    "mask": "tokenizer.ggml.mask_token_id",
+}
+
+# Ids that llama.cpp takes where the file names none (`llama_vocab::impl::load`). Its 11 for the
+# beginning and end in a byte-level BPE is Falcon's and says nothing about other vocabularies.
+_DEFAULT_IDS = {
+    "llama": {"bos": 1, "eos": 2, "unk": 0},
+    "bert": {"cls": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103},
+    "t5": {"eos": 1, "unk": 2, "pad": 0},
+}
+
+_TOKENS = "tokenizer.ggml.tokens"
+_TYPES = "tokenizer.ggml.token_type"
+_SCORES = "tokenizer.ggml.scores"
+_MERGES = "tokenizer.ggml.merges"
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A tokenizer as a file describes it.
+
+    Attributes
+    ----------
+    model : str
+        "llama" (SentencePiece's BPE), "gpt2" (byte-level BPE), "bert" (WordPiece), "t5" (Unigram),
+        "gemma4" (BPE over text, with merges).
+    pre : PreTokenizer or None
+        How a BPE cuts text into words.
+    tokens : list of str
+        The text of each id.
+    types : list of int
+        A `TokenType` for each id.
+    scores : list of float
+        A score for each id, or nothing.
+    merges : list of (str, str)
+        The pairs that a BPE merges, the first first.
+    special : dict of str to int
+        Ids of the special tokens, by the names of `SPECIAL_KEYS`.
+    add_bos, add_eos : bool
+        Which of them an encoded text begins and ends with.
+    add_space_prefix, remove_extra_whitespaces : bool
+        What SentencePiece does with a text first.
+    charsmap : bytes
+        SentencePiece's precompiled normalization, or nothing.
+    lowercase, strip_accents : bool
+        What WordPiece does with a text first.
+    templates : dict of str to str
+        Chat templates; the one without a name is "default".
+    length : int or None
+        Context length of the model.
+    """
+
+    model: str
+    pre: PreTokenizer | None
+    tokens: list[str]
+    types: list[int]
+    scores: list[float]
+    merges: list[tuple[str, str]]
+    special: dict[str, int]
+    add_bos: bool
+    add_eos: bool
+    add_space_prefix: bool
+    remove_extra_whitespaces: bool
+    charsmap: bytes
+    lowercase: bool
+    strip_accents: bool
+    templates: dict[str, str]
+    length: int | None
+
+    def special_token(self, name: str) -> str | None:
+        """Return the text of a special token, or None if there is none."""
+        token = self.special.get(name)
+        return None if token is None else self.tokens[token]
+
+    def is_filler(self, token: int) -> bool:
+        """Whether a converter made up this token, to have one for each row of the embedding."""
+        return self.types[token] == TokenType.UNUSED and self.tokens[token] == f"[PAD{token}]"
+
+
+def has_tokenizer(metadata: Mapping[str, object]) -> bool:
+    """Whether a file has a tokenizer of its own (an adapter or a projector has none).
+
+    Parameters
+    ----------
+    metadata : mapping
+        The file's metadata, for example ``model.metadata``.
+    """
+    return metadata.get("tokenizer.ggml.model") not in {None, "none", "no_vocab"} and (
+        _TOKENS in metadata
+    )
+
+
+def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
+    """Read a tokenizer's metadata, with llama.cpp's defaults for what the file leaves out.
+
+    Raises
+    ------
+    GGUFError
+        If the file has no tokenizer, or one of its keys does not fit the others; names the key.
+    UnsupportedError
+        If the kind of tokenizer or its pre-tokenizer is unknown.
+    """
+    if not has_tokenizer(metadata):
+        raise GGUFError(
+            "The file has no tokenizer: tokenizer.ggml.model and tokenizer.ggml.tokens are not both"
+            " there. Take the tokenizer of the original model, or of a file of the same model."
+        )
+    model = _get(metadata, "tokenizer.ggml.model", str, "")
+    if model not in {"llama", "gpt2", "bert", "t5", "gemma4"}:
+        raise UnsupportedError(
+            f"tokenizer.ggml.model is {preview(model)}; tokenizers exist for llama, gpt2, bert, t5"
+            " and gemma4."
+        )
+    tokens = _read_tokens(metadata)
+    n = len(tokens)
+    types = [int(t) for t in _numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
+    pre = _read_pre(metadata, model)
+    special = _read_special(metadata, model, types)
+    add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
+    add_bos = _get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
+    add_eos = _get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
+    for name, wanted in (("bos", add_bos and model != "bert"), ("eos", add_eos)):
+        if wanted and name not in special:
+            raise GGUFError(
+                f"{SPECIAL_KEYS[name]} is missing, but texts are to be encoded with that token"
+                f" (tokenizer.ggml.add_{name}_token, or the default of this kind)."
+            )
+    lowercase = _get(metadata, "tokenizer.ggml.normalizer.lowercase", bool, default=True)
+    return Vocabulary(
+        model=model,
+        pre=pre,
+        tokens=tokens,
+        types=types,
+        scores=[float(s) for s in _numbers(metadata, _SCORES, n, "iuf")],
+        merges=_read_merges(metadata, tokens) if model in {"gpt2", "gemma4"} else [],
+        special=special,
+        add_bos=add_bos,
+        add_eos=add_eos,
+        add_space_prefix=_get(metadata, "tokenizer.ggml.add_space_prefix", bool, model == "llama"),
+        remove_extra_whitespaces=_get(
+            metadata, "tokenizer.ggml.remove_extra_whitespaces", bool, default=False
+        ),
+        charsmap=_read_charsmap(metadata),
+        lowercase=lowercase,
+        strip_accents=_get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
+        templates=_read_templates(metadata),
+        length=_read_length(metadata),
+    )
+
+
+def _get(metadata: Mapping[str, object], key: str, kind: type, default: Any) -> Any:
+    value = metadata.get(key, default)
+    if type(value) is not kind:
+        expected = {str: "text", bool: "true or false", int: "a whole number"}[kind]
+        raise GGUFError(f"{key} is {preview(value)}; expected {expected}.")
+    return value
+
+
+def _strings(metadata: Mapping[str, object], key: str) -> list[str]:
+    value = metadata.get(key)
+    if isinstance(value, StringArray):
+        result = []
+        for index, raw in enumerate(value.encoded()):
+            try:
+                result.append(raw.decode())
+            except UnicodeDecodeError:
+                raise GGUFError(
+                    f"{key}[{index}] is not UTF-8: {preview(raw)}. The file was not written by"
+                    " llama.cpp's converter, or is damaged."
+                ) from None
+        return result
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return list(value)
+    raise GGUFError(f"{key} is {preview(value)}; expected an array of strings.")
+
+
+def _numbers(
+    metadata: Mapping[str, object], key: str, count: int, kinds: str
+) -> Sequence[int | float]:
+    """Return the numbers of a key, one for each token, or nothing if it is not there."""
+    if key not in metadata:
+        return ()
+    try:
+        value = np.asarray(metadata[key])
+    except ValueError:
+        value = np.empty(0, object)
+    if value.ndim != 1 or value.dtype.kind not in kinds:
+        raise GGUFError(f"{key} is {preview(metadata[key])}; expected an array of numbers.")
+    # llama.cpp wants enough of them, and does not mind more.
+    if len(value) < count:
+        raise GGUFError(f"{key} has {len(value)} items for {count} tokens in {_TOKENS}.")
+    if not np.isfinite(value).all():
+        where = int(np.argmin(np.isfinite(value)))
+        raise GGUFError(f"{key}[{where}] is {value[where]}; expected a finite number.")
+    result: list[int | float] = value[:count].tolist()
+    return result
+
+
+def _read_tokens(metadata: Mapping[str, object]) -> list[str]:
+    tokens = _strings(metadata, _TOKENS)
+    if not tokens:
+        raise GGUFError(f"{_TOKENS} is empty.")
+    # llama.cpp gives tokens without text a name, and refuses two tokens of one text.
+    tokens = [token or f"[EMPTY_{index}]" for index, token in enumerate(tokens)]
+    if len(set(tokens)) < len(tokens):
+        first: dict[str, int] = {}
+        for index, token in enumerate(tokens):
+            if first.setdefault(token, index) != index:
+                raise GGUFError(
+                    f"{_TOKENS} has {preview(token)} twice, at {first[token]} and at {index};"
+                    " expected a different text for each token."
+                )
+    return tokens
+
+
+def _read_merges(metadata: Mapping[str, object], tokens: list[str]) -> list[tuple[str, str]]:
+    if _MERGES not in metadata:
+        raise GGUFError(f"{_MERGES} is missing; a BPE vocabulary needs it.")
+    known = set(tokens)
+    merges = []
+    for index, text in enumerate(_strings(metadata, _MERGES)):
+        # The separator is the first space that is not the first character.
+        cut = text.find(" ", 1)
+        left, right = text[:cut], text[cut + 1 :]
+        if cut < 0 or left not in known or right not in known or left + right not in known:
+            raise GGUFError(
+                f"{_MERGES}[{index}] is {preview(text)}; expected two tokens, with a space between"
+                f" them, that make up a third, all of them in {_TOKENS}."
+            )
+        merges.append((left, right))
+    return merges
+
+
+def _read_pre(metadata: Mapping[str, object], model: str) -> PreTokenizer | None:
+    if model == "gemma4":
+        return PRE_TOKENIZERS["gemma4"]
+    if model != "gpt2":
+        return None
+    key = "tokenizer.ggml.pre"
+    name = _get(metadata, key, str, "") or "default"
+    if name not in PRE_TOKENIZERS:
+        raise UnsupportedError(
+            f"{key} is {quoted(name)}, which no pre-tokenizer is known for. Known are"
+            f" {', '.join(PRE_TOKENIZERS)}."
+        )
+    return PRE_TOKENIZERS[name]
+
+
+def _read_special(
+    metadata: Mapping[str, object], model: str, types: Sequence[int]
+) -> dict[str, int]:
+    count = len(types)
+    special = {
+        name: token
+        for name, token in _DEFAULT_IDS.get(model, {}).items()
+        if token < count and (types[token] in MATCHED or _TYPES not in metadata)
+    }
+    for name, key in SPECIAL_KEYS.items():
+        if key in metadata:
+            token = _get(metadata, key, int, 0)
+            if not 0 <= token < count:
+                raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
+            special[name] = token
+    return special
+
+
+def _read_charsmap(metadata: Mapping[str, object]) -> bytes:
+    key = "tokenizer.ggml.precompiled_charsmap"
+    if key not in metadata:
+        return b""
+    value = np.asarray(metadata[key])
+    if value.ndim != 1 or value.dtype not in (np.uint8, np.int8):
+        raise GGUFError(f"{key} is {preview(metadata[key])}; expected an array of bytes.")
+    raw = value.tobytes()
+    # The length of the trie, the trie, and the texts that it leads to.
+    length = int.from_bytes(raw[:4], "little")
+    if len(raw) < 4 or length % 4 or 4 + length >= len(raw):
+        raise GGUFError(
+            f"{key} is malformed: {len(raw)} bytes, of which the trie claims {length} after the"
+            " first four."
+        )
+    return raw
+
+
+def _read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
+    key = "tokenizer.chat_template"
+    templates = {"default": _get(metadata, key, str, "")} if key in metadata else {}
+    names = _strings(metadata, f"{key}s") if f"{key}s" in metadata else []
+    for name in names:
+        templates[name] = _get(metadata, f"{key}.{name}", str, None)
+    return templates
+
+
+def _read_length(metadata: Mapping[str, object]) -> int | None:
+    length = metadata.get(f"{metadata.get('general.architecture')}.context_length")
+    return length if isinstance(length, int) and not isinstance(length, bool) and length else None
