@@ -62,6 +62,27 @@ _LEFT_OUT = (
     ),
 )
 
+# as Transformers 5 holds nomic-bert
+_AS_HELD = (
+    Row("embeddings.LayerNorm.weight", "token_embd_norm.weight"),
+    Row("embeddings.LayerNorm.bias", "token_embd_norm.bias"),
+    *(
+        Row(f"layers.{{layer}}.{held}.{tail}", f"blk.{{layer}}.{ours}.{tail}")
+        for held, ours in (
+            ("self_attn.q_proj", "attn_q"),
+            ("self_attn.k_proj", "attn_k"),
+            ("self_attn.v_proj", "attn_v"),
+            ("self_attn.o_proj", "attn_output"),
+            ("mlp.gate_proj", "ffn_gate"),
+            ("mlp.up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+            ("post_attention_layernorm", "attn_output_norm"),
+            ("post_mlp_layernorm", "layer_output_norm"),
+        )
+        for tail in ("weight", "bias")
+    ),
+)
+
 BERT = Family(
     architectures=("bert",),
     model_types=("bert", "roberta", "xlm-roberta", "distilbert"),
@@ -101,6 +122,7 @@ NOMIC_BERT = Family(
             to="encoder.layers.{layer}.mlp.experts.mlp.w2.weight",
             transform=_split_and_transpose,
         ),
+        *_AS_HELD,
     ),
     # a converter that runs with Transformers 5 writes the usual sizes instead of the checkpoint's
     same=(),

@@ -20,6 +20,7 @@ __all__ = [
     "ROPE_FREQS",
     "ROTARY_ROWS",
     "SPELLINGS",
+    "fused_experts",
 ]
 
 _CONSTANT = "a constant of the attention mask, no weight"
@@ -81,24 +82,26 @@ EXPERTS = tuple(
 )
 """Experts with a tensor each."""
 
-FUSED_EXPERTS = tuple(
-    row
-    for tail in ("", ".weight")
-    for row in (
-        Row(
-            f"model.layers.{{layer}}.mlp.experts.gate_up_proj{tail}",
-            to="model.layers.{layer}.mlp.experts.gate_proj.weight",
-            transform=Half(0),
-        ),
-        Row(
-            f"model.layers.{{layer}}.mlp.experts.gate_up_proj{tail}",
-            to="model.layers.{layer}.mlp.experts.up_proj.weight",
-            transform=Half(1),
-        ),
-        Row(
-            f"model.layers.{{layer}}.mlp.experts.down_proj{tail}",
-            to="model.layers.{layer}.mlp.experts.down_proj.weight",
-        ),
+
+def fused_experts(module: str) -> tuple[Row, ...]:
+    """Make rows for all experts of a layer in one tensor, as Transformers 5 holds them.
+
+    Parameters
+    ----------
+    module : str
+        The name of the experts in a layer, such as ``"mlp.experts"``.
+    """
+    experts = f"model.layers.{{layer}}.{module}"
+    gate, up, down = (f"blk.{{layer}}.ffn_{kind}_exps.weight" for kind in ("gate", "up", "down"))
+    return tuple(
+        row
+        for tail in ("", ".weight")
+        for row in (
+            Row(f"{experts}.gate_up_proj{tail}", gate, Half(0)),
+            Row(f"{experts}.gate_up_proj{tail}", up, Half(1)),
+            Row(f"{experts}.down_proj{tail}", down),
+        )
     )
-)
-"""All experts of a layer in one tensor, gate and up in one, as Transformers 5 holds them."""
+
+
+FUSED_EXPERTS = fused_experts("mlp.experts")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..transforms import Half
-from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
+from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS, fused_experts
 from .family import Family, Row
 
 __all__ = ["GRANITE", "GRANITEMOE"]
@@ -36,6 +36,12 @@ GRANITEMOE = replace(
             )
             for checkpoint, file in (("block_sparse_moe", "exps"), ("shared_mlp", "shexp"))
             for half, kind in enumerate(("gate", "up"))
+        ),
+        # as Transformers 5 holds them
+        *fused_experts("block_sparse_moe.experts"),
+        Row(
+            "model.layers.{layer}.block_sparse_moe.router.weight",
+            "blk.{layer}.ffn_gate_inp.weight",
         ),
     ),
 )

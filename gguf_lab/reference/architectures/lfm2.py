@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..transforms import Squeeze
-from .common import LEFT_OUT, SPELLINGS
+from .common import LEFT_OUT, SPELLINGS, fused_experts
 from .family import Family, Row, Spelling, stacked
 
 __all__ = ["LFM2", "LFM2MOE"]
@@ -38,5 +38,6 @@ LFM2MOE = replace(
             )
             for kind in ("w1", "w2", "w3")
         ),
+        *fused_experts("feed_forward.experts"),
     ),
 )

@@ -5,7 +5,7 @@ Facts: llama.cpp's converter, class ``LlamaModel``.
 
 from __future__ import annotations
 
-from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
+from .common import FUSED_EXPERTS, LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
 from .family import Family, Spelling, stacked
 
 __all__ = ["LLAMA"]
@@ -31,6 +31,7 @@ LLAMA = Family(
             "*layers.{layer}.block_sparse_moe.experts.{index}.w3.weight",
             to="layers.{layer}.feed_forward.experts.w3.weight",
         ),
+        *FUSED_EXPERTS,
     ),
     made_up=(ROPE_FREQS,),
 )

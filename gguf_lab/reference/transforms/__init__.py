@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, MinusExp
+from .arithmetic import Added, Arithmetic, MinusExp
 from .heads import HeadPart, PermuteRotary, TakeApart, UnpermuteRotary
-from .mxfp4 import DecodeMXFP4
-from .rows import AsStored, Chain, Rows, Transform, Transformed
+from .mxfp4 import DecodeMXFP4, RepackMXFP4
+from .rows import AsStored, Chain, NamedRows, Rows, Transform, Transformed
 from .shapes import Half, Join, Part, Split, Squeeze, Stack, Transpose
 
 __all__ = [
     "Added",
+    "Arithmetic",
     "AsStored",
     "Chain",
     "DecodeMXFP4",
@@ -17,8 +18,10 @@ __all__ = [
     "HeadPart",
     "Join",
     "MinusExp",
+    "NamedRows",
     "Part",
     "PermuteRotary",
+    "RepackMXFP4",
     "Rows",
     "Split",
     "Squeeze",

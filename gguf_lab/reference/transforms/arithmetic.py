@@ -1,7 +1,7 @@
 """Transforms that calculate, in the converter's number format and order of operations.
 
 The converter keeps F16 and F32 as they are and turns every other type into F32 first; so does
-`_Arithmetic`. Half precision is rounded after each operation, as torch does.
+`Arithmetic`. Half precision is rounded after each operation, as torch does.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "MinusExp"]
+__all__ = ["Added", "Arithmetic", "MinusExp"]
 
 
-class _Arithmetic:
+class Arithmetic:
     """An operation on each element: the shape stays, the type is F16 for F16, else F32."""
 
     __slots__ = ()
@@ -53,9 +53,13 @@ class _Arithmetic:
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         raise NotImplementedError
 
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calculate back from the file's values to the checkpoint's."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
-class Added(_Arithmetic):
+class Added(Arithmetic):
     """A constant is added, because llama.cpp's norm multiplies by the weight alone."""
 
     number: int
@@ -68,9 +72,17 @@ class Added(_Arithmetic):
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         return values + values.dtype.type(self.number)
 
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Subtract the number: exact where adding it was, as it is for weights in bfloat16.
+
+        Where adding it has rounded, several weights have become one value of the file. The
+        weight that is returned is one of these.
+        """
+        return values - np.float32(self.number)
+
 
 @dataclass(frozen=True, slots=True)
-class MinusExp(_Arithmetic):
+class MinusExp(Arithmetic):
     """``-exp(A_log)``: the decay of a state, which the checkpoint has as a logarithm."""
 
     words: str = "-exp(A_log)"
@@ -79,3 +91,8 @@ class MinusExp(_Arithmetic):
         # rounded once; the exponentials of torch and NumPy in float32 are off by a unit each
         result: NDArray[np.floating] = -np.exp(values.astype(np.float64))
         return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
+        with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
+            return np.log(-values.astype(np.float64)).astype(np.float32)

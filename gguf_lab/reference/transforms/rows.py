@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsStored",
     "Chain",
+    "NamedRows",
     "OneSource",
     "Rows",
     "Shape",
@@ -55,6 +56,14 @@ class Rows(Protocol):
 
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read rows `start` to `stop`: uint8 ``(stop - start, row_bytes)``, little endian."""
+
+
+class NamedRows(Rows, Protocol):
+    """Rows with a name: a tensor of a checkpoint, a parameter of a model."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the checkpoint."""
 
 
 class Transform(Protocol):
