@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, UnsupportedError
 from .bert import BERT, NOMIC_BERT
+from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .file_side import FileSide
 from .gpt2 import GPT2, STARCODER
 from .llama import LLAMA
+from .mamba import MAMBA
+from .phi import PHI2, PHI3
+from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
+from .stablelm import STABLELM
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["FACTOR_TENSORS", "FAMILIES", "config_of", "metadata_of", "rope_factors_of"]
 
 FAMILIES: tuple[Family, ...] = (
-    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, GPT2, STARCODER, BERT, NOMIC_BERT,
+    LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
+    STABLELM, MAMBA, NEMOTRON, OLMO2, COHERE, COHERE2, EXAONE4, BERT, NOMIC_BERT,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "BASE",
-    "HEAD_DIM",
-    "LAYERS",
-    "OPTIONAL_HEAD_DIM",
-    "VOCABULARY",
-    "base",
-    "biased",
-    "layer_kinds",
-]
+    "BASE", "CONTEXT", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS", "OPTIONAL_HEAD_DIM",
+    "VOCABULARY", "WIDTH", "WIDTH_INSIDE", "base", "biased", "every", "implied", "layer_kinds",
+    "other_base", "sliding_layers", "sliding_of",
+]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
 
@@ -96,30 +91,34 @@ _EXPERTS: tuple[Line, ...] = (
     Rule(_gate_to_file),
 )
 
+CONTEXT = Pair(
+    "context_length",
+    ("max_position_embeddings", "n_ctx", "n_positions", "max_length", "max_sequence_length",
+     "model_max_length"),
+    absent=REQUIRED,
+)  # fmt: skip
+WIDTH = Pair("embedding_length", ("hidden_size", "n_embd", "dim"), absent=REQUIRED)
+WIDTH_INSIDE = Rule(
+    Pair(
+        "feed_forward_length",
+        ("prefix_dense_intermediate_size", "dense_intermediate_size", "intermediate_size",
+         "n_inner", "hidden_dim"),
+    ).to_file,
+    Pair("feed_forward_length", ("intermediate_size",), absent=REQUIRED).to_config,
+)  # fmt: skip
+HEADS = Pair("attention.head_count", ("num_attention_heads", "n_head", "n_heads"), absent=REQUIRED)
+KV_HEADS = Rule(
+    Pair("attention.head_count_kv", ("num_key_value_heads", "n_kv_heads")).to_file,
+    _kv_heads_to_config,
+)
+
 BASE: tuple[Line, ...] = (
     LAYERS,
-    Pair(
-        "context_length",
-        ("max_position_embeddings", "n_ctx", "n_positions", "max_length", "max_sequence_length",
-         "model_max_length"),
-        absent=REQUIRED,
-    ),
-    Pair("embedding_length", ("hidden_size", "n_embd", "dim"), absent=REQUIRED),
-    Rule(
-        Pair(
-            "feed_forward_length",
-            ("prefix_dense_intermediate_size", "dense_intermediate_size", "intermediate_size",
-             "n_inner", "hidden_dim"),
-        ).to_file,
-        Pair("feed_forward_length", ("intermediate_size",), absent=REQUIRED).to_config,
-    ),
-    Pair(
-        "attention.head_count", ("num_attention_heads", "n_head", "n_heads"), absent=REQUIRED
-    ),
-    Rule(
-        Pair("attention.head_count_kv", ("num_key_value_heads", "n_kv_heads")).to_file,
-        _kv_heads_to_config,
-    ),
+    CONTEXT,
+    WIDTH,
+    WIDTH_INSIDE,
+    HEADS,
+    KV_HEADS,
     Rule(_causal_to_file),
     ROPE,
     Pair("attention.layer_norm_rms_epsilon", ("rms_norm_eps", "norm_eps"), float),
@@ -129,7 +128,7 @@ BASE: tuple[Line, ...] = (
         float,
     ),
     *_EXPERTS,
-)  # fmt: skip
+)
 """What the converter writes for every family whose class calls that of `TextModel`."""
 
 
@@ -156,6 +155,45 @@ def layer_kinds(sliding: list[bool]) -> list[str]:
 def every(number: int, layers: int) -> list[bool]:
     """Let every layer slide but each `number`-th, as llama.cpp's ``set_swa_pattern``."""
     return [number == 0 or index % number < number - 1 for index in range(layers)]
+
+
+def sliding_layers(number: int) -> Rule:
+    """Pair ``layer_types`` with a pattern; every `number`-th layer sees all if no key tells it.
+
+    The converter leaves the key out. So do we where it changes nothing.
+    """
+    key = "attention.sliding_window_pattern"
+
+    def to_file(config: ConfigSide) -> Mapping[str, object]:
+        sliding = [kind == "sliding_attention" for kind in config.layer_types()]
+        return {} if sliding == every(number, len(sliding)) else {key: sliding}
+
+    def to_config(file: FileSide) -> Mapping[str, object]:
+        return {"layer_types": layer_kinds(sliding_of(file, number))}
+
+    return Rule(to_file, to_config)
+
+
+def sliding_of(file: FileSide, number: int) -> list[bool]:
+    """Say which layers slide: a list, or a period, or a period that is built in."""
+    key = "attention.sliding_window_pattern"
+    value = file.metadata.get(file.name(key), number)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return every(file.count(key, number), file.layers())
+    return file.flags_per_layer(key)
+
+
+def other_base() -> Rule:
+    """Write the base of the rotary embedding only if it isn't what llama.cpp takes it for.
+
+    The converters of these families never write it, so that another base would be lost.
+    """
+
+    def to_file(config: ConfigSide) -> Mapping[str, object]:
+        base = float(config.rope.get("rope_theta") or 10000.0)
+        return {} if base == 10000.0 else {"rope.freq_base": base}
+
+    return Rule(to_file)
 
 
 def implied(**settings: Any) -> tuple[Line, ...]:

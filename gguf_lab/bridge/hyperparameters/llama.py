@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .common import VOCABULARY, base, biased
 from .family import Family, Implied, Rule
+from .rope import llama3_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ LLAMA = Family(
     classes={"llama": "LlamaForCausalLM", "mixtral": "MixtralForCausalLM"},
     also=("mistral",),
     model_type=_model_type,
+    factors=llama3_tensor,
     lines=base(
         VOCABULARY,
         WHOLE_HEAD,

@@ -17,6 +17,8 @@ from .family import Rule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from .file_side import FileSide
 
 __all__ = ["FREQS", "LONG", "PARTIAL_ROPE", "ROPE", "SHORT", "llama3_factors", "scaling"]
@@ -209,3 +211,16 @@ ROPE = Rule(_to_file, _to_config)
 
 PARTIAL_ROPE = Rule(_to_file, _partial_to_config)
 """Only the first part of each head may be turned."""
+
+
+def llama3_tensor(config: ConfigSide) -> dict[str, npt.NDArray[np.float32]]:
+    """Calculate ``rope_freqs.weight`` if the settings are those of llama 3."""
+    settings = config.rope.get("full_attention", config.rope)
+    kind = str(settings.get("rope_type", "")).lower()
+    if kind == "longrope" and settings.get("long_factor") == settings.get("short_factor"):
+        # what `scaling` makes of factors that aren't llama 3's
+        return {FREQS: np.array(settings["long_factor"], np.float32)}
+    if kind != "llama3":
+        return {}
+    base = settings.get("rope_theta", 10000.0)
+    return {FREQS: llama3_factors(settings, base, config.head_size())}

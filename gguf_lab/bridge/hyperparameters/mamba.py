@@ -1,0 +1,84 @@
+"""mamba and falcon-mamba.
+
+Facts: llama.cpp's converter, class ``MambaModel``, which reads ``config.json`` as it is. Of
+falcon-mamba's two epsilons it writes one; the other, of the norms inside of a layer, is the
+default of Transformers in the models published.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .common import LAYERS, biased, implied
+from .config_side import refuse
+from .family import Family, Pair, Rule, Written
+from .file_side import REQUIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .config_side import ConfigSide
+    from .file_side import FileSide
+
+__all__ = ["MAMBA"]
+
+
+def _sizes(config: ConfigSide) -> Mapping[str, object]:
+    width = config.count("hidden_size", "d_model")
+    inner = config.find("intermediate_size", "d_inner") or 2 * width
+    if inner != 2 * width:
+        raise refuse("a mamba whose intermediate_size is not twice its hidden_size")
+    rank = config.find("time_step_rank", "dt_rank")
+    return {
+        "embedding_length": width,
+        "ssm.conv_kernel": config.find("conv_kernel", "d_conv") or 4,
+        "ssm.inner_size": inner,
+        "ssm.state_size": config.find("state_size", "d_state") or 16,
+        # a sixteenth of the width, rounded up
+        "ssm.time_step_rank": -(width // -16) if rank in {None, 0, "auto"} else rank,
+        "attention.layer_norm_rms_epsilon": float(
+            config.find("layer_norm_epsilon", "rms_norm_eps") or 1e-5
+        ),
+        "ssm.dt_b_c_rms": config.find("model_type") == "falcon_mamba",
+    }
+
+
+def _sizes_to_config(file: FileSide) -> Mapping[str, object]:
+    width, inner = file.count("embedding_length", least=1), file.count("ssm.inner_size", least=1)
+    if inner % width:
+        raise file.wrong("ssm.inner_size", f"a multiple of {width}")
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "expand": inner // width,
+        "conv_kernel": file.count("ssm.conv_kernel", least=1),
+        "state_size": file.count("ssm.state_size", least=1),
+        "time_step_rank": file.count("ssm.time_step_rank", least=1),
+    }
+
+
+def _model_type(file: FileSide) -> str:
+    return "falcon_mamba" if file.flag("ssm.dt_b_c_rms", absent=False) else "mamba"
+
+
+MAMBA = Family(
+    architectures=("mamba",),
+    classes={"mamba": "MambaForCausalLM", "falcon_mamba": "FalconMambaForCausalLM"},
+    model_type=_model_type,
+    lines=(
+        Written("context_length", 2**20),  # any length will do
+        Written("feed_forward_length", 0),
+        Written("attention.head_count", 0),
+        LAYERS,
+        Rule(_sizes, _sizes_to_config),
+        Rule(
+            to_config=Pair(
+                "attention.layer_norm_rms_epsilon", ("layer_norm_epsilon",), float, True, REQUIRED
+            ).to_config
+        ),
+        biased("use_bias", "blk.*.ssm_in.bias"),
+        biased("use_conv_bias", "blk.*.ssm_conv1d.bias"),
+        *implied(hidden_act="silu"),
+    ),
+    as_saved=lambda _: True,
+)
