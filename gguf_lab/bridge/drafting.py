@@ -1,0 +1,260 @@
+"""What a GGUF file would be, before it is written: every tensor with its type, and all metadata.
+
+Nothing but names, shapes and settings is read for it, and everything that can be refused is
+refused here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CheckpointError, ComparisonError, UnsupportedError
+from ..file.file_types import FILE_TYPES
+from ..file.text import printable, quoted
+from ..reference.architectures import FAMILIES, family_of_model_type
+from ..reference.architectures.family import number_in
+from ..reference.architectures.plan import draw_plan
+from ..reference.facts import LAYERS, Facts
+from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
+from .general import added, file_name, general_metadata
+from .hyperparameters import metadata_of, rope_factors_of
+from .storage import chooser, file_type_of, read_as, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..file.qtypes import QType
+    from ..reference.architectures.plan import Plan
+    from ..reference.transforms import Rows
+    from .sources import Source
+    from .storage import Choose, Stored
+
+__all__ = ["Draft", "DraftTensor", "draft_export"]
+
+_PLAIN = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTensor:
+    """A tensor of the file that is to be written.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        NumPy order.
+    stored : Stored
+        Its type, and why it isn't the one that was asked for.
+    names : tuple of str
+        The tensors of the checkpoint that it is made of; none if it is calculated.
+    transform : str
+        What is done to them, in words.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    stored: Stored
+    names: tuple[str, ...]
+    transform: str
+    _rows: Rows = field(repr=False, compare=False)
+
+    @property
+    def qtype(self) -> QType:
+        """The type it is stored as."""
+        return self.stored.qtype
+
+    def chunks(self) -> Iterator[NDArray[np.uint8]]:
+        """Read it, portion by portion, as the bytes of the file."""
+        return read_as(self.name, self._rows, self.qtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A GGUF file before it is written.
+
+    Attributes
+    ----------
+    metadata : dict
+        All keys, in their order.
+    tensors : tuple of DraftTensor
+        In the order of the file: as the tensors of the checkpoint are sorted by name.
+    left_out : dict of str to str
+        Tensors of the checkpoint that have no place in the file, and why.
+    """
+
+    metadata: dict[str, object]
+    tensors: tuple[DraftTensor, ...]
+    left_out: dict[str, str]
+
+    @property
+    def file_name(self) -> str:
+        """The name by the naming convention."""
+        number = self.metadata["general.file_type"]
+        return file_name(self.metadata, FILE_TYPES[int(number)])  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        counts = Counter(tensor.qtype.name for tensor in self.tensors)
+        types = ", ".join(f"{n} {name}" for name, n in counts.most_common())
+        lines = [f"{self.metadata['general.name']}: {len(self.tensors)} tensors ({types})"]
+        lines += [
+            f"  {t.name}: {t.qtype.name}, {t.stored.reason}"
+            for t in self.tensors
+            if t.stored.fallback
+        ]
+        lines += [f"  left out: {printable(name)}: {why}" for name, why in self.left_out.items()]
+        return "\n".join(lines)
+
+
+def draft_export(
+    source: Source,
+    *,
+    tokenizer: Any = None,
+    qtype: str | Mapping[str, str] | Choose = "F16",
+    metadata: Mapping[str, object] | None = None,
+    file_type: str | None = None,
+) -> Draft:
+    """Say what would be written, without reading a weight. Parameters as of `export`."""
+    choose = chooser(qtype)
+    family = family_of_model_type(str(source.config.get("model_type")))
+    if family is None:
+        known = sorted(name for family in FAMILIES for name in family.model_types)
+        raise UnsupportedError(
+            f"{source.words}: models of type {quoted(str(source.config.get('model_type')))} can't"
+            f" be exported yet; those of type {', '.join(known)} can."
+        )
+    architecture, settings = metadata_of(source.config, source.tensors)
+    facts = Facts.of(architecture, settings, source.config)
+    plan = draw_plan(family, facts, source.tensors)
+    _leave_out(plan, facts)
+    _check(plan, source)
+    tensors = tuple(_tensors(plan, source, choose))
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    number = file_type_of(file_type or _mostly(qtype, tensors))
+    keys: dict[str, object] = {
+        "general.architecture": architecture,
+        "general.type": "model",
+        **general_metadata(source.name, source.folder, shapes),
+        **settings,
+        "general.file_type": number,
+        "general.quantization_version": _quantization_version(),
+        **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0]),
+    }
+    return Draft(added(keys, metadata or {}), tensors, plan.left_out)
+
+
+def _leave_out(plan: Plan, facts: Facts) -> None:
+    """Leave out what the table of a family can't know: it depends on the configuration."""
+    tied = facts.config.get("tie_word_embeddings") is True and "token_embd.weight" in plan.origins
+    if tied and (output := plan.origins.pop("output.weight", None)):
+        why = "tied: the file uses token_embd.weight for the output too"
+        plan.left_out.update(dict.fromkeys(output.names, why))
+    if facts.config.get("num_nextn_predict_layers"):
+        layers = facts.number(LAYERS) or 0
+        for name in [n for n in plan.unknown if (number_in(n) or 0) >= layers]:
+            plan.left_out[name] = "of a layer that only predicts further tokens"
+            del plan.unknown[name]
+
+
+def _check(plan: Plan, source: Source) -> None:
+    """Refuse a checkpoint of which anything would be lost."""
+    problems = [f"{quoted(name)}: {why}" for name, why in plan.unknown.items()]
+    problems += [
+        f"{', '.join(map(quoted, origin.names[:3]))}: {quoted(name)} can't be made of it:"
+        f" {origin.problem}"
+        for name, origin in plan.origins.items()
+        if origin.rows is None
+    ]
+    if not plan.origins and not problems:
+        problems = ["it has no tensors"]
+    if problems:
+        listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+        raise CheckpointError(
+            f"{source.words}: {len(problems)} tensor(s) would be lost: {listed}. Nothing was"
+            " written. Export the model without what was added to it."
+        )
+
+
+def _tensors(plan: Plan, source: Source, choose: Choose) -> Iterator[DraftTensor]:
+    """Decide on every tensor, in the order in which llama.cpp's converter writes them."""
+    for name, values in rope_factors_of(source.config).items():
+        made = _Calculated(values)
+        yield DraftTensor(name, made.shape, store(name, made, choose), (), "calculated", made)
+    place = {name: number for number, name in enumerate(sorted(source.tensors))}
+    found = []
+    for name, origin in plan.origins.items():
+        assert origin.rows is not None
+        rows = _undecoded(origin.rows)
+        try:
+            shape = rows.shape or (1,)
+            stored = store(name, rows, choose)
+        except ComparisonError as error:
+            raise CheckpointError(
+                f"{source.words}: {quoted(name)} can't be made of"
+                f" {', '.join(map(quoted, origin.names[:3]))}: {error}."
+            ) from None
+        tensor = DraftTensor(name, shape, stored, origin.names, origin.rows.words, rows)
+        # what is joined is complete, for the converter, with its last part; blocks go first
+        found.append((rows.dtype in _PLAIN, max(place[n] for n in origin.names), tensor))
+    yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:2]))
+
+
+def _undecoded(rows: Transformed) -> Transformed:
+    """Read blocks of MXFP4 as blocks: a file has them too."""
+    transform = rows.transform
+    if type(transform) is DecodeMXFP4:
+        return Transformed(RepackMXFP4(), rows.sources)
+    if isinstance(transform, Chain) and type(transform.first) is DecodeMXFP4:
+        return Transformed(Chain(RepackMXFP4(), transform.second), rows.sources)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Calculated:
+    """A vector that is in no checkpoint."""
+
+    values: NDArray[np.float32]
+    dtype: str = "F32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return self.values.astype("<f4", copy=False).view(np.uint8)[None][start:stop]
+
+
+def _mostly(qtype: str | Mapping[str, str] | Choose, tensors: tuple[DraftTensor, ...]) -> str:
+    """Name the type that stands for the file: the one that was asked for, or the most frequent."""
+    blocks = any(t.qtype.name == "MXFP4" for t in tensors)
+    if isinstance(qtype, str):
+        return "MXFP4" if blocks and qtype in _PLAIN else qtype
+    weights: Counter[str] = Counter()
+    for tensor in tensors:
+        weights[tensor.qtype.name] += prod(tensor.shape)
+    return weights.most_common(1)[0][0]
+
+
+def _quantization_version() -> int:
+    from gguf import GGML_QUANT_VERSION
+
+    return int(GGML_QUANT_VERSION)
+
+
+def _vocabulary(source: Source, tokenizer: Any, rows: int) -> dict[str, object]:
+    if tokenizer is False:
+        return {"tokenizer.ggml.model": "none"}
+    given = source.folder if tokenizer is None else tokenizer
+    if given is None:
+        raise CheckpointError(
+            f"{source.words} comes without a tokenizer: pass tokenizer=..., or False for none."
+        )
+    from .tokenizers import metadata_of_tokenizer
+
+    return metadata_of_tokenizer(given, config=source.config, vocabulary=rows)

@@ -1,0 +1,178 @@
+"""Out of Transformers: a checkpoint, or a model in memory, as a GGUF file for llama.cpp.
+
+First a `Draft` is made, which knows everything but the weights. Then the tensors are read,
+transformed, rounded and written one after the other, in portions of rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..file.writer import Payload, write_file
+from .drafting import draft_export
+from .sources import open_source
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..reference import Checkpoint
+    from .drafting import Draft
+    from .storage import Choose
+
+__all__ = ["export"]
+
+
+def export(
+    source: str | os.PathLike[str] | Checkpoint | Any,
+    path: str | os.PathLike[str],
+    *,
+    tokenizer: Any = None,
+    qtype: str | Mapping[str, str] | Choose = "F16",
+    metadata: Mapping[str, object] | None = None,
+    file_type: str | None = None,
+    max_shard_bytes: int | None = None,
+    overwrite: bool = False,
+    progress: bool | Callable[[int, int], object] = True,
+    report: Callable[[Draft], object] | None = None,
+) -> Path | list[Path]:
+    """Write a checkpoint, or a model in memory, as a GGUF file that llama.cpp loads.
+
+    Parameters
+    ----------
+    source : str, path, Checkpoint or torch.nn.Module
+        The folder of a checkpoint (safetensors with ``config.json``), one such file, or a model of
+        Transformers.
+    path : str or path
+        The file; or an existing folder, in which the file is named by the naming convention.
+    tokenizer : path, tokenizer of Transformers, or False, optional
+        Default: the files in the checkpoint's folder. A model in memory needs one. False writes
+        none: llama.cpp then computes, but has no words.
+    qtype : str, mapping or callable
+        A type for all matrices that may have it (norms, biases and what else llama.cpp wants in F32
+        are F32); or patterns of tensor names with types, the first that fits counts, such as
+        ``{"token_embd.weight": "Q8_0", "*": "Q4_0"}``; or a function of name and shape.
+    metadata : mapping, optional
+        Keys to add or to change, such as ``{"general.name": "My model"}``. NumPy scalars and arrays
+        choose a type other than the usual one.
+    file_type : str, optional
+        What llama.cpp calls the mix of types, for example ``"Q4_K_M"``. Default: by the type
+        that most weights have.
+    max_shard_bytes : int, optional
+        Write shards with at most so many bytes of tensors each.
+    overwrite : bool
+        Replace a file that is there already.
+    progress : bool or callable
+        Show a progress bar if it takes more than half a second; or call a function with the bytes
+        that are written and all bytes.
+    report : callable, optional
+        Called with the `Draft` before anything is written: what is left out, which tensor gets
+        which type and why.
+
+    Returns
+    -------
+    Path, or list of Path
+        The file; with `max_shard_bytes` the list of all shards.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model is of no known family, or a type can't be written or read.
+    CheckpointError
+        If the checkpoint is malformed or has tensors that the family's table doesn't know.
+    QuantizationError
+        If a weight is not finite, or too large for the type.
+    GGUFError
+        If the file can't be written: it exists, there is no room, a key is not allowed.
+
+    Warns
+    -----
+    UserWarning
+        If rows are no whole blocks of the type, and tensors get another one.
+
+    Notes
+    -----
+    The file appears under its name when it is complete; a failure leaves nothing behind.
+    """
+    with open_source(source) as opened:
+        draft = draft_export(
+            opened, tokenizer=tokenizer, qtype=qtype, metadata=metadata, file_type=file_type
+        )
+        if report is not None:
+            report(draft)
+        _warn_of_fallbacks(draft)
+        target = Path(path).expanduser()
+        if target.is_dir():
+            target /= draft.file_name
+        with _Progress(progress) as moved:
+            payloads = [
+                Payload(t.name, t.shape, t.qtype, partial(moved.counted, t.chunks))
+                for t in draft.tensors
+            ]
+            moved.begin(sum(payload.nbytes for payload in payloads))
+            paths = write_file(
+                target,
+                draft.metadata,
+                payloads,
+                max_shard_bytes=max_shard_bytes,
+                overwrite=overwrite,
+            )
+    return paths[0] if max_shard_bytes is None else paths
+
+
+def _warn_of_fallbacks(draft: Draft) -> None:
+    """Say aloud which tensors don't get the type that was asked for."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for tensor in draft.tensors:
+        if tensor.stored.fallback:
+            groups.setdefault((tensor.qtype.name, tensor.stored.reason), []).append(tensor.name)
+    for (qtype, reason), names in groups.items():
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        warnings.warn(
+            f"{len(names)} tensor(s) become {qtype}: {reason} ({listed})",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+class _Progress:
+    """Counts bytes on their way, for a bar or a function."""
+
+    def __init__(self, wanted: bool | Callable[[int, int], object]) -> None:
+        self._wanted = wanted
+        self._bar: Any = None
+        self._done = self._total = 0
+
+    def begin(self, total: int) -> None:
+        """Say how many bytes there will be."""
+        self._total = total
+        if self._wanted is True:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="export", delay=0.5)
+
+    def counted(
+        self, chunks: Callable[[], Iterator[NDArray[np.uint8]]]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Hand on the chunks of a tensor, each counted when the next one is asked for."""
+        for chunk in chunks():
+            yield chunk
+            self._done += chunk.nbytes
+            if self._bar is not None:
+                self._bar.update(chunk.nbytes)
+            elif callable(self._wanted):
+                self._wanted(self._done, self._total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

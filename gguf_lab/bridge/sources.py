@@ -1,0 +1,233 @@
+"""What is exported: the tensors of a checkpoint on disk, or those of a model in memory.
+
+A model in memory gives what its own ``save_pretrained`` would write: the same names, without the
+tensors that are tied to others. Nothing is copied that needn't be: rows are views of the
+parameters. Where Transformers takes a parameter apart for saving (the experts of a layer), that is
+done layer by layer, when its rows are read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CheckpointError, GGUFLabError, UnsupportedError
+from ..file.text import quoted
+from ..reference import Checkpoint, open_checkpoint
+from ..reference.architectures.family import number_in
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import Self
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["Source", "SourceTensor", "open_source"]
+
+_DTYPES = {
+    "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64",
+    "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model to export.
+
+    Attributes
+    ----------
+    words : str
+        How messages call it.
+    config : dict
+        ``config.json``.
+    tensors : Mapping of str to SourceTensor
+    folder : Path, optional
+        Where the files of the tokenizer are.
+    name : str
+        What the model is called: the last part of its path or of its id on the hub.
+    """
+
+    words: str
+    config: dict[str, Any]
+    tensors: Mapping[str, Any]
+    folder: Path | None
+    name: str
+    _opened: ExitStack = field(repr=False)
+
+    def close(self) -> None:
+        """Let go of the files that were opened for it."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -> Source:
+    """Open a checkpoint, or look at a model.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is malformed, or has no ``config.json``.
+    UnsupportedError
+        If the model is none of Transformers, quantized, or not in memory.
+    """
+    if hasattr(source, "state_dict"):
+        return _of_model(source)
+    opened = ExitStack()
+    checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    if checkpoint is not source:
+        opened.callback(checkpoint.close)
+    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    if not checkpoint.config:
+        opened.close()
+        raise CheckpointError(
+            f"{folder} has no config.json: without it nobody knows what model the tensors make."
+        )
+    name = folder.resolve().name
+    return Source(
+        str(checkpoint.path), dict(checkpoint.config), checkpoint.tensors, folder, name, opened
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTensor:
+    """A parameter as rows of bytes.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+        As in safetensors.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    _value: torch.Tensor | _Part = field(repr=False, compare=False)
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Read rows `start` to `stop`: uint8 ``(stop - start, row_bytes)``, little endian."""
+        import torch
+
+        tensor = self._value.read() if isinstance(self._value, _Part) else self._value
+        n_rows = math.prod(self.shape[:-1])
+        values = self.shape[-1] if self.shape else 1
+        rows = tensor.detach().reshape(n_rows, values)[start:stop].cpu().contiguous()
+        data: NDArray[np.uint8] = rows.view(torch.uint8).numpy()
+        return data
+
+
+@dataclass(slots=True)
+class _Saved:
+    """The parameters of one layer, and what ``save_pretrained`` makes of them when asked."""
+
+    model: Any
+    parameters: dict[str, torch.Tensor]
+
+
+class _Desk:
+    """Keeps what was made of one layer, the last one that was asked for."""
+
+    def __init__(self) -> None:
+        self._layer: _Saved | None = None
+        self._made: dict[str, torch.Tensor] = {}
+
+    def take(self, layer: _Saved, name: str) -> torch.Tensor:
+        if self._layer is not layer:
+            self._made = {}  # before the next: two layers at once are one too many
+            self._made, self._layer = _saved_form(layer.model, layer.parameters), layer
+        return self._made[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A tensor that is made when it is read."""
+
+    desk: _Desk
+    layer: _Saved
+    name: str
+
+    def read(self) -> torch.Tensor:
+        return self.desk.take(self.layer, self.name)
+
+
+def _saved_form(model: Any, parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    from transformers.core_model_loading import revert_weight_conversion
+
+    return dict(revert_weight_conversion(model, dict(parameters)))
+
+
+def _of_model(model: Any) -> Source:
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "to_json_string"):
+        raise UnsupportedError(
+            f"a {type(model).__name__} has no configuration of Transformers: only models of"
+            " Transformers can be exported, or checkpoints on disk."
+        )
+    if getattr(model, "hf_quantizer", None) is not None:
+        raise UnsupportedError(
+            "the model is quantized already by Transformers: export the original weights."
+        )
+    described = json.loads(config.to_json_string(use_diff=True))
+    described["architectures"] = [type(model).__name__]
+    described["dtype"] = str(model.dtype).removeprefix("torch.")
+    path = str(getattr(model, "name_or_path", "") or "")
+    return Source(
+        f"the {type(model).__name__}",
+        described,
+        _tensors_of(model),
+        None,
+        Path(path).name,
+        ExitStack(),
+    )
+
+
+def _tensors_of(model: Any) -> dict[str, SourceTensor]:
+    from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+    state = model.state_dict()
+    for name in getattr(model, "_keys_to_ignore_on_save", None) or ():
+        state.pop(name, None)
+    state = remove_tied_weights_from_state_dict(state, model)
+    if missing := [name for name, value in state.items() if value.device.type == "meta"]:
+        raise UnsupportedError(
+            f"{len(missing)} parameters have no data, such as {quoted(missing[0])}: load the model"
+            " into memory before it is exported."
+        )
+    layers: dict[int | None, dict[str, torch.Tensor]] = {}
+    for name, value in state.items():
+        layers.setdefault(number_in(name), {})[name] = value
+    desk, tensors = _Desk(), {}
+    for parameters in layers.values():
+        layer = _Saved(model, parameters)
+        # what saving makes of the layer, in names and shapes alone
+        shadows = {name: value.to("meta") for name, value in parameters.items()}
+        same = {id(shadow): parameters[name] for name, shadow in shadows.items()}
+        for name, value in _saved_form(model, shadows).items():
+            tensors[name] = SourceTensor(
+                name,
+                tuple(value.shape),
+                _dtype_of(name, value),
+                same.get(id(value), _Part(desk, layer, name)),
+            )
+    return {name: tensors[name] for name in sorted(tensors)}
+
+
+def _dtype_of(name: str, value: torch.Tensor) -> str:
+    kind = str(value.dtype).removeprefix("torch.")
+    if kind not in _DTYPES:
+        raise GGUFLabError(f"parameter {quoted(name)} is of type {kind}, which has no rows.")
+    return _DTYPES[kind]
