@@ -6,6 +6,8 @@ from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
 from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
+from .requantize import RequantizeRun, requantize
+from .result import QuantizedTensor, Requantization
 
 __all__ = [
     "ALIASES",
@@ -14,9 +16,13 @@ __all__ = [
     "Facts",
     "Imatrix",
     "Mix",
+    "QuantizedTensor",
+    "Requantization",
+    "RequantizeRun",
     "choose_types",
     "file_order",
     "find_mix",
     "fitting_type",
     "open_imatrix",
+    "requantize",
 ]

@@ -20,7 +20,7 @@ from gguf_lab.file import QTYPES, ArrayValue
 from gguf_lab.quantization import MIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DATA = Path(__file__).parents[1] / "data"
 MODELS, MIXES_FOLDER = DATA / "models", DATA / "mixes"
@@ -33,6 +33,7 @@ class Sketch:
     source: str
     n_layer: int
     row: int = 256
+    n_rows: int = 2
     tied: bool = False
     keys: dict[str, Any] = field(default_factory=dict)
 
@@ -103,7 +104,7 @@ def describe(sketch: Sketch) -> dict[str, Any]:
                 continue  # as in layer 0
             if len(shape) > 1:
                 experts = sketch.keys.get("expert_count", shape[0])
-                shape = (*(experts for _ in shape[:-2]), 2, sketch.row)
+                shape = (*(experts for _ in shape[:-2]), sketch.n_rows, sketch.row)
             qtype = tensor.qtype if tensor.qtype in {"F32", "F16"} else "F16"
             tensors.append((name, shape, qtype))
     architecture = metadata["general.architecture"]
@@ -115,8 +116,17 @@ def describe(sketch: Sketch) -> dict[str, Any]:
     return {"metadata": metadata, "tensors": tensors}
 
 
-def write(described: dict[str, Any], path: Path) -> Path:
-    """Write the model with zeros for weights."""
+def zeros(_name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return weights for a model whose weights do not matter."""
+    return np.zeros(shape)
+
+
+def write(
+    described: dict[str, Any],
+    path: Path,
+    weights: Callable[[str, tuple[int, ...]], np.ndarray] = zeros,
+) -> Path:
+    """Write the model."""
     import gguf
 
     metadata = dict(described["metadata"])
@@ -133,7 +143,8 @@ def write(described: dict[str, Any], path: Path) -> Path:
         else:
             writer.add_array(key, value)
     for name, shape, qtype in described["tensors"]:
-        writer.add_tensor(name, np.zeros(shape, {"F32": np.float32, "F16": np.float16}[qtype]))
+        dtype = {"F32": np.float32, "F16": np.float16}[qtype]
+        writer.add_tensor(name, weights(name, tuple(shape)).astype(dtype))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,364 @@
+"""A model in, the same model in fewer bits out: tensor by tensor, a chunk of rows at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..codec import can_quantize, find_format, quantize
+from ..codec.quantizers import REQUIRES_IMPORTANCE
+from ..errors import GGUFError, GGUFLabError, QuantizationError, UnsupportedError
+from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
+from ..file.writer import Payload, write_file
+from ..model import Model, open_model
+from .choices import choose_types, file_order, find_mix
+from .facts import Facts
+from .imatrix import Imatrix, open_imatrix
+from .result import QuantizedTensor, Requantization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..model import Tensor
+    from .choices import Choice
+
+__all__ = ["RequantizeRun", "requantize"]
+
+_CHUNK = 1 << 22
+"""Weights decoded at once: 16 MiB of float32."""
+
+_LONGEST_OVERRIDE = 127
+"""Bytes of a text that llama-quantize writes beside an importance matrix."""
+
+_NOT_COPIED = {
+    "general.quantization_version",  # written anew
+    "general.file_type",
+    "general.alignment",  # the new file has the default
+    "split.no",
+    "split.count",
+    "split.tensors.count",
+}
+_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION
+
+
+class RequantizeRun:
+    """One quantization of a model: chosen and checked when it is made, done by `run`.
+
+    Parameters
+    ----------
+    model, path, mix, imatrix, overrides, pure, effort, max_shard_bytes, overwrite, threads
+        As in :func:`requantize`.
+
+    Attributes
+    ----------
+    tensors : tuple of QuantizedTensor
+        What each tensor will become, in the order of the new file.
+    total, done : int
+        Weights in all, and written so far.
+    current : str
+        The tensor that is being written.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model,
+        path: str | os.PathLike[str],
+        mix: str,
+        *,
+        imatrix: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        overrides: Mapping[str, str] | None = None,
+        pure: bool = False,
+        effort: str = "ggml",
+        max_shard_bytes: int | None = None,
+        overwrite: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self._opened = ExitStack()
+        self.path, self.mix = Path(path), find_mix(mix)[0]
+        self._effort, self._threads = effort, threads
+        self._writing = {"max_shard_bytes": max_shard_bytes, "overwrite": overwrite}
+        self._cancelled = False
+        try:
+            self.model = model if isinstance(model, Model) else self._own(open_model(model))
+            self._check_path()
+            self._imatrix: Mapping[str, Any] | None = (
+                self._own(open_imatrix(imatrix))
+                if isinstance(imatrix, str | os.PathLike)
+                else imatrix
+            )
+            choices = choose_types(
+                self.mix,
+                [(t.name, t.shape, t.qtype) for t in self.model.tensors.values()],
+                Facts.of(self.model.metadata),
+                has_imatrix=self._imatrix is not None,
+                overrides=overrides,
+                pure=pure,
+            )
+            self.tensors = tuple(
+                self._plan(self.model.tensors[name], choices[name]) for name in file_order(choices)
+            )
+        except BaseException:
+            self._opened.close()
+            raise
+        self.total = sum(tensor.n_elements for tensor in self.tensors)
+        self.done, self.current = 0, ""
+
+    def _own(self, opened: Any) -> Any:
+        self._opened.callback(opened.close)
+        return opened
+
+    def close(self) -> None:
+        """Close the files that this run has opened."""
+        self._opened.close()
+
+    def cancel(self) -> None:
+        """Stop after the chunk under way: `run` raises an error and leaves no file behind."""
+        self._cancelled = True
+
+    def run(self, on_chunk: Callable[[], object] = lambda: None) -> Requantization:
+        """Write the file.
+
+        Parameters
+        ----------
+        on_chunk : callable, optional
+            Called after each chunk of rows.
+
+        Raises
+        ------
+        GGUFLabError
+            If the run was cancelled, or values cannot be quantized. Then nothing was written.
+        """
+        started = time.perf_counter()
+        try:
+            payloads = [self._payload(tensor, on_chunk) for tensor in self.tensors]
+            paths = write_file(self.path, self._metadata(), payloads, **self._writing)  # type: ignore[arg-type]
+        finally:
+            self.close()
+        seconds = time.perf_counter() - started
+        return Requantization(tuple(paths), self.model.path, self.mix, self.tensors, seconds)
+
+    def _check_path(self) -> None:
+        for path in self.model.file.paths:
+            if self.path.exists() and path.exists() and self.path.samefile(path):
+                raise GGUFError(
+                    f"{printable(str(self.path))} is the file that is read. Give another name."
+                )
+
+    def _plan(self, tensor: Tensor, choice: Choice) -> QuantizedTensor:
+        """Refuse before the work what would fail in its midst."""
+        tensor.blocks(slice(0, 0))  # truncated, or of an unknown type
+        changed = choice.qtype != tensor.qtype
+        if changed:
+            find_format(tensor.qtype)
+            if not can_quantize(choice.qtype, self._effort):
+                raise UnsupportedError(
+                    f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: there is no "
+                    f"quantizer for it with effort {self._effort!r}."
+                )
+        importance = self._why_importance(tensor, choice, changed=changed)
+        return QuantizedTensor(tensor.name, tensor.shape, tensor.qtype, choice, importance)
+
+    def _why_importance(self, tensor: Tensor, choice: Choice, *, changed: bool) -> str:
+        """Return "used", or why there is no importance; refuse where there must be one."""
+        needed = choice.needs_importance or choice.qtype in REQUIRES_IMPORTANCE
+        if self._imatrix is None:
+            if not (needed and choice.quantized):
+                return ""
+            advice = "Give an importance matrix (imatrix=...), or choose more bits"
+        elif not changed:
+            return "not needed"
+        elif tensor.name in self._imatrix:
+            found, expected = np.size(self._imatrix[tensor.name]), _columns(tensor)
+            if found == expected:
+                return "used"
+            # That of the embeddings never fits where they serve as output too.
+            if not tensor.name.endswith("token_embd.weight"):
+                raise QuantizationError(
+                    f"tensor {quoted(tensor.name)} has {expected} columns (times experts), but the "
+                    f"importance matrix {found} values for it. Is it of another model?"
+                )
+            if not needed:
+                return f"none: {found} values for {expected} columns"
+            advice = "Its entry has another size; choose more bits"
+        elif not needed:
+            return "none: no entry"
+        else:
+            advice = "The importance matrix has no entry for it: choose more bits"
+        raise QuantizationError(
+            f"tensor {quoted(tensor.name)} would become {choice.qtype} ({choice.reason}), which "
+            f"without importance is of no use; llama-quantize refuses it too. {advice}."
+        )
+
+    def _metadata(self) -> dict[str, object]:
+        """Copy the metadata in llama-quantize's order, with what it adds."""
+        old = self.model.metadata
+        new = {key: _typed(old, key) for key in old if key not in _NOT_COPIED}
+        new["general.quantization_version"] = np.uint32(_QUANTIZATION_VERSION)
+        number = next(number for number, name in FILE_TYPES.items() if name == self.mix)
+        new["general.file_type"] = np.uint32(number)
+        if self._imatrix is not None:
+            added: dict[str, object] = {"entries_count": np.uint32(len(self._imatrix))}
+            if isinstance(self._imatrix, Imatrix):
+                added = {"file": _cut(str(self._imatrix.path))}
+                if self._imatrix.datasets:
+                    added["dataset"] = _cut(self._imatrix.datasets[0])
+                added["entries_count"] = np.uint32(len(self._imatrix))
+                if self._imatrix.chunk_count > 0:
+                    added["chunks_count"] = np.uint32(self._imatrix.chunk_count)
+            for key, value in added.items():
+                new.pop(f"quantize.imatrix.{key}", None)
+                new[f"quantize.imatrix.{key}"] = value
+        return new
+
+    def _payload(self, plan: QuantizedTensor, on_chunk: Callable[[], object]) -> Payload:
+        def chunks() -> Iterator[NDArray[np.uint8]]:
+            for chunk in self._chunks(plan):
+                yield chunk
+                on_chunk()
+
+        return Payload(plan.name, plan.shape or (1,), qtype(plan.qtype), chunks)
+
+    def _chunks(self, plan: QuantizedTensor) -> Iterator[NDArray[np.uint8]]:
+        tensor = self.model.tensors[plan.name]
+        self.current = plan.name
+        importance = self._importance_of(tensor) if plan.importance == "used" else None
+        # No chunk has rows of two experts: each has an importance of its own.
+        n_rows = tensor.shape[-2] if len(tensor.shape) > 1 else tensor.n_rows
+        step = max(1, _CHUNK // max(1, tensor.row_values))
+        for first in range(0, tensor.n_rows, max(1, n_rows)):
+            weights = None if importance is None else importance[first // n_rows % len(importance)]
+            for start in range(first, first + n_rows, step):
+                if self._cancelled:
+                    raise GGUFLabError(f"cancelled: {printable(str(self.path))} was not written.")
+                rows = slice(start, min(start + step, first + n_rows))
+                blocks = self._encode(tensor, plan, rows, weights)
+                self.done += (rows.stop - rows.start) * tensor.row_values
+                yield blocks
+
+    def _importance_of(self, tensor: Tensor) -> NDArray[np.float32]:
+        assert self._imatrix is not None
+        values = np.asarray(self._imatrix[tensor.name], np.float32)
+        return values.reshape(-1, tensor.row_values)
+
+    def _encode(
+        self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any
+    ) -> NDArray[np.uint8]:
+        if not plan.changed:
+            return tensor.blocks(rows)
+        try:
+            return quantize(
+                tensor.to_numpy(rows),
+                plan.qtype,
+                importance=weights,
+                effort=self._effort,
+                threads=self._threads,
+            )
+        except QuantizationError as error:
+            raise QuantizationError(
+                f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}, rows from "
+                f"{rows.start} on: {error}"
+            ) from None
+
+
+def _columns(tensor: Tensor) -> int:
+    """Return the values of its importance: one per column, and in each expert."""
+    experts = tensor.shape[-3] if len(tensor.shape) > 2 else 1
+    return experts * tensor.row_values
+
+
+def _typed(metadata: Any, key: str) -> object:
+    """Return a value that is written as the type that it has in the file."""
+    value, kind = metadata[key], metadata.type_of(key)
+    if isinstance(value, ArrayValue) or kind in {"string", "bool"}:
+        return value
+    return np.dtype(kind).type(value)
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_LONGEST_OVERRIDE].decode(errors="ignore")
+
+
+def requantize(
+    model: str | os.PathLike[str] | Model,
+    path: str | os.PathLike[str],
+    mix: str,
+    *,
+    imatrix: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    pure: bool = False,
+    effort: str = "ggml",
+    max_shard_bytes: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    threads: int | None = None,
+) -> Requantization:
+    """Write a model anew in fewer bits (or more), as llama-quantize does.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        The GGUF file, or any file of a shard set. Its tensors may be of any type; what is quantized
+        already keeps the errors that it has, and the result says so.
+    path : str or os.PathLike
+        The file to write. It appears when it is complete.
+    mix : str
+        One of llama-quantize's mixes: ``"Q4_K_M"``, ``"Q8_0"``, ``"IQ4_XS"``, ``"F16"`` ...
+    imatrix : str, path or mapping, optional
+        An importance matrix: the file, or tensor name to values (columns,) or (experts, columns).
+    overrides : mapping of str to str, optional
+        Regular expression to type: ``{"attn_v": "Q8_0"}``. The first that is found in a name
+        decides.
+    pure : bool, optional
+        Give every tensor the base type of the mix.
+    effort : {"ggml", "best"}, optional
+        See :func:`gguf_lab.quantize`.
+    max_shard_bytes : int, optional
+        Write several files, none of which has more bytes of tensors.
+    overwrite : bool, optional
+        Replace the file if it exists.
+    progress : bool, optional
+        Show a progress bar if it takes more than half a second.
+    threads : int, optional
+        Default: the CPUs that this process may use. Does not change any byte.
+
+    Returns
+    -------
+    Requantization
+        What each tensor was and is now, and why.
+
+    Raises
+    ------
+    GGUFError
+        If a file is malformed, or the new one cannot be written.
+    UnsupportedError
+        If a tensor cannot be decoded, or not be encoded as is asked.
+    QuantizationError
+        If an importance matrix is needed, or does not fit; if values are not finite.
+    GGUFLabError
+        If the mix or an override is unknown.
+    """
+    run = RequantizeRun(
+        model,
+        path,
+        mix,
+        imatrix=imatrix,
+        overrides=overrides,
+        pure=pure,
+        effort=effort,
+        max_shard_bytes=max_shard_bytes,
+        overwrite=overwrite,
+        threads=threads,
+    )
+    if not progress:
+        return run.run()
+    from tqdm.auto import tqdm
+
+    with tqdm(total=run.total, unit="w", unit_scale=True, desc="quantize", delay=0.5) as bar:
+        return run.run(lambda: bar.update(run.done - bar.n))
