@@ -13,14 +13,23 @@ from ...errors import CheckpointError, UnsupportedError
 from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
+from .deepseek2 import DEEPSEEK2
 from .file_side import FileSide
+from .gemma import GEMMA, GEMMA2, GEMMA3
+from .gemma4 import GEMMA4
+from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
+from .gpt_oss import GPT_OSS
+from .granite import GRANITE, GRANITEMOE
+from .lfm2 import LFM2, LFM2MOE
 from .llama import LLAMA
 from .mamba import MAMBA
+from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .stablelm import STABLELM
+from .t5 import T5
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +43,8 @@ __all__ = ["FACTOR_TENSORS", "FAMILIES", "config_of", "metadata_of", "rope_facto
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
-    STABLELM, MAMBA, NEMOTRON, OLMO2, COHERE, COHERE2, EXAONE4, BERT, NOMIC_BERT,
+    STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE,
+    OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

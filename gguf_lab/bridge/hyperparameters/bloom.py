@@ -80,7 +80,7 @@ def _falcon_heads_to_config(file: FileSide) -> Mapping[str, object]:
         "num_kv_heads": groups,
         "new_decoder_architecture": new,
         "num_ln_in_parallel_attn": (2 if two_norms else 1) if new else None,
-        "multi_query": groups == 1,
+        "multi_query": new or groups == 1,
         "ffn_hidden_size": file.shape("blk.0.ffn_up.weight")[0],
     }
 

@@ -132,10 +132,16 @@ BASE: tuple[Line, ...] = (
 """What the converter writes for every family whose class calls that of `TextModel`."""
 
 
-def base(*more: Line, head_dim: Line = HEAD_DIM, rope: Line = ROPE) -> tuple[Line, ...]:
-    """Put further lines behind those of every family."""
-    shared = (rope if line is ROPE else line for line in BASE)
-    return (*shared, head_dim, *more)
+def base(
+    *more: Line,
+    head_dim: Line = HEAD_DIM,
+    rope: Line = ROPE,
+    kv_heads: Line = KV_HEADS,
+    width_inside: Line = WIDTH_INSIDE,
+) -> tuple[Line, ...]:
+    """Put further lines behind those of every family, some of which may be exchanged."""
+    other: dict[Line, Line] = {ROPE: rope, KV_HEADS: kv_heads, WIDTH_INSIDE: width_inside}
+    return (*(other.get(line, line) for line in BASE), head_dim, *more)
 
 
 def biased(name: str, *tensors: str) -> Rule:

@@ -21,7 +21,7 @@ from .common import (
 from .config_side import real
 from .family import Family, Pair, Rule, Written
 from .file_side import REQUIRED
-from .rope import PARTIAL_ROPE, ROPE, llama3_tensor, part_of, scaling
+from .rope import ROPE, llama3_tensor, part_of, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,7 +195,6 @@ STARCODER2 = Family(
         biased("use_bias", "blk.*.attn_q.bias"),
         *implied(hidden_act="gelu_pytorch_tanh", sliding_window=None),
         head_dim=OPTIONAL_HEAD_DIM,
-        rope=PARTIAL_ROPE,
     ),
     spelled={"layer_norm_eps": "norm_epsilon"},
 )
