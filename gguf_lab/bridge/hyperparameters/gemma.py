@@ -114,10 +114,7 @@ GEMMA3 = Family(
     classes={"gemma3_text": "Gemma3ForCausalLM"},
     also=("gemma3",),
     lines=base(
-        Rule(_gemma3_softcap),
-        Rule(
-            to_config=Pair("final_logit_softcapping", ("final_logit_softcapping",), float).to_config
-        ),
+        Pair("final_logit_softcapping", ("final_logit_softcapping",), float),
         Rule(_gemma3_window, _gemma3_layers),
         Rule(sliding_layers(6).to_file),
         _scalar(62),
