@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .model import Model, Tensor
     from .model import open_model as open
     from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
+    from .quantization import requantize
     from .reference import Checkpoint, open_checkpoint
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _PUBLIC = {
     "dequantize": ("codec", "dequantize"),
     "dissect": ("codec", "dissect"),
     "quantize": ("codec", "quantize"),
+    "requantize": ("quantization", "requantize"),
     "Checkpoint": ("reference", "Checkpoint"),
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
@@ -82,6 +84,7 @@ __all__ = [
     "open",
     "open_checkpoint",
     "quantize",
+    "requantize",
 ]
 
 

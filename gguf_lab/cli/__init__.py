@@ -13,6 +13,7 @@ from ..errors import GGUFLabError
 from .compare import add_compare
 from .inspect import add_info, add_tensors
 from .lab import add_lab
+from .quantize import add_quantize
 from .terminal import fail
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (add_info, add_tensors, add_compare, add_lab)
+_COMMANDS = (add_info, add_tensors, add_compare, add_quantize, add_lab)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import GGUFError
 from ..file import ArrayValue, preview
 
@@ -76,8 +78,10 @@ class Facts:
         def figure(name: str, default: int | None = 0) -> int:
             key = f"{architecture}.{name}"
             value = metadata.get(key)
-            if isinstance(value, ArrayValue | list | tuple):  # one for each layer
+            if isinstance(value, ArrayValue | list | tuple | np.ndarray):  # one for each layer
                 value = value[0] if len(value) else None
+            if isinstance(value, np.integer):  # of a file that is yet to be written
+                value = int(value)
             if value is None and default is not None:
                 return default
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:

@@ -142,10 +142,13 @@ class RequantizeRun:
         finally:
             self.close()
         seconds = time.perf_counter() - started
-        return Requantization(tuple(paths), self.model.path, self.mix, self.tensors, seconds)
+        source = str(self.model.path)
+        return Requantization(tuple(paths), source, self.mix, self.tensors, seconds)
 
     def _check_path(self) -> None:
         for path in self.model.file.paths:
+            if not isinstance(path, Path):  # on a server
+                continue
             if self.path.exists() and path.exists() and self.path.samefile(path):
                 raise GGUFError(
                     f"{printable(str(self.path))} is the file that is read. Give another name."

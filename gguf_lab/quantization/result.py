@@ -97,8 +97,8 @@ class Requantization:
     ----------
     paths : tuple of pathlib.Path
         The files: one, or a set of shards.
-    source : pathlib.Path
-        The file that was read.
+    source : str
+        What was read.
     mix : str
         Name of the mix.
     tensors : tuple of QuantizedTensor
@@ -108,7 +108,7 @@ class Requantization:
     """
 
     paths: tuple[Path, ...]
-    source: Path
+    source: str
     mix: str
     tensors: tuple[QuantizedTensor, ...]
     seconds: float
