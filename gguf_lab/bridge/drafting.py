@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "DraftTensor", "draft_export"]
 
+_HEAD = "lm_head.weight"
 _PLAIN = ("F32", "F16", "BF16")
 
 
@@ -155,6 +156,8 @@ def _leave_out(plan: Plan, facts: Facts) -> None:
     if tied and (output := plan.origins.pop("output.weight", None)):
         why = "tied: the file uses token_embd.weight for the output too"
         plan.left_out.update(dict.fromkeys(output.names, why))
+    if facts.config.get("tie_word_embeddings") is False and _HEAD in plan.left_out:
+        plan.unknown[_HEAD] = f"it is not tied, but {facts.architecture} has no other output"
     if facts.config.get("num_nextn_predict_layers"):
         layers = facts.number(LAYERS) or 0
         for name in [n for n in plan.unknown if (number_in(n) or 0) >= layers]:

@@ -42,6 +42,11 @@ def _values(facts: Facts, layer: int | None) -> Transform:
     return HeadPart(facts.heads(layer), _known(facts.number(_VALUE), _VALUE), at_end=True)
 
 
+def _unsplit(facts: Facts) -> bool:
+    # as files had it before the converter split it
+    return any(name.endswith(".attn_kv_b.weight") for name in facts.shapes)
+
+
 _KV_B = "model.layers.{layer}.self_attn.kv_b_proj.weight"
 
 DEEPSEEK2 = Family(
@@ -52,7 +57,7 @@ DEEPSEEK2 = Family(
     rows=(
         Row(_KV_B, to="model.layers.{layer}.self_attn.k_b_proj.weight", transform=_keys),
         Row(_KV_B, to="model.layers.{layer}.self_attn.v_b_proj.weight", transform=_values),
-        Row(_KV_B),  # as files had it before the converter split it
+        Row(_KV_B, when=_unsplit),
         *EXPERTS,
         *FUSED_EXPERTS,
     ),
