@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .exporting import metadata_of_tokenizer
 from .importing import to_tokenizer
 from .vocabulary import has_tokenizer
 
-__all__ = ["has_tokenizer", "to_tokenizer"]
+__all__ = ["has_tokenizer", "metadata_of_tokenizer", "to_tokenizer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import GGUFError
-from .vocabulary import MATCHED, SPECIAL_KEYS, TokenType, Vocabulary
+from .vocabulary import CONTINUES, MATCHED, SPACE, SPECIAL_KEYS, TokenType, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,12 +13,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = ["build", "merges_of_scores"]
-
-SPACE = "\u2581"
-"""SentencePiece's sign for a space: "▁"."""
-
-CONTINUES = "##"
-"""What Transformers writes before a piece of WordPiece that continues a word."""
 
 
 def build(vocabulary: Vocabulary) -> Tokenizer:
@@ -137,19 +131,10 @@ def _bpe(vocabulary: Vocabulary) -> Tokenizer:
 def _wordpiece(vocabulary: Vocabulary) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    # llama.cpp marks the pieces that begin a word, Transformers those that continue one.
-    ids = {}
-    for token, place in _ids(vocabulary).items():
-        if vocabulary.types[place] in MATCHED:
-            ids[token] = place
-        elif token.startswith(SPACE):
-            ids[token[len(SPACE) :]] = place
-        else:
-            ids[CONTINUES + token] = place
     unknown = vocabulary.special_token("unk")
     if unknown is None:
         raise GGUFError(f"{SPECIAL_KEYS['unk']} is missing; a WordPiece vocabulary needs it.")
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
+    tokenizer = Tokenizer(models.WordPiece(_ids(vocabulary), unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=True,
@@ -158,16 +143,15 @@ def _wordpiece(vocabulary: Vocabulary) -> Tokenizer:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUES)
-    ends = [
-        vocabulary.special.get("cls", vocabulary.special.get("bos")),
-        vocabulary.special.get("sep"),
-    ]
-    if None not in ends:
-        first, last = (vocabulary.tokens[place] for place in ends if place is not None)
+    first, last = vocabulary.special_token("cls"), vocabulary.special_token("sep")
+    if first is not None and last is not None:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{first}:0 $A:0 {last}:0",
             pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
-            special_tokens=[(first, ends[0]), (last, ends[1])],
+            special_tokens=[
+                (first, vocabulary.special["cls"]),
+                (last, vocabulary.special["sep"]),
+            ],
         )
     return tokenizer
 
@@ -196,10 +180,16 @@ def _unigram(vocabulary: Vocabulary) -> Tokenizer:
             raise GGUFError(
                 f"tokenizer.ggml.precompiled_charsmap cannot be read: {error}."
             ) from None
+    # SentencePiece looks at a text as a whole: no splitting into words. A text begins with a space
+    # where it says so, and also where it merges spaces, as llama.cpp does it.
     if vocabulary.remove_extra_whitespaces:
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+        steps += [
+            normalizers.Replace(Regex("^ +| +$"), ""),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    if vocabulary.add_space_prefix or vocabulary.remove_extra_whitespaces:
+        steps.append(normalizers.Prepend(" "))
     tokenizer.normalizer = normalizers.Sequence(steps)
-    scheme = "always" if vocabulary.add_space_prefix else "never"
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, scheme)
-    tokenizer.decoder = decoders.Metaspace(SPACE, scheme)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "never", split=False)
+    tokenizer.decoder = decoders.Metaspace(SPACE, "always")
     return tokenizer

@@ -16,7 +16,16 @@ from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SPECIAL_KEYS", "TokenType", "Vocabulary", "has_tokenizer", "read_vocabulary"]
+__all__ = [
+    "CONTINUES",
+    "MATCHED",
+    "SPACE",
+    "SPECIAL_KEYS",
+    "TokenType",
+    "Vocabulary",
+    "has_tokenizer",
+    "read_vocabulary",
+]
 
 
 class TokenType(IntEnum):
@@ -30,6 +39,12 @@ class TokenType(IntEnum):
     UNUSED = 5
     BYTE = 6
 
+
+SPACE = "\u2581"
+"""SentencePiece's sign for a space: "▁"."""
+
+CONTINUES = "##"
+"""What Transformers writes before a piece of WordPiece that continues a word."""
 
 MATCHED = (TokenType.UNKNOWN, TokenType.CONTROL, TokenType.USER_DEFINED)
 """Types whose tokens are found in a text as they stand, before anything else happens to it."""
@@ -71,7 +86,7 @@ class Vocabulary:
     pre : PreTokenizer or None
         How a BPE cuts text into words.
     tokens : list of str
-        The text of each id.
+        The text of each id; pieces of words as Transformers writes them.
     types : list of int
         A `TokenType` for each id.
     scores : list of float
@@ -155,11 +170,14 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
             f"tokenizer.ggml.model is {preview(model)}; tokenizers exist for llama, gpt2, bert, t5"
             " and gemma4."
         )
-    tokens = _read_tokens(metadata)
+    tokens = _strings(metadata, _TOKENS)
     n = len(tokens)
     types = [int(t) for t in _numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
+    tokens = _distinct(_word_pieces(tokens, types) if model == "bert" else tokens)
     pre = _read_pre(metadata, model)
     special = _read_special(metadata, model, types)
+    if model == "bert" and "bos" in special:
+        special.setdefault("cls", special["bos"])
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
     add_bos = _get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
     add_eos = _get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
@@ -240,8 +258,7 @@ def _numbers(
     return result
 
 
-def _read_tokens(metadata: Mapping[str, object]) -> list[str]:
-    tokens = _strings(metadata, _TOKENS)
+def _distinct(tokens: list[str]) -> list[str]:
     if not tokens:
         raise GGUFError(f"{_TOKENS} is empty.")
     # llama.cpp gives tokens without text a name, and refuses two tokens of one text.
@@ -255,6 +272,21 @@ def _read_tokens(metadata: Mapping[str, object]) -> list[str]:
                     " expected a different text for each token."
                 )
     return tokens
+
+
+def _word_pieces(tokens: list[str], types: list[int]) -> list[str]:
+    """Return the tokens as Transformers writes them.
+
+    llama.cpp marks the pieces that begin a word ("▁"), Transformers those that continue one.
+    """
+    return [
+        token
+        if kind == TokenType.CONTROL
+        else token[len(SPACE) :]
+        if token.startswith(SPACE)
+        else CONTINUES + token
+        for token, kind in zip(tokens, types, strict=True)
+    ]
 
 
 def _read_merges(metadata: Mapping[str, object], tokens: list[str]) -> list[tuple[str, str]]:

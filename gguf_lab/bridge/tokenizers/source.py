@@ -1,0 +1,134 @@
+"""What a checkpoint's folder says about its tokenizer; a tokenizer in memory is saved to one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CheckpointError
+from .sentencepiece import SentencePieceModel, read_sentencepiece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Source", "open_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder with a tokenizer, and the model's configuration.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the files are.
+    config : mapping
+        The contents of `config.json`.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @cached_property
+    def json(self) -> dict[str, Any] | None:
+        """`tokenizer.json`, if it is there."""
+        return self._read("tokenizer.json")
+
+    @cached_property
+    def settings(self) -> dict[str, Any] | None:
+        """`tokenizer_config.json`, if it is there."""
+        return self._read("tokenizer_config.json")
+
+    @cached_property
+    def added(self) -> dict[str, Any]:
+        """`added_tokens.json`: ids by text."""
+        return self._read("added_tokens.json") or {}
+
+    @cached_property
+    def sentencepiece(self) -> SentencePieceModel | None:
+        """SentencePiece's model, under one of the names it is given."""
+        for name in ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"):
+            path = self.folder / name
+            if path.is_file():
+                return read_sentencepiece(path)
+        return None
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer as Transformers loads it."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(
+                self.folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:
+            raise CheckpointError(
+                f"Transformers cannot load the tokenizer in {self.folder}: {error}"
+            ) from error
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """The part "model" of `tokenizer.json`."""
+        model = (self.json or {}).get("model")
+        return model if isinstance(model, dict) else {}
+
+    @cached_property
+    def listed(self) -> list[dict[str, Any]]:
+        """The added tokens of `tokenizer.json`."""
+        listed = (self.json or {}).get("added_tokens")
+        return listed if isinstance(listed, list) else []
+
+    @cached_property
+    def template(self) -> object:
+        """The chat template, as a text or as a list of named ones."""
+        other: object = None
+        path = self.folder / "chat_template.jinja"
+        more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
+        if path.is_file():
+            other = path.read_text(encoding="utf-8")
+            if more:
+                other = [{"name": "default", "template": other}]
+                other += [{"name": p.stem, "template": p.read_text(encoding="utf-8")} for p in more]
+        elif (saved := self._read("chat_template.json")) is not None:
+            other = saved.get("chat_template")
+        return (self.settings or {}).get("chat_template", other)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{path} is not JSON: {error}.") from None
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{path} does not hold an object.")
+        return value
+
+
+@contextmanager
+def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
+    """Give the `Source` of a folder, or of a tokenizer of Transformers."""
+    if isinstance(source, str | Path):
+        folder = Path(source)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder} is not a folder.")
+        yield Source(folder, config)
+    elif hasattr(source, "save_pretrained") and hasattr(source, "get_vocab"):
+        with TemporaryDirectory() as place:
+            source.save_pretrained(place)
+            saved = Source(Path(place), config)
+            # No need to load again what is at hand.
+            saved.__dict__["tokenizer"] = source
+            yield saved
+    else:
+        raise CheckpointError(
+            f"A tokenizer is a checkpoint's folder or a tokenizer of Transformers, not"
+            f" {type(source).__name__}."
+        )

@@ -1,0 +1,237 @@
+"""Merges, special tokens and chat template: what the converter takes from any tokenizer.
+
+The rules are those of `SpecialVocab` in llama.cpp's `gguf-py/gguf/vocab.py`, which the `gguf` of
+this name on the package index may be behind.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .quirks import NAMED
+from .vocabulary import SPECIAL_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .source import Source
+
+__all__ = ["special_metadata"]
+
+# The keys that the converter can write. It knows no key for `cls`.
+_KEYS = {
+    **{name: key for name, key in SPECIAL_KEYS.items() if name != "cls"},
+    "eot": "tokenizer.ggml.eot_token_id",
+    "eom": "tokenizer.ggml.eom_token_id",
+}
+
+
+def special_metadata(
+    source: Source, *, merges: bool = False, count: int | None = None
+) -> dict[str, object]:
+    """Return the keys for merges, special tokens, bos and eos, chat template and normalizer.
+
+    Parameters
+    ----------
+    source : Source
+        The tokenizer.
+    merges : bool
+        Write the merges of a BPE.
+    count : int, optional
+        Ids from here on do not count.
+    """
+    special = _Special(source, count)
+    found: dict[str, object] = {}
+    if merges:
+        pairs = list(_merges(source))
+        if pairs:
+            found["tokenizer.ggml.merges"] = pairs
+    for name, token in special.ids.items():
+        if name in _KEYS:
+            found[_KEYS[name]] = token
+    for name, value in special.add.items():
+        if name in {"bos", "eos", "sep"}:
+            found[f"tokenizer.ggml.add_{name}_token"] = value
+    if source.settings is not None:
+        found |= _templates(source.template)
+    return found | _normalizer((source.json or {}).get("normalizer"))
+
+
+def _merges(source: Source) -> Iterator[str]:
+    """Yield the pairs; a space within a token is written as byte-level BPE writes it."""
+    pairs = source.model.get("merges") or []
+    for pair in pairs:
+        yield pair if isinstance(pair, str) else " ".join(p.replace(" ", "\u0120") for p in pair)
+    path = source.folder / "merges.txt"
+    if not pairs and path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for line in lines[lines[:1] != [] and lines[0].startswith("#") :]:
+            parts = line.split()
+            if len(parts) == 2:
+                yield " ".join(parts)
+
+
+def _templates(template: object) -> dict[str, object]:
+    key = "tokenizer.chat_template"
+    if isinstance(template, str):
+        return {key: template}
+    found: dict[str, object] = {}
+    names = []
+    default = None
+    for choice in template if isinstance(template, list) else []:
+        text = choice.get("template")
+        name = re.sub("[^A-Za-z0-9]", "_", choice.get("name", ""))
+        if not name or text is None:
+            continue
+        if name == "default":
+            default = text
+        else:
+            names.append(name)
+            found[f"{key}.{name}"] = text
+    if names:
+        found[f"{key}s"] = names
+    if default is not None:
+        found[key] = default
+    return found
+
+
+def _normalizer(normalizer: Any) -> dict[str, object]:
+    found: dict[str, object] = {}
+    kind = (normalizer or {}).get("type")
+    keys = {
+        "lowercase": "tokenizer.ggml.normalizer.lowercase",
+        "strip_accents": "tokenizer.ggml.normalizer.strip_accents",
+    }
+    if kind == "Lowercase":
+        found[keys["lowercase"]] = True
+    elif kind == "StripAccents":
+        found[keys["strip_accents"]] = True
+    elif kind == "BertNormalizer":
+        for name, key in keys.items():
+            if normalizer.get(name) is not None:
+                found[key] = normalizer[name]
+    elif kind == "Sequence":
+        for part in normalizer.get("normalizers", []):
+            found |= _normalizer(part)
+    return found
+
+
+class _Special:
+    """Ids of the special tokens, and which of them are added to a text."""
+
+    def __init__(self, source: Source, count: int | None) -> None:
+        self.ids: dict[str, int] = {}
+        self.add: dict[str, bool] = {}
+        self.names = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]
+        self.settings = None if source.settings is None else dict(source.settings)
+        self._count = count
+        if source.json is not None:
+            self._from_post_processor(source.json)
+        if self.settings is not None:
+            self._from_settings(source.listed)
+        text = source.config.get("text_config") or {}
+        for name in self.names:
+            token = source.config.get(f"{name}_token_id")
+            self._set(name, text.get(f"{name}_token_id") if token is None else token)
+        ids = {token.get("content"): token.get("id") for token in source.listed}
+        for name, content in NAMED.get(source.config.get("model_type", ""), {}).items():
+            self._set(name, ids.get(content))
+
+    def _set(self, name: str, token: object) -> None:
+        if isinstance(token, int) and token >= 0 and (self._count is None or token < self._count):
+            self.ids.setdefault(name, token)
+
+    def _text(self, name: str) -> Any:
+        return (self.settings or {}).get(f"{name}_token")
+
+    def _default(self, name: str, text: Any) -> None:
+        """Take `text` for a special token, unless the settings name another."""
+        if self.settings is not None and not self._text(name):
+            self.settings[f"{name}_token"] = text
+
+    def _from_post_processor(self, tokenizer: dict[str, Any]) -> None:
+        if self._text("cls"):
+            self._default("bos", self._text("cls"))
+        if self._text("sep"):
+            self._default("eos", self._text("sep"))
+        whole = tokenizer.get("post_processor") or {}
+        for processor in whole.get("processors", [whole]):
+            kind = processor.get("type")
+            if kind == "ByteLevel":
+                self.add.setdefault("bos", False)
+                self.add.setdefault("eos", False)
+            elif kind == "RobertaProcessing":
+                self.add |= {"bos": True, "eos": True, "sep": True}
+                self._default("cls", processor.get("cls", [self._text("bos")])[0])
+                self._default("sep", processor.get("sep", [self._text("eos")])[0])
+            elif kind == "TemplateProcessing":
+                self._from_template(processor)
+
+    def _from_template(self, processor: dict[str, Any]) -> None:
+        single, pair = processor.get("single", []), processor.get("pair", [])
+        first = last = None
+        # Without settings nothing says which token is which: what stands there is bos or eos.
+        if len(single) > 1:
+            first, last = _special_at(single, 0), _special_at(single, -1)
+        if first:
+            if first not in {_content(self._text("bos")), _content(self._text("cls"))}:
+                self._default("bos", first)
+                self._default("cls", first)
+            known = {_content(self._text("bos")), _content(self._text("cls"))}
+            self.add["bos"] = self.settings is None or first in known
+        if last:
+            if self.settings is not None and last != _content(self._text("eos")):
+                # The end of a text is not what the settings call eos: that ends a turn.
+                other = next((n for n in ("eot", "eom") if n not in self.names), None)
+                if other is not None:
+                    self.names.append(other)
+                    self.settings[f"{other}_token"] = self._text("eos")
+                self.settings["eos_token"] = last
+            self.add["eos"] = True
+        self._from_pair(pair, first, last)
+
+    def _from_pair(self, pair: list[Any], first: str | None, last: str | None) -> None:
+        """Conclude from "A [sep] [eos] B" that two texts are parted."""
+        start = 1 if first and pair and _special_at(pair, 0) == first else 0
+        stop = -1 if last and pair and _special_at(pair, -1) == last else None
+        pair = pair[start:stop]
+        if not pair or _sequence(pair[0]) != "A" or _sequence(pair[-1]) != "B" or len(pair) < 3:
+            return
+        between = pair[1:-1]
+        ends = {_content(self._text("sep")), _content(self._text("eos"))} - {None}
+        one = _special_at(between, 0)
+        add = one in ends and not last if one else False
+        if len(between) == 2 and (two := _special_at(between, 1)) and two in ends:
+            add = True
+        self.add["sep"] = add
+        if add:
+            self._default("sep", self._text("eos"))
+
+    def _from_settings(self, listed: list[dict[str, Any]]) -> None:
+        assert self.settings is not None
+        ids: dict[str, int] = {}
+        for token in listed:
+            ids.setdefault(token.get("content", ""), token.get("id", -1))
+        for name in self.names:
+            add = self.settings.get(f"add_{name}_token")
+            if isinstance(add, bool):
+                # What the post-processor does counts more than what the settings say.
+                self.add.setdefault(name, add)
+            text = _content(self._text(name))
+            if isinstance(text, str) and text in ids:
+                self._set(name, ids[text])
+
+
+def _content(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _special_at(template: list[Any], index: int) -> str | None:
+    found: str | None = template[index].get("SpecialToken", {}).get("id")
+    return found
+
+
+def _sequence(part: dict[str, Any]) -> str | None:
+    found: str | None = part.get("Sequence", {}).get("id")
+    return found
