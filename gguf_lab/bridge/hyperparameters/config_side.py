@@ -100,7 +100,7 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     """Fill in the defaults of the class that ``model_type`` names, if Transformers has it.
 
     This is what llama.cpp's converter does first, and why it finds both spellings of the rotary
-    settings in the same place.
+    settings in the same place. Like the converter, it takes what the class refuses as it is.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -114,10 +114,11 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
             values["text_config"] = filled_in(text)
         return values
     try:
-        filled = CONFIG_MAPPING[kind].from_dict(values).to_dict()
-    except Exception as error:  # what its own class refuses, in whatever way it does
-        raise CheckpointError(f"config.json is no {kind} configuration: {error}") from error
-    return dict(filled)
+        return dict(CONFIG_MAPPING[kind].from_dict(deepcopy(values)).to_dict())
+    except Exception:
+        # Refused by its class in whatever way, as exaone4's "LLLG" is: then as it is. What is
+        # missing or wrong is found where it is asked for.
+        return values
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

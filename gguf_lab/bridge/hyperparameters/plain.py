@@ -85,11 +85,17 @@ COHERE2 = Family(
 def _exaone4_window(config: ConfigSide) -> Mapping[str, object]:
     if config.find("sliding_window") is None:
         return {}
-    sliding = [kind == "sliding_attention" for kind in config.layer_types()]
     return {
         "attention.sliding_window": config.count("sliding_window"),
-        "attention.sliding_window_pattern": sliding,
+        "attention.sliding_window_pattern": _exaone4_pattern(config),
     }
+
+
+def _exaone4_pattern(config: ConfigSide) -> list[bool]:
+    pattern, layers = config.find("sliding_window_pattern"), config.layers()
+    if "layer_types" not in config.values and isinstance(pattern, str) and pattern:
+        return [pattern[index % len(pattern)] == "L" for index in range(layers)]  # "LLLG"
+    return [kind == "sliding_attention" for kind in config.layer_types()]
 
 
 def _exaone4_window_to_config(file: FileSide) -> Mapping[str, object]:
