@@ -137,6 +137,7 @@ def draft_export(
     _check(plan, source)
     tensors = tuple(_tensors(plan, source, choose))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
+    _correct_width(architecture, settings, shapes)
     number = file_type_of(file_type or _mostly(qtype, tensors))
     keys: dict[str, object] = {
         "general.architecture": architecture,
@@ -182,6 +183,20 @@ def _check(plan: Plan, source: Source) -> None:
             f"{source.words}: {len(problems)} tensor(s) would be lost: {listed}. Nothing was"
             " written. Export the model without what was added to it."
         )
+
+
+def _correct_width(
+    architecture: str, settings: dict[str, object], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Tell the true width of the feed-forward layers.
+
+    The converter takes it for four times the hidden size in phi-2, bloom and starcoder, whatever
+    the checkpoint says. llama.cpp doesn't load a file in which that is wrong.
+    """
+    key = f"{architecture}.feed_forward_length"
+    widths = {shape[-1] for name, shape in shapes.items() if name.endswith(".ffn_down.weight")}
+    if len(widths) == 1 and type(settings.get(key)) is int:
+        settings[key] = widths.pop()
 
 
 def _tensors(plan: Plan, source: Source, choose: Choose) -> Iterator[DraftTensor]:
