@@ -23,6 +23,7 @@ __all__ = [
     "half_bits",
     "half_value",
     "helper",
+    "mean_square",
     "nearest_int",
     "put_u16",
     "round_away",
@@ -92,3 +93,12 @@ def put_u16(b: Any, o: Any, value: Any) -> None:
     """Store the low 16 bits of an integer, little endian, at byte `o`."""
     b[o] = np.uint8(value & np.uint32(0xFF))
     b[o + 1] = np.uint8((value >> np.uint32(8)) & np.uint32(0xFF))
+
+
+@helper
+def mean_square(x: Any) -> Any:
+    """Return the sum of squares, taken in order, divided by their number."""
+    total = np.float32(0)
+    for i in range(x.size):
+        total += x[i] * x[i]
+    return total / np.float32(x.size)

@@ -26,7 +26,17 @@ REQUIRES_IMPORTANCE = frozenset({"IQ1_S", "IQ2_XS", "IQ2_XXS"})
 """Types that ggml does not write without an importance (``ggml_quantize_requires_imatrix``)."""
 
 # The modules whose import fills the registry.
-_FAMILIES = ("plain", "legacy")
+_FAMILIES = (
+    "plain",
+    "legacy",
+    "k_quants",
+    "symmetric_k",
+    "iq4",
+    "iq1",
+    "iq2_iq3",
+    "small_floats",
+    "ternary",
+)
 
 # How many times longer a weight takes than in decoding, roughly: rows are shared out accordingly.
 _COST = 16
@@ -181,10 +191,10 @@ def _check_scales(fmt: type[Format], values: np.ndarray, rows: np.ndarray, start
     for field in fmt.fields:
         if field.kind not in {"f16", "bf16"}:
             continue
-        low, high = blocks[:, field.offset], blocks[:, field.offset + 1] & 0x7F
-        bad = high >= 0x7C if field.kind == "f16" else (high == 0x7F) & (low >= 0x80)
-        if bad.any():
-            block = int(np.flatnonzero(bad)[0])
+        exponent = 0x7C00 if field.kind == "f16" else 0x7F80
+        found = blocks[:, field.offset : field.offset + 2].view("<u2") & np.uint16(exponent)
+        if found.max() == exponent:
+            block = int((found == exponent).argmax())
             row, column = divmod(block * fmt.qtype.block_size, values.shape[1])
             peak = np.abs(values[row, column : column + fmt.qtype.block_size]).max()
             raise QuantizationError(
