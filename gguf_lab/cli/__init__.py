@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import GGUFLabError
 from .compare import add_compare
+from .export import add_export
 from .inspect import add_info, add_tensors
 from .lab import add_lab
 from .quantize import add_quantize
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (add_info, add_tensors, add_compare, add_quantize, add_lab)
+_COMMANDS = (add_info, add_tensors, add_compare, add_export, add_quantize, add_lab)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,101 @@
+"""``gguf-lab export``: a checkpoint of Transformers as a GGUF file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .terminal import escape, print_json, print_table, show
+
+if TYPE_CHECKING:
+    from ..bridge.drafting import Draft, DraftTensor
+
+__all__ = ["add_export"]
+
+_COLUMNS = ("name", "shape", "qtype", "reason", "from", "transform")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def add_export(commands: Any) -> None:
+    """Add ``export``."""
+    command = commands.add_parser("export", help="write a checkpoint as a GGUF file")
+    command.add_argument("folder", help="the folder of a safetensors checkpoint, or one such file")
+    command.add_argument(
+        "out", help="the file to write, or a folder, in which it is named by the convention"
+    )
+    command.add_argument(
+        "--qtype", default="F16", metavar="TYPE", help="F32, F16 (default), BF16, Q8_0, ..."
+    )
+    command.add_argument(
+        "--tokenizer", metavar="FOLDER", help="where the tokenizer is, if it is elsewhere"
+    )
+    command.add_argument(
+        "--no-tokenizer", action="store_true", help="write none: a model without words"
+    )
+    command.add_argument(
+        "--shard-size", type=_size, metavar="N[K|M|G]", help="split into files of so many bytes"
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_export)
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,18})([KMG]?)", text.upper())
+    if not match or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"{escape(text)} is no size such as 2G or 500M")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import warnings
+
+    from ..bridge.exporting import export
+
+    drafts: list[Draft] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the table says it tensor by tensor
+        written = export(
+            arguments.folder,
+            arguments.out,
+            tokenizer=False if arguments.no_tokenizer else arguments.tokenizer,
+            qtype=arguments.qtype.upper(),
+            max_shard_bytes=arguments.shard_size,
+            overwrite=arguments.overwrite,
+            progress=sys.stderr.isatty(),
+            report=drafts.append,
+        )
+    paths = written if isinstance(written, list) else [written]
+    (draft,) = drafts
+    if arguments.json:
+        print_json(
+            {
+                "paths": [str(path) for path in paths],
+                "tensors": [
+                    _row(tensor) | {"shape": list(tensor.shape), "from": list(tensor.names)}
+                    for tensor in draft.tensors
+                ],
+                "left_out": draft.left_out,
+            }
+        )
+        return 0
+    cells = [[show(_row(tensor)[column]) for column in _COLUMNS] for tensor in draft.tensors]
+    print_table(_COLUMNS, cells, right=(1,))
+    for name, why in draft.left_out.items():
+        print(f"left out: {escape(name)}: {escape(why)}")
+    for path in paths:
+        print(f"{escape(str(path))}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _row(tensor: DraftTensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": " x ".join(map(str, tensor.shape)),
+        "qtype": tensor.qtype.name,
+        "reason": tensor.stored.reason,
+        "from": ", ".join(tensor.names),
+        "transform": tensor.transform,
+    }
