@@ -15,7 +15,7 @@ from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
 from .file_side import FileSide
-from .gemma import GEMMA, GEMMA2, GEMMA3
+from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
 from .gemma4 import GEMMA4
 from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
@@ -29,7 +29,7 @@ from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .stablelm import STABLELM
-from .t5 import T5
+from .t5 import T5, T5ENCODER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -43,15 +43,16 @@ __all__ = ["FACTOR_TENSORS", "FAMILIES", "config_of", "metadata_of", "rope_facto
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
-    STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE,
-    OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
+    STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
+    GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
+    MINIMAX_M2, BERT, NOMIC_BERT,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """Tensors that hold settings: their values belong to `config_of`."""
 
 _BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
-_BY_MODEL_TYPE = {name: family for family in FAMILIES for name in (*family.classes, *family.also)}
+_MODEL_TYPES = {name for family in FAMILIES for name in (*family.classes, *family.also)}
 _TOKENS = ("bos", "eos", "pad")
 
 
@@ -162,19 +163,23 @@ def _side(config: Mapping[str, object], names: Collection[str]) -> tuple[Family,
     raw = flat(config)
     family = _family(raw)
     values = raw if family.as_saved(raw) else flat(filled_in(config))
-    return family, side_of(values, names)
+    return family, side_of(values, names, raw)
 
 
 def _family(values: Mapping[str, object]) -> Family:
     model_type = values.get("model_type")
     if not isinstance(model_type, str):
         raise CheckpointError("config.json lacks model_type, which says what family it is of")
-    if model_type not in _BY_MODEL_TYPE:
+    if model_type not in _MODEL_TYPES:
         raise UnsupportedError(
             f"no table of hyper-parameters for the model type {model_type!r:.60};"
-            f" there are tables for {', '.join(sorted(_BY_MODEL_TYPE))}"
+            f" there are tables for {', '.join(sorted(_MODEL_TYPES))}"
         )
-    return _BY_MODEL_TYPE[model_type]
+    found = [family for family in FAMILIES if model_type in (*family.classes, *family.also)]
+    # an encoder alone has the type of the whole, and a class of its own
+    kinds = values.get("architectures") or [None]
+    named = (family for family in found if kinds == [family.classes.get(model_type)])
+    return next(named, found[0])
 
 
 def rope_factors_of(config: Mapping[str, object]) -> dict[str, npt.NDArray[np.float32]]:

@@ -26,11 +26,14 @@ class ConfigSide:
         The names of the tensors of the checkpoint.
     rope : Mapping
         The settings of the rotary embedding, in the spelling of Transformers 5.
+    given : Mapping
+        The values before any default was filled in.
     """
 
     values: Mapping[str, Any]
     names: Collection[str] = ()
     rope: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self, *names: str) -> Any:
         """Return the value of the first of the names that is there, also if it is null."""
@@ -102,6 +105,7 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     This is what llama.cpp's converter does first, and why it finds both spellings of the rotary
     settings in the same place. Like the converter, it takes what the class refuses as it is.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     values: dict[str, Any] = deepcopy(dict(config))
@@ -115,9 +119,15 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
         return values
     try:
         return dict(CONFIG_MAPPING[kind].from_dict(deepcopy(values)).to_dict())
-    except Exception:
-        # Refused by its class in whatever way, as exaone4's "LLLG" is: then as it is. What is
-        # missing or wrong is found where it is asked for.
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        StrictDataclassError,
+    ):
+        # exaone4's "LLLG", say. What is missing or wrong is found where it is asked for.
         return values
 
 
@@ -158,9 +168,11 @@ def rope_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def side_of(values: Mapping[str, Any], names: Collection[str]) -> ConfigSide:
+def side_of(
+    values: Mapping[str, Any], names: Collection[str], given: Mapping[str, Any]
+) -> ConfigSide:
     """Make the side of the configuration of values that are filled in and flat."""
-    return ConfigSide(values, names, rope_settings(values))
+    return ConfigSide(values, names, rope_settings(values), given)
 
 
 def refuse(why: str) -> UnsupportedError:

@@ -1,7 +1,7 @@
-"""gemma, gemma2, gemma3 and the text part of gemma4.
+"""gemma, gemma2, gemma3 and embeddinggemma.
 
 Facts: llama.cpp's converter, classes ``GemmaModel``, ``Gemma2Model``, ``Gemma3Model`` and
-``Gemma4Model``, and the graphs. ``query_pre_attn_scalar`` is in no file: llama.cpp knows the 27B
+``EmbeddingGemma``, and the graphs. ``query_pre_attn_scalar`` is in no file: llama.cpp knows the 27B
 models by their number of layers, and takes the size of a head for all others.
 """
 
@@ -23,6 +23,7 @@ from .common import (
     sliding_layers,
     sliding_of,
 )
+from .config_side import counted
 from .family import Family, Pair, Rule
 from .file_side import REQUIRED
 from .rope import ROPE, scaling
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .family import Line
     from .file_side import FileSide
 
-__all__ = ["GEMMA", "GEMMA2", "GEMMA3"]
+__all__ = ["GEMMA", "GEMMA2", "GEMMA3", "GEMMA_EMBEDDING"]
 
 _RMS = Pair("attention.layer_norm_rms_epsilon", ("rms_norm_eps",), float, True, REQUIRED)
 _SIZES: tuple[Line, ...] = (
@@ -109,16 +110,36 @@ def _gemma3_rope(file: FileSide) -> Mapping[str, object]:
     return {"rope_parameters": two_ropes(file, full)}
 
 
+def _gemma3(*more: Line, scalar: Rule) -> tuple[Line, ...]:
+    return base(
+        Pair("final_logit_softcapping", ("final_logit_softcapping",), float),
+        Rule(_gemma3_window, _gemma3_layers),
+        Rule(sliding_layers(6).to_file),
+        scalar,
+        *_BUILT_IN,
+        *more,
+        rope=Rule(ROPE.to_file, _gemma3_rope),
+    )
+
+
 GEMMA3 = Family(
     architectures=("gemma3",),
     classes={"gemma3_text": "Gemma3ForCausalLM"},
     also=("gemma3",),
-    lines=base(
-        Pair("final_logit_softcapping", ("final_logit_softcapping",), float),
-        Rule(_gemma3_window, _gemma3_layers),
-        Rule(sliding_layers(6).to_file),
-        _scalar(62),
-        *_BUILT_IN,
-        rope=Rule(ROPE.to_file, _gemma3_rope),
-    ),
+    lines=_gemma3(scalar=_scalar(62)),
+)
+
+
+def _as_given(config: ConfigSide) -> Mapping[str, object]:
+    # its class halves the window, which is counted to both sides here; the file has the whole
+    window = config.given.get("sliding_window")
+    if window is None:
+        raise config.wrong("sliding_window", window, "the width of the window")
+    return {"attention.sliding_window": counted(config, "sliding_window", window)}
+
+
+GEMMA_EMBEDDING = Family(
+    architectures=("gemma-embedding",),
+    classes={"gemma3_text": "Gemma3TextModel"},
+    lines=_gemma3(Rule(_as_given), *implied(use_bidirectional_attention=True), scalar=_scalar(0)),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import LAYERS
+from .common import LAYERS, implied
 from .config_side import refuse
 from .family import Family, Pair, Rule
 from .file_side import REQUIRED
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .config_side import ConfigSide
+    from .family import Line
     from .file_side import FileSide
 
-__all__ = ["T5"]
+__all__ = ["T5", "T5ENCODER"]
 
 _ASSUMED_LENGTH = 512
 
@@ -35,12 +36,18 @@ def _length_to_config(file: FileSide) -> Mapping[str, object]:
 
 
 def _decoder(config: ConfigSide) -> Mapping[str, object]:
-    number = config.find("num_decoder_layers")
-    return {} if number is None else {"decoder_block_count": number}
+    start, number = config.find("decoder_start_token_id"), config.find("num_decoder_layers")
+    # the padding token is where decoders of this family start
+    written = {"decoder_start_token_id": config.count("pad_token_id") if start is None else start}
+    return written if number is None else {**written, "decoder_block_count": number}
 
 
 def _decoder_to_config(file: FileSide) -> Mapping[str, object]:
-    return {"num_decoder_layers": file.count("decoder_block_count", file.layers(), least=1)}
+    return {
+        "num_decoder_layers": file.count("decoder_block_count", file.layers(), least=1),
+        "decoder_start_token_id": file.count("decoder_start_token_id", 0),
+        "is_encoder_decoder": True,
+    }
 
 
 def _sizes(config: ConfigSide) -> Mapping[str, object]:
@@ -48,14 +55,11 @@ def _sizes(config: ConfigSide) -> Mapping[str, object]:
     if config.find("relative_attention_max_distance") not in {None, 128}:
         raise refuse("a t5 with relative_attention_max_distance other than 128")
     size, epsilon = config.count("d_kv"), config.number("layer_norm_epsilon")
-    start = config.find("decoder_start_token_id")
     return {
         "attention.key_length": size,
         "attention.value_length": size,
         "attention.layer_norm_epsilon": epsilon,
         "attention.layer_norm_rms_epsilon": epsilon,
-        # the padding token is where decoders of this family start
-        "decoder_start_token_id": config.count("pad_token_id") if start is None else start,
     }
 
 
@@ -67,8 +71,6 @@ def _sizes_to_config(file: FileSide) -> Mapping[str, object]:
         "d_kv": file.head_size(),
         "layer_norm_epsilon": file.number("attention.layer_norm_rms_epsilon"),
         "feed_forward_proj": "gated-gelu" if gated else "relu",
-        "decoder_start_token_id": file.count("decoder_start_token_id", 0),
-        "is_encoder_decoder": True,
     }
     if _model_type(file) == "t5":
         found["tie_word_embeddings"] = not gated and not file.tensor("output.weight")
@@ -80,25 +82,34 @@ def _model_type(file: FileSide) -> str:
     return "umt5" if file.tensor("*.blk.1.attn_rel_b.weight") else "t5"
 
 
+_SHARED: tuple[Line, ...] = (
+    Rule(_length, _length_to_config),
+    Pair("embedding_length", ("d_model",), needed=True, absent=REQUIRED),
+    Pair("feed_forward_length", ("d_ff",), needed=True, absent=REQUIRED),
+    LAYERS,
+    Pair("attention.head_count", ("num_heads",), needed=True, absent=REQUIRED),
+    Pair(
+        "attention.relative_buckets_count",
+        ("relative_attention_num_buckets",),
+        needed=True,
+        absent=REQUIRED,
+    ),
+    Rule(_sizes, _sizes_to_config),
+)
+
 T5 = Family(
     architectures=("t5",),
     classes={"t5": "T5ForConditionalGeneration", "umt5": "UMT5ForConditionalGeneration"},
     also=("mt5",),
     model_type=_model_type,
-    lines=(
-        Rule(_length, _length_to_config),
-        Pair("embedding_length", ("d_model",), needed=True, absent=REQUIRED),
-        Pair("feed_forward_length", ("d_ff",), needed=True, absent=REQUIRED),
-        LAYERS,
-        Rule(_decoder, _decoder_to_config),
-        Pair("attention.head_count", ("num_heads",), needed=True, absent=REQUIRED),
-        Pair(
-            "attention.relative_buckets_count",
-            ("relative_attention_num_buckets",),
-            needed=True,
-            absent=REQUIRED,
-        ),
-        Rule(_sizes, _sizes_to_config),
-    ),
+    lines=(*_SHARED, Rule(_decoder, _decoder_to_config)),
+    spelled={"num_hidden_layers": "num_layers"},
+)
+
+T5ENCODER = Family(
+    architectures=("t5encoder",),
+    classes={"t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"},
+    model_type=_model_type,
+    lines=(*_SHARED, *implied(is_encoder_decoder=False)),
     spelled={"num_hidden_layers": "num_layers"},
 )

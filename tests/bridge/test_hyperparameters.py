@@ -1,0 +1,279 @@
+"""Hyper-parameters against files that llama.cpp's converter wrote, in both directions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.bridge.hyperparameters import (
+    FACTOR_TENSORS,
+    FAMILIES,
+    config_of,
+    metadata_of,
+    rope_factors_of,
+)
+from gguf_lab.errors import CheckpointError, GGUFError, UnsupportedError
+from gguf_lab.reference.architectures import FAMILIES as TENSOR_FAMILIES
+
+from .hyperparameters import DATA, as_written, spelled_for_4
+
+MODELS = {path.parent.name: path for path in sorted((DATA / "models").glob("*/*.gguf"))}
+
+# What is written beyond the converter, and why.
+MORE = {
+    # its class knows one way to choose experts and doesn't save which; llama.cpp needs to know
+    "minimax-m2": {"minimax-m2.expert_gating_func"},
+}
+# The converter took 12 layers of 768 from the defaults of Transformers' class, which doesn't know
+# the names in this configuration; the tensors have 3 of 24, and so has what we write.
+NOT_OF_THE_CONVERTER = {"nomic-bert-moe"}
+
+# What is in no file, and what llama.cpp's graph has built in for it.
+BUILT_IN = {
+    "gemma2": {"query_pre_attn_scalar": 10},
+    "gemma3": {"query_pre_attn_scalar": 10},
+    "qwen3moe": {"norm_topk_prob": True},
+}
+
+
+def config_in(name):
+    return json.loads((MODELS[name].parent / "hf" / "config.json").read_text())
+
+
+def read(name):
+    """Open a model and read its configuration off it."""
+    model = gl.open(MODELS[name])
+    shapes = {key: tensor.shape for key, tensor in model.tensors.items()}
+    factors = {
+        key: model.tensor(key).to_numpy().ravel().tolist()
+        for key in FACTOR_TENSORS
+        if key in shapes
+    }
+    return config_of(model.architecture, model.metadata, shapes, factors)
+
+
+def test_there_is_a_table_for_every_family_of_tensors():
+    ours = {name for family in FAMILIES for name in family.architectures}
+    assert ours == {name for family in TENSOR_FAMILIES for name in family.architectures}
+
+
+@pytest.mark.parametrize(
+    "spelling", [dict, spelled_for_4], ids=["transformers 5", "transformers 4"]
+)
+@pytest.mark.parametrize("name", MODELS.keys() - NOT_OF_THE_CONVERTER)
+def test_what_the_converter_wrote(name, spelling):
+    metadata = gl.open(MODELS[name]).metadata
+    architecture, written = metadata_of(spelling(config_in(name)))
+    assert architecture == metadata["general.architecture"]
+    expected = {
+        key: [metadata.type_of(key), value if np.isscalar(value) else [*value]]
+        for key, value in metadata.items()
+        if key.startswith(f"{architecture}.")
+    }
+    written = {key: as_written(value) for key, value in written.items()}
+    assert MORE.get(name, set()) == written.keys() - expected.keys()
+    assert {key: written[key] for key in written.keys() & expected.keys()} == expected
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_factors_that_the_converter_calculated(name):
+    model = gl.open(MODELS[name])
+    expected = {key: model.tensor(key).to_numpy() for key in FACTOR_TENSORS if key in model.tensors}
+    factors = rope_factors_of(config_in(name))
+    assert factors.keys() == expected.keys()
+    for key, values in factors.items():
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, expected[key].ravel(), strict=True)
+
+
+def logits(model):
+    """Run a model on a few tokens."""
+    torch = pytest.importorskip("torch")
+    tokens = torch.randint(3, 28, (2, 11), generator=torch.Generator().manual_seed(1))
+    further = {"decoder_input_ids": tokens[:, :5]} if model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        return model(tokens, **further)[0]
+
+
+def built(config, weights=None):
+    """Build the model of a configuration, in float32."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    (name,) = config["architectures"]
+    further = {"add_pooling_layer": False} if name == "BertModel" else {}
+    made = transformers.AutoConfig.for_model(**config, attn_implementation="eager")
+    model = getattr(transformers, name)(made, **further).eval().float()
+    if weights is None:
+        for key, value in model.state_dict().items():
+            if value.is_floating_point():  # far from where nothing matters
+                value.copy_(torch.randn(value.shape) / 2 + ("norm" in key))
+    else:
+        model.load_state_dict(weights)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS.keys() - {"nomic-bert-moe"})
+def test_a_model_of_what_was_read_computes_the_same(name):
+    ours = read(name)
+    theirs = {**config_in(name), **BUILT_IN.get(name, {}), "vocab_size": ours["vocab_size"]}
+    theirs.pop("quantization_config", None)
+    if theirs["architectures"] == ["BertForSequenceClassification"]:
+        theirs["architectures"] = ["BertModel"]  # its pooler isn't in the file
+    original = built(theirs)
+    expected, got = logits(original), logits(built(ours, original.state_dict()))
+    assert expected.std() > 0
+    # to the last bit, but where rotary settings were found again by their float32 factors
+    tolerance = 1e-6 if name == "llama3-tied" else 0.0
+    assert (expected - got).abs().max() <= tolerance * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_in_no_file_is_not_in_it(name):
+    """If llama.cpp's converter writes it one day, this fails: take it out of the table."""
+    setting = BUILT_IN[name]
+    assert metadata_of(config_in(name)) == metadata_of({**config_in(name), **setting})
+    assert setting.items() <= read(name).items()
+
+
+def test_experts_that_transformers_does_not_have():
+    with pytest.raises(UnsupportedError, match="no nomic-bert with experts"):
+        read("nomic-bert-moe")
+
+
+def test_a_hand_written_nomic_bert_is_taken_at_its_word():
+    architecture, written = metadata_of(config_in("nomic-bert-moe"))
+    assert architecture == "nomic-bert-moe"
+    assert written["nomic-bert-moe.block_count"] == 3
+    assert written["nomic-bert-moe.embedding_length"] == 24
+    assert written["nomic-bert-moe.context_length"] == 512
+
+
+def llama(**more):
+    """Metadata and shapes of a small llama; a key of value None is taken out."""
+    metadata = {
+        "llama.block_count": 2,
+        "llama.context_length": 64,
+        "llama.embedding_length": 24,
+        "llama.feed_forward_length": 28,
+        "llama.attention.head_count": 4,
+        "llama.attention.layer_norm_rms_epsilon": float(np.float32(1e-5)),
+        **{f"llama.{key.replace('__', '.')}": value for key, value in more.items()},
+    }
+    present = {key: value for key, value in metadata.items() if value is not None}
+    return "llama", present, {"token_embd.weight": (30, 24)}
+
+
+def test_what_llama_cpp_takes_an_absent_key_for():
+    config = config_of(*llama())
+    assert config["num_key_value_heads"] == 4
+    assert config["head_dim"] == 6
+    assert config["rope_parameters"] == {"rope_theta": 10000.0, "rope_type": "default"}
+    assert config["tie_word_embeddings"] is True
+    assert config["rms_norm_eps"] == 1e-5  # and not the float32 next to it
+    assert [config[f"{token}_token_id"] for token in ("bos", "eos", "pad")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("block_count", None),
+        ("block_count", 0),
+        ("block_count", -1),
+        ("block_count", 10**9),
+        ("block_count", "2"),
+        ("block_count", True),
+        ("block_count", 2.0),
+        ("context_length", [64, 64, 64]),
+        ("embedding_length", None),
+        ("embedding_length", 2**40),
+        ("attention__head_count", 0),
+        ("attention__head_count", range(2**40)),
+        ("attention__head_count_kv", [1]),
+        ("attention__head_count_kv", [2, "x"]),
+        ("attention__layer_norm_rms_epsilon", float("nan")),
+        ("attention__layer_norm_rms_epsilon", "small"),
+        ("rope__freq_base", 0.0),
+        ("rope__freq_base", -1.0),
+        ("rope__freq_base", float("inf")),
+        ("rope__scaling__type", 3),
+        ("rope__scaling__factor", "four"),
+        ("expert_count", [3, -3]),
+    ],
+)
+def test_a_malformed_key_is_named(key, value):
+    name = f"llama.{key.replace('__', '.')}"
+    with pytest.raises(GGUFError, match=name) as caught:
+        config_of(*llama(**{key: value}))
+    assert len(str(caught.value)) < 200
+
+
+def test_layers_that_differ_are_not_averaged():
+    with pytest.raises(UnsupportedError, match=r"llama\.attention\.head_count_kv differs"):
+        config_of(*llama(attention__head_count_kv=[2, 4]))
+    assert config_of(*llama(attention__head_count_kv=[2, 2]))["num_key_value_heads"] == 2
+
+
+def test_what_transformers_cannot_express():
+    with pytest.raises(UnsupportedError, match="different sizes"):
+        config_of(*llama(attention__key_length=6, attention__value_length=8))
+    with pytest.raises(UnsupportedError, match="not the size of a head"):
+        config_of(*llama(rope__dimension_count=4))
+    with pytest.raises(UnsupportedError, match="'spiral'"):
+        config_of(*llama(rope__scaling__type="spiral"))
+
+
+def test_factors_must_be_given_and_fit():
+    architecture, metadata, shapes = llama()
+    shapes["rope_freqs.weight"] = (3,)
+    with pytest.raises(UnsupportedError, match=r"rope_freqs\.weight are needed"):
+        config_of(architecture, metadata, shapes)
+    with pytest.raises(UnsupportedError, match="2 factors for 3 frequencies"):
+        config_of(architecture, metadata, shapes, {"rope_freqs.weight": [1.0, 2.0]})
+
+
+def test_factors_that_are_not_llama_3s_are_taken_as_they_are():
+    architecture, metadata, shapes = llama()
+    shapes["rope_freqs.weight"] = (3,)
+    factors = [1.0, 1.5, 2.25]
+    config = config_of(architecture, metadata, shapes, {"rope_freqs.weight": factors})
+    assert config["rope_parameters"]["rope_type"] == "longrope"
+    assert config["rope_parameters"]["short_factor"] == factors
+    assert rope_factors_of(config)["rope_freqs.weight"].tolist() == factors
+
+
+def test_an_unknown_family_is_named():
+    with pytest.raises(UnsupportedError, match="architecture 'rwkv7'"):
+        config_of("rwkv7", {}, {})
+    with pytest.raises(UnsupportedError, match="model type 'clip'"):
+        metadata_of({"model_type": "clip"})
+    with pytest.raises(CheckpointError, match="lacks model_type"):
+        metadata_of({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", "wide"),
+        ("hidden_size", -3),
+        ("num_attention_heads", "four"),
+        ("num_hidden_layers", None),
+        ("rope_parameters", [1]),
+        ("vocab_size", None),
+    ],
+)
+def test_a_malformed_setting_is_named(name, value):
+    with pytest.raises(CheckpointError, match=name):
+        metadata_of({**config_in("llama"), name: value})
+
+
+def test_nothing_is_changed_that_was_given():
+    config = config_in("qwen2")
+    before = json.dumps(config)
+    metadata_of(config)
+    rope_factors_of(config)
+    assert json.dumps(config) == before
