@@ -23,7 +23,7 @@ ROOMS = (
     *("comparison", "panels", "cli"),
 )
 
-HEAVY = ("anywidget", "gguf", "ipywidgets", "matplotlib", "numba", "pandas", "torch")
+HEAVY = ("anywidget", "gguf", "httpx", "ipywidgets", "matplotlib", "numba", "pandas", "torch")
 
 # Tables are read differently from code: they may be long.
 TABLES: set[str] = set()

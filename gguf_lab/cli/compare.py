@@ -65,7 +65,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         _print_metadata(result)
     if not any(row.measured for row in rows):
         raise ComparisonError(
-            f"{arguments.file}: no tensor has an original in {arguments.reference}"
+            f"{result.model_path}: no tensor has an original in {result.reference_path}"
         )
     return 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ComparisonError
 from ..file.text import preview, printable, suggest
 from ..markup import Html, card, grid, more, note
+from ..model.words import bytes_in_words
 from .metadata import MetadataDifference
 from .statistics import Statistics
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from ..file import Address
     from ..model import Tensor
     from ..reference import Pair, ReferenceOnly
     from .histogram import Histogram
@@ -177,7 +179,7 @@ class Comparison:
     ----------
     rows : tuple of TensorComparison
         The tensors of the file in file order, then what only the reference has.
-    model_path, reference_path : Path
+    model_path, reference_path : Path or Address
         What was compared.
     backend, device : str
         What did the arithmetic.
@@ -187,16 +189,20 @@ class Comparison:
         False if it was cancelled: the rows are those that were finished.
     metadata : tuple of MetadataDifference
         Where the metadata of two GGUF files differ; see `metadata_differences`.
+    model_fetched, reference_fetched : int
+        Bytes that came over a network for it, of each side; 0 where files are of this machine.
     """
 
     rows: tuple[TensorComparison, ...] = field(repr=False)
-    model_path: Path
-    reference_path: Path
+    model_path: Path | Address
+    reference_path: Path | Address
     backend: str
     device: str
     seconds: float
     complete: bool
     metadata: tuple[MetadataDifference, ...] = field(default=(), repr=False)
+    model_fetched: int = 0
+    reference_fetched: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -331,6 +337,10 @@ class Comparison:
         n = len(self.metadata)
         parts += [f"{n} metadata {'key differs' if n == 1 else 'keys differ'}"] if n else []
         parts += [] if self.complete else ["cancelled before the end"]
+        if self.model_fetched or self.reference_fetched:
+            sides = (self.model_fetched, "model"), (self.reference_fetched, "reference")
+            words = " and ".join(f"{bytes_in_words(n)} of the {side}" for n, side in sides)
+            parts.append(f"fetched {words}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:

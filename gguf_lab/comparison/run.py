@@ -24,6 +24,7 @@ from .statistics import Statistics, measure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ..file import Address
     from ..model import Tensor
     from ..reference import Pair
     from .staging import Stager
@@ -36,6 +37,8 @@ _CHUNK = 1 << 19
 """Weights per chunk. Fixed, because it decides the order of the sums."""
 _DEVICE_CHUNK = 1 << 23
 """The same on a device with a bus in between: fewer and larger copies and launches."""
+_NETWORK_THREADS = 8
+"""Threads at least where bytes come over a network: most of the time they wait for it."""
 _SLOTS = 4
 """Chunks at most that are at once on their way to a device."""
 
@@ -45,9 +48,9 @@ class Run:
 
     Parameters
     ----------
-    model : str, path or Model
+    model : str, path, Address or Model
         The GGUF file.
-    reference : str, path, Checkpoint or Model
+    reference : str, path, Address, Checkpoint or Model
         The original checkpoint, or another GGUF file.
     tensors : str or iterable of str, optional
         Names, or a pattern such as ``"blk.0.*"``; default all.
@@ -71,14 +74,15 @@ class Run:
 
     def __init__(
         self,
-        model: str | Path | Model,
-        reference: str | Path | Checkpoint | Model,
+        model: str | Path | Address | Model,
+        reference: str | Path | Address | Checkpoint | Model,
         *,
         tensors: str | Iterable[str] | None = None,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
         self._opened = ExitStack()
+        self._fetched_before = [getattr(side, "fetched", 0) for side in (model, reference)]
         try:
             self.model = model if isinstance(model, Model) else self._own(open_model(model))
             self.reference: Checkpoint | Model = (
@@ -88,7 +92,8 @@ class Run:
             )
             self.device = _choose_device(device)
             self.backend = choose_backend(self.device)
-            self.threads = threads or cpu_count()
+            network = self.model.fetched or self.reference.fetched
+            self.threads = threads or max(cpu_count(), _NETWORK_THREADS if network else 1)
             self._chunk = _CHUNK
             self._stager: Stager | None = None
             if self.backend in {"torch", "triton"}:
@@ -198,6 +203,12 @@ class Run:
         x, r = (dequantize(bytes_, qtype, backend=self.backend) for qtype, bytes_ in sides)
         return measure(x, r)
 
+    @property
+    def fetched(self) -> tuple[int, int]:
+        """Bytes that came over a network for this run: of the model, and of the reference."""
+        ours, theirs = self._fetched_before
+        return self.model.fetched - ours, self.reference.fetched - theirs
+
     def result(self) -> Comparison:
         """Return what has been finished; run to the end first what has not been started."""
         if not (self._rows or self._finished or self._cancelled):
@@ -206,13 +217,15 @@ class Run:
         only = [TensorComparison.of_reference(name) for name in self._reference_only]
         return Comparison(
             rows=tuple(self._rows) + tuple(only),
-            model_path=Path(self.model.path),
-            reference_path=Path(self.reference.path),
+            model_path=self.model.path,
+            reference_path=self.reference.path,
             backend=self.backend,
             device=self.device,
             seconds=self._seconds,
             complete=self._finished,
             metadata=self._compare_metadata(),
+            model_fetched=self.fetched[0],
+            reference_fetched=self.fetched[1],
         )
 
     def _compare_metadata(self) -> tuple[MetadataDifference, ...]:
@@ -257,8 +270,8 @@ def _unknown(model: Model, name: str) -> ComparisonError:
 
 
 def compare(
-    model: str | Path | Model,
-    reference: str | Path | Checkpoint | Model,
+    model: str | Path | Address | Model,
+    reference: str | Path | Address | Checkpoint | Model,
     *,
     tensors: str | Iterable[str] | None = None,
     device: str = "auto",
@@ -269,11 +282,12 @@ def compare(
 
     Parameters
     ----------
-    model : str, path or Model
-        The GGUF file, or any file of a shard set.
-    reference : str, path, Checkpoint or Model
+    model : str, path, Address or Model
+        The GGUF file, or any file of a shard set; on a server too, see `open`.
+    reference : str, path, Address, Checkpoint or Model
         The original: a folder with safetensors, or one such file. Or another GGUF file, whose
-        tensors of the same names are decoded: another quantization, or an F16 file.
+        tensors of the same names are decoded: another quantization, or an F16 file. On a server:
+        ``hf://owner/repo``, ``hf://owner/repo@revision``, or the URL of a file.
     tensors : str or iterable of str, optional
         Names, or a pattern such as ``"blk.0.*"``; default all.
     device : str, optional
@@ -291,6 +305,8 @@ def compare(
     ------
     GGUFError, CheckpointError
         If one of the two is malformed.
+    RemoteError
+        If one of the two lies on a server and cannot be had from there.
     ComparisonError
         If they do not belong together, or a tensor name is unknown.
 
@@ -301,6 +317,9 @@ def compare(
     shapes agree, the row is "unverified": it has figures, and no summary counts them.
 
     It is an error in weight space: it does not say how well the model answers.
+
+    From a server only the headers are fetched and the rows of the chosen tensors; the result says
+    how many bytes that were (`Comparison.model_fetched`, `Comparison.reference_fetched`).
     """
     run = Run(model, reference, tensors=tensors, device=device, threads=threads)
     if not progress:

@@ -11,6 +11,7 @@ from .layout import Status, TensorInfo
 from .metadata import Metadata
 from .naming import FileName
 from .qtypes import QTYPES, QType, qtype
+from .remote import Address, RemoteFile, RemoteOptions
 from .shards import GGUFFile, open_file
 from .source import Bytes, ByteSource, LocalFile
 from .text import preview, printable, quoted, suggest
@@ -19,6 +20,7 @@ from .values import ArrayValue, Value, ValueType
 __all__ = [
     "FILE_TYPES",
     "QTYPES",
+    "Address",
     "ArrayValue",
     "ByteSource",
     "Bytes",
@@ -28,6 +30,8 @@ __all__ = [
     "LocalFile",
     "Metadata",
     "QType",
+    "RemoteFile",
+    "RemoteOptions",
     "Status",
     "TensorInfo",
     "Value",

@@ -8,6 +8,7 @@ tensors of all of them. Only the first shard carries the metadata of the model.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..errors import GGUFError, UnsupportedError
 from .header import Header, parse_header
+from .remote import Address, RemoteFile, is_remote
 from .source import Bytes, ByteSource, LocalFile
 from .text import quoted
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from .layout import TensorInfo
     from .metadata import Metadata
+    from .remote import RemoteOptions
 
 __all__ = ["GGUFFile", "open_file"]
 
@@ -42,7 +45,7 @@ class GGUFFile:
 
     Attributes
     ----------
-    paths : tuple of pathlib.Path
+    paths : tuple of pathlib.Path or Address
         The files in the order of the set.
     headers : tuple of Header
         The head of each.
@@ -53,7 +56,9 @@ class GGUFFile:
     def __init__(self, sources: Sequence[ByteSource], headers: Sequence[Header]) -> None:
         self._sources = tuple(sources)
         self.headers = tuple(headers)
-        self.paths = tuple(Path(source.name) for source in sources)
+        self.paths: tuple[Path | Address, ...] = tuple(
+            getattr(source, "path", Path(source.name)) for source in sources
+        )
         self.tensors = tuple(info for header in headers for info in header.tensors)
 
     @property
@@ -75,6 +80,11 @@ class GGUFFile:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(source.size for source in self._sources)
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came over a network so far; 0 if the files are of this machine."""
+        return sum(source.fetched for source in self._sources)
 
     def raw(self, info: TensorInfo, start: int = 0, stop: int | None = None) -> Bytes:
         """Return rows of a tensor as they lie in the file.
@@ -140,46 +150,71 @@ class GGUFFile:
         return f"<GGUFFile {files}{self.paths[0]}: {len(self.tensors)} tensors>"
 
 
-def open_file(path: str | os.PathLike[str]) -> GGUFFile:
+def open_file(
+    path: str | os.PathLike[str] | Address, *, options: RemoteOptions | None = None
+) -> GGUFFile:
     """Open a GGUF file; if it is one of a shard set, the whole set.
 
     Parameters
     ----------
-    path : str or os.PathLike
-        The file, or any file of a set.
+    path : str, os.PathLike or Address
+        The file, or any file of a set: a path, ``hf://owner/repo/file``, or a URL.
+    options : RemoteOptions, optional
+        How a server is read. Default: `RemoteOptions.from_environment`.
 
     Raises
     ------
     GGUFError
         If a file is malformed or missing, or if the files do not belong together.
+    RemoteError
+        If a file on a server cannot be had.
     """
-    source = LocalFile(path)
+    given = _open(path, options)
+    opened = [given]
     try:
-        header = parse_header(source)
-        count = _whole(source, header, "split.count") or 0
+        header = parse_header(given)
+        count = _whole(given, header, "split.count") or 0
         if count <= 1:
-            return GGUFFile([source], [header])
+            return GGUFFile(opened, [header])
+        return _open_set(given, header, count, opened, options)
     except BaseException:
-        source.close()
+        for source in opened:
+            source.close()
         raise
-    source.close()
-    return _open_set(source, header, count)
 
 
-def _open_set(source: LocalFile, header: Header, count: int) -> GGUFFile:
-    paths = _paths(source, header, count)
-    sources: list[LocalFile] = []
+def _open(
+    path: str | os.PathLike[str] | Address, options: RemoteOptions | None
+) -> LocalFile | RemoteFile:
+    if isinstance(path, Address) or is_remote(path):
+        return RemoteFile(path, options)
+    return LocalFile(path)
+
+
+def _open_set(
+    given: LocalFile | RemoteFile,
+    header: Header,
+    count: int,
+    opened: list[LocalFile | RemoteFile],
+    options: RemoteOptions | None,
+) -> GGUFFile:
+    """Open the other files of the set, and note in `opened` what has to be closed."""
+    number, names = _names(given, header, count)
+    if isinstance(given, LocalFile):
+        _check_there(given, number, names)
+        # Beside the file as it was named: in a cache of links the targets have other names.
+        paths: list[Path | Address] = [given.path.parent / name for name in names]
+    else:
+        paths = [given.pinned.parent.child(name) for name in names]
+    sources: list[LocalFile | RemoteFile] = []
     headers: list[Header] = []
-    try:
-        for number, path in enumerate(paths):
-            sources.append(LocalFile(path))
-            headers.append(parse_header(sources[-1], shard=number))
-            _check_shard(sources, headers, count)
-        _check_tensors(sources, headers)
-    except BaseException:
-        for opened in sources:
-            opened.close()
-        raise
+    for place, path in enumerate(paths):
+        sources.append(given if place == number else _open(path, options))
+        if place != number:
+            opened.append(sources[-1])
+        headers.append(parse_header(sources[-1], shard=place))
+        _check_shard(sources, headers, count)
+    _check_tensors(sources, headers)
     return GGUFFile(sources, headers)
 
 
@@ -197,38 +232,39 @@ def _whole(source: ByteSource, header: Header, key: str) -> int | None:
     return value
 
 
-def _paths(source: LocalFile, header: Header, count: int) -> list[Path]:
-    match = _SHARD_NAME.fullmatch(source.path.name)
+def _names(given: LocalFile | RemoteFile, header: Header, count: int) -> tuple[int, list[str]]:
+    """Return the place of a file in its set, from 0, and the names of all files."""
+    match = _SHARD_NAME.fullmatch(given.path.name)
     if match is None:
         raise GGUFError(
-            f"{source.name} is one of {count} shards (metadata key 'split.count'), but its name "
+            f"{given.name} is one of {count} shards (metadata key 'split.count'), but its name "
             "does not say which. Expected a name that ends in -00001-of-"
             f"{count:05d}.gguf. Give all files of the set their original names back."
         )
-    if int(match[3]) != count:
+    if int(match[3]) != count or not 1 <= int(match[2]) <= count:
         raise GGUFError(
-            f"{source.name} is one of {int(match[3])} shards by its name, but of {count} by its "
-            "metadata key 'split.count'. Give the files their original names back."
+            f"{given.name} is number {int(match[2])} of {int(match[3])} shards by its name, but "
+            f"one of {count} by its metadata key 'split.count'. Give the files their original "
+            "names back."
         )
-    # Beside the file as it was named: in a cache of links the targets have other names.
-    folder = source.path.parent
-    paths, missing = [], []
-    for number in range(1, count + 1):
-        paths.append(folder / f"{match[1]}-{number:05d}-of-{count:05d}.gguf")
-        if not paths[-1].exists():
-            missing.append(paths[-1].name)
-            if len(missing) > 5:  # enough to say; a file may claim any number of shards
-                break
+    names = [f"{match[1]}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
+    return int(match[2]) - 1, names
+
+
+def _check_there(given: LocalFile, number: int, names: Sequence[str]) -> None:
+    """Name what is missing of a set before any of it is opened."""
+    folder = given.path.parent
+    # Enough to say; a file may claim any number of shards.
+    missing = list(islice((name for name in names if not (folder / name).exists()), 6))
     if missing:
         shown = ", ".join(quoted(name) for name in missing[:5])
         raise GGUFError(
-            f"{source.name} is shard {int(match[2])} of {count}, but {folder} does not have "
+            f"{given.name} is shard {number + 1} of {len(names)}, but {folder} does not have "
             f"{shown}{' and more' if len(missing) > 5 else ''}. Put all shards into one folder."
         )
-    return paths
 
 
-def _check_shard(sources: list[LocalFile], headers: list[Header], count: int) -> None:
+def _check_shard(sources: Sequence[ByteSource], headers: Sequence[Header], count: int) -> None:
     """Check that the file opened last is the one that its place in the set asks for."""
     number, source, header = len(sources) - 1, sources[-1], headers[-1]
     for key, expected in (("split.count", count), ("split.no", number)):
@@ -247,7 +283,7 @@ def _check_shard(sources: list[LocalFile], headers: list[Header], count: int) ->
         )
 
 
-def _check_tensors(sources: list[LocalFile], headers: list[Header]) -> None:
+def _check_tensors(sources: Sequence[ByteSource], headers: Sequence[Header]) -> None:
     """Check that no tensor is there twice and that none is missing."""
     seen: dict[str, int] = {}
     for number, header in enumerate(headers):

@@ -102,6 +102,10 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
             ("vocabulary", f"{len(tokens):,} tokens" + (f", {printable(kind)}" if kind else ""))
         )
     facts.append(("metadata", f"{len(metadata):,} keys"))
+    if model.fetched:
+        facts.append(
+            ("fetched", f"{bytes_in_words(model.fetched)} of {bytes_in_words(model.file.size)}")
+        )
     return facts
 
 

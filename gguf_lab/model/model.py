@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from ..file import FileName, GGUFFile, file_type_name, open_file, printable
+from ..file.remote import location
 from .card import html_of, text_of
 from .tensors import Tensors
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
-    from ..file import Metadata
+    from ..file import Address, Metadata, RemoteOptions
     from .tensor import Tensor
 
 __all__ = ["Kind", "Model", "open_model"]
@@ -21,15 +22,20 @@ __all__ = ["Kind", "Model", "open_model"]
 Kind = Literal["model", "adapter", "vocabulary", "imatrix", "mmproj"]
 
 
-def open_model(path: str | os.PathLike[str]) -> Model:
+def open_model(
+    path: str | os.PathLike[str] | Address, *, options: RemoteOptions | None = None
+) -> Model:
     """Open a GGUF file; if it is one of a shard set, the whole set.
 
-    Reads the head of the file only. Tensor data is mapped and read when it is looked at.
+    Reads the head of the file only. Tensor data is read, or fetched, when it is looked at.
 
     Parameters
     ----------
-    path : str or os.PathLike
-        The file, or any file of a shard set.
+    path : str, os.PathLike or Address
+        The file, or any file of a shard set: a path, ``hf://owner/repo/file``,
+        ``hf://owner/repo@revision/file``, or the URL of a file on a server that gives ranges.
+    options : RemoteOptions, optional
+        How a server is read. Default: `RemoteOptions.from_environment`.
 
     Returns
     -------
@@ -40,8 +46,10 @@ def open_model(path: str | os.PathLike[str]) -> Model:
     ------
     GGUFError
         If the file is missing or malformed, or if shards are missing or do not belong together.
+    RemoteError
+        If it lies on a server and cannot be had from there. Later too, when its data is read.
     """
-    return Model(Path(path), open_file(path))
+    return Model(location(path), open_file(path, options=options))
 
 
 class Model:
@@ -49,15 +57,15 @@ class Model:
 
     Attributes
     ----------
-    path : pathlib.Path
-        The path that was opened.
+    path : pathlib.Path or Address
+        What was opened.
     file : GGUFFile
         The file or files behind it.
     tensors : Tensors
         The tensors by name, in the order of the file.
     """
 
-    def __init__(self, path: Path, file: GGUFFile) -> None:
+    def __init__(self, path: Path | Address, file: GGUFFile) -> None:
         self.path = path
         self.file = file
         self.tensors = Tensors(printable(path.name), file)
@@ -108,7 +116,7 @@ class Model:
     @property
     def file_name(self) -> FileName | None:
         """The parts of the file's name by the naming convention, None if it has none of them."""
-        return FileName.parse(self.path)
+        return FileName.parse(self.path.name)
 
     @property
     def file_type(self) -> str | None:
@@ -130,6 +138,11 @@ class Model:
     def nbytes(self) -> int:
         """Bytes of all tensors of known types, without padding and metadata."""
         return sum(info.nbytes or 0 for info in self.file.tensors)
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came over a network so far; 0 if the file is of this machine."""
+        return self.file.fetched
 
     @property
     def bits_per_weight(self) -> float:

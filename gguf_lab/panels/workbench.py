@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,7 +94,7 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
             raise
 
     def _build(self, device: str, threads: int | None) -> None:
-        words = "" if self.reference is None else f"compared with {Path(self.reference.path).name}"
+        words = "" if self.reference is None else f"compared with {self.reference.path.name}"
         self.headline = Headline(self.model, reference=words)
         self.progress = Progress(cancel=self.cancel)
         self.metadata = MetadataTree(self.model, height=400)

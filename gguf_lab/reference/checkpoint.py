@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
+from ..file.remote import Address, is_remote
 from ..file.source import LocalFile
 from ..file.text import printable, quoted
 from ..markup import card, facts
 from .safetensors_header import (
     DTYPE_BITS,
     HEADER_LIMIT,
-    HeaderEntry,
     parse_json,
     parse_safetensors,
 )
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..file.remote import RemoteOptions
     from ..file.source import ByteSource
 
 __all__ = ["Checkpoint", "CheckpointTensor", "open_checkpoint"]
 
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 # what the same weights may be stored as instead, newest habit first
 _OTHER_FORMS = ("*.bin", "*.bin.index.json", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpack")
 
@@ -106,18 +107,19 @@ class Checkpoint:
 
     Attributes
     ----------
-    path : Path
-        The folder or file that was opened.
+    path : Path or Address
+        The folder, repository or file that was opened.
     config : dict
         ``config.json`` next to the weights; empty if there is none.
     tensors : Mapping of str to CheckpointTensor
         In the order of the file, shard by shard.
     """
 
-    path: Path
+    path: Path | Address
     config: dict[str, object]
     tensors: Mapping[str, CheckpointTensor]
     _sources: tuple[ByteSource, ...]
+    _fetched_beside: int = 0  # for the configuration and the index
 
     @property
     def n_files(self) -> int:
@@ -128,6 +130,11 @@ class Checkpoint:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(t.nbytes for t in self.tensors.values())
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came over a network so far; 0 if the files are of this machine."""
+        return self._fetched_beside + sum(source.fetched for source in self._sources)
 
     @property
     def model_type(self) -> str:
@@ -156,6 +163,7 @@ class Checkpoint:
             ("model type", printable(self.model_type) or "not given"),
             ("tensors", f"{len(self.tensors):,} ({dtypes})" if counts else "none"),
             ("size", f"{self.nbytes / 1e6:,.1f} MB in {self.n_files} file(s)"),
+            *([("fetched", f"{self.fetched / 1e6:,.1f} MB")] if self.fetched else []),
         ]
 
     def __repr__(self) -> str:
@@ -165,26 +173,37 @@ class Checkpoint:
         return card("Checkpoint", facts(self._facts()))
 
 
-def open_checkpoint(path: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str] | Address | Checkpoint, *, options: RemoteOptions | None = None
+) -> Checkpoint:
     """Open an original checkpoint.
 
     Parameters
     ----------
-    path : str, path or Checkpoint
+    path : str, path, Address or Checkpoint
         A ``.safetensors`` file, a ``*.safetensors.index.json`` file, or a folder. In a folder
         the first of these is taken: ``model.safetensors``; ``model.safetensors.index.json`` with
         its shards; the only ``*.safetensors`` file there is. (Transformers chooses so too.)
         ``config.json`` in the same folder is read if it is there. An open checkpoint is
-        returned as it is.
+        returned as it is. On a server: ``hf://owner/repo`` or ``hf://owner/repo@revision``, with
+        or without a file behind it, or a URL; headers are fetched now, rows when they are read.
+    options : RemoteOptions, optional
+        How a server is read. Default: `RemoteOptions.from_environment`.
 
     Raises
     ------
     CheckpointError
         If there is nothing to open, the weights are in another form (it says how to convert
         them), or a file is malformed, incomplete or points outside of its folder.
+    RemoteError
+        If it lies on a server and cannot be had from there. Later too, when rows are read.
     """
     if isinstance(path, Checkpoint):
         return path
+    if isinstance(path, Address) or is_remote(path):
+        from .remote_checkpoint import open_remote_checkpoint
+
+        return open_remote_checkpoint(path, options)
     path = Path(path).expanduser()
     weights = _find_weights(path)
     config = _read_config(weights.parent / "config.json")
@@ -212,7 +231,7 @@ def _find_weights(path: Path) -> Path:
     if path.suffix == ".gguf":
         raise CheckpointError(
             f"{path} is a GGUF file. A checkpoint is the original: a folder with"
-            f" {_SINGLE}, or a .safetensors file."
+            f" {SINGLE}, or a .safetensors file."
         )
     other_form = any(path.match(pattern) for pattern in _OTHER_FORMS)
     raise CheckpointError(
@@ -222,7 +241,7 @@ def _find_weights(path: Path) -> Path:
 
 
 def _find_in_folder(folder: Path) -> Path:
-    for name in (_SINGLE, _INDEX):
+    for name in (SINGLE, INDEX):
         if (folder / name).is_file():
             return folder / name
     found = sorted(folder.glob("*.safetensors"))
@@ -231,7 +250,7 @@ def _find_in_folder(folder: Path) -> Path:
     if found:
         names = ", ".join(quoted(f.name) for f in found[:5]) + (", ..." if len(found) > 5 else "")
         raise CheckpointError(
-            f"{folder} has {len(found)} safetensors files ({names}) and no {_INDEX} that says how"
+            f"{folder} has {len(found)} safetensors files ({names}) and no {INDEX} that says how"
             " they belong together. Give the path of one file, or fetch the index."
         )
     other = [file for pattern in _OTHER_FORMS for file in sorted(folder.glob(pattern))]
@@ -240,7 +259,7 @@ def _find_in_folder(folder: Path) -> Path:
             f"{folder} has no safetensors file, only {quoted(other[0].name)}."
             + _how_to_convert(folder)
         )
-    raise CheckpointError(f"{folder} has no safetensors file: expected {_SINGLE} or {_INDEX}.")
+    raise CheckpointError(f"{folder} has no safetensors file: expected {SINGLE} or {INDEX}.")
 
 
 def _how_to_convert(folder: Path) -> str:
@@ -268,28 +287,43 @@ def _read_config(path: Path) -> dict[str, object]:
 
 
 def _open_file(path: Path, sources: list[ByteSource]) -> dict[str, CheckpointTensor]:
-    source = LocalFile(path, error=CheckpointError)
-    sources.append(source)
-    entries, _ = parse_safetensors(source)
-    return {name: _tensor(entry, source) for name, entry in entries.items()}
+    sources.append(LocalFile(path, error=CheckpointError))
+    return tensors_of(sources[-1])
 
 
-def _tensor(entry: HeaderEntry, source: ByteSource) -> CheckpointTensor:
-    return CheckpointTensor(
-        entry.name, entry.shape, entry.dtype, source, entry.offset, entry.nbytes
-    )
+def tensors_of(source: ByteSource) -> dict[str, CheckpointTensor]:
+    """Read the header of one file: its tensors, in its order."""
+    return {
+        name: CheckpointTensor(name, e.shape, e.dtype, source, e.offset, e.nbytes)
+        for name, e in parse_safetensors(source)[0].items()
+    }
 
 
 def _open_shards(index: Path, sources: list[ByteSource]) -> dict[str, CheckpointTensor]:
-    weight_map = _read_json(index, "the index").get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
-        raise CheckpointError(
-            f"{index}: weight_map should be an object that gives a file name for each tensor."
-        )
+    weight_map = weight_map_of(_read_json(index, "the index"), index)
     shards = {
         name: _open_file(_shard_path(index, name), sources)
         for name in sorted(set(weight_map.values()))
     }
+    return joined(weight_map, shards, index)
+
+
+def weight_map_of(index: dict[str, object], where: Path | Address) -> dict[str, str]:
+    """Return what an index says: the file of each tensor."""
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
+        raise CheckpointError(
+            f"{where}: weight_map should be an object that gives a file name for each tensor."
+        )
+    return weight_map
+
+
+def joined(
+    weight_map: Mapping[str, str],
+    shards: Mapping[str, Mapping[str, CheckpointTensor]],
+    index: Path | Address,
+) -> dict[str, CheckpointTensor]:
+    """Take from each shard the tensors that the index says are in it."""
     for name, shard in weight_map.items():
         if name not in shards[shard]:
             raise CheckpointError(
@@ -305,9 +339,8 @@ def _open_shards(index: Path, sources: list[ByteSource]) -> dict[str, Checkpoint
     }
 
 
-def _shard_path(index: Path, name: str) -> Path:
-    """Where a shard is, if the index may name it."""
-    folder = index.parent
+def shard_name(name: str, index: Path | Address) -> str:
+    """Return the name of a shard, if it does not lead out of the folder."""
     pure = PurePosixPath(name.replace("\\", "/"))
     plain = name and "\0" not in name and ":" not in name
     if not plain or pure.is_absolute() or ".." in pure.parts:
@@ -315,7 +348,13 @@ def _shard_path(index: Path, name: str) -> Path:
             f"{index}: the shard name {quoted(name)} leads out of the folder; a shard lies next to"
             " the index."
         )
-    path = folder / pure
+    return str(pure)
+
+
+def _shard_path(index: Path, name: str) -> Path:
+    """Where a shard is, if the index may name it."""
+    folder = index.parent
+    path = folder / shard_name(name, index)
     if not path.is_file():
         raise CheckpointError(
             f"{index}: the shard {quoted(name)} is missing in {folder}. Is the download complete?"

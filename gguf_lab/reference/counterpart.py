@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codec import can_decode
 from ..errors import ComparisonError
+from ..file.remote import Address, location
 from ..file.text import printable, quoted
 from ..model import open_model
 from .alignment import FITTING_MATRICES, Alignment, Pair, ReferenceOnly, same_shape
@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["align_files", "open_reference"]
 
 
-def open_reference(path: str | os.PathLike[str]) -> Checkpoint | Model:
+def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model:
     """Open what a model is compared with: a GGUF file, known by its first bytes, or a checkpoint.
+
+    On a server, a GGUF file is known by its name.
 
     Raises
     ------
     GGUFError, CheckpointError
         If it is missing or malformed.
+    RemoteError
+        If it lies on a server and cannot be had from there.
     """
-    path = Path(path)
+    path = location(path)
+    if isinstance(path, Address):
+        return open_model(path) if path.suffix == ".gguf" else open_checkpoint(path)
     if path.is_file():
         with path.open("rb") as file:
             if file.read(4) == b"GGUF" or path.suffix == ".gguf":

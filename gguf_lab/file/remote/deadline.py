@@ -1,0 +1,133 @@
+"""Time: work that must end, and pauses between attempts."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+from ...errors import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .options import RemoteOptions
+
+__all__ = ["Transient", "persist", "within"]
+
+T = TypeVar("T")
+
+
+class Transient(Exception):  # noqa: N818 - not an error yet: it may go well the next time
+    """An attempt failed in a way that another one may not.
+
+    Attributes
+    ----------
+    words : str
+        What went wrong, for the message if no attempt goes well.
+    wait : str or None
+        ``Retry-After`` of the server.
+    at_once : bool
+        Nothing is gained by waiting.
+    """
+
+    def __init__(self, words: str, wait: str | None = None, *, at_once: bool = False) -> None:
+        super().__init__(words)
+        self.words = words
+        self.wait = wait
+        self.at_once = at_once
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do work in a thread, and wait so long for it at most.
+
+    The time-outs of a socket are between two bytes, and looking up a name has none: only from
+    outside can an attempt be held to its time. Work that is late goes on until a socket's own
+    time-out ends it; nobody waits for it, not even the end of the process.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer.
+    """
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
+            answers.put((None, problem))
+
+    threading.Thread(target=run, name="gguf_lab-request", daemon=True).start()
+    try:
+        value, problem = answers.get(timeout=max(0.0, seconds))
+    except Empty:
+        raise TimeoutError from None
+    if problem is not None:
+        raise problem
+    return value  # type: ignore[return-value]
+
+
+def persist(what: str, work: Callable[[float], T], options: RemoteOptions) -> T:
+    """Try until it goes well, the attempts are used up, or the time is.
+
+    Parameters
+    ----------
+    what : str
+        What is wanted, for the message.
+    work : callable
+        Takes the time (of `time.monotonic`) by which it must end; raises `Transient`.
+    options : RemoteOptions
+
+    Raises
+    ------
+    RemoteError
+        If no attempt goes well.
+    """
+    end = time.monotonic() + options.total_timeout
+    pause, attempt = options.pause, 0
+    while True:
+        attempt += 1
+        try:
+            return work(end)
+        except TimeoutError:
+            raise RemoteError(
+                f"{what} did not come within {options.total_timeout:g} seconds. Try again later, "
+                "or allow more time (total_timeout)."
+            ) from None
+        except Transient as problem:
+            failed = problem
+        wait = 0.0 if failed.at_once else pause * random.uniform(0.75, 1.25)  # noqa: S311
+        asked = _seconds(failed.wait)
+        if asked is not None:
+            wait = max(asked, 0.0)
+        late = time.monotonic() + wait >= end
+        if attempt >= options.attempts or wait > options.longest_pause or late:
+            raise RemoteError(_given_up(what, failed, attempt, asked, options))
+        time.sleep(wait)
+        pause *= 2
+
+
+def _given_up(
+    what: str, failed: Transient, attempts: int, asked: float | None, options: RemoteOptions
+) -> str:
+    times = "once" if attempts == 1 else f"{attempts} times"
+    words = f"{what} cannot be had: {failed.words} (tried {times})."
+    if asked is not None and asked > min(options.longest_pause, options.total_timeout):
+        return f"{words} The server asks to come back in {asked:,.0f} seconds; do so."
+    return f"{words} Try again later."
+
+
+def _seconds(wait: str | None) -> float | None:
+    """Read ``Retry-After``: seconds, or a date; None if it is missing or neither."""
+    if wait is None or len(wait) > 60:
+        return None
+    if wait.strip().isdecimal():
+        return float(wait)
+    try:
+        return parsedate_to_datetime(wait).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None

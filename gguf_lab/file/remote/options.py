@@ -1,0 +1,74 @@
+"""How patient, how parallel and how frugal reading from a server is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import RemoteError
+
+__all__ = ["RemoteOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """Limits of time, of traffic and of memory.
+
+    Attributes
+    ----------
+    connect_timeout, read_timeout : float
+        Seconds until there is a connection, and seconds without a byte.
+    total_timeout : float
+        Seconds for one range of a file, with all attempts and the pauses between them.
+    attempts : int
+        How often a range is asked for before the last failure is reported.
+    pause : float
+        Seconds before the second attempt; doubled before each further one.
+    longest_pause : float
+        A server that asks for more patience (``Retry-After``) is not waited for.
+    connections : int
+        Ranges that are on their way at once, over all files of the process.
+    block_bytes : int
+        What is fetched and kept is a multiple of it.
+    memory_bytes : int
+        Budget of the blocks that each open file keeps in memory.
+    head_bytes : int
+        The longest head of a GGUF file that is fetched.
+    cache : pathlib.Path or None
+        A folder in which blocks are kept from one session to the next; None: they are not.
+    cache_bytes : int
+        Budget of that folder.
+    """
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    total_timeout: float = 300.0
+    attempts: int = 5
+    pause: float = 0.5
+    longest_pause: float = 60.0
+    connections: int = 8
+    block_bytes: int = 1 << 17
+    memory_bytes: int = 64 << 20
+    head_bytes: int = 256 << 20
+    cache: Path | None = None
+    cache_bytes: int = 10 << 30
+
+    @classmethod
+    def from_environment(cls) -> RemoteOptions:
+        """Return the defaults, with the folder GGUF_LAB_CACHE and its budget GGUF_LAB_CACHE_BYTES.
+
+        Raises
+        ------
+        RemoteError
+            If the budget is not a whole number.
+        """
+        folder, budget = os.environ.get("GGUF_LAB_CACHE"), os.environ.get("GGUF_LAB_CACHE_BYTES")
+        if not folder:
+            return cls()
+        if budget and not budget.isdecimal():
+            raise RemoteError(
+                f"GGUF_LAB_CACHE_BYTES is {budget[:40]!r}. Expected a number of bytes."
+            )
+        cache = Path(folder).expanduser()
+        return cls(cache=cache, cache_bytes=int(budget)) if budget else cls(cache=cache)
