@@ -1,5 +1,7 @@
 """Quantizers of IQ4_NL and IQ4_XS: sixteen uneven levels, with a scale per 32 weights."""
 
+# ruff: noqa: PLR0917 -- numba passes arguments by position
+
 from __future__ import annotations
 
 from typing import Any

@@ -95,7 +95,7 @@ def search_scales(found: Any, top: Any, scratch: Any, codes: Any) -> Any:
             w[LANES * j + lane] = found[4, j]
     store(x, 128, positive(x, w, n, top, q))
     for j in range(n):
-        codes[0, j], codes[1, j] = np.int32(q[LANES * j]) & 255, np.int32(q[LANES * j + 1]) & 255
+        codes[0, j], codes[1, j] = np.int32(q[LANES * j]), np.int32(q[LANES * j + 1])
     return x[128], x[129]
 
 
@@ -139,17 +139,22 @@ def blocks(
             put_u16(o, at, half_bits(d))
             put_u16(o, at + 2, half_bits(m))
             d, m = half_value(half_bits(d)), half_value(half_bits(m))
-            final_codes(x, n, d, m, found, sub, top, q, codes)
             if size == 84:
                 for j in range(16):
                     o[j] = np.uint8(sub[0, j] | sub[1, j] << 4)
-                pack_q2(codes, o[16:80])
+                    sub[0, j], sub[1, j] = o[j] & 15, o[j] >> 4
             else:
+                if size == 176:
+                    sub[:] = np.minimum(sub, sub_top)
                 pack_scales_and_minima(sub, o[4:16])
-                if size == 144:
-                    pack_q4(codes, o[16:144])
-                else:
-                    pack_q5(codes, o[16:48], o[48:176])
+                unpack_scales_and_minima(o[4:16], sub)
+            final_codes(x, n, d, m, found, sub, top, q, codes)
+            if size == 84:
+                pack_q2(codes, o[16:80])
+            elif size == 144:
+                pack_q4(codes, o[16:144])
+            else:
+                pack_q5(codes, o[16:48], o[48:176])
 
 
 @helper
@@ -160,6 +165,15 @@ def pack_scales_and_minima(sub: Any, o: Any) -> None:
         o[j] = np.uint8(s[j] | (s[j + 4] >> 4) << 6)
         o[j + 4] = np.uint8(m[j] | (m[j + 4] >> 4) << 6)
         o[j + 8] = np.uint8((s[j + 4] & 15) | (m[j + 4] & 15) << 4)
+
+
+@helper
+def unpack_scales_and_minima(o: Any, sub: Any) -> None:
+    """Read them back: what does not fit six bits, which takes a negative scale, is mixed up."""
+    for j in range(4):
+        sub[0, j], sub[1, j] = o[j] & 63, o[j + 4] & 63
+        sub[0, j + 4] = (o[j + 8] & 15) | (o[j] >> 6) << 4
+        sub[1, j + 4] = (o[j + 8] >> 4) | (o[j + 4] >> 6) << 4
 
 
 @helper

@@ -48,8 +48,10 @@ def first_equal(x: Any, value: Any) -> Any:
 
 @helper
 def largest(x: Any) -> Any:
-    """Return the first of the values with the largest magnitude."""
+    """Return the first of the values with the largest magnitude; 0, not -0, if all are zero."""
     peak = magnitude(x)
+    if peak == _0:
+        return peak
     for i in range(0, x.size, LANES):
         mask = absolute(load(x, i)) == peak
         if any_lane(mask):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import GROUP_MAX_EPS, helper
-from .vectors import LANES, absolute, any_lane, choose, load, nearest, root, store, vector
+from .vectors import LANES, absolute, any_lane, choose, floor, load, nearest, root, store, vector
 
 __all__ = [
     "affine",
@@ -196,12 +196,18 @@ _ANY = np.int32(-(1 << 22))  # below what `nearest` returns: no bound
 
 
 @helper
+def as_byte(code: Any) -> Any:
+    """Return a whole number modulo 256."""
+    return code - np.float32(256) * floor(code * np.float32(0.00390625))
+
+
+@helper
 def positive(x: Any, w: Any, n: Any, top: Any, codes: Any) -> Any:
     """Search the scale of numbers that are not negative, codes 0 to top: ``make_qp_quants``.
 
     Nine inverse scales around the one that maps the largest onto `top`; then, five times over, each
     code is replaced by the best one for the scale that the others give. The scale is returned, the
-    codes are stored.
+    codes are stored: as bytes, since where the regression before was negative, ggml wraps them.
     """
     peak = vector(_0)
     for i in range(n):
@@ -217,7 +223,8 @@ def positive(x: Any, w: Any, n: Any, top: Any, codes: Any) -> Any:
         error = vector(_0)
         for i in range(n):
             xi = load(x, LANES * i)
-            diff = xi - scale * nearest(trial * xi, _ANY, top)
+            code = nearest(trial * xi, _ANY, top)
+            diff = xi - scale * (as_byte(code) if k == 0 else code)
             error += load(w, LANES * i) * diff * diff
         if k == 0:
             best, inverse = error, trial
@@ -228,7 +235,7 @@ def positive(x: Any, w: Any, n: Any, top: Any, codes: Any) -> Any:
     for i in range(n):
         xi, wi = load(x, LANES * i), load(w, LANES * i)
         code = nearest(inverse * xi, _ANY, top)
-        store(codes, LANES * i, code)
+        store(codes, LANES * i, as_byte(code))
         sum_lx += wi * xi * code
         sum_l2 += wi * code * code
     for _ in range(5):
@@ -240,7 +247,7 @@ def positive(x: Any, w: Any, n: Any, top: Any, codes: Any) -> Any:
             differs = (lx > _0) & (l2 > _0) & (new != old)
             lx, l2 = lx + wi * xi * new, l2 + wi * new * new
             better = differs & (lx * lx * sum_l2 > sum_lx * sum_lx * l2)
-            store(codes, LANES * i, choose(better, new, old))
+            store(codes, LANES * i, choose(better, as_byte(new), old))
             sum_lx, sum_l2 = choose(better, lx, sum_lx), choose(better, l2, sum_l2)
             changed = changed | better
         if not any_lane(changed):

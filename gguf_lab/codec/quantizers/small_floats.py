@@ -34,7 +34,7 @@ def nearest_floats(x: Any, d: Any, table: Any, codes: Any) -> None:
 
 @quantizer("MXFP4", table=_doubled)
 def mxfp4(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Two to the exponent of the largest magnitude, less two, is the scale."""
+    """Map the largest magnitude onto 4 to 8, of which 6 is the end."""
     codes = np.empty(32, np.uint8)
     for r in range(values.shape[0]):
         for b in range(values.shape[1] // 32):
@@ -44,7 +44,7 @@ def mxfp4(values: Any, importance: Any, table: Any, out: Any) -> None:
                 # Rounded to float32 first, as by C's log2f: just below a power of two it is that.
                 # A peak below 2**-125 wraps around, as in ggml on x86, and all codes become 0.
                 exponent = np.floor(np.float32(np.log2(np.float64(peak))))
-                e = (np.int64(exponent) + 125) & 255
+                e = int(exponent + 125) & 255
             o[0] = np.uint8(e)
             scale = 0x200000 << e if e < 2 else (e - 1) << 23
             nearest_floats(x, bitcast_f32(np.uint32(scale)), table, codes)
@@ -81,7 +81,7 @@ def ue4m3(q: Any) -> Any:
 
 @quantizer("NVFP4", table=_doubled)
 def nvfp4(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """A sixth of the largest magnitude of 16 weights is the scale."""
+    """Map the largest magnitude of 16 weights onto 6."""
     codes = np.empty(16, np.uint8)
     for r in range(values.shape[0]):
         for b in range(values.shape[1] // 64):

@@ -29,10 +29,10 @@ def digits(x: Any, codes: Any) -> Any:
 
 @helper
 def five_digits(codes: Any, first: Any, step: Any, n: Any) -> Any:
-    """Return a byte of `n` digits of base 3, then zeros, scaled to 256ths of 3**5 and rounded up."""
+    """Return a byte of `n` digits of base 3, then zeros, as 256ths of 3**5, rounded up."""
     q = 0
     for k in range(5):
-        q = 3 * q + (np.int64(codes[first + step * k]) if k < n else 0)
+        q = 3 * q + (int(codes[first + step * k]) if k < n else 0)
     return ((q & 255) * 256 + 242) // 243
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "any_lane",
     "choose",
     "first_lane",
+    "floor",
     "greatest",
     "load",
     "nearest",
@@ -256,6 +257,7 @@ first_lane: Any = _first_lane
 """``first_lane(mask)``: the first lane that is set."""
 greatest: Any = _greatest
 """``greatest(x)``: the largest number of all lanes."""
+floor: Any = _call("llvm.floor")
 round_away: Any = _call("llvm.round")
 nearest: Any = _nearest
 """``nearest(x, low, high)``: `arithmetic.nearest_int`, then clamped, as float32."""
