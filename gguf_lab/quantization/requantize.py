@@ -299,7 +299,7 @@ def requantize(
     effort: str = "ggml",
     max_shard_bytes: int | None = None,
     overwrite: bool = False,
-    progress: bool = True,
+    progress: bool | Callable[[int, int], object] = True,
     threads: int | None = None,
 ) -> Requantization:
     """Write a model anew in fewer bits (or more), as llama-quantize does.
@@ -326,8 +326,9 @@ def requantize(
         Write several files, none of which has more bytes of tensors.
     overwrite : bool, optional
         Replace the file if it exists.
-    progress : bool, optional
-        Show a progress bar if it takes more than half a second.
+    progress : bool or callable, optional
+        Show a progress bar if it takes more than half a second; or call a function with the weights
+        that are done and all weights.
     threads : int, optional
         Default: the CPUs that this process may use. Does not change any byte.
 
@@ -359,6 +360,8 @@ def requantize(
         overwrite=overwrite,
         threads=threads,
     )
+    if callable(progress):
+        return run.run(lambda: progress(run.done, run.total))
     if not progress:
         return run.run()
     from tqdm.auto import tqdm
