@@ -177,7 +177,9 @@ class Run:
             if not pair.readable:
                 yield tensor, pair, None, True
                 continue
+            together = pair.rows_per_read
             step = max(1, self._chunk // max(1, tensor.row_values))
+            step = -(-step // together) * together
             for start in range(0, max(1, tensor.n_rows), step):
                 stop = min(start + step, tensor.n_rows)
                 yield tensor, pair, self._submit(tensor, pair, start, stop), stop >= tensor.n_rows

@@ -88,5 +88,5 @@ class _Slot:
                 torch.empty(flat.size, dtype=torch.uint8, device=self._device),
             )
         locked, there = (buffer[: flat.size] for buffer in self._buffers[k])
-        np.copyto(locked.numpy(), flat)  # reads the mapped file, without the GIL
+        np.copyto(locked.numpy(), flat)  # without the GIL
         return there.copy_(locked, non_blocking=True)

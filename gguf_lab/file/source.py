@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
+import threading
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,6 @@ from ..errors import GGUFError, GGUFLabError
 __all__ = ["ByteSource", "Bytes", "LocalFile"]
 
 Bytes = npt.NDArray[np.uint8]
-
-# After so many bytes read, the pages of a mapping are given back to the system's file cache, so
-# that streaming through a file of any size adds little to the memory of the process.
-_RESIDENT = 8 << 20
 
 
 class ByteSource(Protocol):
@@ -57,8 +53,26 @@ class ByteSource(Protocol):
         ...
 
 
+# A header is read in steps into a buffer of one of these sizes: room not yet filled costs nothing.
+_STEP = 1 << 20
+_ROOMS = (1 << 16, 1 << 20, 1 << 24, 1 << 28)
+
+
+class _Descriptor:
+    """A file descriptor that is closed with the last one who uses it: a read under way counts."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
 class LocalFile:
-    """A file of this machine, mapped into memory: nothing is read before it is looked at.
+    """A file of this machine. Nothing is read before it is asked for.
 
     Parameters
     ----------
@@ -83,9 +97,10 @@ class LocalFile:
 
     Notes
     -----
-    An array that `read` has returned stays valid after `close`: the mapping goes with the last of
-    them. The file must not be shortened while it is mapped; no reader of mapped files can survive
-    that.
+    Bytes are copied out of the system's file cache. A mapping would spare the copy, but pages of a
+    file that somebody shortens end the process that looks at them (SIGBUS), and they count as its
+    memory; a chunk that was copied stays in the processor's cache and is no slower to use. A file
+    that is replaced or deleted is still read as it was. One that is written to is refused.
     """
 
     fetched = 0
@@ -96,19 +111,13 @@ class LocalFile:
         self.path = Path(path)
         self.name = str(self.path)
         self._error = error
-        self._bytes: Bytes | None = None
-        self._mapped: Any = None
-        self._touched = 0
         try:
             # Before opening: a pipe would wait for a writer, a device has no size.
             if not stat.S_ISREG(self.path.stat().st_mode):
                 kind = "a folder" if self.path.is_dir() else "not a regular file"
                 raise error(f"{self.name} is {kind}; expected a file. Give the path of the file.")
-            with self.path.open("rb") as file:
-                self.size = os.fstat(file.fileno()).st_size
-                if self.size:
-                    self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    self.size = len(self._mapped)
+            self._file: _Descriptor | None = _Descriptor(self.path)
+            found = os.fstat(self._file.number)
         except FileNotFoundError:
             raise error(
                 f"{self.name} does not exist (looked from {Path.cwd()}). Check the path."
@@ -117,43 +126,70 @@ class LocalFile:
             if isinstance(problem, GGUFLabError):
                 raise
             raise error(f"{self.name} cannot be read: {problem}. Check path and rights.") from None
-        # An empty file cannot be mapped.
-        self._bytes = np.frombuffer(self._mapped or b"", np.uint8)
+        self.size, self._modified = found.st_size, found.st_mtime_ns
+        self._head, self._filled = np.empty(0, np.uint8), 0
 
     def read(self, offset: int, n: int) -> Bytes:
-        """Return the `n` bytes from `offset`: a read-only uint8 view of the mapping, no copy.
+        """Return the `n` bytes from `offset`: a read-only uint8 array.
 
         Raises
         ------
         GGUFLabError
-            If the range is not inside the file, or the file was closed.
+            If the range is not inside the file, or the file was closed, or changed since it was
+            opened.
         """
-        if self._bytes is None:
+        file = self._file
+        if file is None:
             raise self._error(f"{self.name} is closed; open it again to read from it.")
         if offset < 0 or n < 0 or offset + n > self.size:
             raise self._error(
                 f"{self.name}: bytes {offset} to {offset + n} were asked, but the file has "
                 f"{self.size} bytes. It may have been cut short; fetch it again."
             )
-        self._touched += n
-        if self._touched > _RESIDENT and hasattr(self._mapped, "madvise"):
-            # Arrays in use are not harmed: their pages come back from the cache when looked at.
-            self._mapped.madvise(mmap.MADV_DONTNEED)
-            self._touched = n
-        return self._bytes[offset : offset + n]
+        data = np.empty(n, np.uint8)
+        try:
+            got = _read_into(file.number, data.data, offset)
+            now = os.fstat(file.number)
+        except OSError as problem:
+            raise self._error(
+                f"{self.name}: bytes {offset} to {offset + n} cannot be read: {problem}."
+            ) from None
+        # after reading, so that no byte is older than the question
+        if got < n or (now.st_size, now.st_mtime_ns) != (self.size, self._modified):
+            raise self._error(
+                f"{self.name} was changed while it was open: it had {self.size} bytes and has "
+                f"{now.st_size} now. Open it again when it is complete."
+            )
+        data.flags.writeable = False
+        return data
 
     def head(self, n: int) -> Bytes:
-        """Return all bytes: in a mapping they are at hand. Raises as `read` does."""
-        return self.read(0, max(n, self.size))
+        """Return the first `n` bytes and some more, for a header to grow; raises as `read` does.
+
+        They stand in one buffer, which is filled step by step: what was returned before is a part
+        of it, until the buffer has to be a larger one.
+        """
+        if n > self.size:
+            return self.read(0, n)  # refuses
+        if n > self._head.size:
+            room = next((r for r in _ROOMS if r >= n), n)
+            self._head, self._filled = np.empty(min(room, self.size), np.uint8), 0
+        if n > self._filled:
+            stop = min(max(n, self._filled + _STEP), self._head.size)
+            more = self.read(self._filled, stop - self._filled)
+            self._head[self._filled : stop], self._filled = more, stop
+        seen = self._head[: self._filled]
+        seen.flags.writeable = False
+        return seen
 
     def close(self) -> None:
-        """Let go of the mapping; it ends with the last array that was read from it."""
-        self._bytes = self._mapped = None
+        """Close the file; what was read from it stays valid."""
+        self._file, self._head, self._filled = None, np.empty(0, np.uint8), 0
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._bytes is None
+        return self._file is None
 
     def __enter__(self) -> Self:
         return self
@@ -164,3 +200,24 @@ class LocalFile:
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.size:,} bytes"
         return f"LocalFile({self.name!r}, {state})"
+
+
+_POSITION = threading.Lock()  # where there is no pread, all share the position in the file
+
+
+def _read_into(file: int, target: memoryview, offset: int) -> int:
+    """Fill `target` from a file, and count the bytes: fewer if the file ends before."""
+    got = 0
+    while got < len(target):
+        if hasattr(os, "preadv"):
+            n = os.preadv(file, [target[got:]], offset + got)
+        else:
+            with _POSITION:
+                os.lseek(file, offset + got, os.SEEK_SET)
+                part = os.read(file, len(target) - got)
+            n = len(part)
+            target[got : got + n] = part
+        if n == 0:
+            break
+        got += n
+    return got

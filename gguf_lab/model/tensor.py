@@ -107,7 +107,7 @@ class Tensor:
         Returns
         -------
         numpy.ndarray of uint8, shape (n, row_bytes)
-            Little-endian blocks: a read-only view of the file, or for a big-endian file a copy.
+            Little-endian blocks, swapped if the file is big-endian.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Tensor:
             return torch.zeros(shape, dtype=torch.float32, device=device)
         if choose_backend(str(device), backend) in {"torch", "triton"}:
             values = dequantize(to_tensor(blocks), self.qtype, device=device, backend=backend)
-        else:  # from the mapped file without a copy
+        else:
             values = to_tensor(dequantize(blocks, self.qtype, device=device, backend=backend))
         return values.reshape(shape)
 

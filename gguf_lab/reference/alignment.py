@@ -60,6 +60,11 @@ class Pair:
     _rows: Rows | None = field(default=None, repr=False, compare=False)
 
     @property
+    def rows_per_read(self) -> int:
+        """How many rows are best read at once: those that take the same bytes of the reference."""
+        return self._rows.rows_per_read if isinstance(self._rows, Transformed) else 1
+
+    @property
     def readable(self) -> bool:
         """Whether there is a reference to read."""
         return self._rows is not None
@@ -75,7 +80,7 @@ class Pair:
         Returns
         -------
         numpy.ndarray
-            uint8 ``(stop - start, row_bytes)``, little endian; a view where nothing was moved.
+            uint8 ``(stop - start, row_bytes)``, little endian.
 
         Raises
         ------

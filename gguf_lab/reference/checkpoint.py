@@ -1,7 +1,6 @@
 """The original weights: a Hugging Face checkpoint in safetensors, one file or an index with shards.
 
-Rows are byte views of the mapped files: nothing is read before it is asked for, nothing is copied,
-and torch is not needed.
+Rows are bytes, read when they are asked for; torch is not needed.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class CheckpointTensor:
         return self.nbytes // self.n_rows
 
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Read rows `start` to `stop`: uint8 ``(stop - start, row_bytes)``, little endian, a view.
+        """Read rows `start` to `stop`: uint8 ``(stop - start, row_bytes)``, little endian.
 
         Raises
         ------

@@ -79,7 +79,7 @@ def test_the_command_line_marks_them(orion, capsys):
     assert sum(" unverified " in line for line in out[1:31]) == 30
     assert out[31].startswith("30 tensors are unverified: no table for architecture 'orion'")
     assert cli.main(["compare", str(orion), str(CHECKPOINT), "--json", "--sort", "rmse"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["tensors"]
     assert {row["status"] for row in rows} == {"unverified"}
     assert rows[0]["rmse"] > 0
 

@@ -190,7 +190,7 @@ def test_hostile_names_are_read_at_once(stem: str) -> None:
     start = time.perf_counter()
     FileName.parse(f"{stem}.gguf")
     FileName.parse(f"{stem}-Q4_K_M-00001-of-00002.gguf")
-    assert time.perf_counter() - start < 0.1
+    assert time.perf_counter() - start < 5  # what is quadratic takes minutes
 
 
 def metadata_of(folder: Path, **keys: object) -> Metadata:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from gguf_lab.errors import CheckpointError, GGUFError
 from gguf_lab.file import LocalFile
 
 
-def test_read_is_a_read_only_view(tmp_path: Path) -> None:
+def test_read_is_read_only(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(bytes(range(100)))
     with LocalFile(path) as file:
@@ -22,7 +25,6 @@ def test_read_is_a_read_only_view(tmp_path: Path) -> None:
         assert part.tolist() == [10, 11, 12, 13, 14]
         assert part.dtype == np.uint8
         assert not part.flags.writeable
-        assert np.shares_memory(part, file.read(0, 100))
         assert file.read(100, 0).size == 0
         assert (file.name, file.size) == (str(path), 100)
 
@@ -35,7 +37,7 @@ def test_ranges_outside_are_refused(tmp_path: Path, offset: int, n: int) -> None
         file.read(offset, n)
 
 
-def test_views_outlive_the_file(tmp_path: Path) -> None:
+def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"abc" * 1000)
     file = LocalFile(path)
@@ -72,7 +74,6 @@ def test_the_error_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_streaming_through_a_file_keeps_little_of_it_in_memory(tmp_path: Path) -> None:
-    """Pages looked at are given back, and arrays in use stay right."""
     size = 256 << 20
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
@@ -81,7 +82,7 @@ def test_streaming_through_a_file_keeps_little_of_it_in_memory(tmp_path: Path) -
         "import sys, re; from pathlib import Path; from gguf_lab.file.source import LocalFile\n"
         "def resident():\n"
         "    text = Path('/proc/self/status').read_text()\n"
-        "    return int(re.search(r'RssFile:\\s+(\\d+)', text)[1]) << 10\n"
+        "    return int(re.search(r'VmRSS:\\s+(\\d+)', text)[1]) << 10\n"
         "before, step = resident(), 4 << 20\n"
         "with LocalFile(sys.argv[1]) as file:\n"
         "    first, peak = file.read(0, 5), 0\n"
@@ -98,3 +99,80 @@ def test_streaming_through_a_file_keeps_little_of_it_in_memory(tmp_path: Path) -
         text=True,
     )
     assert int(run.stdout) < 80 << 20
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 70_000, 3 << 20, (1 << 24) + 5])
+def test_a_head_grows_and_stays_right(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    content.tofile(tmp_path / "f")
+    with LocalFile(tmp_path / "f") as file:
+        seen = []
+        for n in sorted({0, min(size, 1), size // 3, size // 2, size}):
+            seen.append(file.head(n))
+            assert seen[-1].size >= n
+            assert not seen[-1].flags.writeable
+        for part in seen:
+            assert np.array_equal(part, content[: part.size])
+        with pytest.raises(GGUFError, match=f"the file has {size} bytes"):
+            file.head(size + 1)
+
+
+@pytest.mark.parametrize("left", [0, 10, 4096])
+def test_a_file_that_is_cut_while_open_is_an_error_and_no_crash(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(bytes(100_000))
+    with LocalFile(path) as file:
+        before = file.read(0, 100_000)
+        os.truncate(path, left)
+        for offset, n in ((0, 10), (50_000, 50_000)):
+            with pytest.raises(GGUFError, match=f"had 100000 bytes and has {left} now"):
+                file.read(offset, n)
+        assert before.max() == 0
+
+
+def test_a_file_that_is_written_to_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(bytes(100))
+    with LocalFile(path) as file:
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(GGUFError, match="was changed while it was open"):
+            file.read(0, 10)
+
+
+def test_a_file_that_is_replaced_or_deleted_is_read_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    (tmp_path / "g").write_bytes(b"new one")
+    with LocalFile(path) as file:
+        (tmp_path / "g").replace(path)
+        assert bytes(file.read(0, 3)) == b"old"
+        path.unlink()
+        assert bytes(file.read(0, 3)) == b"old"
+
+
+def test_closing_while_others_read_mixes_nothing_up(tmp_path: Path) -> None:
+    """A number of a descriptor is given away again at once: a reader must not see the next file."""
+    (tmp_path / "f").write_bytes(b"f" * 4_000_000)
+    (tmp_path / "g").write_bytes(b"g" * 4_000_000)
+    for _ in range(20):
+        file = LocalFile(tmp_path / "f")
+        found: list[np.ndarray] = []
+
+        def read(file: LocalFile = file, found: list[np.ndarray] = found) -> None:
+            with contextlib.suppress(GGUFError):  # closed before it began
+                found.append(file.read(0, 4_000_000))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        file.close()
+        with LocalFile(tmp_path / "g") as other:
+            other.read(0, 10)
+            thread.join()
+        assert all((part == ord("f")).all() for part in found)
+
+
+def test_where_there_is_no_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv")
+    (tmp_path / "f").write_bytes(bytes(range(100)))
+    with LocalFile(tmp_path / "f") as file:
+        assert file.read(90, 10).tolist() == list(range(90, 100))

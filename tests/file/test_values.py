@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,29 +11,12 @@ from hypothesis import strategies as st
 
 from gguf_lab.file import ArrayValue, parse_header
 
-from .builders import Builder
-
-if TYPE_CHECKING:
-    from gguf_lab.file import Bytes
-
-
-class Memory:
-    name = "memory"
-
-    def __init__(self, content: bytes) -> None:
-        self._content = np.frombuffer(content, np.uint8)
-        self.size = len(content)
-
-    def read(self, offset: int, n: int) -> Bytes:
-        return self._content[offset : offset + n]
-
-    def close(self) -> None:
-        pass
+from .builders import Builder, Grudging
 
 
 def array_of(kind: str, items: list[Any], byteorder: str = "little") -> ArrayValue:
     builder = Builder(byteorder=byteorder).key("key", f"array[{kind}]", items)
-    value = parse_header(Memory(builder.build())).metadata["key"]
+    value = parse_header(Grudging(builder.build())).metadata["key"]
     assert isinstance(value, ArrayValue)
     return value
 
@@ -141,7 +124,7 @@ def test_many_strings(which: str, count: int, version: int, order: str) -> None:
     strings = mixed_strings(which, count)
     builder = Builder(version=version, byteorder=order)
     builder.key("before", "uint8", 1).key("key", "array[string]", strings).key("after", "uint8", 2)
-    metadata = parse_header(Memory(builder.build())).metadata
+    metadata = parse_header(Grudging(builder.build())).metadata
     value: Any = metadata["key"]
     assert value == strings
     assert [value[i] for i in range(0, count, 61)] == strings[::61]

@@ -46,13 +46,12 @@ def test_rows_equal_what_safetensors_reads() -> None:
             assert ours.tobytes() == raw.tobytes()
 
 
-def test_rows_are_views_of_the_file(tmp_path: Path) -> None:
+def test_rows_are_read_only(tmp_path: Path) -> None:
     file = write_checkpoint(tmp_path / "w.safetensors", {"w": ramp(4, 3)})
     tensor = open_checkpoint(file).tensors["w"]
     rows = tensor.read(1, 3)
     assert rows.dtype == np.uint8
     assert not rows.flags.writeable
-    assert np.shares_memory(rows, tensor.read(0, 4))
     assert rows.tobytes() == np.arange(3, 9, dtype="f4").tobytes()
 
 

@@ -391,3 +391,22 @@ def test_chunks_make_the_whole(case: tuple[Transform, list[np.ndarray]], cuts: l
     parts = [rows.read(a, b) for a, b in itertools.pairwise(marks)]
     assert all(p.dtype == np.uint8 for p in parts)
     assert np.array_equal(np.concatenate(parts), whole(rows))
+
+
+def test_what_is_transposed_is_read_once_if_read_in_whole_matrices() -> None:
+    source = ArrayRows(array(3, 8, 5))
+    for transform, together in (
+        (Transpose(), 5),
+        (Chain(AsStored(), Transpose()), 5),
+        (Chain(Transpose(), AsStored()), 5),
+        (AsStored(), 1),
+    ):
+        rows = Transformed(transform, (source,))
+        assert rows.rows_per_read == together
+        assert Transformed(Stack(1), (rows,)).rows_per_read == together
+    rows = Transformed(Transpose(), (source,))
+    source.asked.clear()
+    for start in range(0, 15, rows.rows_per_read):
+        rows.read(start, start + rows.rows_per_read)
+    read = [row for a, b in source.asked for row in range(a, b) if b - a > 1]
+    assert read == [*range(24)]

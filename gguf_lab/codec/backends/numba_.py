@@ -175,7 +175,7 @@ FUNCTION = types.FunctionType(DEQUANTIZE)
 def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signature: Any) -> Any:
     """Compile a kernel over an environment, cached on disk.
 
-    The signature is explicit, so that mapped (read-only) and ordinary arrays share one compilation.
+    The signature is explicit, so that read-only and ordinary arrays share one compilation.
     numba's cache watches the time stamp of the kernel's own file; whatever else the kernel is made
     of must be in its name, or a stale one would run: the primitives of this file are put there, a
     digest of the definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.

@@ -7,7 +7,7 @@ transforms nest: ``Transformed(Stack(8), (Transformed(UnpermuteRotary(9), (w0,))
 Everything goes forward, from the checkpoint to the file, because that is what the file's numbers
 are compared with. Rows are the rows of the result, flattened over all dimensions but the last; a
 vector is one row. `Transform.read` reads no more of its sources than it needs, and where rows stay
-together it returns a view.
+together it copies nothing.
 """
 
 from __future__ import annotations
@@ -113,6 +113,17 @@ class Transformed:
         steps = [*dict.fromkeys(inner), self.transform.words]
         return "; ".join(step for step in steps if step)
 
+    @property
+    def rows_per_read(self) -> int:
+        """How many rows of the result are best read at once: those that need the same bytes."""
+        if isinstance(self.transform, Chain):
+            first = Transformed(self.transform.first, self.sources)
+            return Transformed(self.transform.second, (first,)).rows_per_read
+        if getattr(self.transform, "needs_whole_matrices", False):
+            return max(1, self.shape[-2])
+        inner = (s.rows_per_read for s in self.sources if isinstance(s, Transformed))
+        return max(inner, default=1)
+
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read rows `start` to `stop` of the result, uint8 ``(stop - start, row_bytes)``."""
         return self.transform.read(self.sources, start, stop)
@@ -131,7 +142,7 @@ class OneSource:
 
 @dataclass(frozen=True, slots=True)
 class AsStored(OneSource):
-    """Nothing is done: the rows are those of the checkpoint, as views."""
+    """Nothing is done: the rows are those of the checkpoint."""
 
     words: str = ""
 

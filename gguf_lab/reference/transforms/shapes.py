@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -201,11 +201,11 @@ class Half(OneSource):
 class Transpose(OneSource):
     """The last two dimensions change places.
 
-    A row of the result is a column of the source: it is copied out of rows that are views of the
-    mapped file, so that a chunk costs no more memory than itself.
+    A row of the result is a column of the source: any of them takes all bytes of the matrix.
     """
 
     words: str = "transposed"
+    needs_whole_matrices: ClassVar[bool] = True
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give the shape with the last two dimensions exchanged."""
