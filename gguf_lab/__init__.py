@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bridge import to_transformers
     from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
     from .errors import (
@@ -49,6 +50,7 @@ _PUBLIC = {
     "TensorTable": ("panels", "TensorTable"),
     "ErrorHistograms": ("panels", "ErrorHistograms"),
     "Workbench": ("panels", "Workbench"),
+    "to_transformers": ("bridge", "to_transformers"),
     "GGUFLabError": ("errors", "GGUFLabError"),
     "GGUFError": ("errors", "GGUFError"),
     "CheckpointError": ("errors", "CheckpointError"),
@@ -85,6 +87,7 @@ __all__ = [
     "open_checkpoint",
     "quantize",
     "requantize",
+    "to_transformers",
 ]
 
 

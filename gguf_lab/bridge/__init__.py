@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from .loading import to_transformers
+
+__all__ = ["to_transformers"]

@@ -1,0 +1,308 @@
+"""A GGUF file as a model of Transformers: weights decoded straight into the parameters."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ..codec.threads import cpu_count
+from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
+from ..file.text import printable, quoted
+from ..model import Model, open_model
+from ..reference.alignment import same_shape
+from ..reference.architectures import family_of
+from ..reference.architectures.family import reason_in
+from ..reference.architectures.plan import draw_plan
+from ..reference.facts import Facts
+from .configuration import blueprint_of, end_tokens
+from .placing import Parameter, find_place
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from ..model import Tensor
+    from .configuration import Blueprint
+    from .placing import Place
+
+__all__ = ["to_transformers"]
+
+_CHUNK = 1 << 20  # weights that a thread decodes at a time: 4 MB, which stay in its cache
+_PLAIN = {"F16": "float16", "BF16": "bfloat16"}
+_LISTED = 10  # names in a message
+
+
+def to_transformers(
+    model: Model | str | os.PathLike[str],
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast | None]:
+    """Load a GGUF file as a model of Transformers, with its tokenizer.
+
+    The configuration comes from the metadata, every weight from the file: bit for bit what ggml
+    decodes, rounded to `dtype`. What the converter did to the weights is undone. No weight is
+    held twice: the memory needed is that of the model and a few chunks. The result is an ordinary
+    model in evaluation mode, to run, to train (``Trainer``), to save (``save_pretrained``).
+
+    Parameters
+    ----------
+    model : Model, str or path
+        A model or its file; any file of a shard set.
+    dtype : str or torch.dtype
+        Type of the parameters. "auto": the type of the matrices in the file if that is F32, F16 or
+        BF16 (next to the last two, converters leave small matrices such as those of routers in
+        F32); float32 if the file is quantized or mixed, because that is the type that ggml
+        decodes to.
+    device : str or torch.device
+        Where the parameters are put. On a device other than the CPU the blocks are decoded there;
+        Transformers needs the package ``accelerate`` for it.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+        The class that the architecture stands for. bert and its like come without the pooler,
+        which converters leave out: load what was saved of them with ``add_pooling_layer=False``.
+    tokenizer : transformers.PreTrainedTokenizerFast or None
+        None if the file has none.
+
+    Raises
+    ------
+    GGUFError
+        If the file is malformed, a tensor is missing, has another shape than the metadata say, or
+        is unknown to the model.
+    UnsupportedError
+        If the architecture or the type of a tensor is not known, or not to Transformers.
+    GGUFLabError
+        If `dtype` is no floating-point type.
+
+    Examples
+    --------
+    >>> import gguf_lab as gl
+    >>> model, tokenizer = gl.to_transformers("SmolLM2-135M-Instruct.Q4_1.gguf")  # doctest: +SKIP
+    >>> ids = tokenizer("The sky is", return_tensors="pt")                        # doctest: +SKIP
+    >>> tokenizer.decode(model.generate(**ids)[0])                                # doctest: +SKIP
+    """
+    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
+        kind = _dtype(opened, dtype)
+        blueprint = blueprint_of(opened)
+        tokenizer = _tokenizer(opened)
+        sketch = blueprint.sketch()
+        places = _places(opened, blueprint, sketch)
+        weights = _weights(sketch, places, kind, device)
+        _fill(weights, places, device)
+        return _assemble(blueprint, weights, kind, device, opened.metadata), tokenizer
+
+
+def _dtype(model: Model, dtype: str | torch.dtype) -> torch.dtype:
+    """Choose the type of the parameters."""
+    import torch
+
+    if dtype == "auto":
+        types = {t.qtype for t in model.tensors.values() if len(t.shape) > 1}
+        half = types - {"F32"}
+        dtype = _PLAIN.get(half.pop(), "float32") if len(half) == 1 else "float32"
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point or found.itemsize < 2:
+        raise GGUFLabError(
+            f"dtype {dtype!r} is not one for a model: expected 'auto', 'float32', 'bfloat16',"
+            " 'float16' or 'float64'"
+        )
+    return found
+
+
+def _tokenizer(model: Model) -> PreTrainedTokenizerFast | None:
+    from .tokenizers import has_tokenizer, to_tokenizer
+
+    return to_tokenizer(model.metadata) if has_tokenizer(model.metadata) else None
+
+
+def _places(model: Model, blueprint: Blueprint, sketch: Any) -> list[tuple[Tensor, Place]]:
+    """Find where each tensor of the file belongs, before anything is decoded."""
+    family = family_of(model.architecture or "")
+    if family is None:
+        raise UnsupportedError(f"no table for architecture {quoted(model.architecture or '')} yet")
+    parameters = {
+        name: Parameter(name, tuple(weight.shape) or (1,))
+        for name, weight in sketch.state_dict().items()
+    }
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    facts = Facts.of(model.architecture or "", model.metadata, blueprint.settings, shapes)
+    plan = draw_plan(family, facts, parameters)
+    places, unknown = [], []
+    for name, tensor in model.tensors.items():
+        origin = plan.origins.get(name)
+        if origin is None:
+            if reason_in(family.made_up, name) is None:
+                unknown.append(name)
+            continue
+        if origin.rows is None:
+            raise GGUFError(f"{model.path}: {quoted(name)} can't be traced back: {origin.problem}")
+        try:
+            place, shape = find_place(origin.rows), origin.rows.shape
+        except ComparisonError as error:
+            raise GGUFError(f"{model.path}: {quoted(name)} doesn't fit: {error}") from error
+        if not same_shape(tensor.shape, shape):
+            raise GGUFError(
+                f"{model.path}: {quoted(name)} has shape {tensor.shape}; by the metadata it should"
+                f" be {shape} ({', '.join(origin.names[:_LISTED])} of {blueprint.kind.__name__})"
+            )
+        places.append((tensor, place))
+    _check_unknown(model, unknown, blueprint)
+    _check_missing(model, sketch, {name for _, place in places for name in place.names})
+    return places
+
+
+def _check_unknown(model: Model, unknown: Sequence[str], blueprint: Blueprint) -> None:
+    # a classifier on top of bert: its pooler is not in the file, and llama.cpp does without
+    heads = [n for n in unknown if model.architecture == "bert" and n.startswith("cls.")]
+    if heads:
+        warnings.warn(
+            f"{model.path}: the classifier ({_listed(heads)}) is left out, because converters leave"
+            f" out the pooler below it. What you get is the encoder, {blueprint.kind.__name__}.",
+            stacklevel=4,
+        )
+    if rest := [name for name in unknown if name not in heads]:
+        raise GGUFError(
+            f"{model.path}: {blueprint.kind.__name__} of Transformers has no place for"
+            f" {len(rest)} tensors of the file: {_listed(rest)}"
+        )
+
+
+def _check_missing(model: Model, sketch: Any, fed: set[str]) -> None:
+    """Raise unless every weight gets its values from the file, or from a weight that it is."""
+    state = sketch.state_dict(keep_vars=True)
+    known = {id(state[name]) for name in fed}
+    if missing := [name for name, weight in state.items() if id(weight) not in known]:
+        raise GGUFError(
+            f"{model.path} lacks tensors for {len(missing)} parameters of"
+            f" {type(sketch).__name__}: {_listed(missing)}"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(printable(name) for name in names[:_LISTED]) + more
+
+
+def _weights(
+    sketch: Any,
+    places: Sequence[tuple[Tensor, Place]],
+    dtype: torch.dtype,
+    device: str | torch.device,
+) -> dict[str, torch.Tensor]:
+    """Allocate the parameters that the file feeds.
+
+    Vectors are decoded to float32 at least: some of them Transformers keeps so, the others it
+    rounds.
+    """
+    import torch
+
+    state = sketch.state_dict()
+    vectors = torch.promote_types(dtype, torch.float32)
+    return {
+        name: torch.empty(
+            state[name].shape, dtype=dtype if state[name].dim() > 1 else vectors, device=device
+        )
+        for name in dict.fromkeys(name for _, place in places for name in place.names)
+    }
+
+
+def _fill(
+    weights: Mapping[str, torch.Tensor],
+    places: Sequence[tuple[Tensor, Place]],
+    device: str | torch.device,
+) -> None:
+    """Decode everything into its place, chunk by chunk, with all CPUs."""
+    counts = dict.fromkeys(weights, 0)
+    on_cpu = str(device).startswith("cpu")
+    with ThreadPoolExecutor(cpu_count() if on_cpu else 1) as pool:
+        jobs = [
+            pool.submit(_fill_rows, weights, tensor, place, slice(start, stop), device)
+            for tensor, place in places
+            for start, stop in _chunks(tensor)
+        ]
+        try:
+            for job in jobs:
+                for name, count in job.result().items():
+                    counts[name] += count
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    wrong = [name for name, count in counts.items() if count != weights[name].numel()]
+    if wrong:
+        raise GGUFError(
+            f"the tensors of the file fill {len(wrong)} parameters not exactly once:"
+            f" {_listed(wrong)}"
+        )
+
+
+def _chunks(tensor: Tensor) -> Iterator[tuple[int, int]]:
+    step = max(1, _CHUNK // max(1, tensor.row_values))
+    for start in range(0, tensor.n_rows, step):
+        yield start, min(start + step, tensor.n_rows)
+
+
+def _fill_rows(
+    weights: Mapping[str, torch.Tensor],
+    tensor: Tensor,
+    place: Place,
+    rows: slice,
+    device: str | torch.device,
+) -> dict[str, int]:
+    values = tensor.dequantize(rows, device=device if place.exactly else "cpu")
+    return place.put(rows.start, values, weights)
+
+
+def _assemble(
+    blueprint: Blueprint,
+    weights: dict[str, torch.Tensor],
+    dtype: torch.dtype,
+    device: str | torch.device,
+    metadata: Mapping[str, object],
+) -> PreTrainedModel:
+    """Let Transformers make the model of its weights, as it does with a checkpoint's.
+
+    It takes the tensors as they are, ties what is tied, and calculates the constants (rotary
+    frequencies and the like).
+    """
+    place = {} if str(device) == "cpu" else {"device_map": {"": device}}
+    model: Any
+    with _no_progress_bar():
+        model, info = blueprint.kind.from_pretrained(
+            None,
+            config=blueprint.config,
+            state_dict=weights,
+            dtype=dtype,
+            output_loading_info=True,
+            **place,
+            **blueprint.arguments,
+        )
+    if wrong := {key: names for key, names in info.items() if names}:
+        raise GGUFError(f"Transformers could not load all weights: {printable(str(wrong)):.1000}")
+    # nothing was converted on the way in, but what is saved should have the usual names
+    vars(model).pop("_weight_conversions", None)
+    generation = getattr(model, "generation_config", None)
+    if generation is not None and (ends := end_tokens(metadata, blueprint.settings)):
+        generation.eos_token_id = ends if len(ends) > 1 else ends[0]
+    return model  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Show no bar for what takes no time: the weights are there already."""
+    from transformers import utils
+
+    logging: Any = utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
