@@ -1,0 +1,161 @@
+"""Small random models of Transformers, and tokenizers trained on a few lines: nobody's weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parents[1] / "data" / "models"
+TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+VOCABULARY = 300
+BASE = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "tie_word_embeddings": False,
+}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_OLD = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
+CAUSAL: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": None},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
+    "qwen2": {},
+    "qwen2_moe": {
+        **_EXPERTS,
+        "num_experts": 4,
+        "shared_expert_intermediate_size": 64,
+        "decoder_sparse_step": 1,
+    },
+    "qwen3": {"head_dim": 24},
+    # llama.cpp has these alone: the shares of the experts add up to 1
+    "qwen3_moe": {**_EXPERTS, "head_dim": 24, "num_experts": 4, "norm_topk_prob": True},
+    "phi": {"num_key_value_heads": 4},
+    "phi3": {"pad_token_id": 0},
+    "bloom": {"n_layer": 3, "n_head": 4},
+    "falcon": {"num_kv_heads": 2, "new_decoder_architecture": True},
+    "gpt2": {**_OLD, "n_ctx": 256},
+    "gpt_bigcode": {**_OLD, "n_inner": 96},
+    "starcoder2": {},
+    "stablelm": {},
+    "mamba": {"state_size": 16, "intermediate_size": 128, "tie_word_embeddings": True},
+    "nemotron": {},
+    "gemma": {"head_dim": 24, "tie_word_embeddings": True},
+    # llama.cpp takes the size of a head for it
+    "gemma2": {"head_dim": 24, "query_pre_attn_scalar": 24, "tie_word_embeddings": True},
+    "gemma3_text": {"head_dim": 24, "query_pre_attn_scalar": 24, "tie_word_embeddings": True},
+    "gpt_oss": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "deepseek_v2": {
+        **_EXPERTS,
+        "q_lora_rank": 32,
+        "kv_lora_rank": 32,
+        "qk_nope_head_dim": 16,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 16,
+        "first_k_dense_replace": 1,
+        "n_routed_experts": 4,
+        "num_key_value_heads": 4,
+        "n_shared_experts": 1,
+    },
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "olmo2": {},
+    "olmo3": {},
+    "cohere": {"tie_word_embeddings": True},
+    "cohere2": {"tie_word_embeddings": True},
+    "granite": {},
+    "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "exaone4": {},
+    "glm4": {"head_dim": 24, "pad_token_id": 0},
+    "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+}
+
+
+def shaken(model: Any) -> Any:
+    """Let no parameter keep a value that would hide a mistake, such as a norm of ones."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "A_log" not in name:
+                noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7))
+                parameter.add_((0.1 if parameter.ndim == 1 else 0.05) * noise)
+    return model.eval()
+
+
+def causal(model_type: str, **settings: Any) -> Any:
+    """A language model in float32."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, **{**BASE, **CAUSAL[model_type], **settings})
+    return shaken(AutoModelForCausalLM.from_config(config, dtype=torch.float32))
+
+
+def byte_level(pattern: str | None = None) -> Any:
+    """A byte-level BPE of as many tokens; gpt2's way to split words, or by a pattern."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    if pattern is not None:
+        split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), split])
+    tokenizer.pre_tokenizer, tokenizer.decoder = split, decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([TEXT], trainer)
+    end = "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=end, eos_token=end)
+
+
+def sentencepiece(folder: Path) -> Path:
+    """A SentencePiece model with byte fallback, as llama has it, in files of its own."""
+    import sentencepiece
+
+    folder.mkdir(exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT.splitlines()),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=VOCABULARY + 60,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False,
+        minloglevel=5,
+    )
+    (folder / "tokenizer.vocab").unlink()
+    settings = {
+        "tokenizer_class": "LlamaTokenizer",
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "legacy": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def word_piece() -> Any:
+    """BERT's tokenizer with the words of a few lines."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator([TEXT], vocab_size=VOCABULARY, show_progress=False)
+    return BertTokenizerFast(tokenizer_object=tokenizer._tokenizer, do_lower_case=True)

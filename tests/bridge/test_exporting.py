@@ -1,0 +1,491 @@
+"""Exported files against llama.cpp's converter, against their checkpoints, and each other."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.bridge import sources
+from gguf_lab.bridge.exporting import export
+from gguf_lab.bridge.general import added, file_name
+from gguf_lab.cli import main
+from gguf_lab.codec import dequantize, quantize
+from gguf_lab.errors import (
+    CheckpointError,
+    GGUFError,
+    GGUFLabError,
+    QuantizationError,
+    UnsupportedError,
+)
+from gguf_lab.file import ArrayValue
+from gguf_lab.reference import align, open_checkpoint
+
+from ..reference.support import ramp, write_checkpoint
+from .small_models import DATA, byte_level, causal
+
+CONVERTED = [
+    path.relative_to(DATA)
+    for path in sorted(DATA.glob("*/*.gguf"))
+    if path.stem.endswith(("-f32", "-f16", "-bf16")) and (path.parent / "hf").is_dir()
+]
+EVERY = pytest.mark.parametrize("path", CONVERTED, ids=lambda p: p.parent.name)
+
+# Where we differ from what the converter has written, and why.
+OTHER_VALUES = {
+    # nomic-bert: it read Transformers' defaults for the sizes, not the checkpoint's
+    "nomic-bert-moe": re.compile(r"nomic-bert-moe\..*"),
+    # it takes four times the hidden size, which this model hasn't: llama.cpp can't load its file
+    "phi2": re.compile(r"phi2\.feed_forward_length"),
+    # the tokenizer of 30 tokens, by which it has cut the embedding, isn't kept
+    "gemma3": re.compile(r"token_embd\.weight"),
+    # llama.cpp calculates so without the key
+    "minimax-m2": re.compile(r"minimax-m2\.expert_gating_func"),
+    # rounded by another library: one unit in the last place
+    "mamba": re.compile(r"blk\..*\.ssm_a"),
+    # the names of the folders at the time
+    **dict.fromkeys(("bert", "llama-bias", "llama3-tied", "mixtral"), re.compile("general.name")),
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
+
+
+def exported(source: Any, target: Path, **settings: Any) -> gl.Model:
+    settings = {"tokenizer": False, "qtype": "F32", "progress": False} | settings
+    return gl.open(export(source, target, **settings))
+
+
+def plain(metadata: Any) -> dict[str, tuple[str, Any]]:
+    return {
+        key: (metadata.type_of(key), list(v) if isinstance(v, ArrayValue) else v)
+        for key, v in metadata.items()
+        if not key.startswith("tokenizer.")
+    }
+
+
+@EVERY
+def test_the_converters_own_files(path: Path, tmp_path: Path) -> None:
+    """The same tensors in the same order to the last byte, the same keys, types and values."""
+    folder, qtype = path.parent.name, path.stem.rpartition("-")[2].upper()
+    theirs = gl.open(DATA / path)
+    ours = exported(DATA / folder / "hf", tmp_path / "ours.gguf", qtype=qtype)
+    differing = {
+        key
+        for key in plain(theirs.metadata).keys() | plain(ours.metadata).keys()
+        if plain(theirs.metadata).get(key) != plain(ours.metadata).get(key)
+    }
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    if folder != "llama3-tied":  # a checkpoint in shards: the converter goes shard by shard
+        assert list(ours.tensors) == list(theirs.tensors)
+    for name, tensor in theirs.tensors.items():
+        mine = ours.tensors[name]
+        assert mine.qtype == tensor.qtype
+        if mine.shape != tensor.shape or not np.array_equal(mine.blocks(), tensor.blocks()):
+            differing.add(name)
+    expected = OTHER_VALUES.get(folder, re.compile("$none"))
+    assert [name for name in sorted(differing) if not expected.fullmatch(name)] == []
+    if folder == "mamba":
+        for name in differing:
+            pair = (m.tensors[name].dequantize().numpy() for m in (ours, theirs))
+            np.testing.assert_array_max_ulp(*pair, maxulp=1)
+    if folder == "gemma3":
+        mine, tensor = (m.tensors["token_embd.weight"] for m in (ours, theirs))
+        assert np.array_equal(mine.blocks()[: tensor.n_rows], tensor.blocks())
+
+
+@EVERY
+def test_an_exported_file_lines_up_with_its_checkpoint(path: Path, tmp_path: Path) -> None:
+    """In F32 nothing is lost: every value is that of the checkpoint, after the transform."""
+    hf = DATA / path.parent / "hf"
+    model, checkpoint = exported(hf, tmp_path / "f.gguf"), open_checkpoint(hf)
+    alignment = align(model, checkpoint)
+    made_up = {p.name for p in alignment.pairs if p.status != "matched"}
+    assert all(name.startswith("rope_f") for name in made_up)
+    for pair in alignment.pairs:
+        if pair.status == "matched":
+            tensor = model.tensors[pair.name]
+            source = np.ascontiguousarray(pair.read(0, tensor.n_rows))
+            ours = dequantize(np.ascontiguousarray(tensor.blocks()), tensor.qtype)
+            assert ours.tobytes() == dequantize(source, pair.dtype).tobytes()
+
+
+@EVERY
+def test_a_model_in_memory_is_exported_as_its_checkpoint(path: Path, tmp_path: Path) -> None:
+    import transformers
+
+    hf = DATA / path.parent / "hf"
+    config = json.loads((hf / "config.json").read_text())
+    if path.parent.name in {"gpt-oss-mxfp4", "nomic-bert-moe"}:
+        pytest.skip("Transformers doesn't load it")
+    model = getattr(transformers, config["architectures"][0]).from_pretrained(hf, dtype="auto")
+    settings = {"qtype": "BF16", "metadata": {"general.name": "Same"}}
+    files = [
+        exported(source, tmp_path / f"{i}.gguf", **settings).path
+        for i, source in enumerate((hf, model))
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_rows_of_a_model_are_views_of_its_parameters() -> None:
+    model = causal("mixtral")
+    with sources.open_source(model) as source:
+        rows = source.tensors["model.layers.1.self_attn.q_proj.weight"].read(2, 5)
+        parameter = model.model.layers[1].self_attn.q_proj.weight.detach()
+        assert np.shares_memory(rows, parameter.numpy())
+        assert rows.tobytes() == parameter[2:5].numpy().tobytes()
+        # experts are taken apart as for saving
+        name = "model.layers.1.block_sparse_moe.experts.3.w2.weight"
+        expert = model.model.layers[1].mlp.experts.down_proj.detach()[3]
+        assert source.tensors[name].read(0, 64).tobytes() == expert.numpy().tobytes()
+
+
+def test_tied_weights_are_written_once(tmp_path: Path) -> None:
+    model = causal("llama", tie_word_embeddings=True)
+    file = exported(model, tmp_path / "f.gguf")
+    assert "output.weight" not in file.tensors
+    model.save_pretrained(tmp_path / "hf")
+    tensors = dict(open_checkpoint(tmp_path / "hf").tensors)
+    values = {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes()) for t in tensors.values()}
+    # some checkpoints have it twice
+    values["lm_head.weight"] = values["model.embed_tokens.weight"]
+    write_checkpoint(tmp_path / "hf" / "model.safetensors", values)
+    drafts: list[Any] = []
+    file = exported(tmp_path / "hf", tmp_path / "g.gguf", report=drafts.append)
+    assert "output.weight" not in file.tensors
+    assert "lm_head.weight" in drafts[0].left_out
+    assert "left out: lm_head.weight: tied" in repr(drafts[0])
+
+
+def test_shards_and_readers(tmp_path: Path) -> None:
+    hf = causal("qwen2_moe")
+    whole = exported(hf, tmp_path / "whole.gguf", qtype="Q8_0").path
+    paths = export(
+        hf,
+        tmp_path / "m.gguf",
+        tokenizer=False,
+        qtype="Q8_0",
+        max_shard_bytes=50_000,
+        progress=False,
+    )
+    assert isinstance(paths, list)
+    assert [p.name for p in paths] == [
+        f"m-{i + 1:05d}-of-{len(paths):05d}.gguf" for i in range(len(paths))
+    ]
+    assert len(paths) > 2
+    one, many = gl.open(whole), gl.open(paths[1])
+    assert list(one.tensors) == list(many.tensors)
+    theirs = {t.name: t for p in paths for t in gguf.GGUFReader(p).tensors}
+    for name, tensor in one.tensors.items():
+        assert tensor.blocks().tobytes() == many.tensors[name].blocks().tobytes()
+        assert tensor.blocks().tobytes() == theirs[name].data.tobytes()
+        assert tensor.shape == tuple(int(n) for n in reversed(theirs[name].shape))
+    for number, path in enumerate(paths):
+        keys = gguf.GGUFReader(path).fields.keys()
+        assert ("general.architecture" in keys) == (number == 0)
+
+
+def test_types_by_pattern_and_by_function(tmp_path: Path) -> None:
+    model = causal("llama")
+    patterns = {"token_embd.weight": "F16", "blk.0.*": "BF16", "*": "Q8_0"}
+    file = exported(model, tmp_path / "f.gguf", qtype=patterns)
+    types = {name: tensor.qtype for name, tensor in file.tensors.items()}
+    assert types["token_embd.weight"] == "F16"
+    assert types["blk.0.attn_q.weight"] == "BF16"
+    assert types["blk.1.attn_q.weight"] == "Q8_0"
+    assert types["blk.0.attn_norm.weight"] == "F32"
+    assert file.file_type == "Q8_0"
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    def choose(name: str, shape: tuple[int, ...]) -> str:
+        asked.append((name, shape))
+        return "F16"
+
+    again = exported(model, tmp_path / "g.gguf", qtype=choose, file_type="Q4_K_M")
+    assert again.file_type == "Q4_K_M"
+    assert ("blk.2.ffn_down.weight", (64, 96)) in asked
+    assert all("norm" not in name for name, _ in asked)
+    with pytest.raises(GGUFLabError, match=r"no pattern.*'output.weight'"):
+        exported(model, tmp_path / "h.gguf", qtype={"blk.*": "F16", "token*": "F16"})
+    with pytest.raises(UnsupportedError, match="no file type 'Q9'"):
+        exported(model, tmp_path / "h.gguf", file_type="Q9")
+
+
+def test_values_are_quantized_by_the_codec(tmp_path: Path) -> None:
+    model = causal("llama")
+    file = exported(model, tmp_path / "f.gguf", qtype="Q8_0")
+    weight = model.model.layers[2].mlp.down_proj.weight.detach().numpy()
+    assert np.array_equal(file.tensors["blk.2.ffn_down.weight"].blocks(), quantize(weight, "Q8_0"))
+
+
+def test_rows_that_are_no_whole_blocks(tmp_path: Path) -> None:
+    """As llama-quantize and the converter do: another type, said aloud."""
+    with pytest.warns(UserWarning, match=r"become F16: rows of 24 are no multiple of 32"):
+        file = exported(DATA / "qwen2" / "hf", tmp_path / "f.gguf", qtype="Q8_0")
+    assert file.tensors["blk.0.attn_q.weight"].qtype == "F16"
+    drafts: list[Any] = []
+    with pytest.warns(UserWarning, match=r"become Q8_0: rows of 96.*256, the block of Q6_K"):
+        exported(causal("llama"), tmp_path / "g.gguf", qtype="Q6_K", report=drafts.append)
+    assert "Q8_0, rows of 96 are no multiple of 256" in repr(drafts[0])
+
+
+def test_the_file_is_named_by_the_convention(tmp_path: Path) -> None:
+    name = {"general.name": "Tiny Model"}
+    file = exported(DATA / "llama" / "hf", tmp_path, qtype="F16", metadata=name)
+    assert file.path.name == "Tiny-Model-311K-v1.0-F16.gguf"
+    parsed = gl.FileName.parse(file.path)
+    assert parsed is not None
+    assert parsed.encoding == "F16"
+    experts = exported(DATA / "mixtral" / "hf", tmp_path, metadata=name)
+    assert re.fullmatch(r"Tiny-Model-3x[0-9.]+K-v1\.0-F32\.gguf", experts.path.name)
+
+
+@pytest.mark.parametrize(
+    ("general", "name"),
+    [
+        ({"name": "Qwen2.5 7B Instruct", "size_label": "7B"}, "Qwen2.5_7B_Instruct-7B-v1.0-F16"),
+        (
+            {"name": "x", "basename": "Qwen2.5", "size_label": "7B", "finetune": "Instruct"},
+            "Qwen2.5-7B-Instruct-v1.0-F16",
+        ),
+        ({"name": "a/b (c)", "size_label": "1M", "version": "2.1"}, "a-b-c-1M-v2.1-F16"),
+        ({"size_label": "1M"}, "model-1M-v1.0-F16"),
+    ],
+)
+def test_names(general: dict[str, str], name: str) -> None:
+    metadata = {f"general.{key}": value for key, value in general.items()}
+    assert file_name(metadata, "F16") == f"{name}.gguf"
+
+
+def test_a_name_that_the_convention_has_no_place_for() -> None:
+    with pytest.raises(GGUFError, match="Or give the path of the file"):
+        file_name({"general.name": "x", "general.size_label": "large"}, "F16")
+
+
+def test_the_model_card_and_generation_config_are_read(tmp_path: Path) -> None:
+    hf = tmp_path / "My-Model-1B-Instruct"
+    shutil.copytree(DATA / "llama" / "hf", hf)
+    (hf / "README.md").write_text("---\nlicense: mit\ntags: [a, b]\n---\ntext")
+    (hf / "generation_config.json").write_text('{"temperature": 0.5}')
+    metadata = exported(hf, tmp_path / "f.gguf").metadata
+    assert metadata["general.name"] == "My Model 1B Instruct"
+    assert metadata["general.license"] == "mit"
+    assert list(metadata["general.tags"]) == ["a", "b"]
+    (hf / "README.md").write_text("---\nlicense: [\n---\n")
+    with pytest.raises(CheckpointError, match=r"README\.md.*can't be read"):
+        exported(hf, tmp_path / "g.gguf")
+
+
+def test_metadata_of_the_user(tmp_path: Path) -> None:
+    more = {
+        "general.name": "Mine",
+        "llama.context_length": 64,
+        "llama.rope.freq_base": 5000,
+        "x.list": ["a"],
+        "x.byte": np.uint8(3),
+    }
+    metadata = exported(DATA / "llama" / "hf", tmp_path / "f.gguf", metadata=more).metadata
+    assert metadata["general.name"] == "Mine"
+    assert metadata["llama.context_length"] == 64
+    assert metadata["llama.rope.freq_base"] == 5000.0
+    assert metadata.type_of("llama.rope.freq_base") == "float32"
+    assert list(metadata["x.list"]) == ["a"]
+    assert metadata.type_of("x.byte") == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("general.architecture", "gpt2", "how the file is to be read"),
+        ("general.alignment", 64, "how the file is to be read"),
+        ("split.count", 2, "how the file is to be read"),
+        ("tokenizer.ggml.tokens", ["a"], "how the file is to be read"),
+        ("llama.block_count", "3", "is of type uint32; .3. is of string"),
+        ("llama.block_count", -1, "is of int32"),
+        ("a key", 1, "visible ASCII"),
+        ("x", None, "no form"),
+    ],
+)
+def test_metadata_that_is_refused(key: str, value: object, words: str) -> None:
+    with pytest.raises(GGUFError, match=words):
+        added({"llama.block_count": 3, "general.architecture": "llama"}, {key: value})
+
+
+def llama_tensors() -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    tensors = open_checkpoint(DATA / "llama" / "hf").tensors.values()
+    return {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes()) for t in tensors}
+
+
+def llama_with(folder: Path, tensors: Any, **settings: Any) -> Path:
+    """The checkpoint of a llama with other tensors or settings."""
+    folder.mkdir()
+    config = json.loads((DATA / "llama" / "hf" / "config.json").read_text()) | settings
+    (folder / "config.json").write_text(json.dumps(config))
+    write_checkpoint(folder / "model.safetensors", tensors)
+    return folder
+
+
+Q = "model.layers.1.self_attn.q_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "words"),
+    [
+        ({"model.layers.1.adapter.weight": ramp(4, 4)}, {}, "1 tensor.*adapter.weight.*known by"),
+        ({"model.layers.7.mlp.up_proj.weight": ramp(4, 4)}, {}, "layer 7: the file ends with"),
+        ({Q: ("F8_E4M3", (96, 96), bytes(96 * 96))}, {}, "attn_q.*F8_E4M3, which is not decoded"),
+        ({Q: ramp(95, 96)}, {}, "blk.1.attn_q.weight.*can't be made of.*two rotary halves"),
+        ({}, {"model_type": "clip"}, "models of type 'clip' can't be exported yet.*llama"),
+        ({}, {"model_type": None}, "models of type 'None'"),
+        ({}, {"hidden_size": "x"}, "hidden_size"),
+    ],
+)
+def test_nothing_is_lost_silently(tmp_path: Path, change: Any, settings: Any, words: str) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors() | change, **settings)
+    with pytest.raises(GGUFLabError, match=words):
+        exported(hf, tmp_path / "f.gguf")
+    assert [p.name for p in tmp_path.iterdir()] == ["hf"]
+
+
+def test_layers_that_only_predict_are_left_out(tmp_path: Path) -> None:
+    more = {"model.layers.3.mlp.up_proj.weight": ramp(4, 4)}
+    hf = llama_with(tmp_path / "hf", llama_tensors() | more, num_nextn_predict_layers=1)
+    drafts: list[Any] = []
+    exported(hf, tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].left_out == dict.fromkeys(more, "of a layer that only predicts further tokens")
+
+
+def test_an_output_that_llama_cpp_does_not_have_is_not_dropped(tmp_path: Path) -> None:
+    model = causal("gemma2", tie_word_embeddings=False)
+    with pytest.raises(CheckpointError, match=r"lm_head.weight.*not tied"):
+        exported(model, tmp_path / "f.gguf")
+
+
+def weights(value: float) -> tuple[str, tuple[int, ...], bytes]:
+    rows = np.zeros((96, 96), np.float32)
+    rows[90, 5] = value
+    return "F32", (96, 96), rows.tobytes()
+
+
+@pytest.mark.parametrize("qtype", ["F16", "BF16", "Q8_0"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(tmp_path: Path, value: float, qtype: str) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors() | {Q: weights(value)})
+    with pytest.raises(QuantizationError, match=r"'blk.1.attn_q.weight'.*column 5"):
+        exported(hf, tmp_path / "f.gguf", qtype=qtype)
+    assert [p.name for p in tmp_path.iterdir()] == ["hf"]
+    # what isn't rounded is as it was
+    kept = exported(hf, tmp_path / "f.gguf").tensors["blk.1.attn_q.weight"].dequantize()
+    assert not kept.isfinite().all()
+
+
+def test_a_weight_too_large_for_half_precision(tmp_path: Path) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors() | {Q: weights(1e5)})
+    with pytest.raises(QuantizationError, match="100000"):
+        exported(hf, tmp_path / "f.gguf", qtype="F16")
+    exported(hf, tmp_path / "f.gguf", qtype="BF16")
+
+
+@pytest.mark.parametrize("qtype", ["F17", "Q8_1", "I8", "", "q8_0"])
+def test_unknown_types(tmp_path: Path, qtype: str) -> None:
+    with pytest.raises(UnsupportedError, match=r"type .*(unknown|can't be written).*Q8_0"):
+        exported(DATA / "llama" / "hf", tmp_path / "f.gguf", qtype=qtype)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space")])
+def test_an_interruption_leaves_nothing(tmp_path: Path, trouble: BaseException) -> None:
+    seen: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        assert 0 < done <= total
+        seen.append(done)
+        if done > total / 2:
+            assert [p.name for p in tmp_path.iterdir()] != []
+            raise trouble
+
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        exported(DATA / "llama" / "hf", tmp_path / "f.gguf", progress=progress)
+    assert len(seen) > 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "f.gguf"
+    path.write_text("precious")
+    with pytest.raises(GGUFError, match="exists already"):
+        exported(DATA / "llama" / "hf", path)
+    assert path.read_text() == "precious"
+    assert exported(DATA / "llama" / "hf", path, overwrite=True).tensors
+
+
+def test_sources_that_are_none(tmp_path: Path) -> None:
+    import torch
+
+    with pytest.raises(UnsupportedError, match="Linear has no configuration"):
+        exported(torch.nn.Linear(2, 2), tmp_path / "f.gguf")
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", num_hidden_layers=1))
+    with pytest.raises(UnsupportedError, match="have no data"):
+        exported(model, tmp_path / "f.gguf")
+    with pytest.raises(CheckpointError, match="without a tokenizer"):
+        export(causal("llama"), tmp_path / "f.gguf", progress=False)
+    write_checkpoint(tmp_path / "model.safetensors", {"a": ramp(2)})
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        exported(tmp_path, tmp_path / "f.gguf")
+    with pytest.raises(CheckpointError, match="no file or folder"):
+        exported(tmp_path / "none", tmp_path / "f.gguf")
+
+
+def test_an_open_checkpoint_and_a_file_are_sources(tmp_path: Path) -> None:
+    hf = DATA / "llama" / "hf"
+    checkpoint = open_checkpoint(hf)
+    files = [
+        exported(source, tmp_path / f"{i}.gguf").path.read_bytes()
+        for i, source in enumerate((hf, checkpoint, hf / "model.safetensors"))
+    ]
+    assert files[0] == files[1] == files[2]
+    assert checkpoint.tensors["model.norm.weight"].read(0, 1).size  # it was not closed
+
+
+def test_a_tokenizer_goes_with_the_model(tmp_path: Path) -> None:
+    tokenizer = byte_level()
+    path = export(causal("gpt2"), tmp_path / "f.gguf", tokenizer=tokenizer, progress=False)
+    metadata = gl.open(path).metadata
+    assert metadata["tokenizer.ggml.model"] == "gpt2"
+    assert len(metadata["tokenizer.ggml.tokens"]) == 300
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    again = export(
+        causal("gpt2"), tmp_path / "g.gguf", tokenizer=tmp_path / "tokenizer", progress=False
+    )
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hf, path = str(DATA / "bert" / "hf"), str(tmp_path / "f.gguf")
+    assert main(["export", hf, path, "--no-tokenizer", "--qtype", "q8_0"]) == 0
+    out = capsys.readouterr().out
+    assert "rows of 24 are no multiple of 32, the block of Q8_0" in out
+    assert "left out: bert.pooler.dense.bias: the pooler" in out
+    assert main(["export", hf, path, "--no-tokenizer"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    arguments = ["export", hf, path, "--no-tokenizer", "--overwrite", "--json"]
+    assert main([*arguments, "--shard-size", "20K"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["paths"]) > 1
+    assert all(Path(p).is_file() for p in answer["paths"])
+    assert answer["tensors"][0]["from"]
+    assert len(answer["left_out"]) == 2
+    with pytest.raises(SystemExit):
+        main([*arguments, "--shard-size", "0G"])
