@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bridge import to_transformers
+    from .bridge import ChatPrompt, chat_prompt, to_transformers
     from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
     from .errors import (
+        ChatTemplateError,
         CheckpointError,
         ComparisonError,
         GGUFError,
@@ -50,8 +51,11 @@ _PUBLIC = {
     "TensorTable": ("panels", "TensorTable"),
     "ErrorHistograms": ("panels", "ErrorHistograms"),
     "Workbench": ("panels", "Workbench"),
+    "chat_prompt": ("bridge", "chat_prompt"),
     "to_transformers": ("bridge", "to_transformers"),
+    "ChatPrompt": ("bridge", "ChatPrompt"),
     "GGUFLabError": ("errors", "GGUFLabError"),
+    "ChatTemplateError": ("errors", "ChatTemplateError"),
     "GGUFError": ("errors", "GGUFError"),
     "CheckpointError": ("errors", "CheckpointError"),
     "QuantizationError": ("errors", "QuantizationError"),
@@ -61,6 +65,8 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "ChatPrompt",
+    "ChatTemplateError",
     "Checkpoint",
     "CheckpointError",
     "Comparison",
@@ -78,6 +84,7 @@ __all__ = [
     "UnsupportedError",
     "Workbench",
     "__version__",
+    "chat_prompt",
     "compare",
     "demo",
     "dequantize",

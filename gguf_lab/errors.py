@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ChatTemplateError",
     "CheckpointError",
     "ComparisonError",
     "GGUFError",
@@ -39,3 +40,7 @@ class ComparisonError(GGUFLabError):
 
 class RemoteError(GGUFLabError):
     """Something on a server cannot be had: refused, out of reach, changed, not in time."""
+
+
+class ChatTemplateError(GGUFLabError):
+    """A chat template is missing, is malformed, refuses the messages, or does not end in bounds."""

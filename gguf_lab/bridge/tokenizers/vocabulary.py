@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ...file.values import StringArray
 from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = [
     "CONTINUES",
@@ -24,6 +25,8 @@ __all__ = [
     "TokenType",
     "Vocabulary",
     "has_tokenizer",
+    "read_special",
+    "read_templates",
     "read_vocabulary",
 ]
 
@@ -175,9 +178,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
     types = [int(t) for t in _numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
     tokens = _distinct(_word_pieces(tokens, types) if model == "bert" else tokens)
     pre = _read_pre(metadata, model)
-    special = _read_special(metadata, model, types)
-    if model == "bert" and "bos" in special:
-        special.setdefault("cls", special["bos"])
+    special = read_special(metadata)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
     add_bos = _get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
     add_eos = _get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
@@ -205,7 +206,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         charsmap=_read_charsmap(metadata),
         lowercase=lowercase,
         strip_accents=_get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
-        templates=_read_templates(metadata),
+        templates=read_templates(metadata),
         length=_read_length(metadata),
     )
 
@@ -322,14 +323,16 @@ def _read_pre(metadata: Mapping[str, object], model: str) -> PreTokenizer | None
     return PRE_TOKENIZERS[name]
 
 
-def _read_special(
-    metadata: Mapping[str, object], model: str, types: Sequence[int]
-) -> dict[str, int]:
-    count = len(types)
+def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
+    """Return the ids of a file's special tokens, by the names of `SPECIAL_KEYS`."""
+    model = metadata.get("tokenizer.ggml.model")
+    tokens = metadata.get(_TOKENS)
+    count = len(tokens) if isinstance(tokens, Sequence) else 0
+    types = _numbers(metadata, _TYPES, count, "iu")
     special = {
         name: token
-        for name, token in _DEFAULT_IDS.get(model, {}).items()
-        if token < count and (types[token] in MATCHED or _TYPES not in metadata)
+        for name, token in _DEFAULT_IDS.get(str(model), {}).items()
+        if token < count and (not types or types[token] in MATCHED)
     }
     for name, key in SPECIAL_KEYS.items():
         if key in metadata:
@@ -337,6 +340,8 @@ def _read_special(
             if not 0 <= token < count:
                 raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
             special[name] = token
+    if model == "bert" and "bos" in special:
+        special.setdefault("cls", special["bos"])
     return special
 
 
@@ -358,7 +363,8 @@ def _read_charsmap(metadata: Mapping[str, object]) -> bytes:
     return raw
 
 
-def _read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
+def read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Return the chat templates of a file by name; the one without a name is "default"."""
     key = "tokenizer.chat_template"
     templates = {"default": _get(metadata, key, str, "")} if key in metadata else {}
     names = _strings(metadata, f"{key}s") if f"{key}s" in metadata else []

@@ -1,0 +1,349 @@
+"""A conversation as the model gets to see it: the text that the file's own template makes of it.
+
+The template is a program that came with the file. It runs in a process of its own (see
+`chat_renderer.py`), with little memory and time, and all that comes back is a text.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from ..errors import ChatTemplateError, GGUFLabError
+from ..file.text import printable, visible
+from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
+from ..model import Model, open_model
+from .tokenizers import has_tokenizer
+from .tokenizers.building import build
+from .tokenizers.vocabulary import read_special, read_templates, read_vocabulary
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tokenizers import Tokenizer
+
+__all__ = ["ChatPrompt", "ChatToken", "chat_prompt"]
+
+MEMORY = 512 << 20
+"""Bytes of address space that a template gets, where the system can hold it to that."""
+
+LONGEST = 4 << 20
+"""Characters that a template may write."""
+
+_SHOWN_TEXT, _SHOWN_TOKENS = 20_000, 1_000
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+_INSTALL = "pip install 'gguf-lab[transformers]'"
+
+_tokenizers: WeakKeyDictionary[Model, Tokenizer] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatToken:
+    """A token of a prompt.
+
+    Attributes
+    ----------
+    id : int
+        Its place in the vocabulary.
+    text : str
+        The token as the vocabulary has it ("\u2581Hello", "\u0120world", "<|im_start|>").
+    special : bool
+        Whether it is a control token, not text.
+    start, stop : int
+        Which characters of the prompt it stands for. Several tokens may share a character.
+    """
+
+    id: int
+    text: str
+    special: bool
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChatPrompt:
+    """What a model is given to continue.
+
+    Attributes
+    ----------
+    text : str
+        The text that the template made of the messages.
+    tokens : tuple of ChatToken, or None
+        The text in tokens, without any that a tokenizer would add: the template writes them all.
+    reason : str
+        Why there are no tokens; empty if there are.
+    """
+
+    text: str
+    tokens: tuple[ChatToken, ...] | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Chat prompt, {self._counts()}:\n{visible(self.text[:_SHOWN_TEXT], lines=True)}"
+
+    def _counts(self) -> str:
+        characters = f"{len(self.text):,} characters"
+        if self.tokens is None:
+            return f"{characters}, no tokens: {self.reason}"
+        special = sum(token.special for token in self.tokens)
+        return f"{characters}, {len(self.tokens):,} tokens, {special:,} of them special"
+
+    def _repr_html_(self) -> str:
+        parts = [preformatted(self._marked(), None)]
+        parts.append(more(len(self.text), min(len(self.text), _SHOWN_TEXT), "characters"))
+        if self.tokens:
+            rows = [
+                (str(t.id), mark(t.text, 0) if t.special else t.text, "yes" if t.special else "")
+                for t in self.tokens[:_SHOWN_TOKENS]
+            ]
+            table = grid(("id", "token", "special"), rows, numeric=[0])
+            left_out = more(len(self.tokens), len(rows), "tokens")
+            parts.append(fold(f"{len(self.tokens):,} tokens", table, left_out))
+        return card("Chat prompt", *parts, note=self._counts())
+
+    def _marked(self) -> Html:
+        """Return the text with its special tokens marked."""
+        shown, at = "", 0
+        for token in self.tokens or ():
+            if token.special and at <= token.start < token.stop <= _SHOWN_TEXT:
+                shown += escaped(self.text[at : token.start], None, lines=True)
+                shown += mark(self.text[token.start : token.stop], 0, f"token {token.id}")
+                at = token.stop
+        return Html(shown + escaped(self.text[at:_SHOWN_TEXT], None, lines=True))
+
+
+def chat_prompt(
+    model: Model | str | os.PathLike[str],
+    messages: Sequence[Mapping[str, object]],
+    *,
+    add_generation_prompt: bool = True,
+    tools: Sequence[Mapping[str, object] | Callable[..., object]] | None = None,
+    template: str | None = None,
+    timeout: float = 5.0,
+    **variables: object,
+) -> ChatPrompt:
+    """Render messages with a file's chat template, and take the text apart into tokens.
+
+    Parameters
+    ----------
+    model : Model, str or path
+        The file. Only its metadata is read.
+    messages : sequence of mappings
+        The conversation: ``[{"role": "user", "content": "Hello"}]``.
+    add_generation_prompt : bool
+        End where the model's answer is to begin.
+    tools : sequence of mappings or functions, optional
+        Tools that the model may call: JSON schemas, or functions with type hints and docstrings.
+    template : str, optional
+        The name of one of the file's templates, or a template to render instead. Default: the one
+        for tools if there are tools, else the file's template without a name.
+    timeout : float
+        Seconds that the template may take.
+    **variables
+        What else the template shall see (``enable_thinking=False``).
+
+    Returns
+    -------
+    ChatPrompt
+        The text, and its tokens; a notebook shows the special ones marked.
+
+    Raises
+    ------
+    ChatTemplateError
+        If the file has no template, or the template is malformed, refuses the messages, tries to
+        leave its sandbox, or asks for too much time, memory or text.
+    GGUFError
+        If the metadata of the tokenizer is malformed.
+    """
+    if not isinstance(model, Model):
+        with open_model(model) as opened:
+            return chat_prompt(
+                opened,
+                messages,
+                add_generation_prompt=add_generation_prompt,
+                tools=tools,
+                template=template,
+                timeout=timeout,
+                **variables,
+            )
+    request = {
+        **_special_tokens(model),
+        **variables,
+        "messages": [_with_reasoning(message) for message in messages],
+        "tools": None if tools is None else [_schema(tool) for tool in tools],
+        "add_generation_prompt": add_generation_prompt,
+    }
+    request.setdefault("documents", None)
+    text = _render(_choose(model, template, tools=bool(tools)), request, timeout)
+    try:
+        return ChatPrompt(text, _tokens(model, text))
+    except _NoTokensError as reason:
+        return ChatPrompt(text, None, str(reason))
+
+
+class _NoTokensError(Exception):
+    """Why a text cannot be taken apart into tokens."""
+
+
+def _choose(model: Model, template: str | None, *, tools: bool) -> str:
+    known = read_templates(model.metadata)
+    if template is not None:
+        return known.get(template, template)
+    if tools and "tool_use" in known:
+        return known["tool_use"]
+    if "default" in known:
+        return known["default"]
+    if known:
+        names = ", ".join(printable(name) for name in known)
+        raise ChatTemplateError(f"No template is the default one. Choose by name: {names}.")
+    raise ChatTemplateError(
+        "The file has no chat template (tokenizer.chat_template): it is not a model for chats, or"
+        " was converted without it. Give one as `template`."
+    )
+
+
+def _special_tokens(model: Model) -> dict[str, str]:
+    """Return the variables `bos_token` and so on."""
+    if not has_tokenizer(model.metadata):
+        return {}
+    tokens: Any = model.metadata["tokenizer.ggml.tokens"]
+    return {f"{name}_token": tokens[place] for name, place in read_special(model.metadata).items()}
+
+
+def _with_reasoning(message: Mapping[str, object]) -> dict[str, object]:
+    """Give a message's reasoning every name that templates know it by."""
+    found = next((message[key] for key in _REASONING if message.get(key) is not None), None)
+    if found is None:
+        return dict(message)
+    return {"thinking": found, **message, "reasoning_content": found}
+
+
+def _schema(tool: Mapping[str, object] | Callable[..., object]) -> object:
+    if not callable(tool):
+        return tool
+    from transformers.utils.chat_template_utils import get_json_schema
+
+    return get_json_schema(tool)
+
+
+def _render(template: str, variables: dict[str, object], timeout: float) -> str:
+    if find_spec("jinja2") is None:
+        raise ChatTemplateError(f"Chat templates need jinja2: {_INSTALL}.")
+    try:
+        request = json.dumps(
+            {
+                "template": template,
+                "variables": variables,
+                "longest": LONGEST,
+                "memory": MEMORY,
+                "seconds": timeout,
+            }
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ChatTemplateError(
+            f"Messages, tools and variables must be what JSON can say: {error}."
+        ) from None
+    answer = _answer(_ask(request, timeout), timeout)
+    if isinstance(answer.get("text"), str):
+        text: str = answer["text"]
+        return text
+    kind, message = str(answer.get("error")), printable(str(answer.get("message")), 500)
+    line = f" (line {printable(str(answer['line']), 20)})" if "line" in answer else ""
+    if kind == "TemplateError":
+        raise ChatTemplateError(f"The chat template refuses these messages: {message}")
+    if kind == "SecurityError":
+        raise ChatTemplateError(f"The chat template tried what a template must not do: {message}.")
+    raise ChatTemplateError(
+        f"The chat template cannot be rendered{line}: {printable(kind, 80)}: {message}"
+    )
+
+
+def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
+    """Run the renderer; return what it wrote, None if its time was up, and how it ended."""
+    renderer = Path(__file__).with_name("chat_renderer.py")
+    most = 12 * LONGEST + 10_000  # an escape of JSON is twelve bytes at most
+    written: list[bytes] = []
+    with tempfile.TemporaryFile() as question:
+        question.write(request.encode())
+        question.seek(0)
+        # -I: neither the folder nor the environment of whoever runs this can change what it loads.
+        with subprocess.Popen(  # noqa: S603 - a program of ours; the template is its input
+            [sys.executable, "-I", str(renderer)],
+            stdin=question,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            read = process.stdout.read
+            reader = threading.Thread(target=lambda: written.append(read(most)), daemon=True)
+            reader.start()
+            reader.join(timeout)
+            in_time = not reader.is_alive()
+            if in_time:
+                try:
+                    process.wait(1)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            else:
+                process.kill()
+            reader.join()
+            status = process.wait()
+    return (written[0] if in_time else None), status
+
+
+def _answer(written: tuple[bytes | None, int], timeout: float) -> dict[str, Any]:
+    raw, status = written
+    if raw is None:
+        raise ChatTemplateError(
+            f"The chat template did not end within {timeout:g} seconds (`timeout`); it was stopped."
+        )
+    try:
+        answer = json.loads(raw)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ChatTemplateError(
+            "The chat template broke the process that rendered it (it ended with status"
+            f" {status}): it asked for more memory, time or depth than there is."
+        )
+    return answer
+
+
+def _tokenizer(model: Model) -> Tokenizer:
+    """Build the tokenizer of a model once."""
+    if model not in _tokenizers:
+        _tokenizers[model] = build(read_vocabulary(model.metadata))
+    return _tokenizers[model]
+
+
+def _tokens(model: Model, text: str) -> tuple[ChatToken, ...]:
+    if not has_tokenizer(model.metadata):
+        raise _NoTokensError("the file has no tokenizer")
+    if find_spec("tokenizers") is None:
+        raise _NoTokensError(f"that needs tokenizers: {_INSTALL}")
+    try:
+        tokenizer = _tokenizer(model)
+        encoding = tokenizer.encode(text, add_special_tokens=False)
+    except GGUFLabError as error:
+        raise _NoTokensError(str(error)) from None
+    except UnicodeEncodeError:
+        raise _NoTokensError("the text has characters that are not Unicode's") from None
+    special = {n for n, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return tuple(
+        ChatToken(place, token, place in special, start, stop)
+        for place, token, (start, stop) in zip(
+            encoding.ids, encoding.tokens, encoding.offsets, strict=True
+        )
+    )
