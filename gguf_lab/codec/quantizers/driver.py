@@ -14,6 +14,8 @@ from ..threads import run_chunks
 from .registry import QUANTIZERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from ..formats import Format
@@ -188,16 +190,24 @@ def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
 def _check_scales(fmt: type[Format], values: np.ndarray, rows: np.ndarray, start: int) -> None:
     """Refuse blocks whose half-precision numbers are infinite or NaN, as llama-quantize does."""
     blocks = rows.reshape(-1, fmt.qtype.type_size)
-    for field in fmt.fields:
-        if field.kind not in {"f16", "bf16"}:
-            continue
-        exponent = 0x7C00 if field.kind == "f16" else 0x7F80
-        found = blocks[:, field.offset : field.offset + 2].view("<u2") & np.uint16(exponent)
+    for name, kind, bits in _scale_bits(fmt, blocks):
+        exponent = 0x7C00 if kind == "f16" else 0x7F80
+        found = bits & np.uint16(exponent)
         if found.max() == exponent:
             block = int((found == exponent).argmax())
             row, column = divmod(block * fmt.qtype.block_size, values.shape[1])
             peak = np.abs(values[row, column : column + fmt.qtype.block_size]).max()
             raise QuantizationError(
                 f"cannot quantize to {fmt.name}: in row {start + row}, from column {column} on, "
-                f"values up to {peak:g} overflow the {field.kind} number {field.name!r}"
+                f"values up to {peak:g} overflow the {kind} number {name!r}"
             )
+
+
+def _scale_bits(fmt: type[Format], blocks: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Give the 16-bit floats of blocks: name, kind and bits of each."""
+    for field in fmt.fields:
+        if field.kind in {"f16", "bf16"}:
+            yield field.name, field.kind, blocks[:, field.offset : field.offset + 2].view("<u2")
+    if fmt.name == "IQ1_M":  # the half is spread over the top nibbles of four words
+        nibbles = blocks[:, 48:56].view("<u2") >> 12
+        yield "d", "f16", nibbles @ np.array([1, 1 << 4, 1 << 8, 1 << 12], np.uint16)

@@ -99,6 +99,12 @@ def is_zero(x: Any, o: Any, size: Any, epsilon: Any) -> Any:
     return largest < epsilon
 
 
+@helper
+def zero_if_finite(x: Any, w: Any) -> Any:
+    """Return the scale of weights without a split: none counts, or the sums overflowed (NaN)."""
+    return (x - x) + (w - w)
+
+
 # --- IQ1_S ----------------------------------------------------------------------------------------
 
 
@@ -174,6 +180,7 @@ def iq1_s(values: Any, importance: Any, table: Any, out: Any) -> None:
                 sx[33:], sw[33:] = sx[32], sw[32]
                 first, second, shift, scale = best_split(sx, sw)
                 if second < 0:
+                    scales[g] = zero_if_finite(sx[32], sw[32])
                     continue
                 to_codes(order, first, second, scale < _0, codes)
                 if scale < _0:
@@ -282,6 +289,7 @@ def iq1_m(values: Any, importance: Any, table: Any, out: Any) -> None:
                     sx[j], sx[j + 32], sw[j], sw[j + 32] = sx[16], sx[48], sw[16], sw[48]
                 first, second, pair, scale = best_pair_split(sx, sw)
                 if second < 0:
+                    scales[g] = zero_if_finite(sx[16] + sx[48], sw[16] + sw[48])
                     continue
                 to_codes(order, first, second, scale < _0, codes)
                 if scale < _0:
