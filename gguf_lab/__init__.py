@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bridge import ChatPrompt, chat_prompt, to_transformers
+    from .bridge import ChatPrompt, chat_prompt, export, to_transformers
     from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
     from .errors import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from .file import FileName
-    from .model import Model, Tensor
+    from .model import Model, Tensor, find
     from .model import open_model as open
     from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
     from .quantization import requantize
@@ -35,6 +35,7 @@ __version__ = "0.1.0"
 # public name -> (module, name there)
 _PUBLIC = {
     "open": ("model", "open_model"),
+    "find": ("model", "find"),
     "Model": ("model", "Model"),
     "Tensor": ("model", "Tensor"),
     "FileName": ("file", "FileName"),
@@ -42,6 +43,7 @@ _PUBLIC = {
     "dissect": ("codec", "dissect"),
     "quantize": ("codec", "quantize"),
     "requantize": ("quantization", "requantize"),
+    "export": ("bridge", "export"),
     "Checkpoint": ("reference", "Checkpoint"),
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
@@ -90,6 +92,8 @@ __all__ = [
     "dequantize",
     "dissect",
     "explore",
+    "export",
+    "find",
     "open",
     "open_checkpoint",
     "quantize",

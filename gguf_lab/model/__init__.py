@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from .found import Found, FoundFile, find
 from .model import Kind, Model, open_model
 from .names import split_name
 from .tensor import Tensor
 from .tensors import Tensors
 
-__all__ = ["Kind", "Model", "Tensor", "Tensors", "open_model", "split_name"]
+__all__ = [
+    "Found",
+    "FoundFile",
+    "Kind",
+    "Model",
+    "Tensor",
+    "Tensors",
+    "find",
+    "open_model",
+    "split_name",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-Trick = "Callable[[Handler], bool]"
 
 
 def etag_of(content: bytes) -> str:
@@ -93,6 +92,17 @@ class Handler(BaseHTTPRequestHandler):
             owner.sent += len(body)
 
 
+class Threads(ThreadingHTTPServer):
+    """A thread for each connection; that a reader leaves in the middle is no news."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*_)
+
+
 class Server:
     """What is served, what was asked.
 
@@ -115,10 +125,8 @@ class Server:
         self.sent = 0
         self.lock = threading.Lock()
         self.ended = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = Threads(("127.0.0.1", 0), Handler)
         self._http.owner = self  # type: ignore[attr-defined]
-        self._http.daemon_threads = True
-        self._http.block_on_close = False
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True

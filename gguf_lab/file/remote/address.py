@@ -173,5 +173,6 @@ def _parse_hub(text: str) -> Address:
     parts = (path.split("/") if path else []) + (revision.split("/") if at else [])
     if {"", ".", ".."} & {*parts} or not text.isprintable() or not revision.isprintable():
         raise wrong("a part of it is empty, leads out or has control characters")
-    root = f"hf://{owner}/{repo}{at}{revision}"
+    shown = revision if _REFERENCE.fullmatch(revision) else quote(revision, safe="")
+    root = f"hf://{owner}/{repo}{at}{shown}"
     return Address(root, quote(path), f"{owner}/{repo}", revision, endpoint())

@@ -33,6 +33,8 @@ class RemoteOptions:
         What is fetched and kept is a multiple of it.
     memory_bytes : int
         Budget of the blocks that each open file keeps in memory.
+    read_ahead_bytes : int
+        The least that is fetched of a head which does not end in the first block.
     head_bytes : int
         The longest head of a GGUF file that is fetched.
     cache : pathlib.Path or None
@@ -50,6 +52,7 @@ class RemoteOptions:
     connections: int = 8
     block_bytes: int = 1 << 17
     memory_bytes: int = 64 << 20
+    read_ahead_bytes: int = 1 << 20
     head_bytes: int = 256 << 20
     cache: Path | None = None
     cache_bytes: int = 10 << 30

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteFile"]
 
-_HEAD = 1 << 20  # the least that is fetched of a head which does not end in the first block
-
 
 class RemoteFile:
     """A file on a server that gives ranges. For any number of threads.
@@ -74,7 +72,7 @@ class RemoteFile:
         )
         self._blocks.put(first)
         self._head: Bytes = np.frombuffer(first, np.uint8)
-        self._longest_head = options.head_bytes
+        self._options = options
         self.closed = False
 
     @property
@@ -111,12 +109,13 @@ class RemoteFile:
         """
         seen = self._head.size
         if n > seen:
-            if n > self._longest_head:
+            longest = self._options.head_bytes
+            if n > longest:
                 raise RemoteError(
-                    f"{self.name}: its head goes on after {self._longest_head:,} bytes, which is "
+                    f"{self.name}: its head goes on after {longest:,} bytes, which is "
                     "more than is fetched of one. It is damaged, or must be downloaded."
                 )
-            stop = min(max(n, 2 * seen, _HEAD), self.size, max(n, self._longest_head))
+            stop = min(max(n, 2 * seen, self._options.read_ahead_bytes), self.size, longest)
             head = np.concatenate([self._head, self.read(seen, stop - seen)])
             head.flags.writeable = False
             self._head = head
