@@ -23,7 +23,7 @@ from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
 from .hyperparameters import metadata_of, rope_factors_of
-from .storage import chooser, file_type_of, read_as, store
+from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +122,8 @@ def draft_export(
     file_type: str | None = None,
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
-    choose = chooser(qtype)
+    mix = mix_of(qtype)
+    choose = chooser("F16" if mix else qtype)
     family = family_of_model_type(str(source.config.get("model_type")))
     if family is None:
         known = sorted(name for family in FAMILIES for name in family.model_types)
@@ -135,10 +136,13 @@ def draft_export(
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts)
     _check(plan, source)
+    if mix:  # it looks at all tensors before it gives one a type
+        found = [(t.name, t.shape, t.qtype.name) for t in _tensors(plan, source, choose)]
+        choose = mix_chooser(mix, found, {"general.architecture": architecture, **settings})
     tensors = tuple(_tensors(plan, source, choose))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
-    number = file_type_of(file_type or _mostly(qtype, tensors))
+    number = file_type_of(file_type or _mostly(mix or qtype, tensors))
     keys: dict[str, object] = {
         "general.architecture": architecture,
         "general.type": "model",

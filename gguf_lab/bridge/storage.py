@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ..errors import GGUFLabError, QuantizationError, UnsupportedError
 from ..file.file_types import FILE_TYPES
 from ..file.qtypes import QTYPES, QType
 from ..file.text import printable, quoted, suggest
-from ..quantization import fitting_type
+from ..quantization import ALIASES, MIXES, Facts, choose_types, find_mix, fitting_type
 from ..reference.architectures.family import pattern_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from ..reference.transforms import Rows
 
-__all__ = ["Choose", "Stored", "chooser", "file_type_of", "read_as", "store"]
+__all__ = [
+    "Choose",
+    "Stored",
+    "chooser",
+    "file_type_of",
+    "mix_chooser",
+    "mix_of",
+    "read_as",
+    "store",
+]
 
 Choose = Callable[[str, tuple[int, ...]], str]
 """Gives the type for a tensor of this name and shape (NumPy order)."""
@@ -85,12 +94,40 @@ def chooser(qtype: str | Mapping[str, str] | Choose) -> Choose:
         If a type is unknown, or there is no quantizer for it.
     """
     if isinstance(qtype, str):
-        chosen = _known(qtype).name
+        chosen = _known(qtype, MIXES).name
         return lambda _name, _shape: chosen
     if isinstance(qtype, Mapping):
         patterns = {pattern: _known(name).name for pattern, name in qtype.items()}
         return lambda name, _shape: _first(patterns, name)
     return qtype
+
+
+def mix_chooser(
+    mix: str, tensors: Sequence[tuple[str, tuple[int, ...], str]], metadata: Mapping[str, object]
+) -> Choose:
+    """Make a function of one of llama-quantize's mixes: it looks at all tensors at once.
+
+    Raises
+    ------
+    QuantizationError
+        If the mix needs an importance matrix.
+    """
+    choices = choose_types(mix, tensors, Facts.of(metadata))
+    for name, choice in choices.items():
+        if choice.needs_importance:
+            raise QuantizationError(
+                f"tensor {quoted(name)} would become {choice.qtype} ({choice.reason}), which is of"
+                " no use without an importance matrix. Export as BF16 or F16, then use"
+                " gguf_lab.requantize with one."
+            )
+    return lambda name, _shape: choices[name].wanted or choices[name].qtype
+
+
+def mix_of(qtype: object) -> str | None:
+    """Return the full name of the mix that a text stands for, None if it stands for one type."""
+    if not isinstance(qtype, str) or qtype in {"F32", "F16", "BF16"}:
+        return None
+    return find_mix(qtype)[0] if qtype in MIXES or qtype in ALIASES else None
 
 
 def _first(patterns: Mapping[str, str], name: str) -> str:
@@ -102,11 +139,12 @@ def _first(patterns: Mapping[str, str], name: str) -> str:
     )
 
 
-def _known(name: str) -> QType:
+def _known(name: str, mixes: Iterable[str] = ()) -> QType:
     found = _BY_NAME.get(name)
     writable = [n for n in _BY_NAME if can_decode(n) and can_quantize(n)]
     if found is None or found.name not in writable:
         what = "can't be written" if found else "is unknown"
+        writable += [mix for mix in mixes if mix not in writable]
         raise UnsupportedError(
             f"type {printable(repr(name))} {what}: there are {', '.join(writable)}."
             + suggest(str(name), writable)

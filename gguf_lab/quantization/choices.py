@@ -59,15 +59,20 @@ class Choice:
         Whether the tensor is one of those that are quantized at all.
     needs_importance : bool
         Whether llama-quantize refuses to do this without an importance matrix.
-    fallback : bool
-        Whether another type was wanted, and its block does not divide the rows.
+    wanted : str
+        The type that was wanted, if it is another one: its block does not divide the rows.
     """
 
     qtype: str
     reason: str
     quantized: bool = True
     needs_importance: bool = False
-    fallback: bool = False
+    wanted: str = ""
+
+    @property
+    def fallback(self) -> bool:
+        """Whether another type was wanted."""
+        return bool(self.wanted)
 
 
 def find_mix(name: str) -> tuple[str, Mix]:
@@ -217,7 +222,7 @@ class _Chooser:
             fits,
             reason,
             needs_importance=needs and name not in WHOLE_NAMES,
-            fallback=fits != wanted,
+            wanted="" if fits == wanted else wanted,
         )
 
     def check_overrides(self) -> None:
