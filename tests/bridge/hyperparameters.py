@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from gguf_lab.reference.architectures import family_of_model_type
+from gguf_lab.reference.architectures.plan import draw_plan
+from gguf_lab.reference.facts import Facts
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -37,3 +43,58 @@ def spelled_for_4(config):
     kind = scaling.pop("rope_type")
     old["rope_scaling"] = None if kind == "default" else {"type": kind, **scaling}
     return old
+
+
+def logits(model):
+    """Run a model on a few tokens."""
+    torch = pytest.importorskip("torch")
+    tokens = torch.randint(3, 28, (2, 11), generator=torch.Generator().manual_seed(1))
+    further = {"decoder_input_ids": tokens[:, :5]} if model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        return model(tokens, **further)[0]
+
+
+def built(config, weights=None):
+    """Build the model of a configuration, in float32."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    (name,) = config["architectures"]
+    further = {"add_pooling_layer": False} if name == "BertModel" else {}
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    made = transformers.AutoConfig.for_model(**config, **eager)
+    model = getattr(transformers, name)(made, **further).eval().float()
+    if weights is None:
+        for key, value in model.state_dict().items():
+            if value.is_floating_point():  # far from where nothing matters
+                value.copy_(torch.randn(value.shape) / 2 + ("norm" in key))
+    else:
+        model.load_state_dict(weights)
+    return model
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a model as a tensor of a checkpoint, for drawing plans: no data."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "F32"
+
+
+def shapes_in_file(config, architecture, metadata):
+    """Say which tensors a file would have, by the tables of tensors: of a model without data."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    (name,) = config["architectures"]
+    with torch.device("meta"):
+        model = getattr(transformers, name)(transformers.AutoConfig.for_model(**config))
+    tied = getattr(model, "all_tied_weights_keys", {})
+    tensors = {
+        key: Parameter(key, tuple(value.shape))
+        for key, value in model.state_dict().items()
+        if key not in tied
+    }
+    family = family_of_model_type(config["model_type"])
+    plan = draw_plan(family, Facts.of(architecture, metadata, config), tensors)
+    return {key: tuple(origin.rows.shape) for key, origin in plan.origins.items() if origin.rows}

@@ -1,4 +1,4 @@
-"""bert (roberta, xlm-roberta, camembert and distilbert too) and nomic-bert.
+"""bert (roberta, xlm-roberta and distilbert too) and nomic-bert.
 
 Facts: llama.cpp's converter, classes ``BertModel``, ``DistilBertModel``, ``RobertaModel``,
 ``XLMRobertaModel`` and ``NomicBertModel``. It cuts the rows off roberta's positions that nothing
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BERT", "NOMIC_BERT"]
 
-_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+_FROM_PADDING = ("roberta", "xlm-roberta")
 _MOST_LABELS = 100_000
 
 
 def _positions_to_file(config: ConfigSide) -> Mapping[str, object]:
     length, first = config.count("max_position_embeddings"), 0
-    if config.find("model_type") in _FROM_PADDING[:2] and config.find("pad_token_id") is not None:
+    if config.find("model_type") in _FROM_PADDING and config.find("pad_token_id") is not None:
         first = config.count("pad_token_id") + 1
     if first > length:
         raise config.wrong("max_position_embeddings", length, f"at least {first}")
@@ -74,6 +74,7 @@ def _spelled(file: FileSide) -> Mapping[str, object]:
     if _bert_type(file) == "bert":
         return _types_to_config(file)
     return {
+        "activation": "gelu",
         "n_layers": file.layers(),
         "n_heads": file.count("attention.head_count", least=1),
         "dim": file.count("embedding_length", least=1),
@@ -97,7 +98,7 @@ BERT = Family(
         Written("attention.causal", False),
         Rule(_labels_to_file, _labels_to_config),
         Rule(to_config=_spelled),
-        *implied(hidden_act="gelu", activation="gelu"),
+        *implied(hidden_act="gelu"),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     without=("num_key_value_heads", "rope_parameters"),
@@ -134,6 +135,11 @@ def _nomic_type(file: FileSide) -> str:
     return "nomic_bert"
 
 
+def _nomic_padding(file: FileSide) -> Mapping[str, object]:
+    # its class insists on one, and uses it only to draw the first weights of a training
+    return {} if file.has("tokenizer.ggml.padding_token_id") else {"pad_token_id": 0}
+
+
 NOMIC_BERT = Family(
     architectures=("nomic-bert", "nomic-bert-moe"),
     classes={"nomic_bert": "NomicBertModel"},
@@ -144,6 +150,7 @@ NOMIC_BERT = Family(
         Written("attention.causal", False),
         Rule(_nomic_experts),
         Rule(to_config=_types_to_config),
+        Rule(to_config=_nomic_padding),
         *implied(hidden_act="silu"),
     ),
     without=("num_key_value_heads",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...errors import GGUFError
 from .config_side import ConfigSide, counted
 from .family import Implied, Line, Pair, Rule
 from .file_side import REQUIRED, FileSide
@@ -75,6 +76,15 @@ def _optional_head_dim_to_config(file: FileSide) -> Mapping[str, object]:
 
 LAYERS = Rule(_layers_to_file, _layers_to_config)
 
+
+def _some_epsilon(file: FileSide) -> Mapping[str, object]:
+    keys = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
+    if not any(file.has(key) for key in keys):
+        names = " and ".join(file.name(key) for key in keys)
+        raise GGUFError(f"the metadata lack both {names}; every norm needs one")
+    return {}
+
+
 HEAD_DIM = Rule(_head_dim_to_file, _head_dim_to_config)
 """``head_dim`` where Transformers has that setting."""
 
@@ -127,6 +137,7 @@ BASE: tuple[Line, ...] = (
         ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"),
         float,
     ),
+    Rule(to_config=_some_epsilon),
     *_EXPERTS,
 )
 """What the converter writes for every family whose class calls that of `TextModel`."""

@@ -89,6 +89,8 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
         "routed_scaling_factor": file.number("expert_weights_scale", 0.0) or 1.0,
     }
     if _model_type(file) == "deepseek_v2":
+        if file.has("expert_gating_func"):
+            found["scoring_func"] = "softmax"
         return {**found, "topk_method": "group_limited_greedy" if limited else "greedy"}
     # layers that predict further tokens aren't written
     found |= {"n_group": groups or 1, "topk_group": found["topk_group"] or 1}
@@ -103,6 +105,8 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
 def _model_type(file: FileSide) -> str:
     corrected = file.tensor("blk.*.exp_probs_b.bias")
     gate = file.count("expert_gating_func", _SIGMOID if corrected else _SOFTMAX)
+    if gate not in {_SOFTMAX, _SIGMOID}:
+        raise file.unsupported("its experts are chosen neither by softmax nor by sigmoid")
     return "deepseek_v3" if gate == _SIGMOID else "deepseek_v2"
 
 

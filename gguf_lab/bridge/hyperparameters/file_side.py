@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import isfinite
 
 import numpy as np
 
@@ -16,6 +15,7 @@ __all__ = ["REQUIRED", "FileSide"]
 # llama.cpp's LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS: it refuses what is beyond, and so do we
 _MOST_LAYERS = 512
 _MOST = 2**31 - 1
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class _Required:
@@ -60,10 +60,10 @@ class FileSide:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor that must be there."""
-        try:
-            return self.shapes[name]
-        except KeyError:
-            raise GGUFError(f"the file has no tensor {name}, which its size is told by") from None
+        shape = self.shapes.get(name)
+        if not shape:
+            raise GGUFError(f"the file has no tensor {name}, which tells a size of the model")
+        return shape
 
     def wrong(self, key: str, due: str) -> GGUFError:
         """Make the error for a value that cannot be meant."""
@@ -99,7 +99,7 @@ class FileSide:
 
     def layers(self, key: str = "block_count") -> int:
         """Return the number of layers."""
-        number = self.count(key, least=1)
+        number = self._counted(key, self._raw(key, REQUIRED), least=1)
         if number > _MOST_LAYERS:
             raise self.wrong(key, f"at most {_MOST_LAYERS} layers")
         return number
@@ -132,8 +132,8 @@ class FileSide:
         value = self._raw(key, absent)
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise self.wrong(key, "a number")
-        if not isfinite(value):
-            raise self.wrong(key, "a finite number")
+        if not -_LARGEST <= float(value) <= _LARGEST:
+            raise self.wrong(key, "a finite number, and a float32")
         return shortest(float(value))
 
     def positive(self, key: str, absent: float | _Required = REQUIRED) -> float:
@@ -171,16 +171,20 @@ class FileSide:
         """Return the size of a key of one head, as llama.cpp derives it."""
         if self.has("attention.key_length"):
             return self.count("attention.key_length", least=1)
+        return self.width_of_head()
+
+    def width_of_head(self) -> int:
+        """Return the width divided by the heads, at least 1."""
         heads = max(self.per_layer("attention.head_count"))
-        if heads < 1:
-            raise self.wrong("attention.head_count", "at least 1")
-        return self.count("embedding_length", least=1) // heads
+        width = self.count("embedding_length", least=1)
+        if not 1 <= heads <= width:
+            raise self.wrong("attention.head_count", f"a number from 1 to {width}, the width")
+        return width // heads
 
 
 def shortest(value: float) -> float:
     """Return the shortest decimal that is the same float32, or `value` if it is no float32."""
-    with np.errstate(over="ignore"):
-        single = np.float32(value)
+    single = np.float32(value)
     return float(str(single)) if float(single) == value else value
 
 

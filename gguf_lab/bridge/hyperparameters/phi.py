@@ -89,7 +89,7 @@ def _phi3_rope(config: ConfigSide) -> Mapping[str, object]:
 
 def _original_length(config: ConfigSide) -> int:
     length = config.rope.get("original_max_position_embeddings")
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+    if isinstance(length, bool) or not isinstance(length, int) or length < 2:
         raise config.wrong("original_max_position_embeddings", length, "a number of tokens")
     return length
 

@@ -61,7 +61,7 @@ def _cohere2_rope(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _cohere2_rope_to_config(file: FileSide) -> Mapping[str, object]:
-    size = file.count("embedding_length") // file.count("attention.head_count", least=1)
+    size = file.width_of_head()
     turned = file.count("rope.dimension_count", size, least=1)
     return {"rotary_pct": part_of(turned, size), "rope_parameters": scaling(file, turned)}
 
@@ -132,8 +132,8 @@ def _nemotron_rope(config: ConfigSide) -> Mapping[str, object]:
 
 def _nemotron_rope_to_config(file: FileSide) -> Mapping[str, object]:
     # the part was taken of width / heads, also where head_dim is another number
-    heads, width = file.count("attention.head_count", least=1), file.count("embedding_length")
-    turned = file.count("rope.dimension_count", width // heads, least=1)
+    turned = file.count("rope.dimension_count", file.width_of_head(), least=1)
+    heads, width = file.count("attention.head_count"), file.count("embedding_length")
     part = turned * heads / width
     if int(part * width) // heads != turned:
         part = part_of(turned * heads, width)

@@ -166,8 +166,9 @@ def longrope_attention(scale: float, length: float) -> float:
 
 
 def _longrope(file: FileSide, long: list[float], short: list[float]) -> dict[str, object]:
-    context = file.count("context_length", least=1)
-    length = file.count("rope.scaling.original_context_length", context, least=1)
+    context = file.count("context_length", least=2)
+    # its logarithm is divided by
+    length = file.count("rope.scaling.original_context_length", context, least=2)
     settings: dict[str, object] = {
         "rope_type": "longrope",
         "long_factor": long,
