@@ -56,8 +56,8 @@ def export(
         Default: the files in the checkpoint's folder. A model in memory needs one. False writes
         none: llama.cpp then computes, but has no words.
     qtype : str, mapping or callable
-        A type for all matrices that may have it (norms, biases and what else llama.cpp wants in F32
-        are F32); or patterns of tensor names with types, the first that fits counts, such as
+        One of llama-quantize's mixes, such as ``"Q4_K_M"``, or a type for all matrices that may
+        have it (norms, biases and what else llama.cpp wants in F32 are F32); or patterns of tensor names with types, the first that fits counts, such as
         ``{"token_embd.weight": "Q8_0", "*": "Q4_0"}``; or a function of name and shape.
     metadata : mapping, optional
         Keys to add or to change, such as ``{"general.name": "My model"}``. NumPy scalars and arrays
@@ -133,13 +133,13 @@ def _warn_of_fallbacks(draft: Draft) -> None:
     for tensor in draft.tensors:
         if tensor.stored.fallback:
             groups.setdefault((tensor.qtype.name, tensor.stored.reason), []).append(tensor.name)
-    for (qtype, reason), names in groups.items():
-        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        warnings.warn(
-            f"{len(names)} tensor(s) become {qtype}: {reason} ({listed})",
-            UserWarning,
-            stacklevel=3,
+    if groups:
+        listed = "; ".join(
+            f"{len(names)} tensors ({names[0]}{', ...' if len(names) > 1 else ''}) become {qtype}:"
+            f" {reason}"
+            for (qtype, reason), names in groups.items()
         )
+        warnings.warn(listed, UserWarning, stacklevel=3)
 
 
 class _Progress:
