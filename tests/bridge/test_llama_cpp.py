@@ -1,0 +1,166 @@
+"""Exported files in llama.cpp itself: it loads them and computes what Transformers computes.
+
+The differences that are left are those of float32 arithmetic, about 1e-6. Where a model has a GELU,
+llama.cpp looks it up in a table of half precision: less than 1e-3. (So is gpt-oss, which has none.)
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.bridge.exporting import export
+
+from .small_models import BASE, CAUSAL, TEXT, byte_level, causal, sentencepiece, shaken, word_piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+llama_cpp = pytest.importorskip("llama_cpp")
+pytestmark = [pytest.mark.oracle, pytest.mark.slow]
+
+TOKENS = [1, 5, 17, 99, 3, 64, 8, 8, 20, 110, 33, 7, 255, 200]
+PROSE = "The file is read, dequantized and compared; nothing is hidden. 1234 Wörter, twice!\n  Fin."
+ROUGHER = {
+    *("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "phi"),
+    *("gpt_oss", "starcoder2"),
+}
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Show what was measured, also where the test passes."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end=" ")
+
+    return show
+
+
+@contextmanager
+def opened(path: Path, **settings: Any) -> Iterator[Any]:
+    """A model in llama.cpp, its cache of keys and values in float32."""
+    exact = {"type_k": 0, "type_v": 0, "flash_attn": False}
+    model = llama_cpp.Llama(
+        str(path), n_ctx=256, n_threads=2, n_gpu_layers=0, verbose=False, **(exact | settings)
+    )
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+def logits_of(path: Path, tokens: list[int]) -> np.ndarray:
+    with opened(path, logits_all=True) as model:
+        model.eval(tokens)
+        return np.array(model.scores[: len(tokens)])
+
+
+def expected(model: Any, tokens: list[int]) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).logits[0].numpy()
+
+
+@pytest.mark.parametrize("model_type", CAUSAL)
+def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
+    model = causal(model_type)
+    # without a tokenizer llama.cpp wants to know how many tokens there are
+    keys = {f"{architecture_of(model)}.vocab_size": BASE["vocab_size"]}
+    path = export(
+        model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, metadata=keys, progress=False
+    )
+    assert isinstance(path, Path)
+    due = expected(model, TOKENS)
+    worst = float(np.abs(logits_of(path, TOKENS) - due).max())
+    say(f"{model_type}: logits up to {np.abs(due).max():.2f}, off by {worst:.1e}")
+    assert np.abs(due).max() > 0.05
+    assert worst < (1e-3 if model_type in ROUGHER else 1e-5)
+
+
+def architecture_of(model: Any) -> str:
+    from gguf_lab.bridge.hyperparameters import metadata_of
+
+    return metadata_of(model.config.to_dict(), model.state_dict())[0]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
+def test_words_and_logits(kind: str, tmp_path: Path, say: Any) -> None:
+    """With a tokenizer: the same tokens of a text, and the same logits of these."""
+    if kind == "llama":
+        from sentencepiece import SentencePieceProcessor
+
+        given: Any = sentencepiece(tmp_path / "tokenizer")
+        processor = SentencePieceProcessor(str(given / "tokenizer.model"))
+        tokens, size = [1, *processor.encode(PROSE)], len(processor)
+    else:
+        given = byte_level(QWEN2_PATTERN if kind == "qwen2" else None)
+        tokens, size = given(PROSE)["input_ids"], len(given)
+    model = causal(kind, vocab_size=size + 4)  # padded, as most are
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=given, progress=False)
+    assert isinstance(path, Path)
+    with opened(path, vocab_only=True) as vocabulary:
+        found = vocabulary.tokenize(PROSE.encode(), add_bos=kind == "llama", special=False)
+    assert len(tokens) > 20
+    assert found == tokens
+    worst = np.abs(logits_of(path, tokens) - expected(model, tokens)).max()
+    say(f"{kind} with words: off by {worst:.1e}")
+    assert worst < (1e-3 if kind in ROUGHER else 1e-5)
+
+
+def test_embeddings(tmp_path: Path, say: Any) -> None:
+    """bert: the vector of every token, after the last layer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = word_piece()
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=128,
+    )
+    torch.manual_seed(0)
+    model = shaken(BertModel(config))
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=tokenizer, progress=False)
+    assert isinstance(path, Path)
+    tokens = tokenizer(PROSE)["input_ids"]
+    with torch.no_grad():
+        due = model(torch.tensor([tokens])).last_hidden_state[0].numpy()
+    pooling = llama_cpp.LLAMA_POOLING_TYPE_NONE
+    with opened(path, embedding=True, pooling_type=pooling) as bert:
+        assert bert.tokenize(PROSE.encode(), add_bos=True) == tokens
+        found = np.array(bert.embed(PROSE))
+    worst = np.abs(found - due).max()
+    say(f"bert: embeddings up to {np.abs(due).max():.2f}, off by {worst:.1e}")
+    assert np.abs(due).max() > 1
+    assert worst < 1e-3
+
+
+@pytest.mark.parametrize("qtype", ["F16", "Q8_0"])
+def test_smollm2_there_and_back_still_speaks(tmp_path: Path, qtype: str) -> None:
+    """A real model: dequantized into Transformers, exported, and asked in llama.cpp."""
+    from gguf_lab import demo
+    from gguf_lab.bridge import to_transformers
+
+    with gl.open(demo.smollm2()) as original:
+        model, tokenizer = to_transformers(original)
+    path = export(model, tmp_path / "f.gguf", qtype=qtype, tokenizer=tokenizer, progress=False)
+    question = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    with opened(path) as answering:
+        answer = answering(question, max_tokens=16, temperature=0)["choices"][0]["text"]
+        assert answering.tokenize(TEXT.encode(), add_bos=False) == tokenizer(TEXT)["input_ids"]
+    assert "Paris" in answer
