@@ -65,8 +65,9 @@ def grid_table(name: str) -> Callable[[], np.ndarray]:
         Gives an int32 array. An entry is a point: its code (level `i` shifted left by `bits * i`;
         3 bits in groups of four weights, 2 in groups of eight), and from bit 16 on its index in the
         grid. The array starts with one number per code: the entry if the code is a point, else
-        ``~(start // 8 << 6 | count // 8)`` of its list of entries, which follow, by distance and
-        then by index; the first entry fills a list up to a multiple of 8. Sizes: 0.1 MB (IQ3) to
+        ``~(start // 8 << 6 | count // 8)`` of its list of entries. All entries follow, by index,
+        and then the lists, by distance and then by index; the first entry fills a list up to a
+        multiple of 8. Sizes: 0.1 MB (IQ3) to
         1.6 MB (IQ1).
     """
     return partial(_table, name)
@@ -88,6 +89,7 @@ def _table(name: str) -> np.ndarray:
     heads[codes] = codes | np.arange(len(codes), dtype=np.int32) << 16
     entries = heads[codes]
     lists = np.empty(_ROOM, np.int32)
+    lists[: len(entries)] = entries
     length = _compiled()(points, entries, bits, _DISTANCES[name], heads, lists)
     table = np.concatenate([heads, lists[:length]])
     table.flags.writeable = False
@@ -101,7 +103,7 @@ def _compiled() -> Any:
 
 def _write_lists(points: Any, entries: Any, bits: int, wanted: int, heads: Any, lists: Any) -> int:
     n, dims = points.shape
-    mask, top, at = (1 << bits) - 1, points.max(), 0
+    mask, top, at = (1 << bits) - 1, points.max(), n
     distance = np.empty(n, np.int32)
     for code in range(heads.size):
         highest = 0

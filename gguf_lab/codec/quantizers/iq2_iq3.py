@@ -207,22 +207,6 @@ encode_iq3_xxs = make_encode(4, 32, steps=15, width=0.2, epsilon=1e-8, even=True
 encode_iq3_s = make_encode(4, 32, steps=9, width=0.2, epsilon=1e-45, retry_all=True)
 
 
-@quantizer("IQ2_XXS", table=grid_table("IQ2_XXS"))
-def iq2_xxs(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Per 32 weights: four grid bytes, then signs and a scale in a word."""
-    work = buffers(8, 32)
-    entries, signs, levels = work[2], work[3], work[5]
-    for r in range(values.shape[0]):
-        for k in range(values.shape[1] // BLOCK):
-            d = encode_iq2_xxs(table, values[r], importance, k * BLOCK, work)
-            b = out[r, 66 * k : 66 * k + 66]
-            put_u16(b, 0, half_bits(d))
-            for i in range(8):
-                put_signs_and_scale(b, 6 + 8 * i, signs, i, levels[i])
-                for j in range(4):
-                    b[2 + 8 * i + j] = entries[4 * i + j] >> 16
-
-
 @helper
 def put_signs_and_scale(b: Any, o: Any, signs: Any, i: Any, level: Any) -> None:
     """Store four times 7 sign bits and a 4-bit scale, as IQ2_XXS and IQ3_XXS do."""
@@ -233,79 +217,120 @@ def put_signs_and_scale(b: Any, o: Any, signs: Any, i: Any, level: Any) -> None:
     put_u16(b, o + 2, word >> np.uint32(16))
 
 
+@helper
+def pack_iq2_xxs(b: Any, d: Any, entries: Any, signs: Any, levels: Any) -> None:
+    """Per 32 weights: four grid bytes, then signs and a scale in a word."""
+    put_u16(b, 0, d)
+    for i in range(8):
+        put_signs_and_scale(b, 6 + 8 * i, signs, i, levels[i])
+        for j in range(4):
+            b[2 + 8 * i + j] = entries[4 * i + j] >> 16
+
+
+@helper
+def pack_iq2_xs(b: Any, d: Any, entries: Any, signs: Any, levels: Any) -> None:
+    """Per 8 weights: a 9-bit index and 7 signs in a word."""
+    put_u16(b, 0, d)
+    for i in range(32):
+        put_u16(b, 2 + 2 * i, np.uint32(entries[i] >> 16 | (signs[i] & 127) << 9))
+    for i in range(8):
+        b[66 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+
+
+@helper
+def pack_iq2_s(b: Any, d: Any, entries: Any, signs: Any, levels: Any) -> None:
+    """Per 8 weights: an index of 8 + 2 bits, 8 signs."""
+    put_u16(b, 0, d)
+    for i in range(8):
+        high = 0
+        for j in range(4 * i, 4 * i + 4):
+            b[2 + j] = (entries[j] >> 16) & 255
+            b[34 + j] = signs[j]
+            high |= (entries[j] >> 24) << 2 * (j & 3)
+        b[66 + i] = high
+        b[74 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+
+
+@helper
+def pack_iq3_xxs(b: Any, d: Any, entries: Any, signs: Any, levels: Any) -> None:
+    """Per 4 weights: a grid byte; per 32: signs and a scale in a word."""
+    put_u16(b, 0, d)
+    for i in range(64):
+        b[2 + i] = entries[i] >> 16
+    for i in range(8):
+        put_signs_and_scale(b, 66 + 4 * i, signs, i, levels[i])
+
+
+@helper
+def pack_iq3_s(b: Any, d: Any, entries: Any, signs: Any, levels: Any) -> None:
+    """Per 4 weights: an index of 8 + 1 bits, 4 signs."""
+    put_u16(b, 0, d)
+    for i in range(8):
+        high = 0
+        for j in range(8):
+            b[2 + 8 * i + j] = (entries[8 * i + j] >> 16) & 255
+            high |= (entries[8 * i + j] >> 24) << j
+        b[66 + i] = high
+    b[74:106] = signs
+    for i in range(4):
+        b[106 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+
+
+@quantizer("IQ2_XXS", table=grid_table("IQ2_XXS"))
+def iq2_xxs(values: Any, importance: Any, table: Any, out: Any) -> None:
+    """Try 13 scales per 32 weights."""
+    work = buffers(8, 32)
+    for r in range(values.shape[0]):
+        for k in range(values.shape[1] // BLOCK):
+            d = encode_iq2_xxs(table, values[r], importance, k * BLOCK, work)
+            b = out[r, 66 * k : 66 * k + 66]
+            pack_iq2_xxs(b, half_bits(d), work[2], work[3], work[5])
+
+
 @quantizer("IQ2_XS", table=grid_table("IQ2_XS"))
 def iq2_xs(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Per 8 weights: a 9-bit index and 7 signs in a word."""
+    """Try 19 scales per 16 weights."""
     work = buffers(8, 16)
-    entries, signs, levels = work[2], work[3], work[5]
     for r in range(values.shape[0]):
         for k in range(values.shape[1] // BLOCK):
             d = encode_iq2_xs(table, values[r], importance, k * BLOCK, work)
             b = out[r, 74 * k : 74 * k + 74]
-            put_u16(b, 0, half_bits(d))
-            for i in range(32):
-                put_u16(b, 2 + 2 * i, np.uint32(entries[i] >> 16 | (signs[i] & 127) << 9))
-            for i in range(8):
-                b[66 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+            pack_iq2_xs(b, half_bits(d), work[2], work[3], work[5])
 
 
 @quantizer("IQ2_S", table=grid_table("IQ2_S"))
 def iq2_s(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Per 8 weights: an index of 8 + 2 bits, 8 signs."""
+    """Try 19 scales per 16 weights; all signs are free."""
     work = buffers(8, 16)
-    entries, signs, levels = work[2], work[3], work[5]
     for r in range(values.shape[0]):
         for k in range(values.shape[1] // BLOCK):
             d = encode_iq2_s(table, values[r], importance, k * BLOCK, work)
             b = out[r, 82 * k : 82 * k + 82]
-            put_u16(b, 0, half_bits(d * np.float32(0.9875)))
-            for i in range(8):
-                high = 0
-                for j in range(4 * i, 4 * i + 4):
-                    b[2 + j] = (entries[j] >> 16) & 255
-                    b[34 + j] = signs[j]
-                    high |= (entries[j] >> 24) << 2 * (j & 3)
-                b[66 + i] = high
-                b[74 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+            pack_iq2_s(b, half_bits(d * np.float32(0.9875)), work[2], work[3], work[5])
 
 
 @quantizer("IQ3_XXS", table=grid_table("IQ3_XXS"))
 def iq3_xxs(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Per 4 weights: a grid byte; per 32: signs and a scale in a word."""
+    """Try 31 scales per 32 weights."""
     work = buffers(4, 32)
-    entries, signs, levels = work[2], work[3], work[5]
     for r in range(values.shape[0]):
         for k in range(values.shape[1] // BLOCK):
             d = encode_iq3_xxs(table, values[r], importance, k * BLOCK, work)
             b = out[r, 98 * k : 98 * k + 98]
-            put_u16(b, 0, half_bits(d * np.float32(1.0125)))
-            for i in range(64):
-                b[2 + i] = entries[i] >> 16
-            for i in range(8):
-                put_signs_and_scale(b, 66 + 4 * i, signs, i, levels[i])
+            pack_iq3_xxs(b, half_bits(d * np.float32(1.0125)), work[2], work[3], work[5])
 
 
 @quantizer("IQ3_S", table=grid_table("IQ3_S"))
 def iq3_s(values: Any, importance: Any, table: Any, out: Any) -> None:
-    """Per 4 weights: an index of 8 + 1 bits, 4 signs.
+    """Try 19 scales per 32 weights; all signs are free.
 
     Not as ggml where 32 weights with one scale are all zero and others of the block are not: there
     ggml stores the later indices and signs (not their high bits) 32 weights too early, and reads
     back weights that have nothing to do with what they were.
     """
     work = buffers(4, 32)
-    entries, signs, levels = work[2], work[3], work[5]
     for r in range(values.shape[0]):
         for k in range(values.shape[1] // BLOCK):
             d = encode_iq3_s(table, values[r], importance, k * BLOCK, work)
             b = out[r, 110 * k : 110 * k + 110]
-            put_u16(b, 0, half_bits(d * np.float32(1.033)))
-            for i in range(8):
-                high = 0
-                for j in range(8):
-                    b[2 + 8 * i + j] = (entries[8 * i + j] >> 16) & 255
-                    high |= (entries[8 * i + j] >> 24) << j
-                b[66 + i] = high
-            b[74:106] = signs
-            for i in range(4):
-                b[106 + i] = levels[2 * i] | levels[2 * i + 1] << 4
+            pack_iq3_s(b, half_bits(d * np.float32(1.033)), work[2], work[3], work[5])
