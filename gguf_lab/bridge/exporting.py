@@ -56,8 +56,9 @@ def export(
         Default: the files in the checkpoint's folder. A model in memory needs one. False writes
         none: llama.cpp then computes, but has no words.
     qtype : str, mapping or callable
-        One of llama-quantize's mixes, such as ``"Q4_K_M"``, or a type for all matrices that may
-        have it (norms, biases and what else llama.cpp wants in F32 are F32); or patterns of tensor names with types, the first that fits counts, such as
+        One of llama-quantize's mixes, such as ``"Q4_K_M"``; or a type for all matrices that may
+        have it (norms, biases and what else llama.cpp wants in F32 are F32); or patterns of tensor
+        names with types, the first that fits counts, such as
         ``{"token_embd.weight": "Q8_0", "*": "Q4_0"}``; or a function of name and shape.
     metadata : mapping, optional
         Keys to add or to change, such as ``{"general.name": "My model"}``. NumPy scalars and arrays
