@@ -157,11 +157,11 @@ def codes_of(name, block, offset):
 
 
 def pack_q4_0(codes, block):
-    legacy.pack(codes, False, block[2:])
+    legacy.pack(codes.astype(np.float32), False, block[2:])
 
 
 def pack_q5_1(codes, block):
-    legacy.pack(codes, True, block[4:])
+    legacy.pack(codes.astype(np.float32), True, block[4:])
 
 
 PACKERS = {

@@ -23,6 +23,7 @@ __all__ = [
     "half_bits",
     "half_value",
     "helper",
+    "inlined",
     "mean_square",
     "nearest_int",
     "put_u16",
@@ -34,6 +35,8 @@ __all__ = [
 # Plain numba functions, which LLVM inlines where it pays; compiled along with the first quantizer
 # that calls them.
 helper = njit(error_model="numpy")
+# For a few weights at a time: as calls, the counting of references to arrays would cost more.
+inlined = njit(error_model="numpy", forceinline=True)
 
 # Below this a group of weights counts as zero (ggml's name).
 GROUP_MAX_EPS = np.float32(1e-15)

@@ -102,7 +102,7 @@ def iq4_nl(values: Any, importance: Any, table: Any, out: Any) -> None:
     """Each block by itself."""
     x, w = np.empty(32 * LANES, np.float32), np.empty(32 * LANES, np.float32)
     scales, mean = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    codes, n, levels = np.empty(32 * LANES, np.uint8), values.shape[1] // 32, floats(table)
+    codes, n, levels = np.empty(32 * LANES, np.float32), values.shape[1] // 32, floats(table)
     for r in range(values.shape[0]):
         for b in range(0, n, LANES):
             groups = min(LANES, n - b)
@@ -128,7 +128,7 @@ def iq4_nl(values: Any, importance: Any, table: Any, out: Any) -> None:
 def iq4_xs(values: Any, importance: Any, table: Any, out: Any) -> None:
     """Eight blocks, whose scales become six bits; the codes follow those, unrounded to half."""
     x, w = np.empty(256, np.float32), np.empty(256, np.float32)
-    scales, codes, levels = np.empty(8, np.float32), np.empty(256, np.uint8), floats(table)
+    scales, codes, levels = np.empty(8, np.float32), np.empty(256, np.float32), floats(table)
     for r in range(values.shape[0]):
         for b in range(values.shape[1] // 256):
             v, o = values[r, 256 * b : 256 * b + 256], out[r, 136 * b : 136 * b + 136]

@@ -11,35 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import half_bits, helper, mean_square, put_u16
+from .arithmetic import half_bits, helper, inlined, mean_square, put_u16
 from .registry import quantizer
 from .runs import extremes, inverse_or_zero, largest, magnitude, store_codes
 from .search import affine, affine_code, gather, scatter, symmetric, symmetric_code, weigh
-from .vectors import LANES, load, round_away, store, store_bytes
+from .vectors import LANES, choose, lanes_as_byte, load, round_away, store, store_bytes
 
 __all__ = ["pack"]
 
+_16 = np.float32(16)
 _FIRST, _STEP, _STEPS = np.float32(-0.9), np.float32(0.05), 36
 
 
-@helper
+@inlined
 def pack(codes: Any, five: Any, o: Any) -> None:
-    """Pack 32 codes of four bits; of `five` bits if so, the fifth ones first, as 32 bits."""
-    at = 4 if five else 0
-    for j in range(16):
-        o[at + j] = (codes[j] & 15) | (codes[j + 16] & 15) << 4
-    if five:
-        for k in range(4):
-            high = 0
-            for j in range(8):
-                high |= (codes[8 * k + j] >> 4) << j
-            o[k] = np.uint8(high)
+    """Pack 32 codes of four bits, given as float32; of `five` bits if so, the fifth ones first."""
+    for j in range(0, 16, LANES):
+        low, high = load(codes, j), load(codes, j + 16)
+        if five:
+            o[j // 8] = lanes_as_byte(low >= _16)
+            o[j // 8 + 2] = lanes_as_byte(high >= _16)
+            low, high = choose(low >= _16, low - _16, low), choose(high >= _16, high - _16, high)
+        store_bytes(o, j + 4 if five else j, low + _16 * high)
 
 
 @helper
 def symmetric_blocks(values: Any, importance: Any, out: Any, size: Any, top: Any) -> None:
     """Write Q4_0 or Q5_0: blocks of `size` bytes, codes from -top to top - 1."""
-    codes = np.empty(32 * LANES, np.uint8)
+    codes = np.empty(32 * LANES, np.float32)
     x, w = np.empty(32 * LANES, np.float32), np.empty(32 * LANES, np.float32)
     n, five, scales = values.shape[1] // 32, top == 16, np.empty(LANES, np.float32)
     for r in range(values.shape[0]):
@@ -73,7 +72,7 @@ def symmetric_blocks(values: Any, importance: Any, out: Any, size: Any, top: Any
 @helper
 def affine_blocks(values: Any, importance: Any, out: Any, size: Any, top: Any) -> None:
     """Write Q4_1 or Q5_1: blocks of `size` bytes, codes from 0 to top."""
-    codes, q = np.empty(32 * LANES, np.uint8), np.empty(32 * LANES, np.float32)
+    codes, q = np.empty(32 * LANES, np.float32), np.empty(32 * LANES, np.float32)
     x, w = np.empty(32 * LANES, np.float32), np.empty(32 * LANES, np.float32)
     n, five, found = values.shape[1] // 32, top == 31, np.empty((2, LANES), np.float32)
     for r in range(values.shape[0]):
@@ -154,10 +153,7 @@ def q1_0(values: Any, importance: Any, table: Any, out: Any) -> None:
                 total += np.abs(x[i])
             put_u16(o, 0, half_bits(total / np.float32(128)))
             for k in range(16):
-                bits = 0
-                for j in range(8):
-                    bits |= (x[8 * k + j] >= np.float32(0)) << j
-                o[2 + k] = np.uint8(bits)
+                o[2 + k] = lanes_as_byte(load(x, LANES * k) >= np.float32(0))
 
 
 @quantizer("Q2_0")

@@ -40,7 +40,7 @@ def gather(source: Any, start: Any, n: Any, groups: Any, out: Any) -> None:
 
 @helper
 def scatter(source: Any, n: Any, groups: Any, out: Any) -> None:
-    """Undo `gather`, for codes: float32 to uint8."""
+    """Undo `gather`, for codes, as float32 or uint8."""
     for lane in range(groups):
         for i in range(n):
             out[n * lane + i] = np.uint8(np.int32(source[LANES * i + lane]))

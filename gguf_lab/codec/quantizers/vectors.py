@@ -27,6 +27,7 @@ __all__ = [
     "first_lane",
     "floor",
     "greatest",
+    "lanes_as_byte",
     "load",
     "nearest",
     "root",
@@ -231,6 +232,14 @@ def _greatest(typing_context: Any, x: Any) -> Any:
 
 
 @intrinsic
+def _lanes_as_byte(typing_context: Any, mask: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(LANES))
+
+    return types.uint8(MASK), generate
+
+
+@intrinsic
 def _first_lane(typing_context: Any, mask: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         bits = builder.bitcast(args[0], ir.IntType(LANES))
@@ -255,6 +264,8 @@ any_lane: Any = _any_lane
 """``any_lane(mask)``: whether any lane is set."""
 first_lane: Any = _first_lane
 """``first_lane(mask)``: the first lane that is set."""
+lanes_as_byte: Any = _lanes_as_byte
+"""``lanes_as_byte(mask)``: lane k as bit k."""
 greatest: Any = _greatest
 """``greatest(x)``: the largest number of all lanes."""
 floor: Any = _call("llvm.floor")
