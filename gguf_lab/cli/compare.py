@@ -25,9 +25,12 @@ _FIGURES = ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "n_na
 def add_compare(commands: Any) -> None:
     """Add ``compare``."""
     command = commands.add_parser("compare", help="the error of each tensor against its original")
-    command.add_argument("file", help="a GGUF file, or any file of a shard set")
     command.add_argument(
-        "reference", help="the folder of the original safetensors checkpoint, or another GGUF file"
+        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
+    )
+    command.add_argument(
+        "reference",
+        help="the folder of the original safetensors checkpoint, or another GGUF file; hf://owner/repo",
     )
     command.add_argument(
         "--sort", choices=_FIGURES, metavar="FIGURE", help=f"worst first, by {listed(_FIGURES)}"

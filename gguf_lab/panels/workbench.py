@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets  # type: ignore[import-untyped]
 
+from ..file.remote import Address
 from ..file.text import visible
 from .background import Background
 from .base import Panel, Snapshot, explain
@@ -43,11 +44,11 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
 
     Parameters
     ----------
-    model : Model or path
-        A model, or any file of a model.
-    reference : Checkpoint, Model or path, optional
+    model : Model, path or Address
+        A model, or any file of a model; on a server too, such as ``hf://owner/repo/file``.
+    reference : Checkpoint, Model, path or Address, optional
         The original weights: a checkpoint, a folder, a safetensors file or an index; or another
-        GGUF file.
+        GGUF file; ``hf://owner/repo`` on a hub.
     device : str
         Where the comparison runs.
     threads : int, optional
@@ -71,8 +72,8 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: Model | str | PathLike[str],
-        reference: Checkpoint | Model | str | PathLike[str] | None = None,
+        model: Model | str | PathLike[str] | Address,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -118,8 +119,8 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
             self._background = Background(self._run, self._take)
             self._background.start()
 
-    def _opened_model(self, model: Model | str | PathLike[str]) -> Model:
-        if not isinstance(model, str | PathLike):
+    def _opened_model(self, model: Model | str | PathLike[str] | Address) -> Model:
+        if not isinstance(model, str | PathLike | Address):
             return model
         from ..model import open_model
 
@@ -271,8 +272,10 @@ class Workbench(Selection, ipywidgets.VBox):  # type: ignore[misc]
         return {**bundle, "text/html": self._static(_MOST_SHOWN), "text/plain": repr(self)}
 
 
-def _opened_reference(reference: Checkpoint | Model | str | PathLike[str]) -> Checkpoint | Model:
-    if not isinstance(reference, str | PathLike):
+def _opened_reference(
+    reference: Checkpoint | Model | str | PathLike[str] | Address,
+) -> Checkpoint | Model:
+    if not isinstance(reference, str | PathLike | Address):
         return reference
     from ..reference import open_reference
 
@@ -280,8 +283,8 @@ def _opened_reference(reference: Checkpoint | Model | str | PathLike[str]) -> Ch
 
 
 def explore(
-    model: Model | str | PathLike[str],
-    reference: Checkpoint | Model | str | PathLike[str] | None = None,
+    model: Model | str | PathLike[str] | Address,
+    reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
     **options: Any,
 ) -> Workbench:
     """Open the workbench on a model.

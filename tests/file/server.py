@@ -83,13 +83,12 @@ class Handler(BaseHTTPRequestHandler):
             if value:
                 self.send_header(name, value)
         self.end_headers()
+        with owner.lock:
+            owner.sent += len(body)
         try:
             self.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # who asked has seen enough
-            return
-        with owner.lock:
-            owner.sent += len(body)
 
 
 class Threads(ThreadingHTTPServer):

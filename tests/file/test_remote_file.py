@@ -122,6 +122,7 @@ def test_nothing_is_fetched_twice_or_without_need(server: Server) -> None:
         file.read(3999, 2)
         assert file.fetched == 3 * BLOCK
         assert file.fetched == server.sent
+        assert [h.get("If-Range") for _, h in server.requests] == [None, *[etag_of(CONTENT)] * 2]
         assert f"{file.fetched:,} fetched" in repr(file)
 
 
@@ -141,6 +142,19 @@ def test_blocks_give_the_bytes_of_the_file(budget: int, spans: list[tuple[int, i
         assert blocks.read(offset, n).tobytes() == CONTENT[offset : offset + n]
         assert len(blocks._kept) <= budget
     assert all(start % BLOCK == 0 and start < stop for start, stop in asked)
+
+
+def test_blocks_that_are_used_stay_in_memory() -> None:
+    asked: list[int] = []
+
+    def fetch(start: int, stop: int) -> bytes:
+        asked.append(start // BLOCK)
+        return CONTENT[start:stop]
+
+    blocks = Blocks(len(CONTENT), BLOCK, 3 * BLOCK, fetch)
+    for index in (0, 1, 2, 0, 3, 0, 1):
+        blocks.read(index * BLOCK, 1)
+    assert asked == [0, 1, 2, 3, 1]
 
 
 def test_many_threads_share_what_they_fetch(server: Server) -> None:
@@ -359,6 +373,13 @@ def test_a_long_retry_after_is_not_waited_for(server: Server, wait: str) -> None
         with pytest.raises(RemoteError, match=r"asks to come back in [0-9,]{5,} seconds"):
             file.read(3500, 10)
         assert len(server.requests) == 2
+
+
+def test_more_patience_than_is_allowed_is_not_waited_for(server: Server) -> None:
+    with opened(server, longest_pause=0.1, total_timeout=9) as file:
+        server.tricks.append(once(lambda h: h.answer(429, b"", **{"Retry-After": "3"})))
+        with pytest.raises(RemoteError, match="asks to come back in 3 seconds"):
+            file.read(3500, 10)
 
 
 def drip(part: bytes) -> Any:

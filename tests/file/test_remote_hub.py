@@ -369,6 +369,20 @@ def test_the_cache_keeps_to_its_budget_and_forgets_what_was_used_longest_ago(
     assert left == set(range(min(left), 20))
 
 
+def test_what_was_read_again_stays_in_the_cache(server: Server, tmp_path: Path) -> None:
+    options = cached(tmp_path, cache_bytes=8 * (BLOCK + 32))
+    with RemoteFile("hf://o/r/f.bin", options) as file:
+        for index in range(1, 8):
+            file.read(index * BLOCK, 1)
+    with RemoteFile("hf://o/r/f.bin", options) as file:
+        file.read(BLOCK, 1)
+        for index in (8, 9, 10):
+            file.read(index * BLOCK, 1)
+    left = {int(p.stem) for p in (tmp_path / "cache").rglob("*.block")}
+    assert 1 in left
+    assert 2 not in left
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(server: Server, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with (

@@ -101,7 +101,9 @@ class RangeReader:
     def _attempt(self, start: int, stop: int, end: float) -> bytes:
         target, known = self._target, self.identity
         headers = {"Range": f"bytes={start}-{stop - 1}"}
-        if target and known and known.etag and not known.etag.startswith("W/"):
+        # Before a redirect is known again, the ETag of where it will lead is not known either.
+        direct = bool(target) or (known is not None and not known.linked)
+        if direct and known and known.etag and not known.etag.startswith("W/"):
             headers["If-Range"] = known.etag
         n = 0
 
