@@ -89,16 +89,27 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     if checkpoint is not source:
         opened.callback(checkpoint.close)
-    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    folder = _folder_of(checkpoint.path) if isinstance(checkpoint.path, Path) else None
     if not checkpoint.config:
         opened.close()
         raise CheckpointError(
-            f"{folder} has no config.json: without it nobody knows what model the tensors make."
+            f"{folder or checkpoint.path} has no config.json: without it nobody knows what model the"
+            " tensors make."
         )
-    name = folder.resolve().name
+    # of a checkpoint on a server the repository has the name; its tokenizer has to be given
+    where = folder.resolve() if folder else Path(getattr(checkpoint.path, "repository", ""))
     return Source(
-        str(checkpoint.path), dict(checkpoint.config), checkpoint.tensors, folder, name, opened
+        str(checkpoint.path),
+        dict(checkpoint.config),
+        checkpoint.tensors,
+        folder,
+        where.name,
+        opened,
     )
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 @dataclass(frozen=True, slots=True)
