@@ -93,8 +93,8 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
     if not checkpoint.config:
         opened.close()
         raise CheckpointError(
-            f"{folder or checkpoint.path} has no config.json: without it nobody knows what model the"
-            " tensors make."
+            f"{folder or checkpoint.path} has no config.json: without it nobody knows what"
+            " model the tensors make."
         )
     # of a checkpoint on a server the repository has the name; its tokenizer has to be given
     where = folder.resolve() if folder else Path(getattr(checkpoint.path, "repository", ""))
