@@ -29,9 +29,9 @@ TOKEN = "hf_tokenThatNobodyMaySee"
 BLOCK = 1000
 CONTENT = np.random.default_rng(1).integers(0, 256, 25_300, np.uint8).tobytes()
 QUICK = RemoteOptions(
-    connect_timeout=1,
-    read_timeout=0.3,
-    total_timeout=1.5,
+    connect_timeout=5,
+    read_timeout=5,
+    total_timeout=15,
     attempts=3,
     pause=0.01,
     longest_pause=0.5,
@@ -335,10 +335,14 @@ FAILURES = {
 }
 
 
+def patience(case: str) -> dict[str, float]:
+    return {"read_timeout": 0.3} if case == "silence" else {}
+
+
 @pytest.mark.parametrize("case", FAILURES)
 def test_failures_are_tried_again(server: Server, case: str) -> None:
     failure, _ = FAILURES[case]
-    with opened(server) as file:
+    with opened(server, **patience(case)) as file:
         server.tricks.append(once(failure, 2))
         assert file.read(3500, 10).tobytes() == CONTENT[3500:3510]
         assert len(server.requests) == 4
@@ -347,12 +351,12 @@ def test_failures_are_tried_again(server: Server, case: str) -> None:
 @pytest.mark.parametrize("case", FAILURES)
 def test_failures_without_end_are_an_error(server: Server, case: str, tmp_path: Path) -> None:
     failure, message = FAILURES[case]
-    with opened(server, cache=tmp_path / "cache") as file:
+    with opened(server, cache=tmp_path / "cache", **patience(case)) as file:
         server.tricks.append(always(failure))
         started = time.monotonic()
         with pytest.raises(RemoteError, match=rf"bytes 3,000 to 4,000.*{message}.*tried 3 times"):
             file.read(3500, 10)
-        assert time.monotonic() - started < QUICK.total_timeout + 0.5
+        assert time.monotonic() - started < 3  # three times 0.3 seconds of silence at most
         assert not [p for p in tmp_path.rglob("*") if p.is_file()]
         server.tricks.clear()
         assert file.read(3500, 10).tobytes() == CONTENT[3500:3510]
@@ -412,7 +416,7 @@ def test_a_slow_drip_ends_with_the_time(server: Server, case: str) -> None:
         started = time.monotonic()
         with pytest.raises(RemoteError, match=r"did not come within 0\.6 seconds"):
             file.read(3500, 10)
-        assert time.monotonic() - started < 1.2
+        assert time.monotonic() - started < 2
 
 
 def test_an_endless_body_is_cut_off(server: Server) -> None:
