@@ -14,12 +14,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from codec import ggml_library, medians
+from codec import ggml_library
 
 from gguf_lab.codec import FORMATS, REQUIRES_IMPORTANCE, can_quantize, quantize
 
@@ -60,6 +61,7 @@ def speeds(names: list[str], n_rows: int, repetitions: int) -> list[dict[str, An
                 continue
             ours = partial(quantize, values, name, importance=weights, threads=1)
             sides: dict[str, Callable[[], Any]] = {"ours": ours}
+            ours()  # compile
             if c is not None:
                 sides["c"] = partial(ggml_quantize, c, values, name, weights)
                 same = bool(np.array_equal(sides["c"](), ours()))
@@ -79,6 +81,17 @@ def speeds(names: list[str], n_rows: int, repetitions: int) -> list[dict[str, An
         mean = statistics.geometric_mean(ratios)
         print(f"geometric mean of the ratios: {mean:.2f}, lowest {min(ratios):.2f}")
     return rows
+
+
+def medians(sides: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    """Time each side in turns, in CPU seconds of this thread: others at work do not count."""
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(repetitions):
+        for side, run in sides.items():
+            start = time.thread_time()
+            run()
+            times[side].append(time.thread_time() - start)
+    return {side: statistics.median(t) for side, t in times.items()}
 
 
 def ggml_quantize(c: Any, values: np.ndarray, name: str, importance: np.ndarray | None) -> Any:

@@ -35,13 +35,18 @@ _FAMILIES = (
     "symmetric_k",
     "iq4",
     "iq1",
+    "iq1_best",
     "iq2_iq3",
+    "iq2_iq3_best",
     "small_floats",
     "ternary",
 )
 
 # How many times longer a weight takes than in decoding, roughly: rows are shared out accordingly.
 _COST = 16
+
+# Weights per call of a kernel: checked, quantized and checked again, they stay in the cache.
+_PART = 1 << 16
 
 
 @cache
@@ -120,17 +125,21 @@ def quantize(
         return out
     kernel, table = kernel_of(fmt.name, effort)
 
+    step = max(1, _PART // rows.shape[1])
+
     def work(start: int, stop: int) -> None:
-        part = rows[start:stop]
-        at = find_special(part)
-        if at >= 0:
-            row, column = divmod(at, part.shape[1])
-            raise QuantizationError(
-                f"cannot quantize to {fmt.name}: the value at row {start + row}, column {column} "
-                f"is {part[row, column]}; all must be finite"
-            )
-        kernel(part, weights, table, out[start:stop])
-        _check_scales(fmt, part, out[start:stop], start)
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            part, blocks = rows[first:last], out[first:last]
+            at = find_special(part)
+            if at >= 0:
+                row, column = divmod(at, part.shape[1])
+                raise QuantizationError(
+                    f"cannot quantize to {fmt.name}: the value at row {first + row}, column "
+                    f"{column} is {part[row, column]}; all must be finite"
+                )
+            kernel(part, weights, table, blocks)
+            _check_scales(fmt, part, blocks, first)
 
     run_chunks(work, len(rows), _COST * rows.shape[1], threads)
     return out
