@@ -101,7 +101,7 @@ def _compiled() -> Any:
     return njit(nogil=True, cache=True)(_write_lists)
 
 
-def _write_lists(points: Any, entries: Any, bits: int, wanted: int, heads: Any, lists: Any) -> int:
+def _write_lists(points: Any, entries: Any, bits: int, wanted: int, heads: Any, lists: Any) -> Any:
     n, dims = points.shape
     mask, top, at = (1 << bits) - 1, points.max(), n
     distance = np.empty(n, np.int32)
