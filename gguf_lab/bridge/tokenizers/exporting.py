@@ -140,7 +140,10 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
         shown = text
         if place in added:
             if not added[place].normalized:
-                shown = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
+                # As the converter does it; but what a byte-level decoder takes for bytes and
+                # cannot read ("Ü") stays.
+                decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
+                shown = text if "\ufffd" in decoded else decoded
             kind = TokenType.CONTROL
             if not (added[place].special or looks_special(shown)):
                 kind = TokenType.USER_DEFINED
@@ -200,7 +203,7 @@ def _merged(source: Source, count: int) -> dict[str, object]:
     tokens = _Tokens.fillers(count, -1000.0)
     scores: dict[str, float] = {}
     for rank, pair in enumerate([] if gemma4 else source.model.get("merges") or []):
-        scores.setdefault("".join(pair.split(" ") if isinstance(pair, str) else pair), -float(rank))
+        scores.setdefault("".join(pair.split(" ") if isinstance(pair, str) else pair), float(-rank))
     for text, place in source.model["vocab"].items():
         byte = re.fullmatch("<0x[0-9A-Fa-f]{2}>", text)
         kind = TokenType.BYTE if byte else TokenType.NORMAL

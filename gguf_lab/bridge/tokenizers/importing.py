@@ -46,7 +46,7 @@ def to_tokenizer(metadata: Mapping[str, object]) -> PreTrainedTokenizerFast:
 
 
 def _settings(vocabulary: Vocabulary) -> dict[str, Any]:
-    settings: dict[str, Any] = {"clean_up_tokenization_spaces": vocabulary.model == "bert"}
+    settings: dict[str, Any] = {"clean_up_tokenization_spaces": False}
     for name in SPECIAL_KEYS:
         token = vocabulary.special_token(name)
         if token is not None:

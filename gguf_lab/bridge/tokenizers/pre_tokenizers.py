@@ -112,9 +112,9 @@ PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     "default": PreTokenizer(
         (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"),
     ),
+    "llama-bpe": _LLAMA3_BOS,
     "llama3": _LLAMA3_BOS,
     "llama-v3": _LLAMA3_BOS,
-    "llama-bpe": _LLAMA3_BOS,
     "falcon3": _LLAMA3_BOS,
     "falcon-h1": _LLAMA3_BOS,
     "pixtral": _LLAMA3_BOS,
@@ -278,4 +278,4 @@ PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     "granite-embed-multi-311m": PreTokenizer(_GEMMA4.patterns, add_bos=True, raw=True),
     "sarvam-moe": _GEMMA4,
 }
-"""By the name that `tokenizer.ggml.pre` gives."""
+"""By the name in `tokenizer.ggml.pre`; of several that say the same, the common one first."""

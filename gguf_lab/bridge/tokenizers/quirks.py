@@ -60,10 +60,10 @@ def adjust(found: dict[str, object], source: Source, count: int) -> dict[str, ob
     if family == "roberta":
         return found | {_SEQUENCES: source.config.get("type_vocab_size", 1)}
     if family.startswith("gemma4"):
-        return _at_the_end(found, {_PREFIX: False, _BOS: True})
+        return found | {_PREFIX: False, _BOS: True}
     if family.startswith("gemma"):
         more = {_EOT: 107} if family == "gemma" and count > 107 else {}
-        return _at_the_end(found, {**more, _PREFIX: False})
+        return found | more | {_PREFIX: False}
     return found
 
 
@@ -76,7 +76,3 @@ def _llama(found: dict[str, object], source: Source, count: int) -> dict[str, ob
     if count == 49152:  # the small ones of granite
         found = found | {_BOS: False}
     return found
-
-
-def _at_the_end(found: dict[str, object], more: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in found.items() if key not in more} | more
