@@ -107,12 +107,12 @@ def ggml_quantize(c: Any, values: np.ndarray, name: str, importance: np.ndarray 
 
 
 FIRST = """
-import sys, numpy as np
+import sys, time, numpy as np
 from gguf_lab.codec import quantize
 quantize(np.ones((1, 256)), "F32")  # imports numba
-start = perf_counter()
+start = time.perf_counter()
 quantize(np.ones((1, 256)), sys.argv[1], importance=np.ones(256))
-print(perf_counter() - start)
+print(time.perf_counter() - start)
 """
 
 
