@@ -27,7 +27,6 @@ __all__ = [
     "mean_square",
     "nearest_int",
     "put_u16",
-    "round_away",
     "select",
     "truncate",
 ]
@@ -62,16 +61,6 @@ def truncate(x: Any) -> Any:
     """
     fits = np.abs(x) < np.float32(2147483648.0)
     return select(fits, np.int32(x), np.int32(-2147483648))
-
-
-@helper
-def round_away(x: Any) -> Any:
-    """Round to the nearest integer, ties away from zero (C's ``roundf``), as int32."""
-    whole = truncate(x)
-    rest = x - np.float32(whole)
-    up = select(rest >= np.float32(0.5), np.int32(1), np.int32(0))
-    down = select(rest <= np.float32(-0.5), np.int32(1), np.int32(0))
-    return whole + up - down
 
 
 @helper
