@@ -212,6 +212,19 @@ def test_fillers_are_no_tokens():
     assert f"[PAD{len(found[TOKENS]) - 1}]" not in ours.get_vocab()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "tokens"),
+    [
+        ("Phi-3 mini", "a </s> b", ["a", "\u2581", "</s> ", "b"]),
+        ("Phi-3 mini", "a <s> b", ["a", "\u2581", "<s>", "\u2581b"]),
+        ("Llama 3", "a </s> b", ["a", "\u2581", "</s>", "\u2581b"]),
+    ],
+)
+def test_some_special_tokens_take_in_spaces(name, text, tokens):
+    """Phi-3's do (in its own tokenizer), though no key of a file says so."""
+    assert to_tokenizer(metadata("gemma") | {"general.name": name}).tokenize(text) == tokens
+
+
 # --- llama.cpp ---
 
 

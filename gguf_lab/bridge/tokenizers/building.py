@@ -36,7 +36,13 @@ def _added_tokens(vocabulary: Vocabulary) -> Iterator[Any]:
     for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True):
         if kind in MATCHED:
             special = kind != TokenType.USER_DEFINED
-            yield AddedToken(token, special=special, normalized=False)
+            yield AddedToken(
+                token,
+                special=special,
+                normalized=False,
+                lstrip=token in vocabulary.lstrip,
+                rstrip=token in vocabulary.rstrip,
+            )
     # A special token is one also where the file calls it a normal one.
     for name in SPECIAL_KEYS:
         place = vocabulary.special.get(name)

@@ -10,6 +10,7 @@ from .vocabulary import SPECIAL_KEYS, Vocabulary, read_vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 __all__ = ["to_tokenizer"]
@@ -41,8 +42,18 @@ def to_tokenizer(metadata: Mapping[str, object]) -> PreTrainedTokenizerFast:
 
     vocabulary = read_vocabulary(metadata)
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=build(vocabulary), **_settings(vocabulary)
+        tokenizer_object=_Given(build(vocabulary)), **_settings(vocabulary)
     )
+
+
+class _Given:
+    """A tokenizer to be kept: Transformers copies what it is given, by way of JSON."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __deepcopy__(self, memo: object) -> Tokenizer:
+        return self._tokenizer
 
 
 def _settings(vocabulary: Vocabulary) -> dict[str, Any]:

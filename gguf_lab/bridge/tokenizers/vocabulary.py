@@ -108,6 +108,8 @@ class Vocabulary:
         What WordPiece does with a text first.
     templates : dict of str to str
         Chat templates; the one without a name is "default".
+    lstrip, rstrip : set of str
+        Special tokens that take in the space before or after them.
     length : int or None
         Context length of the model.
     """
@@ -127,6 +129,8 @@ class Vocabulary:
     lowercase: bool
     strip_accents: bool
     templates: dict[str, str]
+    lstrip: frozenset[str]
+    rstrip: frozenset[str]
     length: int | None
 
     def special_token(self, name: str) -> str | None:
@@ -188,6 +192,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
                 f"{SPECIAL_KEYS[name]} is missing, but texts are to be encoded with that token"
                 f" (tokenizer.ggml.add_{name}_token, or the default of this kind)."
             )
+    lstrip, rstrip = _stripping(metadata, tokens, types)
     lowercase = _get(metadata, "tokenizer.ggml.normalizer.lowercase", bool, default=True)
     return Vocabulary(
         model=model,
@@ -207,6 +212,8 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         lowercase=lowercase,
         strip_accents=_get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
         templates=read_templates(metadata),
+        lstrip=lstrip,
+        rstrip=rstrip,
         length=_read_length(metadata),
     )
 
@@ -371,6 +378,26 @@ def read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
     for name in names:
         templates[name] = _get(metadata, f"{key}.{name}", str, None)
     return templates
+
+
+def _stripping(
+    metadata: Mapping[str, object], tokens: Sequence[str], types: Sequence[int]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the tokens that strip spaces before and after them.
+
+    No key says so; like llama.cpp, this goes by names that stand elsewhere.
+    """
+    pre = str(metadata.get("tokenizer.ggml.pre"))
+    architecture = str(metadata.get("general.architecture"))
+    name = str(metadata.get("general.name")).lower()
+    if any(part in pre for part in ("jina-v2-de", "jina-v2-es", "jina-v2-code")) or any(
+        part in architecture for part in ("nomic-bert-moe", "jina-bert-v3")
+    ):
+        return frozenset(["<mask>"]), frozenset()
+    if "phi-3" in name or "phi3" in name:
+        matched = {t for t, kind in zip(tokens, types, strict=True) if kind in MATCHED}
+        return frozenset(), frozenset(matched - {"<unk>", "<s>", "<|endoftext|>"})
+    return frozenset(["[MASK]"] if "modern-bert" in name else []), frozenset()
 
 
 def _read_length(metadata: Mapping[str, object]) -> int | None:
