@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import GGUFError, UnsupportedError
 from ...file.text import preview, quoted
-from ...file.values import StringArray
+from .checked import get, numbers, strings
 from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
 if TYPE_CHECKING:
@@ -171,21 +171,21 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
             "The file has no tokenizer: tokenizer.ggml.model and tokenizer.ggml.tokens are not both"
             " there. Take the tokenizer of the original model, or of a file of the same model."
         )
-    model = _get(metadata, "tokenizer.ggml.model", str, "")
+    model = get(metadata, "tokenizer.ggml.model", str, "")
     if model not in {"llama", "gpt2", "bert", "t5", "gemma4"}:
         raise UnsupportedError(
             f"tokenizer.ggml.model is {preview(model)}; tokenizers exist for llama, gpt2, bert, t5"
             " and gemma4."
         )
-    tokens = _strings(metadata, _TOKENS)
+    tokens = strings(metadata, _TOKENS)
     n = len(tokens)
-    types = [int(t) for t in _numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
+    types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
     tokens = _distinct(_word_pieces(tokens, types) if model == "bert" else tokens)
     pre = _read_pre(metadata, model)
     special = read_special(metadata)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
-    add_bos = _get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
-    add_eos = _get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
+    add_bos = get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
+    add_eos = get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
     for name, wanted in (("bos", add_bos and model != "bert"), ("eos", add_eos)):
         if wanted and name not in special:
             raise GGUFError(
@@ -193,77 +193,29 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
                 f" (tokenizer.ggml.add_{name}_token, or the default of this kind)."
             )
     lstrip, rstrip = _stripping(metadata, tokens, types)
-    lowercase = _get(metadata, "tokenizer.ggml.normalizer.lowercase", bool, default=True)
+    lowercase = get(metadata, "tokenizer.ggml.normalizer.lowercase", bool, default=True)
     return Vocabulary(
         model=model,
         pre=pre,
         tokens=tokens,
         types=types,
-        scores=[float(s) for s in _numbers(metadata, _SCORES, n, "iuf")],
+        scores=[float(s) for s in numbers(metadata, _SCORES, n, "iuf")],
         merges=_read_merges(metadata, tokens) if model in {"gpt2", "gemma4"} else [],
         special=special,
         add_bos=add_bos,
         add_eos=add_eos,
-        add_space_prefix=_get(metadata, "tokenizer.ggml.add_space_prefix", bool, model == "llama"),
-        remove_extra_whitespaces=_get(
+        add_space_prefix=get(metadata, "tokenizer.ggml.add_space_prefix", bool, model == "llama"),
+        remove_extra_whitespaces=get(
             metadata, "tokenizer.ggml.remove_extra_whitespaces", bool, default=False
         ),
         charsmap=_read_charsmap(metadata),
         lowercase=lowercase,
-        strip_accents=_get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
+        strip_accents=get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
         templates=read_templates(metadata),
         lstrip=lstrip,
         rstrip=rstrip,
         length=_read_length(metadata),
     )
-
-
-def _get(metadata: Mapping[str, object], key: str, kind: type, default: Any) -> Any:
-    value = metadata.get(key, default)
-    if type(value) is not kind:
-        expected = {str: "text", bool: "true or false", int: "a whole number"}[kind]
-        raise GGUFError(f"{key} is {preview(value)}; expected {expected}.")
-    return value
-
-
-def _strings(metadata: Mapping[str, object], key: str) -> list[str]:
-    value = metadata.get(key)
-    if isinstance(value, StringArray):
-        result = []
-        for index, raw in enumerate(value.encoded()):
-            try:
-                result.append(raw.decode())
-            except UnicodeDecodeError:
-                raise GGUFError(
-                    f"{key}[{index}] is not UTF-8: {preview(raw)}. The file was not written by"
-                    " llama.cpp's converter, or is damaged."
-                ) from None
-        return result
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return list(value)
-    raise GGUFError(f"{key} is {preview(value)}; expected an array of strings.")
-
-
-def _numbers(
-    metadata: Mapping[str, object], key: str, count: int, kinds: str
-) -> Sequence[int | float]:
-    """Return the numbers of a key, one for each token, or nothing if it is not there."""
-    if key not in metadata:
-        return ()
-    try:
-        value = np.asarray(metadata[key])
-    except ValueError:
-        value = np.empty(0, object)
-    if value.ndim != 1 or value.dtype.kind not in kinds:
-        raise GGUFError(f"{key} is {preview(metadata[key])}; expected an array of numbers.")
-    # llama.cpp wants enough of them, and does not mind more.
-    if len(value) < count:
-        raise GGUFError(f"{key} has {len(value)} items for {count} tokens in {_TOKENS}.")
-    if not np.isfinite(value).all():
-        where = int(np.argmin(np.isfinite(value)))
-        raise GGUFError(f"{key}[{where}] is {value[where]}; expected a finite number.")
-    result: list[int | float] = value[:count].tolist()
-    return result
 
 
 def _distinct(tokens: list[str]) -> list[str]:
@@ -302,7 +254,7 @@ def _read_merges(metadata: Mapping[str, object], tokens: list[str]) -> list[tupl
         raise GGUFError(f"{_MERGES} is missing; a BPE vocabulary needs it.")
     known = set(tokens)
     merges = []
-    for index, text in enumerate(_strings(metadata, _MERGES)):
+    for index, text in enumerate(strings(metadata, _MERGES)):
         # The separator is the first space that is not the first character.
         cut = text.find(" ", 1)
         left, right = text[:cut], text[cut + 1 :]
@@ -321,7 +273,7 @@ def _read_pre(metadata: Mapping[str, object], model: str) -> PreTokenizer | None
     if model != "gpt2":
         return None
     key = "tokenizer.ggml.pre"
-    name = _get(metadata, key, str, "") or "default"
+    name = get(metadata, key, str, "") or "default"
     if name not in PRE_TOKENIZERS:
         raise UnsupportedError(
             f"{key} is {quoted(name)}, which no pre-tokenizer is known for. Known are"
@@ -335,7 +287,7 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     model = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get(_TOKENS)
     count = len(tokens) if isinstance(tokens, Sequence) else 0
-    types = _numbers(metadata, _TYPES, count, "iu")
+    types = numbers(metadata, _TYPES, count, "iu")
     special = {
         name: token
         for name, token in _DEFAULT_IDS.get(str(model), {}).items()
@@ -343,7 +295,7 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     }
     for name, key in SPECIAL_KEYS.items():
         if key in metadata:
-            token = _get(metadata, key, int, 0)
+            token = get(metadata, key, int, 0)
             if not 0 <= token < count:
                 raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
             special[name] = token
@@ -373,10 +325,10 @@ def _read_charsmap(metadata: Mapping[str, object]) -> bytes:
 def read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
     """Return the chat templates of a file by name; the one without a name is "default"."""
     key = "tokenizer.chat_template"
-    templates = {"default": _get(metadata, key, str, "")} if key in metadata else {}
-    names = _strings(metadata, f"{key}s") if f"{key}s" in metadata else []
+    templates = {"default": get(metadata, key, str, "")} if key in metadata else {}
+    names = strings(metadata, f"{key}s") if f"{key}s" in metadata else []
     for name in names:
-        templates[name] = _get(metadata, f"{key}.{name}", str, None)
+        templates[name] = get(metadata, f"{key}.{name}", str, None)
     return templates
 
 
