@@ -62,6 +62,11 @@ class GGUFFile:
         self.tensors = tuple(info for header in headers for info in header.tensors)
 
     @property
+    def sources(self) -> tuple[ByteSource, ...]:
+        """Where the bytes come from, in the order of the set."""
+        return self._sources
+
+    @property
     def metadata(self) -> Metadata:
         """Metadata of the first file: the others only say which shard they are."""
         return self.headers[0].metadata
@@ -80,6 +85,11 @@ class GGUFFile:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(source.size for source in self._sources)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each file."""
+        return tuple(source.size for source in self._sources)
 
     @property
     def fetched(self) -> int:
@@ -133,6 +143,10 @@ class GGUFFile:
             return np.empty((rows, row_bytes), np.uint8)
         at = info.offset + start * row_bytes
         return source.read(at, rows * row_bytes).reshape(rows, row_bytes)
+
+    def bytes_of(self, shard: int, offset: int, n: int) -> Bytes:
+        """Return `n` bytes of one of the files, whatever they belong to; a read-only view."""
+        return self._sources[shard].read(offset, n)
 
     def close(self) -> None:
         """Close all files. Arrays that were read, and the metadata, stay usable."""

@@ -1,0 +1,195 @@
+"""Rules about the bytes of the file: what a patient reader takes and llama.cpp does not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..file import preview, quoted
+from ..model.words import bytes_in_words
+from .rules import Found, examples, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rules import Subject
+
+__all__: list[str] = []
+
+_AGAIN = "Fetch the file again or let the download finish."
+_REWRITE = "Write the file again, for example with `gguf-lab quantize` or gguf_new_metadata.py."
+_GAP_READ = 1 << 16
+_KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_FREE_KEYS = ("tokenizer.chat_template.",)  # followed by a name that the uploader chose
+# What ggml has removed, and what took its place (enum ggml_type of ggml.h).
+_REMOVED = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8"}
+_REMOVED |= {36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8"}
+
+
+@rule("version", "warning", "gguf.cpp: 'GGUFv1 is no longer supported'")
+def version(subject: Subject) -> Iterator[Found]:
+    """The format has version 2 or 3."""
+    if subject.model.version == 1:
+        yield Found("file", "GGUF version 1, which llama.cpp has stopped to read", _REWRITE)
+
+
+@rule("truncated", "error", "llama-model-loader.cpp: 'data is not within the file bounds'")
+def truncated(subject: Subject) -> Iterator[Found]:
+    """The file has all bytes of its tensors."""
+    cut = [name for name, t in subject.model.tensors.items() if t.status == "truncated"]
+    if cut:
+        yield Found(
+            "file",
+            f"the file ends too early: {len(cut):,} of {len(subject.model.tensors):,} tensors "
+            f"are cut off ({examples(cut)})",
+            _AGAIN,
+        )
+
+
+@rule("unknown-type", "error", "gguf.cpp: 'invalid ggml type', the whole file is refused")
+def unknown_type(subject: Subject) -> Iterator[Found]:
+    """Every tensor has a type that ggml knows."""
+    unknown: dict[int, list[str]] = {}
+    for info in subject.model.file.tensors:
+        if not info.qtype.known:
+            unknown.setdefault(info.qtype.id, []).append(info.name)
+    for number, names in unknown.items():
+        if number in _REMOVED:
+            why = f"{_REMOVED[number]}, which ggml has removed"
+            advice = "Quantize again from the original with a type of today."
+        else:
+            why = "unknown here"
+            advice = "Get a newer version of llama.cpp or GGUF Lab, or check where it is from."
+        where = names[0]
+        yield Found(where, f"{len(names):,} tensors have type number {number}: {why}", advice)
+
+
+@rule("order", "error", "gguf.cpp: 'tensor has offset, expected': data follows the list, no gaps")
+def order(subject: Subject) -> Iterator[Found]:
+    """Tensor data lies in the order of the list, each tensor right after the one before."""
+    for number, header in enumerate(subject.model.file.headers):
+        expected, path = header.data_offset, subject.model.file.paths[number]
+        for info in header.tensors:
+            if info.nbytes is None:
+                break  # nobody knows where the next one has to begin
+            if info.offset != expected:
+                what = "a gap" if info.offset > expected else "data out of the order of the list"
+                yield Found(
+                    info.name,
+                    f"{path.name}: its data begins at byte {info.offset:,}, expected at "
+                    f"{expected:,}: {what}, for which llama.cpp refuses the file",
+                    _REWRITE,
+                )
+                break
+            expected += info.nbytes + -info.nbytes % header.alignment
+
+
+@rule("trailing", "warning", "gguf.md: nothing follows the tensor data but its padding")
+def trailing(subject: Subject) -> Iterator[Found]:
+    """Nothing follows the last tensor but padding."""
+    file = subject.model.file
+    for number, header in enumerate(file.headers):
+        if any(info.nbytes is None for info in header.tensors):
+            continue
+        ends = [info.offset + (info.nbytes or 0) for info in header.tensors]
+        end = max(ends, default=header.data_offset)
+        end += -end % header.alignment
+        extra = file.sizes[number] - end
+        if extra > 0:
+            yield Found(
+                "file",
+                f"{file.paths[number].name}: {bytes_in_words(extra)} follow the last tensor, from "
+                f"byte {end:,} on: nobody reads them",
+                "Two files may have been joined, or a download resumed at a wrong place.",
+            )
+
+
+@rule("padding", "note", "gguf.md: padding is of bytes 0x00")
+def padding(subject: Subject) -> Iterator[Found]:
+    """The bytes between tensors are zero."""
+    file = subject.model.file
+    for number, header in enumerate(file.headers):
+        end, before = None, ""
+        for info in sorted(header.tensors, key=lambda info: info.offset):
+            if end is not None and end < info.offset <= file.sizes[number]:
+                gap = file.bytes_of(number, end, min(info.offset - end, _GAP_READ))
+                if gap.any():
+                    yield Found(
+                        info.name,
+                        f"the {info.offset - end:,} bytes between {quoted(before)} and it are not "
+                        "all zero",
+                        "Harmless; some writer has left old memory there.",
+                    )
+                    break
+            end = None if info.nbytes is None else info.offset + info.nbytes
+            before = info.name
+
+
+@rule("tensor-name", "warning", "gguf.md: a tensor has a name, by which it is asked for")
+def tensor_name(subject: Subject) -> Iterator[Found]:
+    """Every tensor has a printable name."""
+    for name in subject.model.tensors:
+        if not name or not name.isprintable() or name != name.strip():
+            yield Found(
+                name, f"the tensor name {quoted(name)} is empty or not plain text", _REWRITE
+            )
+
+
+@rule("empty-tensor", "warning", "a dimension of zero: nothing can be computed with it")
+def empty_tensor(subject: Subject) -> Iterator[Found]:
+    """Every tensor has at least one value."""
+    empty = [name for name, t in subject.model.tensors.items() if not t.n_elements]
+    if empty:
+        yield Found(
+            empty[0], f"{len(empty):,} tensors have no values ({examples(empty)})", "Convert again."
+        )
+
+
+@rule("key-name", "note", "gguf.md: keys are hierarchical, lower_snake_case ASCII, parted by dots")
+def key_name(subject: Subject) -> Iterator[Found]:
+    """Metadata keys are of the form ``lower_case.words``."""
+    odd = [
+        key
+        for key in subject.metadata
+        if not _KEY.fullmatch(key) and not key.startswith(_FREE_KEYS)
+    ]
+    if odd:
+        yield Found(
+            odd[0], f"{len(odd):,} keys are not of lower-case words and dots ({examples(odd)})"
+        )
+
+
+@rule("architecture-key", "error", "llama-model-loader.cpp reads general.architecture as a string")
+def architecture_key(subject: Subject) -> Iterator[Found]:
+    """The file says which architecture it is of."""
+    value = subject.metadata.get("general.architecture")
+    if not isinstance(value, str) or not value:
+        found = "is missing" if value is None else f"is {preview(value)}"
+        yield Found(
+            "general.architecture",
+            f"the key {found}; without it nobody knows how to run the model",
+            "Write it, for example with gguf_new_metadata.py.",
+        )
+
+
+@rule("no-tensors", "error", "a model without tensors cannot run", kinds=("model",))
+def no_tensors(subject: Subject) -> Iterator[Found]:
+    """A model has tensors."""
+    if not subject.model.tensors:
+        yield Found("file", "the file has neither tensors nor a tokenizer", "Fetch it again.")
+
+
+@rule("quantization-version", "warning", "gguf.md: required if any tensor is quantized")
+def quantization_version(subject: Subject) -> Iterator[Found]:
+    """A quantized file says which version of ggml's quantization it has: 2."""
+    key = "general.quantization_version"
+    blocks = any(info.qtype.block_size > 1 for info in subject.model.file.tensors)
+    value = subject.metadata.get(key)
+    if value is None and blocks:
+        yield Found(
+            key,
+            "the key is missing though there are quantized tensors",
+            "Set it to 2 if the file was written after May 2023.",
+        )
+    elif value is not None and value != 2:
+        yield Found(key, f"the key is {preview(value)}; ggml has had version 2 since May 2023")

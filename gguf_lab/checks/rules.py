@@ -1,0 +1,134 @@
+"""The table of rules. A rule is a small function that yields what it finds in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from .findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from ..comparison import Comparison
+    from ..file import Metadata
+    from ..model import Model
+    from ..reference import Checkpoint
+    from .scan import Scan
+
+__all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "examples", "rule"]
+
+Needs = Literal["", "values", "comparison", "checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked, with all that was measured of it.
+
+    Attributes
+    ----------
+    model : Model
+    reference : Model, Checkpoint or None
+    comparison : Comparison or None
+        The model against the reference.
+    scans : mapping of str to Scan
+        What the values of each tensor are like; empty if they were not read.
+    """
+
+    model: Model
+    reference: Model | Checkpoint | None = None
+    comparison: Comparison | None = None
+    scans: Mapping[str, Scan] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Keys and values of the file."""
+        return self.model.metadata
+
+    @property
+    def architecture(self) -> str:
+        """The architecture, empty if the file does not say."""
+        return self.model.architecture or ""
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return the shape of a tensor, None if the file does not have it."""
+        tensors = self.model.tensors
+        return tensors[name].shape if name in tensors else None
+
+    def figure(self, key: str) -> int | None:
+        """Return a whole number of the architecture, None if it is no such number."""
+        return self.metadata.integer(f"{self.architecture}.{key}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule yields; the severity only where it is not the rule's own."""
+
+    where: str
+    message: str
+    what_to_do: str = ""
+    severity: Severity | None = None
+
+
+_Find: TypeAlias = "Callable[[Subject], Iterable[Found]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the table.
+
+    Attributes
+    ----------
+    code : str
+        Its name.
+    severity : {"error", "warning", "note"}
+        Of what it finds, as a rule.
+    source : str
+        Why it is a rule: a specification, a place in llama.cpp, a reason.
+    find : callable
+        From a `Subject` to all that is found; its docstring is the rule in words.
+    needs : str
+        "values": the tensors' values; "comparison": a reference; "checkpoint": a checkpoint.
+    kinds : tuple of str
+        Kinds of files that it is for; all if there are none.
+    """
+
+    code: str
+    severity: Severity
+    source: str
+    find: _Find
+    needs: Needs = ""
+    kinds: tuple[str, ...] = ()
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        """Yield the findings."""
+        for found in self.find(subject):
+            severity = found.severity or self.severity
+            yield Finding(severity, self.code, found.where, found.message, found.what_to_do)
+
+
+RULES: dict[str, Rule] = {}
+"""Every rule by its code, in the order in which they are asked."""
+
+
+def rule(
+    code: str, severity: Severity, source: str, *, needs: Needs = "", kinds: tuple[str, ...] = ()
+) -> Callable[[_Find], _Find]:
+    """Enter a function into the table."""
+
+    def enter(find: _Find) -> _Find:
+        if code in RULES:
+            raise ValueError(f"two rules have the code {code!r}")
+        RULES[code] = Rule(code, severity, source, find, needs, kinds)
+        return find
+
+    return enter
+
+
+def examples(names: Iterable[str], shown: int = 3) -> str:
+    """Write the first few of some names, and how many more there are."""
+    from ..file.text import quoted
+
+    every = list(names)
+    words = ", ".join(quoted(name) for name in every[:shown])
+    return words + (f" and {len(every) - shown:,} more" if len(every) > shown else "")
