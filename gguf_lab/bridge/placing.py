@@ -99,7 +99,7 @@ def _put(target: torch.Tensor, index: NDArray[np.int64], values: torch.Tensor) -
         target[int(index[0]) : int(index[-1]) + 1 : step].copy_(values)
     else:
         where = torch.from_numpy(index).to(target.device)
-        target.index_copy_(0, where, values.to(target.dtype))
+        target.index_copy_(0, where, values.to(target.device, target.dtype))
 
 
 def _runs(of: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp] | slice]]:
