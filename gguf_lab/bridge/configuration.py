@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Blueprint", "blueprint_of", "end_tokens"]
+__all__ = ["Blueprint", "blueprint_of", "end_tokens", "settings_of"]
 
 _BUFFERS = 1 << 28  # bytes that constants may take that no tensor of the file vouches for
 _LAYERS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "n_layer", "n_layers")
@@ -90,6 +90,11 @@ def blueprint_of(model: Model) -> Blueprint:
     GGUFError
         If metadata are missing or don't make sense.
     """
+    return Blueprint(settings_of(model))
+
+
+def settings_of(model: Model) -> dict[str, Any]:
+    """Say what config.json would say of a file; raises as `blueprint_of` does."""
     from .hyperparameters import FACTOR_TENSORS, config_of
 
     if model.kind != "model":
@@ -107,7 +112,7 @@ def blueprint_of(model: Model) -> Blueprint:
                 f"{model.path}: by the metadata there are {value} layers ({key}), but the file has"
                 f" only {len(shapes)} tensors"
             )
-    return Blueprint(settings)
+    return settings
 
 
 def _settings_in(model: Model, name: str) -> list[float]:

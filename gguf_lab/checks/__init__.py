@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .findings import Finding, Findings
 from .rules import RULES, Rule
+from .run import check
 
-__all__ = ["RULES", "Finding", "Findings", "Rule"]
+__all__ = ["RULES", "Finding", "Findings", "Rule", "check"]

@@ -28,14 +28,14 @@ _REMOVED |= {36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8"}
 
 @rule("version", "warning", "gguf.cpp: 'GGUFv1 is no longer supported'")
 def version(subject: Subject) -> Iterator[Found]:
-    """The format has version 2 or 3."""
+    """Expect version 2 or 3."""
     if subject.model.version == 1:
         yield Found("file", "GGUF version 1, which llama.cpp has stopped to read", _REWRITE)
 
 
 @rule("truncated", "error", "llama-model-loader.cpp: 'data is not within the file bounds'")
 def truncated(subject: Subject) -> Iterator[Found]:
-    """The file has all bytes of its tensors."""
+    """Expect all bytes of the tensors."""
     cut = [name for name, t in subject.model.tensors.items() if t.status == "truncated"]
     if cut:
         yield Found(
@@ -48,7 +48,7 @@ def truncated(subject: Subject) -> Iterator[Found]:
 
 @rule("unknown-type", "error", "gguf.cpp: 'invalid ggml type', the whole file is refused")
 def unknown_type(subject: Subject) -> Iterator[Found]:
-    """Every tensor has a type that ggml knows."""
+    """Expect types that ggml knows."""
     unknown: dict[int, list[str]] = {}
     for info in subject.model.file.tensors:
         if not info.qtype.known:
@@ -66,7 +66,7 @@ def unknown_type(subject: Subject) -> Iterator[Found]:
 
 @rule("order", "error", "gguf.cpp: 'tensor has offset, expected': data follows the list, no gaps")
 def order(subject: Subject) -> Iterator[Found]:
-    """Tensor data lies in the order of the list, each tensor right after the one before."""
+    """Expect the data in the order of the list, each tensor right after the one before."""
     for number, header in enumerate(subject.model.file.headers):
         expected, path = header.data_offset, subject.model.file.paths[number]
         for info in header.tensors:
@@ -86,7 +86,7 @@ def order(subject: Subject) -> Iterator[Found]:
 
 @rule("trailing", "warning", "gguf.md: nothing follows the tensor data but its padding")
 def trailing(subject: Subject) -> Iterator[Found]:
-    """Nothing follows the last tensor but padding."""
+    """Expect nothing after the last tensor but padding."""
     file = subject.model.file
     for number, header in enumerate(file.headers):
         if any(info.nbytes is None for info in header.tensors):
@@ -106,7 +106,7 @@ def trailing(subject: Subject) -> Iterator[Found]:
 
 @rule("padding", "note", "gguf.md: padding is of bytes 0x00")
 def padding(subject: Subject) -> Iterator[Found]:
-    """The bytes between tensors are zero."""
+    """Expect zeros between tensors."""
     file = subject.model.file
     for number, header in enumerate(file.headers):
         end, before = None, ""
@@ -127,7 +127,7 @@ def padding(subject: Subject) -> Iterator[Found]:
 
 @rule("tensor-name", "warning", "gguf.md: a tensor has a name, by which it is asked for")
 def tensor_name(subject: Subject) -> Iterator[Found]:
-    """Every tensor has a printable name."""
+    """Expect printable names."""
     for name in subject.model.tensors:
         if not name or not name.isprintable() or name != name.strip():
             yield Found(
@@ -137,7 +137,7 @@ def tensor_name(subject: Subject) -> Iterator[Found]:
 
 @rule("empty-tensor", "warning", "a dimension of zero: nothing can be computed with it")
 def empty_tensor(subject: Subject) -> Iterator[Found]:
-    """Every tensor has at least one value."""
+    """Expect at least one value in a tensor."""
     empty = [name for name, t in subject.model.tensors.items() if not t.n_elements]
     if empty:
         yield Found(
@@ -147,7 +147,7 @@ def empty_tensor(subject: Subject) -> Iterator[Found]:
 
 @rule("key-name", "note", "gguf.md: keys are hierarchical, lower_snake_case ASCII, parted by dots")
 def key_name(subject: Subject) -> Iterator[Found]:
-    """Metadata keys are of the form ``lower_case.words``."""
+    """Expect keys of the form ``lower_case.words``."""
     odd = [
         key
         for key in subject.metadata
@@ -161,7 +161,7 @@ def key_name(subject: Subject) -> Iterator[Found]:
 
 @rule("architecture-key", "error", "llama-model-loader.cpp reads general.architecture as a string")
 def architecture_key(subject: Subject) -> Iterator[Found]:
-    """The file says which architecture it is of."""
+    """Expect the name of an architecture."""
     value = subject.metadata.get("general.architecture")
     if not isinstance(value, str) or not value:
         found = "is missing" if value is None else f"is {preview(value)}"
@@ -174,14 +174,14 @@ def architecture_key(subject: Subject) -> Iterator[Found]:
 
 @rule("no-tensors", "error", "a model without tensors cannot run", kinds=("model",))
 def no_tensors(subject: Subject) -> Iterator[Found]:
-    """A model has tensors."""
+    """Expect tensors in a model."""
     if not subject.model.tensors:
         yield Found("file", "the file has neither tensors nor a tokenizer", "Fetch it again.")
 
 
 @rule("quantization-version", "warning", "gguf.md: required if any tensor is quantized")
 def quantization_version(subject: Subject) -> Iterator[Found]:
-    """A quantized file says which version of ggml's quantization it has: 2."""
+    """Expect a quantized file to say which version of ggml's quantization it has: 2."""
     key = "general.quantization_version"
     blocks = any(info.qtype.block_size > 1 for info in subject.model.file.tensors)
     value = subject.metadata.get(key)

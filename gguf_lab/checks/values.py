@@ -28,7 +28,7 @@ _OCTAVES = 10  # between the scales of nearly all blocks and one that is not of 
     needs="values",
 )
 def not_finite(subject: Subject) -> Iterator[Found]:
-    """No value is NaN or infinite: one makes every token that it touches NaN."""
+    """Expect finite values: one that is not makes every token that it touches NaN."""
     for name, scan in subject.scans.items():
         if scan.first is not None:
             row, column = scan.first
@@ -48,7 +48,7 @@ def not_finite(subject: Subject) -> Iterator[Found]:
     kinds=("model", "mmproj"),
 )
 def all_zero(subject: Subject) -> Iterator[Found]:
-    """No matrix and no norm is all zero; a bias may be."""
+    """Expect no matrix and no norm of zeros; a bias may be."""
     for name, scan in subject.scans.items():
         shape = subject.model.tensors[name].shape
         matters = len(shape) > 1 or name.endswith("_norm.weight")
@@ -129,7 +129,7 @@ def coarse_scales(subject: Subject) -> Iterator[Found]:
     needs="values",
 )
 def odd_scale(subject: Subject) -> Iterator[Found]:
-    """No few scales are a thousand times larger than nearly all others of the tensor."""
+    """Expect no scale a thousand times larger than nearly all others of the tensor."""
     for name, scan in subject.scans.items():
         if (found := _beyond(scan)) is not None:
             n, octaves = found

@@ -1,0 +1,233 @@
+"""Rules about what the architecture asks for: hyper-parameters, shapes, tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import GGUFError, UnsupportedError
+from ..file import ArrayValue
+from .requirements import missing_tensors
+from .rules import Found, examples, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rules import Subject
+
+__all__: list[str] = []
+
+_CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
+_MOST_LAYERS = 512  # LLAMA_MAX_LAYERS
+
+# Where the rows of attn_q, attn_k and attn_v are heads times the width of a head, and nothing else.
+_PLAIN_HEADS = frozenset(
+    (
+        *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "phi2", "starcoder2", "stablelm"),
+        *("nemotron", "gemma", "gemma2", "gemma3", "gpt-oss", "olmo2", "command-r", "cohere2"),
+        *("granite", "granitemoe", "exaone4", "glm4", "minimax-m2", "bert"),
+    )
+)
+
+
+@rule(
+    "hyper-parameters",
+    "error",
+    "the tables of gguf_lab.bridge.hyperparameters, from llama.cpp's converter and loader",
+    kinds=("model",),
+)
+def hyper_parameters(subject: Subject) -> Iterator[Found]:
+    """Expect every hyper-parameter that the architecture needs, of the right type, in bounds."""
+    from ..bridge.configuration import settings_of
+
+    if not subject.architecture or not subject.model.tensors:
+        return
+    try:
+        settings_of(subject.model)
+    except UnsupportedError:
+        return  # no table, or nothing that Transformers could express: no fault of the file
+    except GGUFError as error:
+        yield Found(f"{subject.architecture}.*", str(error), _CONVERT)
+
+
+@rule(
+    "layers",
+    "error",
+    "llama.cpp: 'missing tensor', and 'wrong number of tensors' for those beyond",
+    kinds=("model",),
+)
+def layers(subject: Subject) -> Iterator[Found]:
+    """Expect tensors for as many layers as ``block_count`` says, and for no others."""
+    count = subject.figure("block_count")
+    if count is None or not 0 < count <= _MOST_LAYERS:
+        return
+    there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
+    key = f"{subject.architecture}.block_count"
+    # Layers that only predict further tokens may be left out.
+    needed = count - (subject.figure("nextn_predict_layers") or 0)
+    if absent := sorted(set(range(needed)) - there):
+        yield Found(
+            key,
+            f"the key says {count} layers, but there is no tensor for {len(absent)} of them "
+            f"({', '.join(map(str, absent[:8]))}{', …' if len(absent) > 8 else ''})",
+            _CONVERT,
+        )
+    most = max(count, subject.figure("decoder_block_count") or 0)
+    if beyond := sorted(layer for layer in there if layer >= most):
+        yield Found(
+            key,
+            f"the key says {count} layers, but there are tensors of {len(beyond)} further ones "
+            f"({', '.join(map(str, beyond[:8]))}{', …' if len(beyond) > 8 else ''})",
+            _CONVERT,
+        )
+
+
+@rule("missing-tensor", "error", "llama.cpp: 'missing tensor'; see requirements.py")
+def missing(subject: Subject) -> Iterator[Found]:
+    """Expect every tensor without which the architecture cannot be loaded."""
+    if subject.model.kind != "model" or not subject.model.tensors:
+        return
+    there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
+    last = (subject.figure("block_count") or 0) - (subject.figure("nextn_predict_layers") or 0)
+    present = sorted(layer for layer in there if layer < last)
+    absent = [
+        " or ".join(names)
+        for names in missing_tensors(subject.architecture, subject.model.tensors, present)
+    ]
+    if absent:
+        yield Found(
+            absent[0],
+            f"{len(absent):,} tensors that a model of architecture {subject.architecture} cannot "
+            f"be without are missing: {examples(absent)}",
+            "Convert the model again from a complete checkpoint.",
+        )
+
+
+@rule(
+    "foreign-tensor",
+    "warning",
+    "llama.cpp counts tensors: 'wrong number of tensors'; names from gguf.MODEL_TENSORS",
+    kinds=("model",),
+)
+def foreign(subject: Subject) -> Iterator[Found]:
+    """Expect no tensor that the architecture does not know."""
+    import re
+
+    import gguf
+
+    number = next(
+        (n for n, name in gguf.MODEL_ARCH_NAMES.items() if name == subject.architecture), None
+    )
+    if number is None:
+        return
+    known = {gguf.TENSOR_NAMES[kind] for kind in gguf.MODEL_TENSORS[number]}
+    odd = []
+    for name in subject.model.tensors:
+        stem = re.sub(r"(^|\.)blk\.[0-9]+\.", r"\1blk.{bid}.", name)
+        if not known & {stem, stem.rpartition(".")[0]}:
+            odd.append(name)
+    if odd:
+        yield Found(
+            odd[0],
+            f"{len(odd):,} tensors are not among those that the architecture "
+            f"{subject.architecture} has: {examples(odd)}",
+            "Look where they are from; an older or newer converter may have named them so.",
+        )
+
+
+@rule(
+    "embedding-size",
+    "error",
+    "llama.cpp: 'tensor has wrong shape' for token_embd.weight",
+    kinds=("model",),
+)
+def embedding_size(subject: Subject) -> Iterator[Found]:
+    """Expect the width of the embeddings that ``embedding_length`` says."""
+    shape, width = subject.shape("token_embd.weight"), subject.figure("embedding_length")
+    if shape and len(shape) == 2 and width is not None and shape[1] != width:
+        yield Found(
+            "token_embd.weight",
+            f"its rows have {shape[1]:,} values, but {subject.architecture}.embedding_length is "
+            f"{width:,}",
+            _CONVERT,
+        )
+
+
+@rule(
+    "vocabulary-size",
+    "error",
+    "llama.cpp: 'tensor has wrong shape': token_embd has one row for each token",
+    kinds=("model",),
+)
+def vocabulary_size(subject: Subject) -> Iterator[Found]:
+    """Expect as many rows of the embedding as there are tokens, and as ``vocab_size`` says."""
+    shape = subject.shape("token_embd.weight")
+    if not shape or len(shape) != 2:
+        return
+    tokens = subject.metadata.get("tokenizer.ggml.tokens")
+    told = {"tokenizer.ggml.tokens": len(tokens) if isinstance(tokens, ArrayValue) else None}
+    told[f"{subject.architecture}.vocab_size"] = subject.figure("vocab_size")
+    for key, number in told.items():
+        if number is not None and number != shape[0]:
+            yield Found(
+                key,
+                f"there are {number:,} tokens by this key, but token_embd.weight has "
+                f"{shape[0]:,} rows",
+                "Convert again: the tokenizer is of another model, or the vocabulary was padded.",
+            )
+    output = subject.shape("output.weight")
+    if output and len(output) == 2 and output[0] != shape[0]:
+        yield Found(
+            "output.weight",
+            f"it has {output[0]:,} rows, token_embd.weight {shape[0]:,}",
+            "Convert the model again.",
+        )
+
+
+@rule(
+    "head-shapes",
+    "error",
+    "llama.cpp: 'tensor has wrong shape': rows are heads times the width of a head",
+    kinds=("model",),
+)
+def head_shapes(subject: Subject) -> Iterator[Found]:
+    """Expect the rows of queries, keys and values that the numbers of heads say."""
+    from ..bridge.hyperparameters.file_side import FileSide
+
+    if subject.architecture not in _PLAIN_HEADS:
+        return
+    tensors = subject.model.tensors
+    side = FileSide(
+        subject.architecture, subject.metadata, {n: t.shape for n, t in tensors.items()}
+    )
+    try:
+        key = side.head_size()
+        value = side.count("attention.value_length", key)
+        heads = side.per_layer("attention.head_count")
+        shared = heads
+        if side.has("attention.head_count_kv"):
+            shared = side.per_layer("attention.head_count_kv")
+    except (GGUFError, UnsupportedError):
+        return  # the rule on hyper-parameters says it
+    wrong = []
+    for layer, (n, n_kv) in enumerate(zip(heads, shared, strict=True)):
+        for kind, rows in (("q", n * key), ("k", n_kv * key), ("v", n_kv * value)):
+            name = f"blk.{layer}.attn_{kind}.weight"
+            shape = subject.shape(name)
+            if shape and len(shape) == 2 and shape[0] != rows:
+                wrong.append((name, shape[0], rows))
+    if wrong:
+        name, has, due = wrong[0]
+        yield Found(
+            name,
+            f"it has {has:,} rows, but by the numbers of heads there should be {due:,}; so it is "
+            f"for {len(wrong):,} tensors",
+            _CONVERT,
+        )
+    for n, n_kv in zip(heads, shared, strict=True):
+        if n_kv and n % n_kv:
+            yield Found(
+                f"{subject.architecture}.attention.head_count_kv",
+                f"{n} heads cannot be shared out to {n_kv} heads of keys and values",
+                _CONVERT,
+            )
+            return

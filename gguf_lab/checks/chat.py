@@ -1,0 +1,97 @@
+"""Rules about the chat template: there, in order, and that of the original."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..bridge.chat import chat_prompt
+from ..bridge.tokenizers import has_tokenizer
+from ..bridge.tokenizers.source import open_source
+from ..bridge.tokenizers.special import special_metadata
+from ..errors import ChatTemplateError, GGUFLabError
+from ..reference import Checkpoint
+from .rules import Found, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rules import Subject
+
+__all__: list[str] = []
+
+_KEY = "tokenizer.chat_template"
+_CHAT = re.compile(r"(^|[^a-z])(instruct|chat|it|assistant)([^a-z]|$)", re.IGNORECASE)
+_REFUSES = "The chat template refuses these messages"
+
+
+@rule("no-template", "warning", "llama.cpp falls back on ChatML where there is no template")
+def no_template(subject: Subject) -> Iterator[Found]:
+    """Expect a chat template in a model that is called one for chats."""
+    if subject.model.kind != "model" or not has_tokenizer(subject.metadata):
+        return
+    keys = ("general.name", "general.finetune", "general.basename")
+    names = [subject.model.path.name, *filter(None, map(subject.metadata.text, keys))]
+    called = next((name for name in names if _CHAT.search(name)), None)
+    if called and not any(key.startswith(_KEY) for key in subject.metadata):
+        yield Found(
+            _KEY,
+            f"the key is missing, but the model is called {called!r:.80}: programs will guess how "
+            "a conversation is written",
+            "Convert again with the template of the original (or --chat-template-file).",
+        )
+
+
+@rule("template", "warning", "a template that fails leaves no way to write a conversation")
+def template(subject: Subject) -> Iterator[Found]:
+    """Expect the template to render a question and an answer (in a sandbox)."""
+    if _KEY not in subject.metadata or find_spec("jinja2") is None:
+        return
+    question = {"role": "user", "content": "Hello"}
+    talk = [question, {"role": "assistant", "content": "Hi"}, question]
+    try:
+        text = chat_prompt(subject.model, talk).text
+    except ChatTemplateError as error:
+        if not str(error).startswith(_REFUSES):
+            yield Found(_KEY, str(error), "Take the template of the original checkpoint.")
+        return
+    except GGUFLabError:
+        return  # of the tokenizer, which has its own rules
+    if "Hello" not in text:
+        yield Found(
+            _KEY,
+            "the template writes nothing of what the user says",
+            "Take the template of the original checkpoint.",
+        )
+
+
+@rule(
+    "template-differs",
+    "warning",
+    "the template is a part of the model: another one gives other prompts",
+    needs="checkpoint",
+)
+def template_differs(subject: Subject) -> Iterator[Found]:
+    """Expect the checkpoint's own template."""
+    checkpoint = subject.reference
+    if not isinstance(checkpoint, Checkpoint) or not isinstance(checkpoint.path, Path):
+        return
+    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    with open_source(folder, checkpoint.config) as source:
+        theirs = special_metadata(source).get(_KEY)
+    ours = subject.metadata.text(_KEY)
+    if not isinstance(theirs, str) or not has_tokenizer(subject.metadata):
+        return
+    if ours is None:
+        yield Found(_KEY, "the key is missing, but the checkpoint has a template")
+    elif ours != theirs:
+        same = ours.split() == theirs.split()
+        yield Found(
+            _KEY,
+            "the template differs from that of the checkpoint"
+            + (", in white space only" if same else ""),
+            "" if same else "Look at both; uploaders correct templates, and break them.",
+            "note" if same else None,
+        )

@@ -1,0 +1,105 @@
+"""Rules about the name of the file: what it says should be so inside."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..file import FileName, quoted
+from ..model.words import count_in_words
+from .rules import Found, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rules import Subject
+
+__all__: list[str] = []
+
+_RENAME = "Rename the file, or correct the key with gguf_set_metadata.py."
+_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}
+_SIZE = re.compile(r"(?:([0-9]+)x)?([0-9.]+)([KMBTQ])", re.IGNORECASE)
+# Uploaders' own mixes (Q4_K_XL, Q6_K_L, UD-…): the metadata name the mix that they began with.
+_OWN_MIX = re.compile(r"_X?L$|^UD-", re.IGNORECASE)
+_SAME = {"FP16": "F16", "FP32": "F32", "MXFP4": "MXFP4_MOE", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
+_SAME |= {"Q3_K": "Q3_K_M"}
+_SLACK = 1.5  # sizes in names are rounded, and some leave the embeddings out
+
+
+@rule("name", "note", "GGUF naming convention: <BaseName>-<SizeLabel>-<Version>-<Encoding>.gguf")
+def name(subject: Subject) -> Iterator[Found]:
+    """Expect a name that ends in .gguf and tells the size and the encoding."""
+    parts = FileName.parse(subject.model.path.name)
+    if subject.model.kind not in {"model", "mmproj"}:
+        return
+    lacks = []
+    if parts is None or parts.size_label is None:
+        lacks.append("the size")
+    if parts is None or parts.encoding is None:
+        lacks.append("the encoding")
+    if lacks:
+        told = FileName.from_metadata(subject.metadata)
+        advice = f"By its metadata it would be {quoted(str(told))}." if told.base_name else ""
+        yield Found(
+            "file", f"{quoted(subject.model.path.name)} does not tell {' and '.join(lacks)}", advice
+        )
+
+
+@rule("name-encoding", "warning", "GGUF naming convention; general.file_type is enum llama_ftype")
+def name_encoding(subject: Subject) -> Iterator[Found]:
+    """Expect the encoding in the name to be that of ``general.file_type``."""
+    parts = FileName.parse(subject.model.path.name)
+    told = FileName.from_metadata(subject.metadata).encoding
+    if parts is None or parts.encoding is None or told is None or _OWN_MIX.search(parts.encoding):
+        return
+    named = parts.encoding.removeprefix("i1-").upper()
+    if _SAME.get(named, named) != _SAME.get(told, told):
+        yield Found(
+            "general.file_type",
+            f"the name of the file says {named}, the key says {told}",
+            _RENAME,
+        )
+
+
+@rule("name-size", "warning", "GGUF naming convention: the size label counts the weights")
+def name_size(subject: Subject) -> Iterator[Found]:
+    """Expect the size in the name, and in ``general.size_label``, to be that of the tensors."""
+    if subject.model.kind != "model":
+        return
+    parts = FileName.parse(subject.model.path.name)
+    labels = {"file": parts.size_label if parts else None}
+    labels["general.size_label"] = subject.metadata.text("general.size_label")
+    n = subject.model.n_parameters
+    for where, label in labels.items():
+        if not n or not label or not (match := _SIZE.match(label)):
+            continue
+        try:
+            size = float(match[2]) * _UNITS[match[3].upper()]
+        except ValueError:
+            continue  # two dots
+        # Of experts the label counts one; what they share is counted once.
+        if not size / _SLACK <= n <= size * int(match[1] or 1) * _SLACK:
+            yield Found(
+                where,
+                f"the size label is {quoted(label)}, but the tensors have {count_in_words(n)} "
+                "weights",
+                _RENAME,
+            )
+
+
+@rule(
+    "name-shard", "warning", "llama-gguf-split writes split.no, split.count and the name together"
+)
+def name_shard(subject: Subject) -> Iterator[Found]:
+    """Expect a file that is called a shard to be one."""
+    parts = FileName.parse(subject.model.path.name)
+    if parts is None or parts.shard is None:
+        return
+    count = subject.metadata.integer("split.count")
+    if (count or 1) == 1 and parts.shard_count != 1:
+        yield Found(
+            "split.count",
+            f"the name says shard {parts.shard} of {parts.shard_count}, but by its metadata the "
+            "file is whole",
+            "If it was cut with a tool for any file, join the parts first (`cat`).",
+        )

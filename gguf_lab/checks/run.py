@@ -1,0 +1,159 @@
+"""The check: what has to be read is read once, then every rule is asked."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..comparison import Run
+from ..errors import ComparisonError, GGUFError
+from ..model import Model, open_model
+from ..reference import Checkpoint, open_reference
+
+# Importing them enters their rules into the table, in this order.
+from . import (  # noqa: F401
+    against,
+    architecture,
+    chat,
+    layout,
+    naming,
+    tokenizer,
+    types,
+    values,
+)  # isort: skip
+from .findings import Finding, Findings
+from .rules import RULES, Subject
+from .scan import Scan, scan_tensor, scannable
+
+if TYPE_CHECKING:
+    from ..comparison import Comparison
+    from ..file import Address
+
+__all__ = ["check"]
+
+
+def check(
+    model: str | Path | Address | Model,
+    reference: str | Path | Address | Checkpoint | Model | None = None,
+    *,
+    deep: bool = True,
+    progress: bool = True,
+    comparison: Comparison | None = None,
+) -> Findings:
+    """Say everything that is unusual or wrong in a GGUF file, the worst first.
+
+    Parameters
+    ----------
+    model : str, path, Address or Model
+        The file, or any file of a shard set.
+    reference : str, path, Address, Checkpoint or Model, optional
+        Its original, or another GGUF file, as in `compare`.
+    deep : bool
+        Read all values: NaN, infinities, zeros, odd scales. Of a file on a server all of it is
+        fetched for that. False: the head of the file only, and no comparison.
+    progress : bool
+        Show a progress bar if it takes more than half a second.
+    comparison : Comparison, optional
+        What `compare` found for the two, so that it is not done again.
+
+    Returns
+    -------
+    Findings
+        A malformed file is a finding too, and the only one.
+
+    Raises
+    ------
+    GGUFError
+        If the file is missing or cannot be read at all.
+    CheckpointError
+        If the reference is malformed.
+
+    Notes
+    -----
+    The rules are in ``gguf_lab.checks.RULES``, each with its source.
+    """
+    with ExitStack() as opened:
+        if not isinstance(model, Model):
+            if isinstance(model, str | Path) and (found := _malformed(model)):
+                return Findings(Path(model).name, [found], dict.fromkeys(RULES, "malformed file"))
+            model = opened.enter_context(open_model(model))
+        if reference is not None and not isinstance(reference, Checkpoint | Model):
+            reference = open_reference(reference)
+            opened.callback(reference.close)
+        return _check(model, reference, comparison, deep=deep, progress=progress)
+
+
+def _malformed(path: str | Path) -> Finding | None:
+    """Return why a file of this machine, which is there, cannot be opened as GGUF."""
+    if not Path(path).is_file():
+        return None  # of a server, or missing: no finding about a file
+    try:
+        open_model(path).close()
+    except GGUFError as error:
+        return Finding("error", "malformed", "file", str(error))
+    return None
+
+
+def _check(
+    model: Model,
+    reference: Checkpoint | Model | None,
+    comparison: Comparison | None,
+    *,
+    deep: bool,
+    progress: bool,
+) -> Findings:
+    skipped, found = {}, []
+    scans: dict[str, Scan] = {}
+    with _bar(model, reference, deep=deep, show=progress, known=comparison) as bar:
+        if deep:
+            scans = _scan(model, bar)
+        if deep and reference is not None and comparison is None:
+            try:
+                comparison = _compare(model, reference, bar)
+            except ComparisonError as error:
+                found.append(Finding("error", "other-model", "file", str(error)))
+    subject = Subject(model, reference, comparison, scans)
+    absent = {
+        "values": "" if deep else "values were not read",
+        "comparison": "" if comparison is not None else "nothing was compared",
+        "checkpoint": "" if isinstance(reference, Checkpoint) else "no checkpoint was given",
+    }
+    for code, rule in RULES.items():
+        if rule.kinds and model.kind not in rule.kinds:
+            continue
+        if why := absent.get(rule.needs):
+            skipped[code] = why
+        elif code == "template" and find_spec("jinja2") is None:
+            skipped[code] = "jinja2 is not installed"
+        else:
+            found.extend(rule(subject))
+    return Findings(model.path.name, found, skipped)
+
+
+def _bar(model: Model, reference: object, *, deep: bool, show: bool, known: object) -> Any:
+    from tqdm.auto import tqdm
+
+    passes = deep * (1 + (reference is not None and known is None))
+    total = passes * model.n_parameters
+    return tqdm(total=total, unit="w", unit_scale=True, desc="check", delay=0.5, disable=not show)
+
+
+def _scan(model: Model, bar: Any) -> dict[str, Scan]:
+    scans = {}
+    for name, tensor in model.tensors.items():
+        if scannable(tensor):
+            for scan in scan_tensor(tensor):
+                scans[name] = scan
+        bar.update(tensor.n_elements)
+    return scans
+
+
+def _compare(model: Model, reference: Checkpoint | Model, bar: Any) -> Comparison:
+    run = Run(model, reference)
+    done = 0
+    for _ in run:
+        bar.update(run.done - done)
+        done = run.done
+    return run.result()
