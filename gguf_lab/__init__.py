@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .model import Model, Tensor, find
     from .model import open_model as open
     from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
-    from .quantization import requantize
+    from .planning import Plan, plan
+    from .quantization import RateDistortion, rate_distortion, requantize
     from .reference import Checkpoint, open_checkpoint
 
 __version__ = "0.1.0"
@@ -44,6 +45,10 @@ _PUBLIC = {
     "quantize": ("codec", "quantize"),
     "requantize": ("quantization", "requantize"),
     "export": ("bridge", "export"),
+    "rate_distortion": ("quantization", "rate_distortion"),
+    "RateDistortion": ("quantization", "RateDistortion"),
+    "plan": ("planning", "plan"),
+    "Plan": ("planning", "Plan"),
     "Checkpoint": ("reference", "Checkpoint"),
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
@@ -79,7 +84,9 @@ __all__ = [
     "GGUFLabError",
     "MetadataTree",
     "Model",
+    "Plan",
     "QuantizationError",
+    "RateDistortion",
     "RemoteError",
     "Tensor",
     "TensorTable",
@@ -96,7 +103,9 @@ __all__ = [
     "find",
     "open",
     "open_checkpoint",
+    "plan",
     "quantize",
+    "rate_distortion",
     "requantize",
     "to_transformers",
 ]

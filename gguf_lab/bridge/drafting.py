@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..codec import dequantize
 from ..errors import CheckpointError, ComparisonError, UnsupportedError
 from ..file.file_types import FILE_TYPES
-from ..file.text import printable, quoted
+from ..file.text import preview, printable, quoted
 from ..reference.architectures import FAMILIES, family_of_model_type
 from ..reference.architectures.family import number_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
-from .hyperparameters import metadata_of, rope_factors_of
+from .hyperparameters import metadata_of, rope_factors_of, unsaid_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class DraftTensor:
         """The type it is stored as."""
         return self.stored.qtype
 
+    @property
+    def source_qtype(self) -> str:
+        """The type of its numbers in the checkpoint."""
+        return self._rows.dtype
+
+    def numbers(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Read rows `start` to `stop` as numbers: float32 ``(stop - start, columns)``."""
+        data = np.ascontiguousarray(self._rows.read(start, stop))
+        values: NDArray[np.float32] = dequantize(data, self.source_qtype)
+        return values.reshape(stop - start, -1)
+
     def chunks(self) -> Iterator[NDArray[np.uint8]]:
         """Read it, portion by portion, as the bytes of the file."""
         return read_as(self.name, self._rows, self.qtype)
@@ -88,11 +100,15 @@ class Draft:
         In the order of the file: as the tensors of the checkpoint are sorted by name.
     left_out : dict of str to str
         Tensors of the checkpoint that have no place in the file, and why.
+    unsaid : dict of str to str
+        Settings of ``config.json`` that no key of the file tells and llama.cpp takes differently,
+        in words.
     """
 
     metadata: dict[str, object]
     tensors: tuple[DraftTensor, ...]
     left_out: dict[str, str]
+    unsaid: dict[str, str]
 
     @property
     def file_name(self) -> str:
@@ -110,6 +126,7 @@ class Draft:
             if t.stored.fallback
         ]
         lines += [f"  left out: {printable(name)}: {why}" for name, why in self.left_out.items()]
+        lines += [f"  can't be told: {name}: {words}" for name, words in self.unsaid.items()]
         return "\n".join(lines)
 
 
@@ -152,7 +169,11 @@ def draft_export(
         "general.quantization_version": _quantization_version(),
         **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0]),
     }
-    return Draft(added(keys, metadata or {}), tensors, plan.left_out)
+    unsaid = {
+        name: f"{preview(had)} in config.json, {preview(becomes)} in llama.cpp"
+        for name, (had, becomes) in unsaid_of(source.config, architecture, settings, shapes).items()
+    }
+    return Draft(added(keys, metadata or {}), tensors, plan.left_out, unsaid)
 
 
 def _leave_out(plan: Plan, facts: Facts) -> None:

@@ -6,6 +6,7 @@ from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
 from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
+from .rate_distortion import RateDistortion, rate_distortion
 from .requantize import RequantizeRun, requantize
 from .result import QuantizedTensor, Requantization
 
@@ -17,6 +18,7 @@ __all__ = [
     "Imatrix",
     "Mix",
     "QuantizedTensor",
+    "RateDistortion",
     "Requantization",
     "RequantizeRun",
     "choose_types",
@@ -24,5 +26,6 @@ __all__ = [
     "find_mix",
     "fitting_type",
     "open_imatrix",
+    "rate_distortion",
     "requantize",
 ]

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from ..file import QType
     from .facts import Facts
 
-__all__ = ["Choice", "choose_types", "file_order", "find_mix", "fitting_type"]
+__all__ = [
+    "NEED_IMPORTANCE",
+    "Choice",
+    "choose_types",
+    "file_order",
+    "find_mix",
+    "fitting_type",
+]
 
 _FEED_FORWARD = ("ffn_up", "ffn_gate", "ffn_down")
 _Q8_0_AT_LEAST = {"glm5-next": ("attn_q_a", "attn_q_b", "nextn.eh_proj")}
@@ -41,7 +48,9 @@ _FALLBACKS = {
 }
 """What is taken for rows that the block of a type does not divide, before F16 is."""
 
-_NEED_IMPORTANCE = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
+NEED_IMPORTANCE = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
+"""Types to which llama-quantize makes nothing without an importance matrix."""
+
 _PLAIN = {"F32", "F16", "BF16"}
 
 
@@ -217,7 +226,7 @@ class _Chooser:
             return Choice(source, f"never quantized: {why}", quantized=False)
         wanted, reason = self._wanted(name, shape)
         fits, reason = _fit(name, wanted, shape[-1], reason)
-        needs = fits in _NEED_IMPORTANCE or (fits == "Q2_K" and self.name == "Q2_K_S")
+        needs = fits in NEED_IMPORTANCE or (fits == "Q2_K" and self.name == "Q2_K_S")
         return Choice(
             fits,
             reason,

@@ -1,0 +1,155 @@
+"""What each type would do to each tensor: measured once, and kept with the plans made of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..codec import REQUIRES_IMPORTANCE, can_quantize
+from ..errors import GGUFLabError, QuantizationError
+from ..file import qtype, quoted
+from ..quantization.choices import NEED_IMPORTANCE
+from ..quantization.measuring import chunks_of, restored, squared_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..quantization.measuring import Chunk, Matrix
+
+__all__ = ["Errors", "Measured", "measure", "why_not"]
+
+_NEED_IMPORTANCE = REQUIRES_IMPORTANCE | NEED_IMPORTANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What was measured of a tensor.
+
+    Attributes
+    ----------
+    signal : float
+        Sum of squares of its weights, weighted; all rows, also where a sample was measured.
+    by_type : dict of str to float
+        For each type the sum of squared errors, in the same way.
+    why_not : dict of str to str
+        Types that it cannot have, and why.
+    """
+
+    signal: float
+    by_type: dict[str, float]
+    why_not: dict[str, str] = field(default_factory=dict)
+
+
+Measured = dict[str, Errors]
+"""By the name of the tensor."""
+
+
+def why_not(matrix: Matrix, name: str, effort: str, *, importance: bool) -> str:
+    """Return why a tensor cannot have a type; empty if it can, or has it already."""
+    if name == matrix.qtype:
+        return ""
+    block = qtype(name).block_size
+    if matrix.columns % block:
+        return f"rows of {matrix.columns} are no multiple of {block}"
+    if not can_quantize(name, effort):
+        return f"no quantizer of effort {effort!r}"
+    if name in _NEED_IMPORTANCE and not importance:
+        return "needs an importance matrix with an entry for it"
+    return ""
+
+
+def importance_of(matrix: Matrix, imatrix: Mapping[str, Any] | None) -> Any:
+    """Return the importance of a tensor, None if there is none.
+
+    Raises
+    ------
+    QuantizationError
+        If there is one of another size.
+    """
+    if imatrix is None or matrix.name not in imatrix:
+        return None
+    values = np.asarray(imatrix[matrix.name], np.float32)
+    experts = matrix.shape[-3] if len(matrix.shape) > 2 else 1
+    if values.size == experts * matrix.columns:
+        if not values.reshape(-1, matrix.columns).any(axis=1).all():
+            raise QuantizationError(
+                f"importance of {quoted(matrix.name)} is zero for every column: nothing counts."
+            )
+        return values
+    if matrix.name.endswith("token_embd.weight"):  # never fits where it serves as output too
+        return None
+    raise QuantizationError(
+        f"tensor {quoted(matrix.name)} has {experts * matrix.columns} columns (times experts), but "
+        f"the importance matrix {values.size} values for it. Is it of another model?"
+    )
+
+
+def measure(
+    matrix: Matrix,
+    types: set[str],
+    *,
+    imatrix: Mapping[str, Any] | None,
+    effort: str,
+    rows: int | None,
+    on_chunk: Callable[[int], object],
+) -> Errors:
+    """Measure the squared error of each type on a tensor.
+
+    An importance is divided by its mean: the squared errors of a tensor with one weigh as much, on
+    the whole, as those of a tensor without.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    types : set of str
+        Those that it cannot have are said in the result.
+    imatrix : mapping, optional
+    effort : str
+    rows : int, optional
+        Size of the sample.
+    on_chunk : callable
+        Called with the weights that were encoded.
+
+    Raises
+    ------
+    QuantizationError
+        If a weight is not finite, or the importance is of another size.
+    """
+    importance = importance_of(matrix, imatrix)
+    refused = {
+        name: why
+        for name in types
+        if (why := why_not(matrix, name, effort, importance=importance is not None))
+    }
+    sample = matrix.sample(rows)
+    factor = matrix.n_rows / len(sample)
+    if importance is not None:
+        factor /= float(np.mean(importance, dtype=np.float64))
+    signal, sums = 0.0, dict.fromkeys(sorted(types - set(refused)), 0.0)
+    for chunk in chunks_of(matrix, importance, sample):
+        signal += _either(squared_error(chunk.weights, 0.0, chunk.importance))
+        for name in list(sums):
+            try:
+                sums[name] += _error(matrix, chunk, name, effort)
+            except QuantizationError as error:
+                refused[name] = str(error)
+                del sums[name]
+            on_chunk(chunk.weights.size)
+    return Errors(factor * signal, {n: factor * e for n, e in sums.items()}, refused)
+
+
+def _error(matrix: Matrix, chunk: Chunk, name: str, effort: str) -> float:
+    if name == matrix.qtype:  # its bytes are copied
+        return 0.0
+    return _either(squared_error(chunk.weights, restored(chunk, name, effort), chunk.importance))
+
+
+def _either(sums: tuple[float, float]) -> float:
+    plain, weighted = sums
+    found = plain if math.isnan(weighted) else weighted
+    if not math.isfinite(found):
+        raise GGUFLabError("squared errors are too large to be summed up")
+    return found

@@ -1,0 +1,174 @@
+"""What a plan is made for: a GGUF file, or a checkpoint as the file that it would become."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ..bridge.drafting import draft_export
+from ..bridge.exporting import export
+from ..bridge.sources import open_source
+from ..codec import find_format
+from ..model import Model, open_model
+from ..quantization import ALIASES, MIXES, Facts, choose_types, requantize
+from ..quantization.measuring import Matrix
+from ..reference import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..quantization import Choice
+
+__all__ = ["Candidate", "Subject", "open_subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tensor of the file that is planned.
+
+    Attributes
+    ----------
+    matrix : Matrix
+        Its numbers, and the type that they are stored as now.
+    fixed : str
+        The type that it has in any case; empty if it can be chosen.
+    reason : str
+        Why it is fixed.
+    """
+
+    matrix: Matrix
+    fixed: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model to plan for, open.
+
+    Attributes
+    ----------
+    words : str
+        What it is called.
+    candidates : tuple of Candidate
+    facts : Facts
+        What the named mixes ask about it.
+    write : callable
+        Given a path, the type for each tensor and options, writes the file; works when the subject
+        is closed.
+    """
+
+    words: str
+    candidates: tuple[Candidate, ...]
+    facts: Facts
+    write: Callable[..., Any]
+    _close: Callable[[], None] = field(repr=False)
+
+    def choices(self, mix: str, *, has_imatrix: bool) -> dict[str, Choice]:
+        """Choose types as llama-quantize does for a named mix."""
+        tensors = [(c.matrix.name, c.matrix.shape, _stored(c)) for c in self.candidates]
+        return choose_types(mix, tensors, self.facts, has_imatrix=has_imatrix)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+def _stored(candidate: Candidate) -> str:
+    return candidate.fixed or candidate.matrix.qtype
+
+
+def open_subject(reference: Any) -> Subject:
+    """Open a GGUF file, a checkpoint, or a model of Transformers in memory.
+
+    Raises
+    ------
+    GGUFLabError
+        If it is malformed, or of no family that can be written.
+    """
+    if isinstance(reference, Model):
+        return _of_model(reference, reference, lambda: None)
+    if isinstance(reference, Checkpoint) or hasattr(reference, "state_dict"):
+        return _of_checkpoint(reference)
+    if str(reference).startswith("hf://") or not _is_checkpoint(Path(reference)):
+        model = open_model(reference)
+        try:
+            return _of_model(model, reference, model.close)
+        except BaseException:
+            model.close()
+            raise
+    return _of_checkpoint(reference)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".safetensors" or path.name.endswith(".index.json")
+
+
+def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subject:
+    tensors = list(model.tensors.values())
+    facts = Facts.of(model.metadata)
+    found = [(t.name, t.shape, t.qtype) for t in tensors]
+    free = choose_types("F16", found, facts)
+    candidates = []
+    for tensor in tensors:
+        tensor.blocks(slice(0, 0))  # truncated, or of an unknown type
+        choice = free[tensor.name]
+        shape = tensor.shape or (1,)
+        if choice.quantized:
+            find_format(tensor.qtype)
+
+        def read(start: int, stop: int, tensor: Any = tensor, columns: int = shape[-1]) -> Any:
+            return tensor.to_numpy(slice(start, stop)).reshape(-1, columns)
+
+        matrix = Matrix(tensor.name, shape, tensor.qtype, read)
+        fixed = "" if choice.quantized else tensor.qtype
+        candidates.append(Candidate(matrix, fixed, choice.reason if fixed else ""))
+
+    def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
+        exactly = {f"^{re.escape(name)}$": qtype for name, qtype in types.items()}
+        mix = _mix_for(types, candidates)
+        return requantize(reference, path, mix, overrides=exactly, **options)
+
+    return Subject(model.path.name, tuple(candidates), facts, write, close)
+
+
+def _mix_for(types: Mapping[str, str], candidates: Sequence[Candidate]) -> str:
+    """Name the mix that the file says it is of: by the type that most of its weights have."""
+    weights: dict[str, int] = {}
+    for candidate in candidates:
+        kind = types.get(candidate.matrix.name, "")
+        name = {"MXFP4": "MXFP4_MOE"}.get(kind, ALIASES.get(kind, kind))
+        if name in MIXES:
+            weights[name] = weights.get(name, 0) + candidate.matrix.n_elements
+    return max(weights, key=lambda name: weights[name]) if weights else "F16"
+
+
+def _of_checkpoint(reference: Any) -> Subject:
+    source = open_source(reference)
+    try:
+        draft = draft_export(source, tokenizer=False, qtype="F16")
+        found = [(t.name, t.shape, t.qtype.name) for t in draft.tensors]
+        facts = Facts.of(draft.metadata)
+        free = choose_types("F16", found, facts)
+        candidates = []
+        for tensor in draft.tensors:
+            choice, stored = free[tensor.name], tensor.stored
+            fixed, reason = (tensor.qtype.name, stored.reason) if stored.reason else ("", "")
+            if not fixed and not choice.quantized:
+                fixed, reason = choice.qtype, choice.reason
+            matrix = Matrix(tensor.name, tensor.shape, tensor.source_qtype, tensor.numbers)
+            candidates.append(Candidate(matrix, fixed, reason))
+    except BaseException:
+        source.close()
+        raise
+
+    def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
+        def choose(name: str, _shape: tuple[int, ...]) -> str:
+            return types.get(name, "F16")
+
+        return export(reference, path, qtype=choose, **options)
+
+    return Subject(source.name or source.words, tuple(candidates), facts, write, source.close)

@@ -1,0 +1,204 @@
+"""Weights as rows of numbers, a chunk at a time, and the squared error of what is made of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..codec import dequantize, quantize
+from ..errors import GGUFLabError, QuantizationError
+from ..file import quoted
+from ..model import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["Chunk", "Matrix", "chunks_of", "matrix_of", "restored", "squared_error"]
+
+_CHUNK = 1 << 20
+"""Weights held at once: 4 MiB of float32, and a few times that while errors are summed up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A tensor whose rows can be read as numbers.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    shape : tuple of int
+        In NumPy's order; the last dimension is a row.
+    qtype : str
+        The type that it is stored as.
+    read : callable
+        Gives rows `start` to `stop` as float32 (stop - start, columns).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    qtype: str
+    read: Callable[[int, int], NDArray[np.float32]]
+
+    @property
+    def columns(self) -> int:
+        """Weights of a row."""
+        return self.shape[-1]
+
+    @property
+    def n_rows(self) -> int:
+        """Product of all dimensions but the last."""
+        return math.prod(self.shape[:-1])
+
+    @property
+    def n_elements(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    def sample(self, rows: int | None) -> NDArray[np.int64]:
+        """Return the positions of at most `rows` rows, evenly spaced; of all if None."""
+        n = self.n_rows
+        if rows is None or rows >= n:
+            return np.arange(n)
+        if rows < 1:
+            raise GGUFLabError(f"rows is {rows}: measure at least one, or None for all.")
+        return (2 * np.arange(rows) + 1) * n // (2 * rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of a matrix.
+
+    Attributes
+    ----------
+    weights : float32 array (rows, columns)
+    importance : float32 array (columns,), optional
+        What a squared error in each column counts.
+    """
+
+    weights: NDArray[np.float32]
+    importance: NDArray[np.float32] | None = None
+
+
+def matrix_of(values: Any) -> Matrix:
+    """See a tensor of a model, an array or a torch tensor as a matrix.
+
+    Raises
+    ------
+    GGUFLabError
+        If it has no weights, or they are no floats.
+    """
+    if isinstance(values, Tensor):
+        name, shape, qtype = values.name, values.shape or (1,), values.qtype
+        tensor = values
+
+        def read(start: int, stop: int) -> NDArray[np.float32]:
+            return tensor.to_numpy(slice(start, stop)).reshape(-1, shape[-1])
+
+    else:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            values = values.float() if values.dtype.itemsize < 4 else values
+            values = values.numpy()
+        array = np.asarray(values)
+        if array.dtype.kind != "f":
+            raise GGUFLabError(
+                f"weights are given as {array.dtype}. Expected floats, or a tensor of a model."
+            )
+        name, shape, qtype = "weights", array.shape or (1,), f"F{8 * array.dtype.itemsize}"
+        rows = array.reshape(-1, shape[-1]) if array.size else array
+
+        def read(start: int, stop: int) -> NDArray[np.float32]:
+            return np.ascontiguousarray(rows[start:stop], np.float32)
+
+    if not math.prod(shape):
+        raise GGUFLabError(f"{quoted(name)} has shape {shape}: there is nothing to measure.")
+    return Matrix(name, shape, qtype, read)
+
+
+def chunks_of(
+    matrix: Matrix, importance: Any = None, rows: NDArray[np.int64] | None = None
+) -> Iterator[Chunk]:
+    """Read a matrix in chunks of rows.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    importance : array (columns,) or (experts, columns), optional
+        No chunk has rows of two experts.
+    rows : array of int, optional
+        Positions of the rows to read, in order; all if not given.
+
+    Raises
+    ------
+    QuantizationError
+        If a value is NaN or infinite, or the importance is of another size.
+    """
+    rows = np.arange(matrix.n_rows) if rows is None else rows
+    weights = _importance(matrix, importance)
+    part = matrix.shape[-2] if len(matrix.shape) > 1 else 1
+    starts = np.arange(0, matrix.n_rows, part) if weights is not None and len(weights) > 1 else [0]
+    step = max(1, _CHUNK // matrix.columns)
+    bounds = np.searchsorted(rows, [*starts, matrix.n_rows])
+    for expert, (first, last) in enumerate(pairwise(bounds.tolist())):
+        for start in range(first, last, step):
+            positions = rows[start : min(start + step, last)]
+            values = _read(matrix, positions)
+            if not np.isfinite(values).all():
+                row, column = np.argwhere(~np.isfinite(values))[0]
+                raise QuantizationError(
+                    f"tensor {quoted(matrix.name)}, row {positions[row]}, column {column}: the "
+                    f"value is {values[row, column]}. Expected finite numbers."
+                )
+            yield Chunk(values, None if weights is None else weights[expert % len(weights)])
+
+
+def _importance(matrix: Matrix, importance: Any) -> NDArray[np.float32] | None:
+    if importance is None:
+        return None
+    if hasattr(importance, "detach"):
+        importance = importance.detach().cpu().float().numpy()
+    weights = np.asarray(importance, np.float32)
+    experts = matrix.shape[-3] if len(matrix.shape) > 2 else 1
+    if weights.size not in {matrix.columns, experts * matrix.columns}:
+        raise QuantizationError(
+            f"importance of {quoted(matrix.name)} has {weights.size} values. Expected one for each "
+            f"of {matrix.columns} columns" + (f", or of {experts} experts." * (experts > 1) or ".")
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise QuantizationError(
+            f"importance of {quoted(matrix.name)} has values that are negative or not finite."
+        )
+    return weights.reshape(-1, matrix.columns)
+
+
+def _read(matrix: Matrix, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    first, last = int(positions[0]), int(positions[-1])
+    if last - first + 1 == len(positions):
+        return matrix.read(first, last + 1)
+    return np.concatenate([matrix.read(int(row), int(row) + 1) for row in positions])
+
+
+def restored(chunk: Chunk, qtype: str, effort: str = "ggml") -> NDArray[np.float32]:
+    """Quantize a chunk to a type of ggml, with its importance, and read the values back."""
+    blocks = quantize(chunk.weights, qtype, importance=chunk.importance, effort=effort)
+    values: NDArray[np.float32] = dequantize(blocks, qtype)
+    return values.reshape(chunk.weights.shape)
+
+
+def squared_error(
+    values: NDArray[np.float32],
+    other: NDArray[np.float32] | float,
+    importance: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
+    """Sum up the squared differences in float64: as they are, and weighted (NaN without)."""
+    difference = np.subtract(values, other, dtype=np.float64)
+    columns = np.einsum("ij,ij->j", difference, difference)
+    weighted = math.nan if importance is None else float(columns @ importance.astype(np.float64))
+    return float(columns.sum()), weighted
