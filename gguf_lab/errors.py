@@ -14,8 +14,20 @@ __all__ = [
 ]
 
 
+_LONGEST = 4000
+
+
 class GGUFLabError(ValueError):
-    """Root of every error that GGUF Lab raises on purpose."""
+    """Root of every error that GGUF Lab raises on purpose.
+
+    Its message is safe to print, whatever it quotes: the name of a file, too, is a stranger's.
+    Characters that steer a terminal or turn the direction of writing are written as escapes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        start = message[: _LONGEST + 1]
+        shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in start)
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…")
 
 
 class GGUFError(GGUFLabError):

@@ -18,7 +18,7 @@ from ..errors import GGUFError, UnsupportedError
 from .header import Header, parse_header
 from .remote import Address, RemoteFile, is_remote
 from .source import Bytes, ByteSource, LocalFile
-from .text import quoted
+from .text import preview, quoted
 
 if TYPE_CHECKING:
     import os
@@ -240,8 +240,8 @@ def _whole(source: ByteSource, header: Header, key: str) -> int | None:
     if value is None or value < 0:
         raise GGUFError(
             f"{source.name}, byte {header.metadata.offset_of(key):,}: metadata key '{key}' is "
-            f"{header.metadata[key]!r} of type {header.metadata.type_of(key)}. Expected a whole "
-            "number. Split the model again."
+            f"{preview(header.metadata[key])} of type {header.metadata.type_of(key)}. Expected a "
+            "whole number. Split the model again."
         )
     return value
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "merges_of_scores"]
 
+_MOST_BEGINNINGS = 100
+"""Tokens that a token begins with, on average; in Llama's vocabulary there are 3."""
+
 
 def build(vocabulary: Vocabulary) -> Tokenizer:
     """Build the tokenizer; bos and eos are not added yet, except those of WordPiece."""
@@ -63,16 +66,31 @@ def merges_of_scores(ids: dict[str, int], scores: list[float]) -> list[tuple[str
 
     It merges any two neighbours that make a token up, and of several the one with the highest
     score; a BPE of `tokenizers` wants to be told each pair.
+
+    Raises
+    ------
+    GGUFError
+        If the tokens begin with each other far more often than words do: "a", "aa", "aaa" and so on
+        to a thousand are half a million pairs.
     """
-    lengths = sorted({len(token) for token in ids})
     pairs = []
-    for token, place in ids.items():
-        for length in lengths:
-            if length >= len(token):
-                break
-            left, right = token[:length], token[length:]
-            if left in ids and right in ids:
-                pairs.append((-scores[place], length, place, left, right))
+    left_to_try = _MOST_BEGINNINGS * len(ids)
+    # In this order all tokens that one begins with come before it, each the beginning of the next.
+    beginnings: list[str] = []
+    for token in sorted(ids):
+        while beginnings and not token.startswith(beginnings[-1]):
+            beginnings.pop()
+        left_to_try -= len(beginnings)
+        if left_to_try < 0:
+            raise GGUFError(
+                "tokenizer.ggml.tokens has tokens that begin with each other, on average with more"
+                f" than {_MOST_BEGINNINGS}. Expected pieces of words; their merges are too many."
+            )
+        for left in beginnings:
+            right = token[len(left) :]
+            if right in ids:
+                pairs.append((-scores[ids[token]], len(left), ids[token], left, right))
+        beginnings.append(token)
     pairs.sort()
     return [(left, right) for *_, left, right in pairs]
 

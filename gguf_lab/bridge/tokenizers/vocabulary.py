@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...errors import GGUFError, UnsupportedError
 from ...file.text import preview, quoted
+from .charsmap import read_charsmap
 from .checked import get, numbers, strings
 from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
@@ -208,7 +207,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         remove_extra_whitespaces=get(
             metadata, "tokenizer.ggml.remove_extra_whitespaces", bool, default=False
         ),
-        charsmap=_read_charsmap(metadata),
+        charsmap=read_charsmap(metadata),
         lowercase=lowercase,
         strip_accents=get(metadata, "tokenizer.ggml.normalizer.strip_accents", bool, lowercase),
         templates=read_templates(metadata),
@@ -302,24 +301,6 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     if model == "bert" and "bos" in special:
         special.setdefault("cls", special["bos"])
     return special
-
-
-def _read_charsmap(metadata: Mapping[str, object]) -> bytes:
-    key = "tokenizer.ggml.precompiled_charsmap"
-    if key not in metadata:
-        return b""
-    value = np.asarray(metadata[key])
-    if value.ndim != 1 or value.dtype not in (np.uint8, np.int8):
-        raise GGUFError(f"{key} is {preview(metadata[key])}; expected an array of bytes.")
-    raw = value.tobytes()
-    # The length of the trie, the trie, and the texts that it leads to.
-    length = int.from_bytes(raw[:4], "little")
-    if len(raw) < 4 or length % 4 or 4 + length >= len(raw):
-        raise GGUFError(
-            f"{key} is malformed: {len(raw)} bytes, of which the trie claims {length} after the"
-            " first four."
-        )
-    return raw
 
 
 def read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
