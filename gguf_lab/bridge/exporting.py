@@ -96,7 +96,8 @@ def export(
     Warns
     -----
     UserWarning
-        If rows are no whole blocks of the type, and tensors get another one.
+        If rows are no whole blocks of the type, and tensors get another one; if a setting of
+        ``config.json`` has no key in such a file, and llama.cpp computes with another value.
 
     Notes
     -----
@@ -109,6 +110,9 @@ def export(
         if report is not None:
             report(draft)
         _warn_of_fallbacks(draft)
+        for name, words in draft.unsaid.items():
+            text = f"no key of the file tells {name}: {words}. It computes differently there."
+            warnings.warn(text, UserWarning, stacklevel=2)
         target = Path(path).expanduser()
         if target.is_dir():
             target /= draft.file_name

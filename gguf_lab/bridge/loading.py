@@ -96,7 +96,10 @@ def to_transformers(
         places = _places(opened, blueprint, sketch)
         weights = _weights(sketch, places, kind, device)
         _fill(weights, places, device)
-        return _assemble(blueprint, weights, kind, device, opened.metadata), tokenizer
+        loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
+        # as Transformers notes where a model is from: an export takes its name from there
+        loaded.name_or_path = loaded.config._name_or_path = opened.name
+        return loaded, tokenizer
 
 
 def _dtype(model: Model, dtype: str | torch.dtype) -> torch.dtype:

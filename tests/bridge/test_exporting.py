@@ -33,6 +33,9 @@ from gguf_lab.reference import align, open_checkpoint
 from ..reference.support import ramp, write_checkpoint
 from .small_models import DATA, byte_level, causal
 
+# Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
+pytestmark = pytest.mark.filterwarnings("ignore:no key of the file tells")
+
 CONVERTED = [
     path.relative_to(DATA)
     for path in sorted(DATA.glob("*/*.gguf"))
@@ -522,3 +525,28 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(answer["left_out"]) == 2
     with pytest.raises(SystemExit):
         main([*arguments, "--shard-size", "0G"])
+
+
+@pytest.mark.filterwarnings("error:no key of the file tells")
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("qwen3moe", "norm_topk_prob: False in config.json, True in llama.cpp"),
+        ("gemma2", "query_pre_attn_scalar: 256 in config.json, 10 in llama.cpp"),
+        ("gemma3", "query_pre_attn_scalar: 256 in config.json, 10 in llama.cpp"),
+    ],
+)
+def test_what_no_key_tells_is_said(folder: str, words: str, tmp_path: Path) -> None:
+    drafts: list[Any] = []
+    with pytest.raises(UserWarning, match=words):
+        export(DATA / folder / "hf", tmp_path / "out.gguf", tokenizer=False, report=drafts.append)
+    assert words in repr(drafts[0])
+
+
+def test_a_phi2_of_grouped_heads_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "phi2" / "hf", tmp_path / "hf")
+    config = json.loads((tmp_path / "hf" / "config.json").read_text())
+    config["num_key_value_heads"] = config["num_attention_heads"] // 2
+    (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedError, match="a phi-2 with fewer heads of keys"):
+        export(tmp_path / "hf", tmp_path / "out.gguf", tokenizer=False)

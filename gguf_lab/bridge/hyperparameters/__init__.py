@@ -14,6 +14,7 @@ from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
+from .family import Implied
 from .file_side import FileSide
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
 from .gemma4 import GEMMA4
@@ -39,7 +40,14 @@ if TYPE_CHECKING:
 
     from .family import Family
 
-__all__ = ["FACTOR_TENSORS", "FAMILIES", "config_of", "metadata_of", "rope_factors_of"]
+__all__ = [
+    "FACTOR_TENSORS",
+    "FAMILIES",
+    "config_of",
+    "metadata_of",
+    "rope_factors_of",
+    "unsaid_of",
+]
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
@@ -197,3 +205,48 @@ def rope_factors_of(config: Mapping[str, object]) -> dict[str, npt.NDArray[np.fl
     """
     family, side = _side(config, ())
     return dict(family.factors(side))
+
+
+# llama.cpp has one of each, whatever its exact form
+_SAME = ({"silu", "swish"}, {"gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh"})
+# known to llama.cpp by other means than a key
+_GUESSED = ("query_pre_attn_scalar",)
+
+
+def unsaid_of(
+    config: Mapping[str, object],
+    architecture: str,
+    metadata: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, tuple[object, object]]:
+    """List the settings that no file of the family can tell, and that llama.cpp takes differently.
+
+    Parameters
+    ----------
+    config : Mapping
+        As for `metadata_of`.
+    architecture : str
+    metadata, shapes : Mapping
+        What is written of it.
+
+    Returns
+    -------
+    dict of str to tuple
+        What ``config.json`` says, and what llama.cpp computes with; empty if there is no way back
+        from such a file, so that nothing can be said.
+    """
+    family, side = _side(config, ())
+    factors = {name: values.tolist() for name, values in rope_factors_of(config).items()}
+    try:
+        read = config_of(architecture, metadata, shapes, factors)
+    except UnsupportedError:
+        return {}
+    names = [family.spelled.get(n, n) for n in _GUESSED]
+    names += [line.name for line in family.lines if isinstance(line, Implied)]
+    found = {}
+    for name in names:
+        had, becomes = side.find(name), read.get(name)
+        alike = any(had in names and becomes in names for names in _SAME if isinstance(had, str))
+        if (had or becomes) and had is not None and name in read and had != becomes and not alike:
+            found[name] = (had, becomes)
+    return found
