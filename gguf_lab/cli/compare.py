@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections import Counter
@@ -12,7 +13,6 @@ from ..errors import ComparisonError
 from .terminal import escape, listed, print_json, print_table, show
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable
 
     from ..comparison import Comparison, TensorComparison
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_compare"]
 
 _FIGURES = ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
+_LOW_IS_BAD = frozenset(("sqnr_db", "cosine"))
 
 
 def add_compare(commands: Any) -> None:
@@ -35,8 +36,36 @@ def add_compare(commands: Any) -> None:
     command.add_argument(
         "--sort", choices=_FIGURES, metavar="FIGURE", help=f"worst first, by {listed(_FIGURES)}"
     )
+    command.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep the figures of finished tensors there, and go on from there the next time",
+    )
+    command.add_argument(
+        "--fail-above",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="FIGURE=LIMIT",
+        help="exit with status 1 if a compared tensor is worse than a limit, and list those that "
+        "are: above it for relative_rmse, rmse, max_abs_error and n_nan, BELOW it for sqnr_db and "
+        "cosine, where high is good; NaN is worse than any limit. May be repeated",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_compare)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    figure, _, number = text.partition("=")
+    try:
+        limit = float(number)
+    except ValueError:
+        limit = math.nan
+    if figure not in _FIGURES or math.isnan(limit):
+        raise argparse.ArgumentTypeError(
+            f"{escape(text)} is not FIGURE=LIMIT with one of {listed(_FIGURES)} and a number"
+        )
+    return figure, limit
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -44,11 +73,15 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ..model import open_model
 
     with open_model(arguments.file) as model:
-        result = compare(model, arguments.reference, progress=sys.stderr.isatty())
+        result = compare(
+            model, arguments.reference, progress=sys.stderr.isatty(), cache=arguments.cache
+        )
+    for words in result.cache_notes:
+        print(f"gguf-lab: {escape(words)}", file=sys.stderr)
     rows = list(result.rows)
     if arguments.sort:
         # Low is bad for the signal-to-noise ratio and the cosine, high for all others.
-        sign = 1 if arguments.sort in {"sqnr_db", "cosine"} else -1
+        sign = 1 if arguments.sort in _LOW_IS_BAD else -1
         rows.sort(key=lambda row: _sort_key(getattr(row, arguments.sort), sign))
     if arguments.json:
         print_json(
@@ -58,6 +91,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                 "summary": result.summary,
                 "tensors": [_comparison_row(row) for row in rows],
                 "metadata_differences": [asdict(found) for found in result.metadata],
+                "failures": _failures(result, arguments.fail_above),
             }
         )
     else:
@@ -70,7 +104,28 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise ComparisonError(
             f"{result.model_path}: no tensor has an original in {result.reference_path}"
         )
-    return 0
+    failures = _failures(result, arguments.fail_above)
+    for failure in failures:
+        side = "below" if failure["figure"] in _LOW_IS_BAD else "above"
+        words = f"{failure['figure']} {show(failure['value'])} is {side} {failure['limit']:g}"
+        print(f"gguf-lab: {escape(failure['name'])}: {words}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _failures(result: Comparison, limits: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    """List the compared tensors that are worse than a limit; NaN is worse than any."""
+    return [
+        {"name": row.name, "figure": figure, "value": value, "limit": limit}
+        for figure, limit in limits
+        for row in result.compared
+        if _is_worse(value := getattr(row, figure), figure, limit)
+    ]
+
+
+def _is_worse(value: float, figure: str, limit: float) -> bool:
+    if math.isnan(value):
+        return True
+    return value < limit if figure in _LOW_IS_BAD else value > limit
 
 
 def _sort_key(figure: float | None, sign: int) -> tuple[bool, float]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .histogram import Histogram
 from .metadata import MetadataDifference
-from .result import COLUMNS, Comparison, TensorComparison
+from .result import Comparison
+from .row import COLUMNS, TensorComparison
 from .run import Run, compare
-from .statistics import Statistics
+from .statistics import STATISTICS_VERSION, Statistics
 
 __all__ = [
     "COLUMNS",
+    "STATISTICS_VERSION",
     "Comparison",
     "Histogram",
     "MetadataDifference",

@@ -1,17 +1,18 @@
-"""What a comparison found: one row per tensor, their histograms, summaries and pictures."""
+"""What a comparison found: rows of tensors, their histograms, summaries and pictures."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
 from ..file.text import preview, printable, suggest
 from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
 from .metadata import MetadataDifference
+from .row import COLUMNS, TensorComparison
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -22,153 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..file import Address
-    from ..model import Tensor
-    from ..reference import Pair, ReferenceOnly
     from .histogram import Histogram
 
-__all__ = ["COLUMNS", "Comparison", "TensorComparison"]
-
-COLUMNS = (
-    "name",
-    "reference_name",
-    "transform",
-    "status",
-    "reason",
-    "layer",
-    "kind",
-    "qtype",
-    "reference_qtype",
-    "shape",
-    "n_elements",
-    "bits_per_weight",
-    "rmse",
-    "relative_rmse",
-    "sqnr_db",
-    "cosine",
-    "max_abs_error",
-    "mean_abs_error",
-    "reference_rms",
-    "n_nan",
-    "n_inf",
-)
+__all__ = ["Comparison"]
 
 # Figures of a layer, and what they are called in its sums.
 _POOLED = {name: name for name in ("rmse", "relative_rmse", "sqnr_db", "cosine")}
 _POOLED |= {"max_abs_error": "peak", "n_nan": "n_nan"}
 _WORST = 10  # tensors listed in a notebook
 _KEYS = 20  # of metadata, there
-
-
-def _figure(name: str) -> Any:
-    """Give a row the figure of its sums, or None if it was not compared."""
-    return property(
-        lambda row: None if row.statistics is None else getattr(row.statistics, name),
-        doc=f"See ``Statistics.{name}``; None unless the tensor was measured.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TensorComparison:
-    """One tensor against its reference. The figures are None unless it was measured.
-
-    Attributes
-    ----------
-    name : str or None
-        In the GGUF file; None for what only the reference has.
-    reference_name : str or None
-        In the reference; several are joined by " + ".
-    transform : str
-        How the reference was laid out to line up, in words; empty: as stored.
-    status : {"compared", "unverified", "unmatched", "unsupported"}
-        Rows that are "compared" or "unverified" carry figures. Unverified: only name and shape say
-        that the two belong together, so that no summary counts it.
-    reason : str
-        Why it isn't "compared", in words.
-    layer : int or None
-        Block number.
-    kind : str
-        The role of the tensor, the same in every layer ("attn_q").
-    qtype : str or None
-        ggml's type, or None for what only the reference has.
-    shape : tuple of int
-        In NumPy order.
-    n_elements : int
-        Weights.
-    bits_per_weight : float or None
-        Stored size.
-    statistics : Statistics or None
-        The sums behind the figures.
-    reference_qtype : str or None
-        Type of the reference: ggml's in a GGUF file, that of safetensors in a checkpoint.
-    """
-
-    name: str | None
-    reference_name: str | None
-    transform: str
-    status: Literal["compared", "unverified", "unmatched", "unsupported"]
-    reason: str
-    layer: int | None
-    kind: str
-    qtype: str | None
-    shape: tuple[int, ...]
-    n_elements: int
-    bits_per_weight: float | None
-    statistics: Statistics | None = field(default=None, repr=False, compare=False)
-    reference_qtype: str | None = None
-
-    @classmethod
-    def of(cls, tensor: Tensor, pair: Pair, statistics: Statistics | None) -> TensorComparison:
-        """Join a tensor, its alignment and, if it was measured, its sums."""
-        status: Any = "compared" if pair.status == "matched" else pair.status
-        return cls(
-            name=tensor.name,
-            reference_name=" + ".join(pair.reference_names) or None,
-            transform=pair.transform,
-            status=status,
-            reason=pair.reason,
-            layer=tensor.layer,
-            kind=tensor.kind,
-            qtype=tensor.qtype,
-            shape=tensor.shape,
-            n_elements=tensor.n_elements,
-            bits_per_weight=tensor.bits_per_weight,
-            statistics=statistics,
-            reference_qtype=pair.dtype or None,
-        )
-
-    @classmethod
-    def of_reference(cls, only: ReferenceOnly) -> TensorComparison:
-        """Take a tensor that only the reference has."""
-        return cls(
-            name=None,
-            reference_name=only.name,
-            transform="",
-            status="unmatched",
-            reason=only.reason,
-            layer=None,
-            kind="",
-            qtype=None,
-            shape=only.shape,
-            n_elements=math.prod(only.shape),
-            bits_per_weight=None,
-            reference_qtype=only.dtype,
-        )
-
-    @property
-    def measured(self) -> bool:
-        """Whether there are figures: the row is "compared" or "unverified"."""
-        return self.statistics is not None
-
-    rmse = _figure("rmse")
-    relative_rmse = _figure("relative_rmse")
-    sqnr_db = _figure("sqnr_db")
-    cosine = _figure("cosine")
-    max_abs_error = _figure("peak")
-    mean_abs_error = _figure("mean_abs_error")
-    reference_rms = _figure("reference_rms")
-    n_nan = _figure("n_nan")
-    n_inf = _figure("n_inf")
-    histogram = _figure("histogram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +54,10 @@ class Comparison:
         Where the metadata of two GGUF files differ; see `metadata_differences`.
     model_fetched, reference_fetched : int
         Bytes that came over a network for it, of each side; 0 where files are of this machine.
+    cached : int
+        Rows whose figures are from the cache.
+    cache_notes : tuple of str
+        What of the cache could not be used, and why; empty if nothing is to be said.
     """
 
     rows: tuple[TensorComparison, ...] = field(repr=False)
@@ -203,6 +70,8 @@ class Comparison:
     metadata: tuple[MetadataDifference, ...] = field(default=(), repr=False)
     model_fetched: int = 0
     reference_fetched: int = 0
+    cached: int = 0
+    cache_notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -341,6 +210,8 @@ class Comparison:
             sides = (self.model_fetched, "model"), (self.reference_fetched, "reference")
             words = " and ".join(f"{bytes_in_words(n)} of the {side}" for n, side in sides)
             parts.append(f"fetched {words}")
+        parts += [f"{self.cached} from the cache"] if self.cached else []
+        parts += self.cache_notes
         return ", ".join(parts)
 
     def __repr__(self) -> str:

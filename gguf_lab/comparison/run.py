@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from concurrent.futures import Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fnmatch import fnmatchcase
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from ..codec import choose_backend, cpu_count, dequantize
-from ..codec.threads import pool
 from ..errors import ComparisonError
 from ..file.text import preview, suggest
 from ..model import Model, open_model
 from ..reference import Checkpoint, align, align_files, open_reference
+from .cache import ResultCache
+from .measuring import Measuring
 from .metadata import MetadataDifference, compare_metadata
-from .result import Comparison, TensorComparison
-from .statistics import Statistics, measure
+from .result import Comparison
+from .row import TensorComparison
+from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
+    from os import PathLike
+    from pathlib import Path
 
     from ..file import Address
     from ..model import Tensor
     from ..reference import Pair
-    from .staging import Stager
-
-    _Task: TypeAlias = "tuple[Tensor, Pair, Future[Statistics] | None, bool]"
+    from .cluster import Cluster
 
 __all__ = ["Run", "compare"]
-
-_CHUNK = 1 << 19
-"""Weights per chunk. Fixed, because it decides the order of the sums."""
-_DEVICE_CHUNK = 1 << 23
-"""The same on a device with a bus in between: fewer and larger copies and launches."""
-_NETWORK_THREADS = 8
-"""Threads at least where bytes come over a network: most of the time they wait for it."""
-_SLOTS = 4
-"""Chunks at most that are at once on their way to a device."""
 
 
 class Run:
@@ -58,6 +46,10 @@ class Run:
         ``"auto"``: a CUDA device if there is one, else the CPU.
     threads : int, optional
         Default: the CPUs that this process may use. Does not change any figure.
+    cache : str or path, optional
+        A folder in which figures are kept, so that they are not measured again; see `compare`.
+    client : distributed.Client, optional
+        A Dask cluster that measures, instead of this process; see `compare`.
 
     Attributes
     ----------
@@ -80,6 +72,8 @@ class Run:
         tensors: str | Iterable[str] | None = None,
         device: str = "auto",
         threads: int | None = None,
+        cache: str | PathLike[str] | None = None,
+        client: Any = None,
     ) -> None:
         self._opened = ExitStack()
         self._fetched_before = [getattr(side, "fetched", 0) for side in (model, reference)]
@@ -90,14 +84,22 @@ class Run:
                 if isinstance(reference, Checkpoint | Model)
                 else self._own(open_reference(reference))
             )
-            self.device = _choose_device(device)
-            self.backend = choose_backend(self.device)
-            network = self.model.fetched or self.reference.fetched
-            self.threads = threads or max(cpu_count(), _NETWORK_THREADS if network else 1)
-            self._chunk = _CHUNK
-            self._stager: Stager | None = None
-            if self.backend in {"torch", "triton"}:
-                self._prepare_device()
+            self._cluster: Cluster | None = None
+            if client is None:
+                network = bool(self.model.fetched or self.reference.fetched)
+                self._measuring = Measuring(device, threads, network=network)
+                how = self._measuring.how
+            else:
+                from .cluster import Cluster
+
+                # What this machine has says nothing about the workers.
+                device = "cpu" if device == "auto" else device
+                self._cluster = Cluster(client, self.model, self.reference, device)
+                how = self._cluster.how
+            self.backend, self.device, _ = how
+            self._cache: ResultCache | None = None
+            if cache is not None:
+                self._cache = ResultCache(cache, self.model, self.reference, how)
             chosen = _choose_tensors(self.model, tensors)
             if isinstance(self.reference, Model):
                 alignment = align_files(self.model, self.reference)
@@ -113,18 +115,10 @@ class Run:
             self.model.tensor(pair.name).n_elements for pair in self._pairs if pair.readable
         )
         self._metadata: tuple[MetadataDifference, ...] | None = None
-        self.done, self.current = 0, ""
+        self.done, self.current, self._cached = 0, "", 0
         self._rows: list[TensorComparison] = []
         self._cancelled = self._finished = False
         self._seconds = 0.0
-
-    def _prepare_device(self) -> None:
-        from .staging import Stager
-
-        if not self.device.startswith("cpu"):
-            # One thread reads while another one waits for the device.
-            self._chunk, self.threads = _DEVICE_CHUNK, max(2, self.threads)
-        self._stager = Stager(self.device, min(self.threads, _SLOTS))
 
     def _own(self, opened: Any) -> Any:
         self._opened.callback(opened.close)
@@ -139,15 +133,27 @@ class Run:
         self._opened.close()
 
     def __iter__(self) -> Iterator[TensorComparison]:
-        started, merged = time.perf_counter(), Statistics()
+        started = time.perf_counter()
+        kept = self._look_up()
+        self._cached = len(kept)
+        jobs = [
+            (self.model.tensor(pair.name), pair)
+            for pair in self._pairs
+            if pair.readable and pair.name not in kept
+        ]
         try:
-            for tensor, pair, part, last in self._parts():
-                if part is not None:
-                    self.done += part.n
-                    merged.add(part)
-                if last:
-                    row = TensorComparison.of(tensor, pair, None if part is None else merged)
-                    merged = Statistics()
+            with closing(self._parts(jobs)) as parts:
+                for pair in self._pairs:
+                    tensor, statistics = self.model.tensor(pair.name), kept.get(pair.name)
+                    if statistics is not None:
+                        self.done += statistics.n
+                    elif pair.readable:
+                        statistics = self._merged(parts)
+                        if statistics is not None and self._cluster is None:
+                            self._keep(tensor, pair, statistics)
+                    if self._cancelled or (pair.readable and statistics is None):
+                        return
+                    row = TensorComparison.of(tensor, pair, statistics)
                     self._rows.append(row)
                     self.current = pair.name
                     self._seconds = time.perf_counter() - started
@@ -156,60 +162,49 @@ class Run:
         finally:
             self.close()
 
-    def _parts(self) -> Iterator[tuple[Tensor, Pair, Statistics | None, bool]]:
-        """Yield the chunks' sums in row order, with a few chunks ahead of them in the pool."""
-        ahead: deque[_Task] = deque()
-        tasks = self._tasks()
-        try:
-            while not self._cancelled:
-                ahead.extend(islice(tasks, 3 * self.threads - len(ahead)))
-                if not ahead:
-                    return
-                tensor, pair, future, last = ahead.popleft()
-                yield tensor, pair, None if future is None else future.result(), last
-        finally:
-            # Cancelled or failed: nothing may still read when the files are closed.
-            wait([future for _, _, future, _ in ahead if future and not future.cancel()])
+    def _look_up(self) -> dict[str, Statistics]:
+        if self._cache is None:
+            return {}
+        found = (
+            (pair.name, self._cache.get(self.model.tensor(pair.name), pair))
+            for pair in self._pairs
+            if pair.readable
+        )
+        return {name: statistics for name, statistics in found if statistics is not None}
 
-    def _tasks(self) -> Iterator[_Task]:
-        for pair in self._pairs:
-            tensor = self.model.tensor(pair.name)
-            if not pair.readable:
-                yield tensor, pair, None, True
-                continue
-            together = pair.rows_per_read
-            step = max(1, self._chunk // max(1, tensor.row_values))
-            step = -(-step // together) * together
-            for start in range(0, max(1, tensor.n_rows), step):
-                stop = min(start + step, tensor.n_rows)
-                yield tensor, pair, self._submit(tensor, pair, start, stop), stop >= tensor.n_rows
+    def _keep(self, tensor: Tensor, pair: Pair, statistics: Statistics) -> None:
+        if self._cache is not None:
+            self._cache.put(tensor, pair, statistics)
 
-    def _submit(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Future[Statistics]:
-        if self.threads > 1:
-            return pool(self.threads).submit(self._measure, tensor, pair, start, stop)
-        future: Future[Statistics] = Future()
-        future.set_result(self._measure(tensor, pair, start, stop))
-        return future
+    def _parts(self, jobs: list[tuple[Tensor, Pair]]) -> Generator[tuple[Statistics, bool]]:
+        """Return what measures: parts of tensors in file order, and whether a part is the last."""
+        if self._cluster is not None:
+            return self._cluster.parts(jobs, self._stopped, self._keep)
+        return self._measuring.parts(jobs, self._stopped)
 
-    def _measure(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Statistics:
-        blocks, rows = tensor.blocks(slice(start, stop)), pair.read(start, stop)
-        sides = (tensor.qtype, blocks), (pair.dtype, rows)
-        if self.backend in {"torch", "triton"}:
-            from .on_device import measure_on_device
+    def _stopped(self) -> bool:
+        return self._cancelled
 
-            return measure_on_device(*sides, self.device, backend=self.backend, stager=self._stager)
-        if self.backend == "numba":
-            from .kernels import measure_fused
-
-            return measure_fused(*sides)
-        x, r = (dequantize(bytes_, qtype, backend=self.backend) for qtype, bytes_ in sides)
-        return measure(x, r)
+    def _merged(self, parts: Iterator[tuple[Statistics, bool]]) -> Statistics | None:
+        """Take the parts of one tensor; None if the run was cancelled before the last."""
+        merged = Statistics()
+        for part, last in parts:
+            self.done += part.n
+            merged.add(part)
+            if last:
+                return merged
+        return None
 
     @property
     def fetched(self) -> tuple[int, int]:
         """Bytes that came over a network for this run: of the model, and of the reference."""
-        ours, theirs = self._fetched_before
-        return self.model.fetched - ours, self.reference.fetched - theirs
+        ours, theirs = (
+            side.fetched - before
+            for side, before in zip((self.model, self.reference), self._fetched_before, strict=True)
+        )
+        if self._cluster is not None:
+            ours, theirs = ours + self._cluster.fetched[0], theirs + self._cluster.fetched[1]
+        return ours, theirs
 
     def result(self) -> Comparison:
         """Return what has been finished; run to the end first what has not been started."""
@@ -228,6 +223,8 @@ class Run:
             metadata=self._compare_metadata(),
             model_fetched=self.fetched[0],
             reference_fetched=self.fetched[1],
+            cached=self._cached,
+            cache_notes=() if self._cache is None else self._cache.notes,
         )
 
     def _compare_metadata(self) -> tuple[MetadataDifference, ...]:
@@ -236,18 +233,6 @@ class Run:
             if isinstance(self.reference, Model):
                 self._metadata = compare_metadata(self.model.metadata, self.reference.metadata)
         return self._metadata
-
-
-def _choose_device(device: str) -> str:
-    if device != "auto":
-        return str(device)
-    # torch takes seconds to import: ask it only on a machine that has an NVIDIA driver.
-    if Path("/proc/driver/nvidia/version").exists():
-        import torch
-
-        if torch.cuda.is_available():
-            return "cuda"
-    return "cpu"
 
 
 def _choose_tensors(model: Model, tensors: str | Iterable[str] | None) -> set[str]:
@@ -279,6 +264,8 @@ def compare(
     device: str = "auto",
     progress: bool = True,
     threads: int | None = None,
+    cache: str | PathLike[str] | None = None,
+    client: Any = None,
 ) -> Comparison:
     """Compare every tensor of a GGUF file with its reference, in one streaming pass.
 
@@ -298,6 +285,17 @@ def compare(
         Show a progress bar if it takes more than half a second.
     threads : int, optional
         Default: the CPUs that this process may use. Does not change any figure.
+    cache : str or path, optional
+        A folder in which the figures of each finished tensor are kept. A comparison of the same
+        files that was interrupted goes on from there; the figures are the same to the bit. Files
+        are told by path, inode, size and times, on a server by a strong ETag; without one nothing
+        is kept. What is damaged or of another version is measured again: the result says so
+        (`Comparison.cached`, `Comparison.cache_notes`).
+    client : distributed.Client, optional
+        A Dask cluster (extra ``dask``) that measures the tensors, one thread to a task. Its
+        workers open the same files, from the same path or from a server, and have the same
+        gguf-lab; see ``docs/large-models.md``. `threads` then has no meaning, and ``"auto"`` is
+        the CPU.
 
     Returns
     -------
@@ -323,7 +321,14 @@ def compare(
     From a server only the headers are fetched and the rows of the chosen tensors; the result says
     how many bytes that were (`Comparison.model_fetched`, `Comparison.reference_fetched`).
     """
-    run = Run(model, reference, tensors=tensors, device=device, threads=threads)
+    run = Run(
+        *(model, reference),
+        tensors=tensors,
+        device=device,
+        threads=threads,
+        cache=cache,
+        client=client,
+    )
     if not progress:
         return run.result()
     from tqdm.auto import tqdm

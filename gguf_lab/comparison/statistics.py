@@ -13,7 +13,15 @@ import numpy as np
 
 from .histogram import BINS, Histogram, bin_index
 
-__all__ = ["Statistics", "measure"]
+__all__ = ["STATISTICS_VERSION", "Statistics", "measure"]
+
+STATISTICS_VERSION = 1
+"""Raise it by one when the same bytes could give other figures than before.
+
+That is when sums or the histogram are defined or added up in another way (also: other chunks), and
+when a definition of a format, a transform or a table of an architecture was wrong and is corrected.
+Results that were kept on disk are then measured again.
+"""
 
 # Mean squares that float32 sums hold without loss.
 _SMALLEST, _LARGEST = 1e-30, 1e30

@@ -29,6 +29,11 @@ class ByteSource(Protocol):
         Bytes in all.
     fetched : int
         Bytes that came over a network for it; 0 for a file of this machine.
+    version : str
+        Equal only if the file and all of its bytes are the same; empty if nothing tells.
+    stamp : str
+        Equal wherever the same version of the file is seen from, on another machine too. Weaker:
+        another version could have the same by chance.
     """
 
     @property
@@ -39,6 +44,12 @@ class ByteSource(Protocol):
 
     @property
     def fetched(self) -> int: ...  # noqa: D102
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    @property
+    def stamp(self) -> str: ...  # noqa: D102
 
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset` as a read-only array; raise if they are not there."""
@@ -127,7 +138,19 @@ class LocalFile:
                 raise
             raise error(f"{self.name} cannot be read: {problem}. Check path and rights.") from None
         self.size, self._modified = found.st_size, found.st_mtime_ns
+        self._inode, self._changed = found.st_ino, found.st_ctime_ns
         self._head, self._filled = np.empty(0, np.uint8), 0
+
+    @property
+    def version(self) -> str:
+        """Path, inode, size and times: what no program that writes to the file leaves as it is."""
+        numbers = self._inode, self.size, self._modified, self._changed
+        return " ".join(["file", *map(str, numbers), os.path.realpath(self.path)])
+
+    @property
+    def stamp(self) -> str:
+        """Size and second of the last change, which machines that share a folder agree on."""
+        return f"{self.size} bytes of second {self._modified // 10**9}"
 
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset`: a read-only uint8 array.

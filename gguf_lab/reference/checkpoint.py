@@ -121,6 +121,11 @@ class Checkpoint:
     _fetched_beside: int = 0  # for the configuration and the index
 
     @property
+    def sources(self) -> tuple[ByteSource, ...]:
+        """Where the bytes come from: the safetensors files."""
+        return self._sources
+
+    @property
     def n_files(self) -> int:
         """How many safetensors files it consists of."""
         return len(self._sources)

@@ -79,7 +79,7 @@ def measure(weights, reference, count=True):
 
 def compare(model, reference, tensors):
     import gguf_lab as gl
-    from gguf_lab.comparison import run as room
+    from gguf_lab.comparison import measuring as room
 
     room.choose_backend = lambda device: "triton"
     result = gl.compare(model, reference, tensors=tensors, device="cpu", threads=3, progress=False)

@@ -90,9 +90,9 @@ def test_figures_are_those_of_the_obvious_script():
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_figures_do_not_depend_on_threads(threads, monkeypatch):
-    from gguf_lab.comparison import run
+    from gguf_lab.comparison import measuring
 
-    monkeypatch.setattr(run, "_CHUNK", 5000)  # several chunks to a tensor
+    monkeypatch.setattr(measuring, "_CHUNK", 5000)  # several chunks to a tensor
     first, second = compare(Q4_K_M, threads=1), compare(Q4_K_M, threads=threads)
     for a, b in zip(first, second, strict=True):
         assert [getattr(a, figure) for figure in FIGURES] == [
@@ -105,7 +105,8 @@ def test_backends_agree(monkeypatch):
     fast = compare(Q4_K_M)
     assert (fast.backend, fast.device) == ("numba", "cpu")
     for backend in ("numpy", "torch"):
-        monkeypatch.setattr("gguf_lab.comparison.run.choose_backend", lambda device, b=backend: b)
+        room = "gguf_lab.comparison.measuring"
+        monkeypatch.setattr(f"{room}.choose_backend", lambda device, b=backend: b)
         other = compare(Q4_K_M)
         assert other.backend == backend
         for a, b in zip(fast, other, strict=True):

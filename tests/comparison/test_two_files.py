@@ -75,10 +75,10 @@ def test_a_file_is_itself_exactly():
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("backend", ["numba", "numpy", "torch"])
 def test_figures_are_those_of_the_plain_path(other, half, direction, backend, monkeypatch):
-    from gguf_lab.comparison import run
+    from gguf_lab.comparison import measuring
 
-    monkeypatch.setattr(run, "_CHUNK", 5000)
-    monkeypatch.setattr(run, "choose_backend", lambda device: backend)
+    monkeypatch.setattr(measuring, "_CHUNK", 5000)
+    monkeypatch.setattr(measuring, "choose_backend", lambda device: backend)
     for file in (other, half):
         pair = (Q4_K_M, file)[::direction]
         result = compare(*pair)

@@ -60,6 +60,11 @@ class Address:
         return f"{self.root}/{self.path}" + (f"?{self._query}" if self._query else "")
 
     @property
+    def has_query(self) -> bool:
+        """Whether the URL has a query, which may be a signature."""
+        return bool(self._query)
+
+    @property
     def name(self) -> str:
         """The last part of the path; the name of the repository if there is none."""
         last = (self.path or self.repository).rstrip("/").rpartition("/")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
@@ -63,6 +64,7 @@ class RemoteFile:
             raise AssertionError("a file that was opened has an identity")
         self.pinned = self._reader.address
         self.size = identity.size
+        self._certain, self._told = identity.certain, identity.etag or identity.modified
         disk = None
         if options.cache is not None and identity.certain:
             folder = _folder(options.cache, options.cache_bytes)
@@ -79,6 +81,19 @@ class RemoteFile:
     def fetched(self) -> int:
         """Bytes that came from the server, also in attempts that failed."""
         return self._reader.fetched
+
+    @property
+    def version(self) -> str:
+        """URL and strong ETag; empty if the server gives none. What may be secret is hashed."""
+        if not self._certain:
+            return ""
+        text = f"{self.path.url}\0{self._certain}\0{self.size}"
+        return f"url {hashlib.sha256(text.encode()).hexdigest()}"
+
+    @property
+    def stamp(self) -> str:
+        """Size and ETag, or date."""
+        return f"{self.size} bytes of {self._certain or self._told}"
 
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset` as a read-only uint8 array.

@@ -1,0 +1,155 @@
+"""How tensors are measured on this machine: in chunks of rows, a few of them ahead in a pool."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, wait
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..codec import choose_backend, cpu_count, dequantize
+from ..codec.threads import pool
+from .statistics import Statistics, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from ..model import Tensor
+    from ..reference import Pair
+    from .staging import Stager
+
+__all__ = ["Measuring"]
+
+_CHUNK = 1 << 19
+"""Weights per chunk. Fixed, because it decides the order of the sums."""
+_DEVICE_CHUNK = 1 << 23
+"""The same on a device with a bus in between: fewer and larger copies and launches."""
+_NETWORK_THREADS = 8
+"""Threads at least where bytes come over a network: most of the time they wait for it."""
+_SLOTS = 4
+"""Chunks at most that are at once on their way to a device."""
+
+
+class Measuring:
+    """Device, backend and threads, and what they decide.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``: a CUDA device if there is one, else the CPU.
+    threads : int, optional
+        Default: the CPUs that this process may use, and more if bytes come over a network.
+    network : bool, optional
+        Whether they do.
+
+    Attributes
+    ----------
+    device, backend : str
+        What does the arithmetic.
+    threads : int
+    chunk : int
+        Weights that are summed up at once.
+    """
+
+    def __init__(self, device: str, threads: int | None, *, network: bool = False) -> None:
+        self.device = _choose_device(device)
+        self.backend = choose_backend(self.device)
+        self.threads = threads or max(cpu_count(), _NETWORK_THREADS if network else 1)
+        self.chunk = _CHUNK
+        self._stager: Stager | None = None
+        if self.backend in {"torch", "triton"}:
+            self._prepare_device()
+
+    def _prepare_device(self) -> None:
+        from .staging import Stager
+
+        if not self.device.startswith("cpu"):
+            # One thread reads while another one waits for the device.
+            self.chunk, self.threads = _DEVICE_CHUNK, max(2, self.threads)
+        self._stager = Stager(self.device, min(self.threads, _SLOTS))
+
+    @property
+    def how(self) -> tuple[str, str, int]:
+        """What figures may depend on in their last bits: backend, device, weights per chunk."""
+        return self.backend, self.device, self.chunk
+
+    def parts(
+        self, jobs: Iterable[tuple[Tensor, Pair]], stopped: Callable[[], bool]
+    ) -> Generator[tuple[Statistics, bool]]:
+        """Measure tensors one after the other.
+
+        Parameters
+        ----------
+        jobs : iterable of (Tensor, Pair)
+        stopped : callable
+            Whether to leave it at what is done.
+
+        Yields
+        ------
+        Statistics, bool
+            Of the chunks, in the order of the rows; and whether it is the last one of its tensor.
+        """
+        ahead: deque[tuple[Future[Statistics], bool]] = deque()
+        tasks = self._tasks(jobs)
+        try:
+            while not stopped():
+                ahead.extend(islice(tasks, 3 * self.threads - len(ahead)))
+                if not ahead:
+                    return
+                future, last = ahead.popleft()
+                yield future.result(), last
+        finally:
+            # Cancelled or failed: nothing may still read when the files are closed.
+            wait([future for future, _ in ahead if not future.cancel()])
+
+    def whole(self, tensor: Tensor, pair: Pair) -> Statistics:
+        """Measure one tensor."""
+        merged = Statistics()
+        for part, _ in self.parts([(tensor, pair)], lambda: False):
+            merged.add(part)
+        return merged
+
+    def _tasks(
+        self, jobs: Iterable[tuple[Tensor, Pair]]
+    ) -> Iterator[tuple[Future[Statistics], bool]]:
+        for tensor, pair in jobs:
+            together = pair.rows_per_read
+            step = max(1, self.chunk // max(1, tensor.row_values))
+            step = -(-step // together) * together
+            for start in range(0, max(1, tensor.n_rows), step):
+                stop = min(start + step, tensor.n_rows)
+                yield self._submit(tensor, pair, start, stop), stop >= tensor.n_rows
+
+    def _submit(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Future[Statistics]:
+        if self.threads > 1:
+            return pool(self.threads).submit(self._measure, tensor, pair, start, stop)
+        future: Future[Statistics] = Future()
+        future.set_result(self._measure(tensor, pair, start, stop))
+        return future
+
+    def _measure(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Statistics:
+        blocks, rows = tensor.blocks(slice(start, stop)), pair.read(start, stop)
+        sides = (tensor.qtype, blocks), (pair.dtype, rows)
+        if self.backend in {"torch", "triton"}:
+            from .on_device import measure_on_device
+
+            return measure_on_device(*sides, self.device, backend=self.backend, stager=self._stager)
+        if self.backend == "numba":
+            from .kernels import measure_fused
+
+            return measure_fused(*sides)
+        x, r = (dequantize(bytes_, qtype, backend=self.backend) for qtype, bytes_ in sides)
+        return measure(x, r)
+
+
+def _choose_device(device: str) -> str:
+    if device != "auto":
+        return str(device)
+    # torch takes seconds to import: ask it only on a machine that has an NVIDIA driver.
+    if Path("/proc/driver/nvidia/version").exists():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+    return "cpu"
