@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# What a person or a service has set must not decide what is tested: the tests set what they need.
+for _name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "GGUF_LAB_CACHE"):
+    os.environ.pop(_name, None)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Look for doctests in the package alone: helpers of tests may need what is not installed."""
+    name = collection_path.name
+    helper = collection_path.suffix == ".py" and not name.startswith(("test_", "conftest"))
+    return True if helper else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip browser tests without Chromium, visibly; in continuous integration they must run."""
     if Path(CHROMIUM).exists() or os.environ.get("CI"):
