@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GGUFLabError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .measuring import Measured
 
 __all__ = ["Basis", "PlannedMix"]
+
+_BETWEEN = 80
+"""Parts of the whole range of sizes: no step on the curve is longer without a look between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +166,19 @@ class Basis:
 
     @cached_property
     def curve(self) -> list[tuple[int, float, float]]:
-        """Best choices of all sizes: bytes, bits per weight, relative error."""
+        """Best choices of all sizes: bytes, bits per weight, relative error.
+
+        Those of the relaxed problem, which are many; where they are far apart, some between.
+        """
         sizes, errors = frontier(self.options)
-        nbytes = [int(size) + self.fixed_bytes for size in sizes]
-        return [
-            (n, self.bits(n), self.relative(float(e))) for n, e in zip(nbytes, errors, strict=True)
-        ]
+        points = dict(zip(sizes.tolist(), errors.tolist(), strict=True))
+        step = max(1, (int(sizes[-1]) - int(sizes[0])) // _BETWEEN)
+        for low, high in pairwise(sizes.tolist()):
+            for budget in range(low + step, high, step):
+                if found := allocate(self.options, budget):
+                    points[found.nbytes] = found.error
+        fixed = self.fixed_bytes
+        return [(n + fixed, self.bits(n + fixed), self.relative(points[n])) for n in sorted(points)]
 
     @cached_property
     def mixes(self) -> tuple[PlannedMix, ...]:

@@ -209,7 +209,7 @@ class Plan:
             self.mixes,
             bits=self.bits_per_weight,
             error=self.relative_rmse,
-            title=f"{printable(self.basis.words)} ({self.measured})",
+            title=f"{printable(self.basis.words)}\nErrors of weights, on {self.measured}",
         )
 
     def export(self, path: str | Path, **options: Any) -> Any:
@@ -248,7 +248,6 @@ class Plan:
             listed,
             f"measured on {self.measured}",
         ]
-        chosen = [t for t in self.tensors if t.name in self.types]
         chosen = [t for t in self.tensors if t.name in self.types]
         again = sum(qtype(t.source_qtype).block_size > 1 for t in chosen)
         if again:

@@ -16,7 +16,7 @@ __all__ = ["label_points"]
 
 _PLACES = (
     *((6, 2), (6, -8), (-6, 2), (-6, -8), (0, 7), (0, -14)),
-    *((x * far, y * far) for far in (2, 3, 4, 5) for y in (-5, 5, -2, 2) for x in (8, -8)),
+    *((x * far, y * far) for far in (2, 3, 4, 5, 7, 9) for y in (-5, 5, -2, 2) for x in (8, -8)),
 )
 """Where a name may stand, in points from its point: the first that is free is taken."""
 

@@ -51,7 +51,7 @@ def plot_rate_distortion(
     drawn = figures[figures["bits_per_weight"] <= _WIDEST]
     if drawn.empty:
         raise GGUFLabError("nothing to draw: no method of at most 9 bits per weight was measured")
-    figure, axes = new_figure(10, 6.2)
+    figure, axes = new_figure(10, 6.8)
     _families(axes, drawn)
     front = drawn[drawn["on_front"]].sort_values("bits_per_weight")
     axes.plot(
@@ -168,7 +168,13 @@ def plot_plan(
     mixes = mixes[np.isfinite(mixes["relative_rmse"]) & (mixes["relative_rmse"] > 0)]
     curve = curve[curve["relative_rmse"] > 0]
     figure, axes = new_figure(9, 5.2)
-    axes.plot(curve["bits_per_weight"], curve["relative_rmse"], color=CATEGORIES[0], label="plans")
+    axes.step(
+        curve["bits_per_weight"],
+        curve["relative_rmse"],
+        where="post",
+        color=CATEGORIES[0],
+        label="best plans of each size",
+    )
     axes.plot(
         mixes["bits_per_weight"],
         mixes["relative_rmse"],
@@ -181,9 +187,10 @@ def plot_plan(
     axes.set_yscale("log")
     points = [*mixes["bits_per_weight"], bits]
     axes.set_xlim(min(points) - 0.6, max(points) + 0.6)
+    heights = [*mixes["relative_rmse"], *([error] if error > 0 else [])]
     near = curve[curve["bits_per_weight"].between(*axes.get_xlim())]["relative_rmse"]
-    heights = [*near, *mixes["relative_rmse"], *([error] if error > 0 else [])]
-    axes.set_ylim(min(heights) * 0.8, max(heights) * 1.3)
+    heights += [height for height in near if height > min(heights, default=0.0) / 2]
+    axes.set_ylim(min(heights) * 0.8, max(heights) * 1.4)
     low, high = axes.get_ylim()
     ticks = [t for t in _ERRORS if low <= t <= high]
     axes.set_yticks(ticks, [f"{100 * t:g} %" for t in ticks])
@@ -192,7 +199,7 @@ def plot_plan(
         xlabel="bits per weight of the whole file, scales included",
         ylabel="relative RMSE of all matrices together",
     )
-    axes.set_title(f"Plans and named mixes: {title}", fontsize=11, loc="left")
+    axes.set_title(f"What a plan buys beside the named mixes: {title}", fontsize=11, loc="left")
     axes.grid(alpha=0.25)
     axes.legend(loc="upper right", frameon=False, fontsize=9)
     names = list(zip(mixes["bits_per_weight"], mixes["relative_rmse"], mixes["mix"], strict=True))

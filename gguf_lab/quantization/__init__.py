@@ -6,7 +6,8 @@ from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
 from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
-from .rate_distortion import RateDistortion, rate_distortion
+from .rate_distortion import rate_distortion
+from .rates import RateDistortion
 from .requantize import RequantizeRun, requantize
 from .result import QuantizedTensor, Requantization
 
