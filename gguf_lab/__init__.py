@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .bridge import ChatPrompt, chat_prompt, export, to_transformers
+    from .checks import Finding, Findings, check
     from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
     from .errors import (
@@ -53,6 +54,9 @@ _PUBLIC = {
     "open_checkpoint": ("reference", "open_checkpoint"),
     "compare": ("comparison", "compare"),
     "Comparison": ("comparison", "Comparison"),
+    "check": ("checks", "check"),
+    "Finding": ("checks", "Finding"),
+    "Findings": ("checks", "Findings"),
     "explore": ("panels", "explore"),
     "MetadataTree": ("panels", "MetadataTree"),
     "TensorTable": ("panels", "TensorTable"),
@@ -80,6 +84,8 @@ __all__ = [
     "ComparisonError",
     "ErrorHistograms",
     "FileName",
+    "Finding",
+    "Findings",
     "GGUFError",
     "GGUFLabError",
     "MetadataTree",
@@ -94,6 +100,7 @@ __all__ = [
     "Workbench",
     "__version__",
     "chat_prompt",
+    "check",
     "compare",
     "demo",
     "dequantize",

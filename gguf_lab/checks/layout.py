@@ -159,7 +159,12 @@ def key_name(subject: Subject) -> Iterator[Found]:
         )
 
 
-@rule("architecture-key", "error", "llama-model-loader.cpp reads general.architecture as a string")
+@rule(
+    "architecture-key",
+    "error",
+    "llama-model-loader.cpp reads general.architecture as a string",
+    kinds=("model", "adapter", "vocabulary", "mmproj"),
+)
 def architecture_key(subject: Subject) -> Iterator[Found]:
     """Expect the name of an architecture."""
     value = subject.metadata.get("general.architecture")

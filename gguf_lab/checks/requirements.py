@@ -77,15 +77,15 @@ _TABLE: dict[str, tuple[str, str]] = {
     "gemma4": (
         _ENDS,
         (
-            "attn_norm attn_q|attn_qkv attn_output attn_q_norm post_attention_norm ffn_norm ffn_gate "
-            "ffn_up ffn_down post_ffw_norm"
+            "attn_norm attn_q|attn_qkv attn_output attn_q_norm post_attention_norm ffn_norm "
+            "ffn_gate ffn_up ffn_down post_ffw_norm"
         ),
     ),
     "gpt-oss": (
         _ENDS + " output",
         (
-            f"attn_norm {_QKV} attn_sinks post_attention_norm ffn_gate_inp ffn_gate_exps ffn_up_exps "
-            "ffn_down_exps"
+            f"attn_norm {_QKV} attn_sinks post_attention_norm ffn_gate_inp ffn_gate_exps "
+            "ffn_up_exps ffn_down_exps"
         ),
     ),
     "deepseek2": (_ENDS, "attn_norm attn_kv_a_mqa attn_kv_a_norm attn_output ffn_norm"),

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError
-from ..file import file_type_name, qtype, quoted
+from ..file import file_type_name, qtype
 from ..model.words import bytes_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
 from ..quantization.roles import why_never
@@ -15,13 +15,14 @@ from .rules import Found, examples, rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..model import Tensor
     from .rules import Subject
 
 __all__: list[str] = []
 
 _PLAIN = frozenset(("F32", "F16", "BF16", "F64"))
-_GIANT = 0.02  # of the tensor data
-_MUCH = 0.05  # of the weights
+_GIANT, _GIANT_BYTES = 0.02, 1 << 20  # of the tensor data, and at least so much
+_MUCH = 0.1  # of the tensor data
 
 
 def has_imatrix(subject: Subject) -> bool:
@@ -100,7 +101,7 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
         weights = sum(subject.model.tensors[name].n_elements for name in names)
         block = qtype(wanted).block_size
         grown = qtype(got).bits_per_weight / qtype(wanted).bits_per_weight - 1
-        much = weights > _MUCH * total and grown > 0
+        more = weights * (qtype(got).bits_per_weight - qtype(wanted).bits_per_weight) / 8
         yield Found(
             names[0],
             f"{len(names):,} tensors ({weights / total:.1%} of the weights) have {got} where the "
@@ -109,7 +110,7 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
             f"A mix on a type with blocks of 32 (Q4_0, Q8_0, IQ4_NL) fits rows of {row:,}."
             if row % 32 == 0
             else "",
-            "warning" if much else "note",
+            "warning" if more > _MUCH * subject.model.nbytes else "note",
         )
 
 
@@ -141,24 +142,25 @@ def other_type(subject: Subject) -> Iterator[Found]:
 @rule("giant", "warning", "a matrix in 16 or 32 bits may weigh more than all that was quantized")
 def giant(subject: Subject) -> Iterator[Found]:
     """Expect no large matrix in F32, F16 or BF16 in a quantized file."""
-    tensors, model = subject.model.tensors.values(), subject.model
-    blocks = sum(t.n_elements for t in tensors if t.info.qtype.block_size > 1)
+    model = subject.model
+    blocks = sum(t.n_elements for t in model.tensors.values() if t.info.qtype.block_size > 1)
     if model.kind != "model" or blocks < 0.5 * model.n_parameters:
         return
-    for tensor in tensors:
+    groups: dict[str, list[Tensor]] = {}
+    for tensor in model.tensors.values():
         size = tensor.nbytes or 0
-        if tensor.qtype not in _PLAIN or size <= _GIANT * model.nbytes:
-            continue
-        if why := why_never(tensor.name, tensor.shape, subject.architecture):
-            why = f"; llama-quantize never quantizes it ({why})"
-        row = tensor.row_values
-        advice = f"--tensor-type {quoted(tensor.name)}=Q8_0 would save "
-        saved = bytes_in_words(size - tensor.n_elements // 32 * 34)
+        if tensor.qtype in _PLAIN and size > max(_GIANT_BYTES, _GIANT * model.nbytes):
+            why = why_never(tensor.name, tensor.shape, subject.architecture)
+            groups.setdefault(why or "", []).append(tensor)
+    for why, giants in groups.items():
+        size = sum(tensor.nbytes or 0 for tensor in giants)
+        known = f"; llama-quantize never quantizes them ({why})" if why else ""
         yield Found(
-            tensor.name,
-            f"{bytes_in_words(size)} in {tensor.qtype}, {size / model.nbytes:.0%} of the tensor "
-            f"data of a quantized file{why or ''}",
-            f"{advice}{saved}." if not why and row % 32 == 0 else "",
+            giants[0].name,
+            f"{len(giants):,} large tensors in 16 or 32 bits ({examples(t.name for t in giants)}) "
+            f"are {bytes_in_words(size)}, {size / model.nbytes:.0%} of the tensor data of a "
+            f"quantized file{known}",
+            "" if why else "Quantize them too: --tensor-type NAME=Q8_0 takes about half of F16.",
             "note" if why else None,
         )
 

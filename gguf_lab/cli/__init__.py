@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import GGUFLabError
+from .check import add_check
 from .compare import add_compare
 from .export import add_export
 from .inspect import add_info, add_tensors
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (add_info, add_tensors, add_compare, add_export, add_quantize, add_lab)
+_COMMANDS = (add_info, add_tensors, add_check, add_compare, add_export, add_quantize, add_lab)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 if the command failed: then one line on standard error says why.
+        0, or 2 if the command failed: then one line on standard error says why. ``check`` and
+        ``compare --fail-above`` have a 1 too: done, and something is not as it should be.
     """
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)

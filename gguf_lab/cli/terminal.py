@@ -14,6 +14,17 @@ __all__ = ["escape", "fail", "listed", "plain", "print_json", "print_table", "sh
 
 _ARRAY_ITEMS = 3  # of an array, in a table
 _WIDTH = 72  # of a text, in a table
+# Of a cell that is just this word; never colour alone.
+_STYLES = {
+    "error": "bold red",
+    "warning": "yellow",
+    "note": "cyan",
+    "truncated": "bold red",
+    "opaque": "yellow",
+    "unverified": "yellow",
+    "unmatched": "yellow",
+    "unsupported": "yellow",
+}
 
 
 def fail(message: str) -> int:
@@ -25,7 +36,13 @@ def fail(message: str) -> int:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()
 ) -> None:
-    """Print aligned columns, those numbered in `right` to the right."""
+    """Print columns, those numbered in `right` to the right.
+
+    In a terminal they fit its width and have colours; a pipe gets aligned text, a row on a line.
+    """
+    if sys.stdout.isatty():
+        _print_rich(columns, rows, {*right})
+        return
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     numbers = set(right)
     for row in (columns, *rows):
@@ -34,6 +51,19 @@ def print_table(
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
+
+
+def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if i in right else "left", overflow="fold")
+    for row in rows:  # as text: what looks like markup in a file is none
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False, emoji=False).print(table)
 
 
 def print_json(value: object) -> None:
