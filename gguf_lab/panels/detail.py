@@ -34,7 +34,7 @@ class TensorDetail(Chart, Panel):
         Offer the choice between absolute and relative errors.
     """
 
-    _esm = script("chart", "detail")
+    _esm = script("axes", "chart", "detail")
     _css = style("chart", "detail")
 
     title = traitlets.Unicode("", help="Name of the tensor").tag(sync=True)

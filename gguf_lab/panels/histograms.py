@@ -56,7 +56,7 @@ class ErrorHistograms(Selection, Chart, Panel):
         Words shown as long as there is nothing to show.
     """
 
-    _esm = script("chart", "histograms")
+    _esm = script("axes", "chart", "histograms")
     _css = style("chart", "histograms")
 
     cells = traitlets.List(traitlets.Dict(), help="One entry per tensor of the file").tag(sync=True)
