@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from .file import FileName
+    from .footprint import Memory, memory
     from .model import Model, Tensor, find
     from .model import open_model as open
     from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
@@ -57,6 +58,8 @@ _PUBLIC = {
     "check": ("checks", "check"),
     "Finding": ("checks", "Finding"),
     "Findings": ("checks", "Findings"),
+    "memory": ("footprint", "memory"),
+    "Memory": ("footprint", "Memory"),
     "explore": ("panels", "explore"),
     "MetadataTree": ("panels", "MetadataTree"),
     "TensorTable": ("panels", "TensorTable"),
@@ -88,6 +91,7 @@ __all__ = [
     "Findings",
     "GGUFError",
     "GGUFLabError",
+    "Memory",
     "MetadataTree",
     "Model",
     "Plan",
@@ -108,6 +112,7 @@ __all__ = [
     "explore",
     "export",
     "find",
+    "memory",
     "open",
     "open_checkpoint",
     "plan",

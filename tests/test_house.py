@@ -19,8 +19,8 @@ PACKAGE = ROOT / "gguf_lab"
 
 # From the ground up. A room imports itself and rooms to its left, also where it imports lazily.
 ROOMS = (
-    *("errors", "file", "markup", "codec", "model", "reference", "plots", "quantization", "bridge"),
-    *("planning", "comparison", "checks", "panels", "cli"),
+    *("errors", "file", "markup", "codec", "model", "footprint", "reference", "plots"),
+    *("quantization", "bridge", "planning", "comparison", "checks", "panels", "cli"),
 )
 
 HEAVY = ("anywidget", "gguf", "httpx", "ipywidgets", "matplotlib", "numba", "pandas", "torch")

@@ -15,6 +15,7 @@ from .compare import add_compare
 from .export import add_export
 from .inspect import add_info, add_tensors
 from .lab import add_lab
+from .memory import add_memory
 from .quantize import add_quantize
 from .terminal import fail
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (add_info, add_tensors, add_check, add_compare, add_export, add_quantize, add_lab)
+_COMMANDS = (
+    *(add_info, add_tensors, add_check, add_compare, add_memory),
+    *(add_export, add_quantize, add_lab),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,18 @@
+"""Will it run: the memory that a model and a context need, and the bound on speed that follows."""
+
+from __future__ import annotations
+
+from .counting import KV_TYPES, active_parameters, memory
+from .machines import MACHINES, Machine
+from .result import Cells, DeviceMemory, Memory
+
+__all__ = [
+    "KV_TYPES",
+    "MACHINES",
+    "Cells",
+    "DeviceMemory",
+    "Machine",
+    "Memory",
+    "active_parameters",
+    "memory",
+]

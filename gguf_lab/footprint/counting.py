@@ -1,0 +1,286 @@
+"""The count: what a model keeps, times the context, laid out over devices as llama.cpp does it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from os import PathLike
+from typing import TYPE_CHECKING, Final
+
+from ..errors import GGUFLabError, UnsupportedError
+from ..file import Address, printable, qtype
+from ..model import open_model
+from .estimate import Width, compute_buffer, width_of
+from .hyper import HyperParameters
+from .kept import Kept, LayerCache, kept_by
+from .result import Cells, DeviceMemory, Memory
+from .weights import active_parameters, read_per_token, sizes, tied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..model import Model
+
+__all__ = ["KV_TYPES", "active_parameters", "memory"]
+
+KV_TYPES: Final = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
+_PAD: Final = 256  # cells of a cache come in multiples of it
+_BATCH: Final = 2048  # tokens of a batch (-b), which a micro-batch (-ub) does not exceed
+_STATE_BYTES: Final = 4  # of a number of a recurrence: float32
+_MOST: Final = 1 << 28  # tokens of a context: no model is near
+_MOST_GPUS: Final = 16  # GGML_SCHED_MAX_BACKENDS
+
+
+def memory(
+    model: Model | str | PathLike[str] | Address,
+    context: int = 4096,
+    *,
+    kv_type: str = "F16",
+    ubatch: int = 512,
+    parallel: int = 1,
+    unified: bool = False,
+    gpu_layers: int | None = None,
+    split: Sequence[float] = (1.0,),
+) -> Memory:
+    """Count the memory that llama.cpp needs for a model and a context.
+
+    Weights and cache are counted as llama.cpp counts them; the compute buffer is an estimate.
+
+    Parameters
+    ----------
+    model : Model, path or Address
+        An open model, or a file of which the head is read.
+    context : int
+        Tokens of all sequences together (``-c``).
+    kv_type : str
+        Type of the cache's keys and values (``-ctk``, ``-ctv``).
+    ubatch : int
+        Tokens that are computed at once (``-ub``).
+    parallel : int
+        Sequences (``-np``).
+    unified : bool
+        Whether all sequences share one cache (``-kvu``), or each has its part.
+    gpu_layers : int, optional
+        Layers that go to GPUs (``-ngl``), the last first; one more than there are takes the output
+        too. Without it everything is in one memory.
+    split : sequence of float
+        Shares of the GPUs (``-ts``): one number for each.
+
+    Returns
+    -------
+    Memory
+        Sizes in bytes, the bound on tokens per second.
+
+    Raises
+    ------
+    GGUFError
+        If the metadata lacks what is needed, or makes no sense.
+    UnsupportedError
+        If the file is no model, has tensors of unknown types, or keeps something that is unknown
+        here; or if `kv_type` does not fit the heads.
+    GGUFLabError
+        If an argument makes no sense.
+    """
+    settings = _Settings(context, kv_type, ubatch, parallel, unified, gpu_layers, tuple(split))
+    settings.check()
+    if isinstance(model, str | PathLike | Address):
+        with open_model(model) as opened:
+            return _count(opened, settings)
+    return _count(model, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """The arguments of `memory`."""
+
+    context: int
+    kv_type: str
+    ubatch: int
+    parallel: int
+    unified: bool
+    gpu_layers: int | None
+    split: tuple[float, ...]
+
+    def check(self) -> None:
+        for name, least, most in (
+            ("context", 1, _MOST),
+            ("ubatch", 1, _MOST),
+            ("parallel", 1, 256),  # LLAMA_MAX_SEQ
+            ("gpu_layers", 0, _MOST),
+        ):
+            value = getattr(self, name)
+            if name == "gpu_layers" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise GGUFLabError(
+                    f"{name} is {value!r}: expected a whole number from {least} to {most:,}"
+                )
+        if self.kv_type not in KV_TYPES:
+            known = ", ".join(KV_TYPES)
+            raise GGUFLabError(f"kv_type is {self.kv_type!r}: expected one of {known}")
+        if self.context < self.parallel:
+            raise GGUFLabError(f"context is {self.context}: {self.parallel} sequences share it")
+        good = all(math.isfinite(share) and share >= 0 for share in self.split)
+        if not good or not 0 < sum(self.split) < math.inf or len(self.split) > _MOST_GPUS:
+            raise GGUFLabError(
+                f"split is {self.split!r}: expected a share for each GPU, one to {_MOST_GPUS}, "
+                "such as (3, 1)"
+            )
+
+
+def _count(model: Model, settings: _Settings) -> Memory:
+    if model.kind != "model" or not model.tensors:
+        raise UnsupportedError(
+            f"{printable(model.path.name)} is no model but of kind {model.kind}: it does not run"
+        )
+    keys = HyperParameters(model)
+    kept = kept_by(model)
+    _check_heads(kept, settings.kv_type)
+    batch = min(_BATCH, _padded(settings.context)) if kept.causal else _BATCH
+    tokens = min(settings.ubatch, batch)
+    cells = _cells(kept, settings, tokens)
+    width = width_of(model, keys, causal=kept.causal)
+    parts = _Parts(model, kept, _Working(cells, width, tokens, kept.causal), settings.kv_type)
+    active = active_parameters(model)
+    return Memory(
+        name=model.name,
+        architecture=keys.architecture,
+        context=settings.context,
+        ubatch=tokens,
+        parallel=settings.parallel,
+        kv_type=settings.kv_type,
+        cells=cells,
+        devices=tuple(parts.laid_out(settings.gpu_layers, settings.split)),
+        n_parameters=model.n_parameters,
+        n_active=model.n_parameters if active is None else active,
+        read_weights=read_per_token(model, kept),
+        generates=kept.causal,
+        n_layers=len(kept.layers),
+        n_attention=sum(bool(layer.keys) for layer in kept.layers),
+        n_windowed=sum(layer.windowed and bool(layer.keys) for layer in kept.layers),
+        n_state=sum(bool(layer.state) for layer in kept.layers),
+        window=kept.window,
+        latent=kept.latent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Working:
+    """What the working memory depends on."""
+
+    cells: Cells
+    width: Width
+    tokens: int
+    causal: bool
+
+    def estimate(self, kept: Sequence[LayerCache], *, output: bool) -> int:
+        """Return the estimate for a device that has these layers, and perhaps the output."""
+        if not kept and not output:
+            return compute_buffer(self.width, 0, self.tokens, output=False)  # looked-up embeddings
+        cells, masks = self.cells, 0
+        if any(layer.keys and not layer.windowed for layer in kept):
+            masks += cells.full // cells.streams
+        if any(layer.keys and layer.windowed for layer in kept):
+            masks += cells.window // cells.streams
+        if not self.causal:
+            masks = self.tokens  # every token sees those of its own batch
+        return compute_buffer(self.width, masks, self.tokens, output=output)
+
+
+class _Parts:
+    """What each device gets: layers with their weights, caches and states."""
+
+    def __init__(self, model: Model, kept: Kept, working: _Working, kv_type: str) -> None:
+        self._kept, self._working = kept, working
+        self._type = qtype(kv_type)
+        self._n = len(kept.layers)
+        self._by_layer = [0] * self._n  # bytes of weights
+        self._input = self._output = 0
+        for tensor, size, is_input in sizes(model):
+            if tensor.layer is not None and tensor.layer < self._n:
+                self._by_layer[tensor.layer] += size
+            elif is_input:
+                self._input += size
+            else:
+                self._output += size
+        embedding = tied(model, generates=kept.causal)
+        self._copy = 0 if embedding is None else embedding.nbytes or 0
+
+    def laid_out(self, gpu_layers: int | None, shares: Sequence[float]) -> list[DeviceMemory]:
+        """Put the last layers on GPUs, as ``llama_model::load_tensors`` does; or all in one."""
+        if gpu_layers is None:
+            everything = self._input + self._output
+            return [self._device("memory", range(self._n), everything, output=True)]
+        n, total = self._n, sum(shares)
+        ends = [end / total for end in accumulate(shares)]
+        offloaded = min(gpu_layers, n + 1)
+        first = n + 1 - offloaded
+        where: list[list[int]] = [[] for _ in range(len(shares) + 1)]
+        for layer in range(n + 1):  # the last one is the output
+            gpu = 0
+            if layer >= first:
+                gpu = 1 + min(bisect_right(ends, (layer - first) / offloaded), len(shares) - 1)
+            where[gpu].append(layer)
+        devices = []
+        for number, held in enumerate(where):
+            output, on_gpu = n in held, number > 0
+            fixed = self._output * output + self._copy * (output and on_gpu)
+            fixed += 0 if on_gpu else self._input
+            name = f"GPU {number - 1}" if on_gpu else "host"
+            layers = [layer for layer in held if layer < n]
+            devices.append(self._device(name, layers, fixed, output=output))
+        return devices
+
+    def _device(
+        self, name: str, layers: Sequence[int], fixed: int, *, output: bool
+    ) -> DeviceMemory:
+        kept = [self._kept.layers[at] for at in layers]
+        cells = self._working.cells
+        cache = sum(
+            (self._size(layer.keys) + self._size(layer.values))
+            * (cells.window if layer.windowed else cells.full)
+            for layer in kept
+        )
+        return DeviceMemory(
+            name=name,
+            layers=len(layers),
+            weights=fixed + sum(self._by_layer[at] for at in layers),
+            cache=cache,
+            state=sum(layer.state for layer in kept) * cells.sequences * _STATE_BYTES,
+            compute=self._working.estimate(kept, output=output),
+        )
+
+    def _size(self, numbers: int) -> int:
+        """Return the bytes of a row of the cache."""
+        return self._type.row_bytes(numbers)
+
+
+def _padded(tokens: int) -> int:
+    return -(-tokens // _PAD) * _PAD
+
+
+def _cells(kept: Kept, settings: _Settings, tokens: int) -> Cells:
+    """Count the tokens that the cache has room for, as ``llama_context`` rounds them."""
+    parallel = settings.parallel
+    if not kept.causal:
+        return Cells(0, 0, parallel, 1)
+    each, streams = _padded(settings.context), 1
+    if not settings.unified:
+        each, streams = _padded(each // parallel), parallel
+    window = 0
+    if any(layer.windowed for layer in kept.layers):
+        together = parallel if settings.unified else 1
+        window = _padded(min(each, kept.window * together + tokens))
+    return Cells(each * streams, window * streams, parallel, streams)
+
+
+def _check_heads(kept: Kept, kv_type: str) -> None:
+    block = qtype(kv_type).block_size
+    for size in kept.head_sizes:
+        if size % block:
+            raise UnsupportedError(
+                f"the heads of this model have {size} numbers, which is no multiple of the blocks "
+                f"of {block} of {kv_type}: llama.cpp refuses such a cache. Take F16."
+            )

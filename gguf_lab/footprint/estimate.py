@@ -1,0 +1,83 @@
+"""An estimate of the working memory of llama.cpp's graph: what is certain is said of it, no more.
+
+The allocator of ggml reuses memory from operation to operation, so that the peak of one moment
+counts. Two moments are estimated: the logits of a whole micro-batch, and the widest layer beside
+the masks of attention. Flash attention is assumed (``-fa auto``): scores are never kept whole,
+except where an architecture has a bias in its attention, which flash attention does not do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from .hyper import HyperParameters
+
+__all__ = ["FORMULA", "Width", "compute_buffer", "width_of"]
+
+FORMULA: Final = (
+    "tokens of a micro-batch × the larger of (4 bytes × (vocabulary + 2 × embedding)) and "
+    "(2 bytes × cells of the cache + 4 bytes × the widest layer)"
+)
+_BIASED: Final = {"t5", "t5encoder"}  # a bias for each pair of positions: scores are kept whole
+_SCORES: Final = 3  # scores, bias and softmax
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """Numbers that a graph keeps for one token at its widest moments.
+
+    Attributes
+    ----------
+    output : int
+        Logits and what they are made of; 0 if there are no logits.
+    layer : int
+        The widest layer.
+    scores : int
+        Times the cells of the cache, where attention keeps its scores.
+    """
+
+    output: int
+    layer: int
+    scores: int
+
+
+def width_of(model: Model, keys: HyperParameters, *, causal: bool) -> Width:
+    """Read the widths from the metadata."""
+    embedding = keys.number("embedding_length")
+    wide = max(keys.numbers("feed_forward_length", 0))
+    expert, used = keys.number("expert_feed_forward_length", 0), keys.number("expert_used_count", 0)
+    # As the recorded sizes show: eight vectors of a layer live at once in attention.
+    layer = max(
+        8 * embedding,
+        3 * embedding + 2 * wide,
+        3 * embedding + used * (embedding + 2 * expert),
+        7 * keys.number("ssm.inner_size", 0),
+    )
+    rows = model.tensors["token_embd.weight"].n_rows if "token_embd.weight" in model.tensors else 0
+    heads = max(keys.numbers("attention.head_count", 0))
+    return Width(
+        output=rows + 2 * embedding if causal and rows else 0,
+        layer=layer,
+        scores=_SCORES * heads if keys.architecture in _BIASED else 0,
+    )
+
+
+def compute_buffer(width: Width, cells: int, tokens: int, *, output: bool = True) -> int:
+    """Return the estimate in bytes.
+
+    Parameters
+    ----------
+    width : Width
+    cells : int
+        Of the cache, for one sequence: a mask for layers with and one for those without a window.
+    tokens : int
+        That are computed at once.
+    output : bool
+        Whether the logits are computed here.
+    """
+    mask, number = 2, 4  # bytes
+    layer = tokens * (mask * cells + number * (width.layer + width.scores * cells))
+    return max(layer, tokens * number * width.output if output else 0)
