@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .footprint import Memory, memory
     from .model import Model, Tensor, find
     from .model import open_model as open
-    from .panels import ErrorHistograms, MetadataTree, TensorTable, Workbench, explore
+    from .panels import ErrorHistograms, MetadataTree, TensorTable, Vocabulary, Workbench, explore
     from .planning import Plan, plan
     from .quantization import RateDistortion, rate_distortion, requantize
     from .reference import Checkpoint, open_checkpoint
@@ -63,6 +63,8 @@ _PUBLIC = {
     "explore": ("panels", "explore"),
     "MetadataTree": ("panels", "MetadataTree"),
     "TensorTable": ("panels", "TensorTable"),
+    "TensorView": ("panels", "TensorView"),
+    "Vocabulary": ("panels", "Vocabulary"),
     "ErrorHistograms": ("panels", "ErrorHistograms"),
     "Workbench": ("panels", "Workbench"),
     "chat_prompt": ("bridge", "chat_prompt"),
@@ -100,7 +102,9 @@ __all__ = [
     "RemoteError",
     "Tensor",
     "TensorTable",
+    "TensorView",
     "UnsupportedError",
+    "Vocabulary",
     "Workbench",
     "__version__",
     "chat_prompt",
@@ -109,6 +113,7 @@ __all__ = [
     "demo",
     "dequantize",
     "dissect",
+    "exercises",
     "explore",
     "export",
     "find",
@@ -124,8 +129,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "demo":
-        return import_module(".demo", __name__)
+    if name in {"demo", "exercises"}:
+        return import_module(f".{name}", __name__)
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _PUBLIC[name]

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "gguf_lab"
 
 # From the ground up. A room imports itself and rooms to its left, also where it imports lazily.
 ROOMS = (
-    *("errors", "file", "markup", "codec", "model", "footprint", "reference", "plots"),
+    *("errors", "file", "markup", "codec", "exercises", "model", "footprint", "reference", "plots"),
     *("quantization", "bridge", "planning", "comparison", "checks", "panels", "cli"),
 )
 
