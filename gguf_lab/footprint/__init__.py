@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from .counting import KV_TYPES, active_parameters, memory
+from .counting import KV_TYPES, Counter, memory
 from .machines import MACHINES, Machine
 from .result import Cells, DeviceMemory, Memory
+from .weights import active_parameters
 
 __all__ = [
     "KV_TYPES",
     "MACHINES",
     "Cells",
+    "Counter",
     "DeviceMemory",
     "Machine",
     "Memory",

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 from os import PathLike
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import Address, printable, qtype
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["KV_TYPES", "active_parameters", "memory"]
+__all__ = ["KV_TYPES", "Counter", "memory"]
 
 KV_TYPES: Final = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
 _PAD: Final = 256  # cells of a cache come in multiples of it
@@ -83,12 +83,18 @@ def memory(
     GGUFLabError
         If an argument makes no sense.
     """
-    settings = _Settings(context, kv_type, ubatch, parallel, unified, gpu_layers, tuple(split))
-    settings.check()
+    settings: dict[str, Any] = {
+        "kv_type": kv_type,
+        "ubatch": ubatch,
+        "parallel": parallel,
+        "unified": unified,
+        "gpu_layers": gpu_layers,
+        "split": split,
+    }
     if isinstance(model, str | PathLike | Address):
         with open_model(model) as opened:
-            return _count(opened, settings)
-    return _count(model, settings)
+            return Counter(opened).count(context, **settings)
+    return Counter(model).count(context, **settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +102,12 @@ class _Settings:
     """The arguments of `memory`."""
 
     context: int
-    kv_type: str
-    ubatch: int
-    parallel: int
-    unified: bool
-    gpu_layers: int | None
-    split: tuple[float, ...]
+    kv_type: str = "F16"
+    ubatch: int = 512
+    parallel: int = 1
+    unified: bool = False
+    gpu_layers: int | None = None
+    split: Sequence[float] = (1.0,)
 
     def check(self) -> None:
         for name, least, most in (
@@ -130,42 +136,6 @@ class _Settings:
             )
 
 
-def _count(model: Model, settings: _Settings) -> Memory:
-    if model.kind != "model" or not model.tensors:
-        raise UnsupportedError(
-            f"{printable(model.path.name)} is no model but of kind {model.kind}: it does not run"
-        )
-    keys = HyperParameters(model)
-    kept = kept_by(model)
-    _check_heads(kept, settings.kv_type)
-    batch = min(_BATCH, _padded(settings.context)) if kept.causal else _BATCH
-    tokens = min(settings.ubatch, batch)
-    cells = _cells(kept, settings, tokens)
-    width = width_of(model, keys, causal=kept.causal)
-    parts = _Parts(model, kept, _Working(cells, width, tokens, kept.causal), settings.kv_type)
-    active = active_parameters(model)
-    return Memory(
-        name=model.name,
-        architecture=keys.architecture,
-        context=settings.context,
-        ubatch=tokens,
-        parallel=settings.parallel,
-        kv_type=settings.kv_type,
-        cells=cells,
-        devices=tuple(parts.laid_out(settings.gpu_layers, settings.split)),
-        n_parameters=model.n_parameters,
-        n_active=model.n_parameters if active is None else active,
-        read_weights=read_per_token(model, kept),
-        generates=kept.causal,
-        n_layers=len(kept.layers),
-        n_attention=sum(bool(layer.keys) for layer in kept.layers),
-        n_windowed=sum(layer.windowed and bool(layer.keys) for layer in kept.layers),
-        n_state=sum(bool(layer.state) for layer in kept.layers),
-        window=kept.window,
-        latent=kept.latent,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Working:
     """What the working memory depends on."""
@@ -189,13 +159,31 @@ class _Working:
         return compute_buffer(self.width, masks, self.tokens, output=output)
 
 
-class _Parts:
-    """What each device gets: layers with their weights, caches and states."""
+class Counter:
+    """Counts for one model and any settings; what the file says is read once.
 
-    def __init__(self, model: Model, kept: Kept, working: _Working, kv_type: str) -> None:
-        self._kept, self._working = kept, working
-        self._type = qtype(kv_type)
-        self._n = len(kept.layers)
+    Parameters
+    ----------
+    model : Model
+        An open model, which is not needed any more afterwards.
+
+    Raises
+    ------
+    GGUFError, UnsupportedError
+        See `memory`.
+    """
+
+    def __init__(self, model: Model) -> None:
+        if model.kind != "model" or not model.tensors:
+            raise UnsupportedError(
+                f"{printable(model.path.name)} is no model but of kind {model.kind}: it does not "
+                "run"
+            )
+        keys = HyperParameters(model)
+        self._name, self._architecture = model.name, keys.architecture
+        self._kept = kept_by(model)
+        self._n = len(self._kept.layers)
+        self._width = width_of(model, keys, causal=self._kept.causal)
         self._by_layer = [0] * self._n  # bytes of weights
         self._input = self._output = 0
         for tensor, size, is_input in sizes(model):
@@ -205,17 +193,52 @@ class _Parts:
                 self._input += size
             else:
                 self._output += size
-        embedding = tied(model, generates=kept.causal)
+        embedding = tied(model, generates=self._kept.causal)
         self._copy = 0 if embedding is None else embedding.nbytes or 0
+        self._parameters = model.n_parameters
+        active = active_parameters(model)
+        self._active = model.n_parameters if active is None else active
+        self._read = read_per_token(model, self._kept)
 
-    def laid_out(self, gpu_layers: int | None, shares: Sequence[float]) -> list[DeviceMemory]:
+    def count(self, context: int = 4096, **settings: Any) -> Memory:
+        """Count; the arguments are those of `memory`."""
+        chosen = _Settings(context, **settings)
+        chosen.check()
+        kept = self._kept
+        _check_heads(kept, chosen.kv_type)
+        batch = min(_BATCH, _padded(context)) if kept.causal else _BATCH
+        tokens = min(chosen.ubatch, batch)
+        cells = _cells(kept, chosen, tokens)
+        working = _Working(cells, self._width, tokens, kept.causal)
+        return Memory(
+            name=self._name,
+            architecture=self._architecture,
+            context=context,
+            ubatch=tokens,
+            parallel=chosen.parallel,
+            kv_type=chosen.kv_type,
+            cells=cells,
+            devices=tuple(self._laid_out(chosen, working)),
+            n_parameters=self._parameters,
+            n_active=self._active,
+            read_weights=self._read,
+            generates=kept.causal,
+            n_layers=self._n,
+            n_attention=sum(bool(layer.keys) for layer in kept.layers),
+            n_windowed=sum(layer.windowed and bool(layer.keys) for layer in kept.layers),
+            n_state=sum(bool(layer.state) for layer in kept.layers),
+            window=kept.window,
+            latent=kept.latent,
+        )
+
+    def _laid_out(self, chosen: _Settings, working: _Working) -> list[DeviceMemory]:
         """Put the last layers on GPUs, as ``llama_model::load_tensors`` does; or all in one."""
-        if gpu_layers is None:
-            everything = self._input + self._output
-            return [self._device("memory", range(self._n), everything, output=True)]
-        n, total = self._n, sum(shares)
-        ends = [end / total for end in accumulate(shares)]
-        offloaded = min(gpu_layers, n + 1)
+        if chosen.gpu_layers is None:
+            fixed = self._input + self._output
+            return [self._device("memory", range(self._n), fixed, chosen, working, output=True)]
+        n, shares = self._n, chosen.split
+        ends = [end / sum(shares) for end in accumulate(shares)]
+        offloaded = min(chosen.gpu_layers, n + 1)
         first = n + 1 - offloaded
         where: list[list[int]] = [[] for _ in range(len(shares) + 1)]
         for layer in range(n + 1):  # the last one is the output
@@ -230,16 +253,23 @@ class _Parts:
             fixed += 0 if on_gpu else self._input
             name = f"GPU {number - 1}" if on_gpu else "host"
             layers = [layer for layer in held if layer < n]
-            devices.append(self._device(name, layers, fixed, output=output))
+            devices.append(self._device(name, layers, fixed, chosen, working, output=output))
         return devices
 
     def _device(
-        self, name: str, layers: Sequence[int], fixed: int, *, output: bool
+        self,
+        name: str,
+        layers: Sequence[int],
+        fixed: int,
+        chosen: _Settings,
+        working: _Working,
+        *,
+        output: bool,
     ) -> DeviceMemory:
         kept = [self._kept.layers[at] for at in layers]
-        cells = self._working.cells
+        cells, kind = working.cells, qtype(chosen.kv_type)
         cache = sum(
-            (self._size(layer.keys) + self._size(layer.values))
+            (kind.row_bytes(layer.keys) + kind.row_bytes(layer.values))
             * (cells.window if layer.windowed else cells.full)
             for layer in kept
         )
@@ -249,12 +279,8 @@ class _Parts:
             weights=fixed + sum(self._by_layer[at] for at in layers),
             cache=cache,
             state=sum(layer.state for layer in kept) * cells.sequences * _STATE_BYTES,
-            compute=self._working.estimate(kept, output=output),
+            compute=working.estimate(kept, output=output),
         )
-
-    def _size(self, numbers: int) -> int:
-        """Return the bytes of a row of the cache."""
-        return self._type.row_bytes(numbers)
 
 
 def _padded(tokens: int) -> int:
