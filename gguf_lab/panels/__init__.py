@@ -7,6 +7,7 @@ from .headline import Headline
 from .histograms import ErrorHistograms
 from .progress import Progress
 from .table import TensorTable
+from .tensor_view import TensorView
 from .tree import MetadataTree
 from .workbench import Workbench, explore
 
@@ -17,6 +18,7 @@ __all__ = [
     "Progress",
     "TensorDetail",
     "TensorTable",
+    "TensorView",
     "Workbench",
     "explore",
 ]

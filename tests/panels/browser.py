@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,16 +55,22 @@ class Model {
     take(await window.kernel(this.id, JSON.stringify({ state })));
   }
   async send(content) {
-    const reply = take(await window.kernel(this.id, JSON.stringify({ content })));
-    for (const message of reply.messages) this.emit("msg:custom", message, []);
+    take(await window.kernel(this.id, JSON.stringify({ content })));
   }
 }
 const take = (text) => {
   const reply = JSON.parse(text);
   for (const [id, state] of Object.entries(reply.states)) window.models[id]?.apply(revive(state));
-  return reply;
+  for (const { id, content, buffers } of reply.messages) {
+    window.models[id]?.emit("msg:custom", content, Object.values(revive({ ...buffers })));
+  }
 };
 window.take = take;
+// What the kernel says by itself is fetched: Python cannot call a page from another thread.
+window.listen = async () => {
+  take(await window.kernel("", "{}"));
+  setTimeout(window.listen, 5);
+};
 window.place = async (id, script, css, state, classes, parent) => {
   const style = document.createElement("style");
   style.textContent = css;
@@ -79,13 +86,14 @@ window.ready = true;
 </script></body></html>"""
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    def convert(value: Any) -> Any:
-        if isinstance(value, (bytes, memoryview)):
-            return {"__bytes__": base64.b64encode(bytes(value)).decode()}
-        return value
+def _convert(value: Any) -> Any:
+    if isinstance(value, (bytes, memoryview)):
+        return {"__bytes__": base64.b64encode(bytes(value)).decode()}
+    return value
 
-    return {key: convert(value) for key, value in state.items()}
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: _convert(value) for key, value in state.items()}
 
 
 class Harness:
@@ -94,6 +102,7 @@ class Harness:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.panels: dict[str, Any] = {}
+        self._lock = Lock()  # panels that work in a thread send from there
         self._changed: dict[str, dict[str, Any]] = {}
         self._messages: list[Any] = []
         self.errors: list[str] = []
@@ -105,23 +114,25 @@ class Harness:
 
     def _kernel(self, name: str, text: str) -> str:
         message = json.loads(text)
-        panel = self.panels[name]
-        self._messages = []
         if "state" in message:
-            panel.set_state(message["state"])
-        else:
-            panel._handle_custom_msg(message["content"], [])
-        return json.dumps({"messages": self._messages, "states": self._drain()})
+            self.panels[name].set_state(message["state"])
+        elif "content" in message:
+            self.panels[name]._handle_custom_msg(message["content"], [])
+        return self._drain()
 
-    def _drain(self) -> dict[str, Any]:
-        changed, self._changed = self._changed, {}
-        return changed
+    def _drain(self) -> str:
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            messages, self._messages = self._messages, []
+        return json.dumps({"messages": messages, "states": changed})
+
+    def listen(self) -> None:
+        """Bring what panels send by themselves to the browser, from now on."""
+        self.page.evaluate("() => { window.listen(); }")
 
     def push(self) -> None:
         """Bring what Python has set to the browser."""
-        self.page.evaluate(
-            "text => { window.take(text); }", json.dumps({"states": self._drain(), "messages": []})
-        )
+        self.page.evaluate("text => { window.take(text); }", self._drain())
 
     def add(self, panel: Any, name: str = "panel", classes: str = "", parent: str = "#root") -> Any:
         """Show a panel."""
@@ -131,11 +142,17 @@ class Harness:
 
         def send_state(key: str | Iterable[str] | None = None) -> None:
             state = _plain(panel.get_state(key))
-            self._changed.setdefault(name, {}).update(state)
+            with self._lock:
+                self._changed.setdefault(name, {}).update(state)
+
+        def send(content: Any, buffers: Any = None) -> None:
+            packed = [_convert(buffer) for buffer in buffers or []]
+            with self._lock:
+                self._messages.append({"id": name, "content": content, "buffers": packed})
 
         # Keep the base's own filter (what the browser has just set is not sent back).
         panel.send_state = send_state
-        panel.send = lambda content, buffers=None: self._messages.append(content)
+        panel.send = send
         panel.comm.kernel = True
         self.page.evaluate(
             "([id, script, css, state, classes, parent]) =>"

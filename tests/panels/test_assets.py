@@ -6,6 +6,7 @@ import pytest
 
 from gguf_lab import panels
 from gguf_lab.panels.base import Panel
+from gguf_lab.panels.places import Place
 
 PANELS = [
     getattr(panels, name)
@@ -21,7 +22,8 @@ def test_there_are_panels() -> None:
 @pytest.mark.parametrize("panel", PANELS, ids=lambda p: p.__name__)
 def test_a_script_is_small_and_writes_text_only(panel: type[Panel]) -> None:
     source = panel._esm
-    assert len(source.encode()) < 30_000
+    # Pictures with their own mouse, keyboard and axes are the largest.
+    assert len(source.encode()) < (40_000 if issubclass(panel, Place) else 30_000)
     assert source.count("export default") == 1
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert word not in source

@@ -1,0 +1,194 @@
+"""The selection of panels that look into one tensor: which tensor, and which of its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import traitlets
+
+from ..codec import can_decode
+from ..errors import ComparisonError, GGUFLabError
+from ..file.text import quoted, visible
+from .base import Panel
+from .jobs import Jobs
+from .selection import Selection
+from .sides import Sides
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from ..file.remote import Address
+    from ..model import Model
+    from ..reference import Checkpoint
+
+__all__ = ["MOST_NAMES", "Place"]
+
+MOST_NAMES: Final = 5000  # in the list to choose from; any name can be set from Python
+
+
+class Place(Selection, Panel):
+    """A panel that looks at one tensor, and at one weight in it.
+
+    Attributes
+    ----------
+    selected : list of str
+        The tensor shown (its name; the first one if there are several).
+    cell : list of int
+        Row and column of the selected weight.
+    """
+
+    cell = traitlets.List(
+        traitlets.Int(),
+        [0, 0],
+        minlen=2,
+        maxlen=2,
+        help="Row and column of the selected weight; rows are flattened over all but the last axis",
+    ).tag(sync=True)
+    choices = traitlets.List(traitlets.List(), help="[name, words] of the tensors to look at").tag(
+        sync=True
+    )
+    facts = traitlets.Dict(help="What the tensor is").tag(sync=True)
+    progress = traitlets.Dict(help="What takes long, and the share that is done").tag(sync=True)
+
+    def __init__(
+        self,
+        model: Model,
+        name: str | None,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | None,
+        selection: Place | None,
+        **traits: Any,
+    ) -> None:
+        self._sides = Sides(model, reference)
+        self._jobs = Jobs(self._fail, self._tell)
+        self._links: list[traitlets.link] = []
+        self._shown: str | None = None
+        super().__init__(**traits)
+        self.choices = self._list_choices()
+        self.observe(self._change_name, ["selected"])
+        self.observe(self._look, ["cell"])
+        if selection is not None:
+            # The tensor first: a place is checked against it.
+            self._links = [
+                traitlets.link((selection, trait), (self, trait)) for trait in ("selected", "cell")
+            ]
+        first = name if name is not None else self._first()
+        if first is not None and (name is not None or not self.selected):
+            self.selected = [first]
+        if self._shown is None:
+            self._enter(None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything asked for is there; False if `timeout` seconds were not enough."""
+        return self._jobs.wait(timeout)
+
+    def close(self) -> None:
+        """Stop what is under way, and close what the panel itself has opened."""
+        for link in self._links:
+            link.unlink()
+        self._links = []
+        self._jobs.cancel()
+        self._jobs.wait(10)
+        self._sides.close()
+        super().close()
+
+    @property
+    def names(self) -> list[str]:
+        """Names that can be selected."""
+        return list(self._sides.model.tensors)
+
+    def _has(self, name: str) -> bool:
+        return name in self._sides.model.tensors
+
+    @property
+    def name(self) -> str | None:
+        """The tensor that is shown, None if there is none."""
+        return self.selected[0] if self.selected else None
+
+    # -- what a panel does with a place
+
+    def _enter(self, name: str | None) -> None:
+        """Show another tensor, or none; `facts` says whether it can be shown."""
+        raise NotImplementedError
+
+    def _look(self, _change: object = None) -> None:
+        """Show another weight of it."""
+        raise NotImplementedError
+
+    def _change_name(self, _change: object) -> None:
+        if self.name == self._shown:
+            return
+        self._jobs.cancel()
+        self._shown = self.name
+        with self.hold_sync():
+            self.facts = self._describe(self.name)
+            self.progress = {}
+            if self.cell != [0, 0]:
+                self.cell = [0, 0]
+            self._enter(self.name)
+
+    @property
+    def _able(self) -> bool:
+        return self.name is not None and self.facts.get("problem") == ""
+
+    def _first(self) -> str | None:
+        """Return the first matrix that can be shown, else the first tensor that can."""
+        able = [
+            tensor
+            for tensor in self._sides.model.tensors.values()
+            if tensor.status == "ok" and can_decode(tensor.qtype) and tensor.n_elements
+        ]
+        matrices = [tensor for tensor in able if tensor.n_rows > 1]
+        return next((tensor.name for tensor in [*matrices, *able]), None)
+
+    def _list_choices(self) -> list[list[str]]:
+        listed = list(self._sides.model.tensors.values())[:MOST_NAMES]
+        return [[t.name, f"{visible(t.name, 120)}  ({visible(t.qtype, 20)})"] for t in listed]
+
+    def _describe(self, name: str | None) -> dict[str, Any]:
+        if name is None:
+            return {"problem": "No tensor is selected.", "label": "", "name": ""}
+        tensor = self._sides.model.tensors[name]
+        problem, size = "", 1
+        try:
+            size = self._sides.block_size(name)
+            if not tensor.n_elements:
+                problem = "The tensor has no weights."
+        except GGUFLabError as error:
+            problem = visible(str(error), 400)
+        pair = self._sides.pair(name)
+        return {
+            "name": name,
+            "label": visible(name, 200),
+            "qtype": visible(tensor.qtype, 40),
+            "shape": " × ".join(str(n) for n in tensor.shape),
+            "n_rows": tensor.n_rows,
+            "n_columns": tensor.row_values,
+            "block_size": size,
+            "compared": pair is not None,
+            "original": "" if pair is None else visible(", ".join(pair.reference_names), 200),
+            "transform": "" if pair is None else visible(pair.transform, 300),
+            "remark": visible(self._sides.why_not(name), 300),
+            "problem": problem,
+        }
+
+    @traitlets.validate("cell")
+    def _check_cell(self, proposal: dict[str, Any]) -> list[int]:
+        row, column = proposal["value"]
+        if self.name is not None and [row, column] != [0, 0]:
+            tensor = self._sides.model.tensors[self.name]
+            if not (0 <= row < tensor.n_rows and 0 <= column < tensor.row_values):
+                raise ComparisonError(
+                    f"tensor {quoted(tensor.name)} has rows 0 to {tensor.n_rows - 1} and columns "
+                    f"0 to {tensor.row_values - 1}: there is no weight at row {row}, column "
+                    f"{column}"
+                )
+        return [row, column]
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["ask"] == "cancel":
+            self._jobs.cancel()
+            return {}
+        return super()._answer(question)
+
+    def _tell(self, words: str, share: float) -> None:
+        self.progress = {"words": words, "share": share} if words else {}

@@ -1,0 +1,329 @@
+"""The picture of a tensor: any part of it at any zoom, and the numbers behind."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import traitlets
+
+from ..errors import GGUFLabError
+from ..file.text import visible
+from ..markup import card, facts, grid, note
+from .assets import script, style
+from .bins import merged
+from .chart import number
+from .heat import heat
+from .pictures import picture, strongest
+from .places import Place
+from .pooling import Region
+from .sides import SIDES, read
+from .survey import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    from ..file.remote import Address
+    from ..model import Model
+    from ..reference import Checkpoint
+    from .pooling import How
+    from .survey import Survey
+
+__all__ = ["TensorView"]
+
+# Larger regions get a coarse picture first.
+_SMALL: Final = 1 << 21  # weights
+_MOST_CELLS: Final = 1 << 21
+_CORNER: Final = (6, 8)
+_BINS: Final = 120
+_SPREAD: Final = 4  # RMS that the histogram reaches on either side
+_MOST_ROWS: Final = 1 << 14  # points of the curves beside the picture; beyond, the largest of each
+_HOW: Final = {"extreme": "largest magnitude", "mean": "mean"}
+
+
+class TensorView(Place):
+    """A tensor as a picture: stored values, those of the original, and the difference.
+
+    Zoom with the wheel (once the picture has the focus, or with Ctrl) or + and -, pan by dragging,
+    walk with the arrow keys, select a weight by a click or Enter. A cell of the picture stands for
+    one weight or, zoomed out, for a rectangle of them: for the one of the largest magnitude (which
+    a click selects), or for their mean. Everything is read in pieces, off the kernel's thread; a
+    large picture comes coarse first, from one row of each cell, and says so.
+
+    Parameters
+    ----------
+    model : Model
+        An open model.
+    name : str, optional
+        The tensor to begin with; default the first matrix.
+    reference : Checkpoint, Model, path or Address, optional
+        The original weights; rows are aligned as the converter has arranged them.
+    selection : TensorView or BlockView, optional
+        A panel with which tensor and weight are shared.
+    height : int
+        Height of the panel in CSS pixels.
+
+    Attributes
+    ----------
+    selected : list of str
+        The tensor shown (its name; the first one if there are several).
+    cell : list of int
+        Row and column of the selected weight.
+    show : {"quantized", "original", "difference", "all"}
+        What the picture shows.
+    pooling : {"extreme", "mean"}
+        What a cell of several weights shows.
+    limit : float
+        End of the colour scale of values; 0: the 99.5 % quantile of what the picture shows.
+
+    Raises
+    ------
+    ComparisonError
+        If the reference does not belong to the model, or a name or place is unknown.
+    """
+
+    _esm = script("axes", "places", "heatmap", "figures", "tensor_view")
+    _css = style("places", "tensor_view")
+
+    show = traitlets.Enum((*SIDES, "all"), "quantized", help="Which values are shown").tag(
+        sync=True
+    )
+    pooling = traitlets.Enum(
+        ("extreme", "mean"), "extreme", help="What a cell of several weights shows"
+    ).tag(sync=True)
+    limit = traitlets.Float(
+        0.0, min=0.0, help="End of the colour scale of values; 0: by what is seen"
+    ).tag(sync=True)
+    corner = traitlets.Dict(help="The selected weight in words, and where the table begins").tag(
+        sync=True
+    )
+    corner_values = traitlets.Bytes(b"", help="float32: the table, side by side").tag(sync=True)
+    summary = traitlets.Dict(help="What is known once all rows are read").tag(sync=True)
+    row_curves = traitlets.Bytes(b"", help="float32: norms of rows, then relative errors").tag(
+        sync=True
+    )
+    value_bins = traitlets.Bytes(b"", help="float64: edges, then counts").tag(sync=True)
+
+    def __init__(
+        self,
+        model: Model,
+        name: str | None = None,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
+        *,
+        selection: Place | None = None,
+        height: int = 680,
+    ) -> None:
+        self._survey: Survey | None = None
+        self._surveyed: str | None = None
+        super().__init__(model, name, reference, selection, height=height, label="Tensor picture")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Read all rows (unless that was done) and wait until everything asked for is there.
+
+        Returns
+        -------
+        bool
+            False if `timeout` seconds were not enough.
+        """
+        self._begin_survey()
+        return super().wait(timeout)
+
+    @property
+    def row_norms(self) -> np.ndarray | None:
+        """Euclidean norm of every stored row: float64 (n_rows,), None until it is known."""
+        return None if self._survey is None else self._survey.norms
+
+    @property
+    def row_errors(self) -> np.ndarray | None:
+        """Relative error of every row: float64 (n_rows,), None if unknown or without original."""
+        return None if self._survey is None else self._survey.relative
+
+    # -- another tensor, another weight
+
+    def _enter(self, name: str | None) -> None:
+        self._survey = self._surveyed = None
+        self.summary, self.row_curves, self.value_bins = {}, b"", b""
+        self.corner, self.corner_values = {}, b""
+        if name is None or not self.facts["compared"]:
+            self.show = "quantized"
+        self._look()
+
+    def _look(self, _change: object = None) -> None:
+        if self._able:
+            self._jobs.put("corner", self._read_corner(self.name or ""), "Reading values")
+
+    def _read_corner(self, name: str) -> Iterator[float]:
+        row, column = self.cell
+        tensor = self._sides.tensor(name)
+        tall, wide = min(_CORNER[0], tensor.n_rows), min(_CORNER[1], tensor.row_values)
+        top = min(max(0, row - tall // 2), tensor.n_rows - tall)
+        left = min(max(0, column - wide // 2), tensor.row_values - wide)
+        found = read(self._sides.readers(name, SIDES), [(top, top + tall)], left, left + wide)
+        yield 0.5
+        values = {side: one[row - top, column - left] for side, one in found.items()}
+        with self.hold_sync():
+            self.corner = {
+                "cell": [row, column],
+                "top": top,
+                "left": left,
+                "shape": [tall, wide],
+                "sides": list(found),
+                "words": f"row {row:,}, column {column:,}: {_told(values)}",
+            }
+            self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
+
+    def _begin_survey(self) -> None:
+        """Read all rows once somebody looks: a panel that is not seen reads nothing."""
+        if self._able and self._surveyed != self.name:
+            self._surveyed = self.name
+            self._jobs.put("survey", self._walk(self.name or ""), "Reading all rows", rank=2)
+
+    def _walk(self, name: str) -> Iterator[float]:
+        self._publish((yield from survey(self._sides, name)))
+
+    def _publish(self, found: Survey) -> None:
+        curves = [found.norms] if found.relative is None else [found.norms, found.relative]
+        each = -(-len(found.norms) // _MOST_ROWS)
+        starts = np.arange(0, len(found.norms), each)
+        total = found.histogram.total
+        spread = float(np.sqrt(np.nansum(np.square(found.norms)) / max(1, total)))
+        bins, beyond = b"", 0
+        if math.isfinite(spread) and spread > 0:
+            kept = merged(found.histogram, _SPREAD * spread, _BINS)
+            bins, beyond = np.concatenate([kept.edges, kept.counts]).tobytes(), kept.below
+            beyond += kept.above
+        worst = [[row, number(100 * ratio, "%")] for row, ratio in found.worst()]
+        with self.hold_sync():
+            self._survey = found
+            self.summary = {
+                "each": each,
+                "worst": worst,
+                "rms": number(spread),
+                "n_nan": found.n_nan,
+                "n_inf": found.n_inf,
+                "beyond": beyond,
+                "total": total + found.n_nan,
+            }
+            joined = [np.maximum.reduceat(curve, starts) for curve in curves]
+            self.row_curves = np.concatenate(joined).astype(np.float32).tobytes()
+            self.value_bins = bins
+
+    # -- questions of the browser
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        ask, name = question["ask"], self.name
+        if ask not in ("picture", "peek", "pick"):
+            return super()._answer(question)
+        if not self._able or name is None or name != question.get("name"):
+            return {}  # it asks for a tensor that it is about to leave
+        region, how = self._region(name, question["region"]), str(question.get("how"))
+        sides = [side for side in SIDES if side in question.get("sides", SIDES)]
+        if how not in _HOW or not sides:
+            raise GGUFLabError(f"there is no picture of {sides} pooled by {how!r}")
+        if ask == "picture":
+            steps = self._draw(name, region, how, sides, question.get("ticket"))
+            self._jobs.put("picture", steps, "Reading the picture", rank=1)
+            self._begin_survey()
+        elif ask == "peek":
+            steps = self._peek(name, region, how, question.get("ticket"))
+            self._jobs.put("peek", steps, "Reading values")
+        else:
+            self._jobs.put("pick", self._pick(name, region, sides[0]), "Looking for the weight")
+        return {}
+
+    def _region(self, name: str, asked: list[int]) -> Region:
+        """Check what the browser asks for: it is cut to the tensor, and to the grid of cells."""
+        tensor = self._sides.tensor(name)
+        top, bottom, left, right, tall, wide = (int(n) for n in asked)
+        tall, wide = max(1, tall), max(1, wide)
+        top, left = max(0, top) // tall * tall, max(0, left) // wide * wide
+        region = Region(
+            top, min(bottom, tensor.n_rows), left, min(right, tensor.row_values), tall, wide
+        )
+        rows, columns = region.shape
+        if rows < 1 or columns < 1 or rows * columns > _MOST_CELLS:
+            raise GGUFLabError(
+                f"a picture of {rows} × {columns} cells of {visible(name, 120)} was asked for; "
+                f"expected between 1 and {_MOST_CELLS:,} cells inside the tensor"
+            )
+        return region
+
+    def _draw(
+        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+    ) -> Iterator[float]:
+        readers = self._sides.readers(name, sides)
+        passes = [True, False] if region.n_weights > _SMALL and region.tall > 1 else [False]
+        for sampled in passes:
+            pools = yield from picture(readers, region, how, sampled=sampled)
+            cells = np.stack([pool.cells() for pool in pools.values()])
+            marks = np.stack([pool.marks() for pool in pools.values()])
+            content = {
+                "picture": ticket,
+                "name": name,
+                "how": how,
+                "sides": list(pools),
+                "region": [
+                    *(region.top, region.bottom, region.left, region.right),
+                    *(region.tall, region.wide),
+                ],
+                "shape": list(region.shape),
+                "sampled": sampled,
+            }
+            self.send(content, [cells.tobytes(), marks.tobytes()])
+
+    def _peek(self, name: str, region: Region, how: Any, ticket: object) -> Iterator[float]:
+        """Tell one cell in words, every side of it."""
+        readers = self._sides.readers(name, SIDES)
+        if region.n_weights == 1:
+            found = read(readers, [(region.top, region.bottom)], region.left, region.right)
+            values: dict[str, Any] = {side: one[0, 0] for side, one in found.items()}
+        else:
+            pools = yield from picture(readers, region, how)
+            values = {side: pool.words(0, 0) for side, pool in pools.items()}
+        parts = [_span("row", region.top, region.bottom)]
+        parts.append(_span("column", region.left, region.right))
+        if region.n_weights > 1:
+            parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
+        self.send({"peek": ticket, "words": f"{', '.join(parts)}: {_told(values)}"})
+
+    def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:
+        reader = self._sides.readers(name, [side, "quantized"])
+        place = yield from strongest(reader.get(side, reader["quantized"]), region)
+        self.cell = list(place)
+
+    # -- static form
+
+    def __repr__(self) -> str:
+        if self.name is None:
+            return "<TensorView: no tensor>"
+        return f"<TensorView: {self.facts['label']}, {self.facts['shape']}, {self.facts['qtype']}>"
+
+    def _static(self, limit: int | None) -> str:
+        del limit
+        name = self.name
+        if name is None or not self._able:
+            return card(self.facts["label"] or "No tensor", note(self.facts["problem"]))
+        told = [("type", self.facts["qtype"]), ("shape", self.facts["shape"])]
+        told += [("original", self.facts["original"])] if self.facts["compared"] else []
+        sides = SIDES if self.facts["compared"] else SIDES[:1]
+        try:
+            how: How = "mean" if self.pooling == "mean" else "extreme"
+            images, words = heat(self._sides, name, sides, how)
+        except GGUFLabError as error:  # the file may have been closed since
+            return card(self.facts["label"], facts(told), note(str(error)))
+        worst = [] if self._survey is None else self._survey.worst()
+        rows = [(f"{row:,}", number(100 * ratio, "%")) for row, ratio in worst]
+        table = (grid(("row", "relative error"), rows, (0, 1)),) if rows else ()
+        return card(self.facts["label"], facts(told), images, note(words), *table)
+
+
+def _told(values: dict[str, Any]) -> str:
+    return ", ".join(f"{side} {value!s}" for side, value in values.items())
+
+
+def _span(word: str, first: int, stop: int) -> str:
+    if stop - first == 1:
+        return f"{word} {first:,}"
+    return f"{word}s {first:,} to {stop - 1:,}"
