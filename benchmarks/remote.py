@@ -8,42 +8,24 @@ of its own: it answers every request after the latency, and all answers share th
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
 import re
 import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import gguf
-import numpy as np
+from holes import LLAMA_8B, fill, write_checkpoint, write_model
 
 import gguf_lab as gl
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-HIDDEN, FEED, LAYERS, HEADS, KV_HEADS, VOCABULARY = 4096, 14336, 32, 32, 8, 128_256
-KV = HIDDEN * KV_HEADS // HEADS
 PART = 1 << 14
 TENSORS = ("blk.0.attn_k.weight", "blk.0.attn_q.weight", "blk.0.ffn_down.weight")
-
-# GGUF name, name in the checkpoint, shape in NumPy's order
-BLOCK = (
-    ("attn_norm", "input_layernorm", (HIDDEN,)),
-    ("attn_q", "self_attn.q_proj", (HIDDEN, HIDDEN)),
-    ("attn_k", "self_attn.k_proj", (KV, HIDDEN)),
-    ("attn_v", "self_attn.v_proj", (KV, HIDDEN)),
-    ("attn_output", "self_attn.o_proj", (HIDDEN, HIDDEN)),
-    ("ffn_norm", "post_attention_layernorm", (HIDDEN,)),
-    ("ffn_gate", "mlp.gate_proj", (FEED, HIDDEN)),
-    ("ffn_up", "mlp.up_proj", (FEED, HIDDEN)),
-    ("ffn_down", "mlp.down_proj", (HIDDEN, FEED)),
-)
 
 
 def main() -> None:
@@ -53,9 +35,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_model(folder / "model.gguf")
-        write_checkpoint(folder)
-        fill(folder)
+        write_model(folder / "model.gguf", LLAMA_8B, pure=True)
+        write_checkpoint(folder, LLAMA_8B, shards=4)
+        fill(folder / "model.gguf", folder, LLAMA_8B, dict.fromkeys(TENSORS))
         ours, theirs = multiprocessing.Pipe()
         settings = folder, arguments.latency, arguments.bandwidth / 8, theirs
         server = multiprocessing.get_context("spawn").Process(target=serve, args=settings)
@@ -86,105 +68,6 @@ def measure(url: str, folder: Path, bandwidth: float) -> None:
     print("| what | seconds | MB of the file | MB of the original |\n| --- | --- | --- | --- |")
     for what, seconds, a, b in rows:
         print(f"| {what} | {seconds:,.2f} | {a / 1e6:,.2f} | {b / 1e6:,.2f} |")
-
-
-def tensors() -> list[tuple[str, str, tuple[int, ...]]]:
-    listed: list[tuple[str, str, tuple[int, ...]]] = [
-        ("token_embd.weight", "model.embed_tokens.weight", (VOCABULARY, HIDDEN)),
-        ("output_norm.weight", "model.norm.weight", (HIDDEN,)),
-        ("output.weight", "lm_head.weight", (VOCABULARY, HIDDEN)),
-    ]
-    for layer in range(LAYERS):
-        for ours, theirs, shape in BLOCK:
-            name = f"model.layers.{layer}.{theirs}.weight"
-            listed.append((f"blk.{layer}.{ours}.weight", name, shape))
-    return listed
-
-
-def write_model(path: Path) -> None:
-    """Write a head like that of a Q4_K_M file, and a hole for the data."""
-    writer = gguf.GGUFWriter(path, "llama")
-    for add, value in (
-        (writer.add_block_count, LAYERS),
-        (writer.add_context_length, 131_072),
-        (writer.add_embedding_length, HIDDEN),
-        (writer.add_feed_forward_length, FEED),
-        (writer.add_head_count, HEADS),
-        (writer.add_head_count_kv, KV_HEADS),
-        (writer.add_vocab_size, VOCABULARY),
-    ):
-        add(value)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(2, 12, VOCABULARY).tolist()
-    numbers = rng.integers(0, 2**62, VOCABULARY).tolist()
-    words = [f"{number:x}"[-length:] for number, length in zip(numbers, lengths, strict=True)]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(words)
-    writer.add_token_types([1] * VOCABULARY)
-    writer.add_token_merges([f"{a} {b}" for a, b in zip(words, reversed(words), strict=True)])
-    size = 0
-    for name, _, shape in tensors():
-        kind = gguf.GGMLQuantizationType.Q4_K if len(shape) > 1 else gguf.GGMLQuantizationType.F32
-        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-        nbytes = int(np.prod(shape)) // block * block_bytes
-        stored = (*shape[:-1], shape[-1] // block * block_bytes) if block > 1 else shape
-        dtype = np.dtype(np.uint8 if block > 1 else np.float32)
-        writer.add_tensor_info(name, stored, dtype, nbytes, raw_dtype=kind)
-        size += -(-nbytes // 32) * 32
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    writer.close()
-    start = -(-path.stat().st_size // 32) * 32
-    os.truncate(path, start + size)
-
-
-def write_checkpoint(folder: Path, shards: int = 4) -> None:
-    """Write four shards in bfloat16 with holes for the data, their index, the configuration."""
-    weight_map = {}
-    listed = [(name, shape) for _, name, shape in tensors()]
-    for number in range(shards):
-        file = f"model-{number + 1:05d}-of-{shards:05d}.safetensors"
-        header: dict[str, Any] = {}
-        at = 0
-        for name, shape in listed[number::shards]:
-            end = at + 2 * int(np.prod(shape))
-            header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, end]}
-            weight_map[name], at = file, end
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        (folder / file).write_bytes(len(text).to_bytes(8, "little") + text)
-        os.truncate(folder / file, 8 + len(text) + at)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    configuration = {
-        "model_type": "llama",
-        "hidden_size": HIDDEN,
-        "intermediate_size": FEED,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS,
-        "vocab_size": VOCABULARY,
-    }
-    (folder / "config.json").write_text(json.dumps(configuration))
-
-
-def fill(folder: Path) -> None:
-    """Write numbers of the size of weights into the tensors that will be compared."""
-    rng = np.random.default_rng(0)
-    names = {ours: theirs for ours, theirs, _ in tensors()}
-    with gl.open(folder / "model.gguf") as model, gl.open_checkpoint(folder) as checkpoint:
-        places = [(model.tensor(name).info, checkpoint.tensors[names[name]]) for name in TENSORS]
-    for info, original in places:
-        blocks = rng.integers(0, 256, ((info.nbytes or 0) // 144, 144), np.uint8)
-        blocks[:, :4] = np.array([1e-3, 1e-3], np.float16).view(np.uint8)  # scales of Q4_K
-        bits = rng.normal(0, 0.05, original.nbytes // 2).astype(np.float32).view(np.uint32) >> 16
-        for path, at, data in (
-            (folder / "model.gguf", info.offset, blocks),
-            (Path(original.source.name), original.offset, bits.astype(np.uint16)),
-        ):
-            with path.open("r+b") as file:
-                file.seek(at)
-                file.write(data.tobytes())
 
 
 def serve(folder: Path, latency: float, bandwidth: float, pipe: Connection) -> None:
