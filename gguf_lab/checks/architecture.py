@@ -129,7 +129,8 @@ def foreign(subject: Subject) -> Iterator[Found]:
         yield Found(
             odd[0],
             f"{len(odd):,} tensors are not among those that the architecture "
-            f"{subject.architecture} has: {examples(odd)}",
+            f"{subject.architecture} has ({examples(odd)}): a llama.cpp that does not ask for them "
+            "refuses the file",
             "Look where they are from; an older or newer converter may have named them so.",
         )
 

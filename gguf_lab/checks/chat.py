@@ -12,11 +12,13 @@ from ..bridge.tokenizers import has_tokenizer
 from ..bridge.tokenizers.source import open_source
 from ..bridge.tokenizers.special import special_metadata
 from ..errors import ChatTemplateError, GGUFLabError
+from ..file import preview
+from ..model import Model
 from ..reference import Checkpoint
 from .rules import Found, rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .rules import Subject
 
@@ -24,6 +26,8 @@ __all__: list[str] = []
 
 _KEY = "tokenizer.chat_template"
 _CHAT = re.compile(r"(^|[^a-z])(instruct|chat|it|assistant)([^a-z]|$)", re.IGNORECASE)
+_SPECIAL = re.compile(r"tokenizer\.ggml\.([a-z_]+_token_id|add_[a-z]+_token)")
+_BOUNDS = re.compile(r".*\.(add_)?(bos|eos|eot|eom)_token(_id)?")
 _REFUSES = "The chat template refuses these messages"
 
 
@@ -67,31 +71,57 @@ def template(subject: Subject) -> Iterator[Found]:
         )
 
 
+def _original(subject: Subject) -> Mapping[str, object]:
+    """Return the keys of the tokenizer that the original has, or would have as GGUF."""
+    original = subject.reference
+    if isinstance(original, Model):
+        return original.metadata
+    assert isinstance(original, Checkpoint)
+    assert isinstance(original.path, Path)
+    folder = original.path if original.path.is_dir() else original.path.parent
+    with open_source(folder, original.config) as source:
+        return special_metadata(source)
+
+
 @rule(
     "template-differs",
     "warning",
     "the template is a part of the model: another one gives other prompts",
-    needs="checkpoint",
+    needs="original",
 )
 def template_differs(subject: Subject) -> Iterator[Found]:
-    """Expect the checkpoint's own template."""
-    checkpoint = subject.reference
-    if not isinstance(checkpoint, Checkpoint) or not isinstance(checkpoint.path, Path):
-        return
-    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
-    with open_source(folder, checkpoint.config) as source:
-        theirs = special_metadata(source).get(_KEY)
-    ours = subject.metadata.text(_KEY)
+    """Expect the template of the original."""
+    theirs, ours = _original(subject).get(_KEY), subject.metadata.text(_KEY)
     if not isinstance(theirs, str) or not has_tokenizer(subject.metadata):
         return
     if ours is None:
-        yield Found(_KEY, "the key is missing, but the checkpoint has a template")
+        yield Found(_KEY, "the key is missing, but the original has a template")
     elif ours != theirs:
         same = ours.split() == theirs.split()
         yield Found(
             _KEY,
-            "the template differs from that of the checkpoint"
+            "the template differs from that of the original"
             + (", in white space only" if same else ""),
             "" if same else "Look at both; uploaders correct templates, and break them.",
             "note" if same else None,
         )
+
+
+@rule(
+    "special-differs",
+    "warning",
+    "a model stops, and begins, with the tokens that it was trained with",
+    needs="original",
+)
+def special_differs(subject: Subject) -> Iterator[Found]:
+    """Expect the special tokens of the original."""
+    if not has_tokenizer(subject.metadata):
+        return
+    for key, due in _original(subject).items():
+        if _SPECIAL.fullmatch(key) and (got := subject.metadata.get(key, due)) != due:
+            yield Found(
+                key,
+                f"the key is {preview(got)}, in the original it is {preview(due)}",
+                "Find out who is right: generation_config.json of the original may say more.",
+                None if _BOUNDS.fullmatch(key) else "note",
+            )

@@ -34,7 +34,8 @@ class Finding:
         Error: the file is malformed, or llama.cpp refuses it, or its numbers are no numbers.
         Warning: it loads, and something in it is probably not what was meant. Note: worth knowing.
     code : str
-        The rule that found it: a key of ``gguf_lab.checks.RULES``.
+        The rule that found it: a key of ``gguf_lab.checks.RULES``; or "malformed" (nothing else
+        could be asked), or "other-model" (the reference is not of this model).
     where : str
         A tensor, a metadata key, or "file".
     message : str
@@ -48,6 +49,11 @@ class Finding:
     where: str
     message: str
     what_to_do: str = ""
+
+    @property
+    def text(self) -> str:
+        """The message and what to do, as sentences."""
+        return f"{self.message.rstrip('.')}. {self.what_to_do}".rstrip()
 
 
 class Findings(Sequence[Finding]):
@@ -108,8 +114,7 @@ class Findings(Sequence[Finding]):
     def __repr__(self) -> str:
         lines = [f"{printable(self.name)}: {self.summary}"]
         for f in self._found[:_SHOWN]:
-            advice = f" {f.what_to_do}" if f.what_to_do else ""
-            text = printable(f"{f.where}: {f.message}{advice}", 2000)
+            text = printable(f"{f.where}: {f.text}", 2000)
             lines.append(f"  {f.severity} [{f.code}] {text}")
         if len(self) > _SHOWN:
             lines.append(f"  … and {len(self) - _SHOWN:,} more")

@@ -128,11 +128,17 @@ def padding(subject: Subject) -> Iterator[Found]:
 @rule("tensor-name", "warning", "gguf.md: a tensor has a name, by which it is asked for")
 def tensor_name(subject: Subject) -> Iterator[Found]:
     """Expect printable names."""
-    for name in subject.model.tensors:
-        if not name or not name.isprintable() or name != name.strip():
-            yield Found(
-                name, f"the tensor name {quoted(name)} is empty or not plain text", _REWRITE
-            )
+    odd = [
+        name
+        for name in subject.model.tensors
+        if not name or not name.isprintable() or name != name.strip()
+    ]
+    if odd:
+        yield Found(
+            odd[0],
+            f"{len(odd):,} tensor names are empty or no plain text ({examples(odd)})",
+            _REWRITE,
+        )
 
 
 @rule("empty-tensor", "warning", "a dimension of zero: nothing can be computed with it")

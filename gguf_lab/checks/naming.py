@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 _RENAME = "Rename the file, or correct the key with gguf_set_metadata.py."
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}
-_SIZE = re.compile(r"(?:([0-9]+)x)?([0-9.]+)([KMBTQ])", re.IGNORECASE)
+_SIZE = re.compile(r"(?:([0-9]{1,6})x)?([0-9.]{1,12})([KMBTQ])", re.IGNORECASE)
 # Uploaders' own mixes (Q4_K_XL, Q6_K_L, UD-…): the metadata name the mix that they began with.
 _OWN_MIX = re.compile(r"_X?L$|^UD-", re.IGNORECASE)
 _SAME = {"FP16": "F16", "FP32": "F32", "MXFP4": "MXFP4_MOE", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}

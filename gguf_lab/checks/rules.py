@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "examples", "rule"]
 
-Needs = Literal["", "values", "comparison", "checkpoint"]
+Needs = Literal["", "values", "comparison", "original"]
+
+_MOST = 100
+"""Findings of a rule that are listed; a hostile file could have millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class Rule:
     find : callable
         From a `Subject` to all that is found; its docstring is the rule in words.
     needs : str
-        "values": the tensors' values; "comparison": a reference; "checkpoint": a checkpoint.
+        "values": the tensors' values; "comparison": figures against a reference; "original": a
+        reference, and a tokenizer that can be read.
     kinds : tuple of str
         Kinds of files that it is for; all if there are none.
     """
@@ -101,8 +105,12 @@ class Rule:
     kinds: tuple[str, ...] = ()
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        """Yield the findings."""
-        for found in self.find(subject):
+        """Yield the findings, a hundred at most; one more says if there are others."""
+        for n, found in enumerate(self.find(subject)):
+            if n == _MOST:
+                words = f"{_MOST:,} findings of this rule are listed, there are more"
+                yield Finding(self.severity, self.code, "file", words)
+                return
             severity = found.severity or self.severity
             yield Finding(severity, self.code, found.where, found.message, found.what_to_do)
 

@@ -118,7 +118,7 @@ def _check(
     absent = {
         "values": "" if deep else "values were not read",
         "comparison": "" if comparison is not None else "nothing was compared",
-        "checkpoint": "" if isinstance(reference, Checkpoint) else "no checkpoint was given",
+        "original": _no_original(reference),
     }
     for code, rule in RULES.items():
         if rule.kinds and model.kind not in rule.kinds:
@@ -130,6 +130,15 @@ def _check(
         else:
             found.extend(rule(subject))
     return Findings(model.path.name, found, skipped)
+
+
+def _no_original(reference: Checkpoint | Model | None) -> str:
+    """Return why nobody can read the tokenizer of the original; "" if it is at hand."""
+    if reference is None:
+        return "no reference was given"
+    if isinstance(reference, Model) or isinstance(reference.path, Path):
+        return ""
+    return "the checkpoint's tokenizer is on a server"
 
 
 def _bar(model: Model, reference: object, *, deep: bool, show: bool, known: object) -> Any:

@@ -11,6 +11,7 @@ from ..bridge.tokenizers import has_tokenizer
 from ..bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from ..bridge.tokenizers.vocabulary import TokenType
 from ..file import ArrayValue, preview, quoted
+from ..file.text import decode
 from .rules import Found, examples, rule
 
 if TYPE_CHECKING:
@@ -23,12 +24,17 @@ __all__: list[str] = []
 _CONVERT = "Convert the tokenizer again from the original checkpoint."
 _TOKENS = "tokenizer.ggml.tokens"
 _ID = re.compile(r"tokenizer\.ggml\.[a-z_]+_token_id")
-_MODELS = {"llama", "gpt2", "bert", "t5", "gemma4", "rwkv", "plamo2", "none", "no_vocab"}
-# Texts by which llama.cpp knows the end of a turn (llama-vocab.cpp, `special_eot_id`).
+_MODELS = frozenset(
+    (
+        *("llama", "gpt2", "bert", "t5", "gemma4", "rwkv", "plamo2", "hybriddna", "whitespace"),
+        *("none", "no_vocab"),
+    )
+)
+# Texts by which llama.cpp knows the end of a text or a turn (llama-vocab.cpp, `special_eot_id`).
 _ENDS = frozenset(
     (
         *("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>"),
-        *("<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]", "<|eom_id|>", "<|end_of_turn|>"),
+        *("<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]", "<|eom_id|>", "<end_of_utterance>"),
     )
 )
 
@@ -43,7 +49,7 @@ def _tokens(subject: Subject) -> list[str] | None:
 
 def _types(subject: Subject, count: int) -> np.ndarray | None:
     value = subject.metadata.get("tokenizer.ggml.token_type")
-    if not isinstance(value, ArrayValue) or len(value) != count or "int" not in value.item_type:
+    if not isinstance(value, ArrayValue) or len(value) != count or value.item_type != "int32":
         return None
     return np.asarray(value)
 
@@ -54,6 +60,12 @@ def tokenizer(subject: Subject) -> Iterator[Found]:
     kind, value = subject.metadata.get("tokenizer.ggml.model"), subject.metadata.get(_TOKENS)
     if _TOKENS in subject.metadata and kind is None:
         yield Found("tokenizer.ggml.model", "the key is missing though there are tokens", _CONVERT)
+    elif kind is None and subject.model.kind == "model" and _is_of_llama_cpp(subject):
+        yield Found(
+            "tokenizer.ggml.model",
+            "the key is missing: llama.cpp loads no model without it",
+            'Convert again with the tokenizer; "none" is for models that need none.',
+        )
     elif kind is not None and kind not in _MODELS:
         known = ", ".join(sorted(_MODELS))
         yield Found(
@@ -65,21 +77,33 @@ def tokenizer(subject: Subject) -> Iterator[Found]:
         yield Found(_TOKENS, f"the key is {preview(value)}, expected a list of texts", _CONVERT)
 
 
-@rule("token-lists", "error", "llama-vocab.cpp reads scores and types of every token, unchecked")
+def _is_of_llama_cpp(subject: Subject) -> bool:
+    import gguf
+
+    return subject.architecture in {*gguf.MODEL_ARCH_NAMES.values()} and bool(subject.model.tensors)
+
+
+@rule("token-lists", "error", "llama-vocab.cpp: 'invalid gguf type', 'Index out of array bounds'")
 def token_lists(subject: Subject) -> Iterator[Found]:
     """Expect scores and types for as many tokens as there are."""
     tokens = subject.metadata.get(_TOKENS)
     if not isinstance(tokens, ArrayValue):
         return
-    for name in ("scores", "token_type"):
+    for name, kinds in (("scores", ("float32", "int32")), ("token_type", ("int32",))):
         key = f"tokenizer.ggml.{name}"
         value = subject.metadata.get(key)
-        if isinstance(value, ArrayValue) and len(value) != len(tokens):
+        if value is None:
+            continue
+        if not isinstance(value, ArrayValue) or value.item_type not in kinds:
+            due = " or ".join(kinds)
+            yield Found(key, f"the key is {preview(value)}, expected a list of {due}", _CONVERT)
+        elif len(value) != len(tokens):
             yield Found(
-                key, f"it has {len(value):,} items, but there are {len(tokens):,} tokens", _CONVERT
+                key,
+                f"it has {len(value):,} items, but there are {len(tokens):,} tokens",
+                _CONVERT,
+                None if len(value) < len(tokens) else "warning",  # more are not read
             )
-        elif value is not None and not isinstance(value, ArrayValue):
-            yield Found(key, f"the key is {preview(value)}, expected a list", _CONVERT)
     types = _types(subject, len(tokens))
     if types is not None:
         odd = np.flatnonzero((types < 0) | (types > max(TokenType)))
@@ -101,18 +125,15 @@ def duplicate_token(subject: Subject) -> Iterator[Found]:
     if not hasattr(value, "encoded"):
         return
     first: dict[bytes, int] = {}
-    twice = []
+    count, example = 0, ""
     for index, token in enumerate(value.encoded()):
         # An empty token is given a name by llama.cpp.
         if token and first.setdefault(token, index) != index:
-            twice.append((token.decode("utf-8", "backslashreplace"), first[token], index))
-    if twice:
-        text, one, other = twice[0]
+            count += 1
+            example = example or f"{quoted(decode(token))} is {first[token]:,} and {index:,}"
+    if count:
         yield Found(
-            _TOKENS,
-            f"{len(twice):,} tokens have a text that an earlier one has: {quoted(text)} is token "
-            f"{one:,} and token {other:,}",
-            _CONVERT,
+            _TOKENS, f"{count:,} tokens have a text that an earlier one has: {example}", _CONVERT
         )
 
 
@@ -127,17 +148,18 @@ def merges(subject: Subject) -> Iterator[Found]:
         found = "is missing" if value is None else f"is {preview(value)}"
         yield Found(key, f"the key {found}: without merges a BPE cannot join letters", _CONVERT)
         return
-    known, odd = {*tokens}, []
+    known, count, example = {*tokens}, 0, ""
     for text in value:
         cut = text.find(" ", 1)
         left, right = text[:cut], text[cut + 1 :]
         if cut < 0 or left not in known or right not in known or left + right not in known:
-            odd.append(text)
-    if odd:
+            count += 1
+            example = example or quoted(text)
+    if count:
         yield Found(
             key,
-            f"{len(odd):,} of {len(value):,} merges are not of two tokens that make up a third "
-            f"({examples(odd)})",
+            f"{count:,} of {len(value):,} merges are not of two tokens that make up a third, the "
+            f"first is {example}",
             _CONVERT,
             "warning",
         )
@@ -164,8 +186,7 @@ def special_ids(subject: Subject) -> Iterator[Found]:
 @rule("end-token", "warning", "without a token that ends the text a model does not stop")
 def end_token(subject: Subject) -> Iterator[Found]:
     """Expect a token that ends a text, and one for the beginning if texts are to begin with it."""
-    tokens = _tokens(subject)
-    if tokens is None or subject.model.kind not in {"model", "vocabulary"}:
+    if not has_tokenizer(subject.metadata) or subject.model.kind not in {"model", "vocabulary"}:
         return
     kind = subject.metadata.get("tokenizer.ggml.model")
     has = {name: f"tokenizer.ggml.{name}_token_id" in subject.metadata for name in ("bos", "eos")}
@@ -186,7 +207,7 @@ def end_token(subject: Subject) -> Iterator[Found]:
 
 @rule("special-type", "warning", "llama-vocab.cpp: 'control-looking token is not control-type'")
 def special_type(subject: Subject) -> Iterator[Found]:
-    """Expect tokens that end a turn to be special ones: else a user can write them."""
+    """Expect tokens that end a turn to be special ones."""
     tokens = _tokens(subject)
     types = None if tokens is None else _types(subject, len(tokens))
     if tokens is None or types is None:
@@ -196,8 +217,8 @@ def special_type(subject: Subject) -> Iterator[Found]:
     if odd:
         yield Found(
             "tokenizer.ggml.token_type",
-            f"{examples(odd)} end a text or a turn, but are no control tokens: they are cut into "
-            "pieces when a prompt is encoded",
+            f"{examples(odd)} should end a text or a turn, but {'is' if len(odd) == 1 else 'are'} "
+            "no control token: llama.cpp warns and makes it one, other programs cut it into pieces",
             _CONVERT,
         )
 
@@ -205,7 +226,9 @@ def special_type(subject: Subject) -> Iterator[Found]:
 @rule("pre-tokenizer", "warning", "llama-vocab.cpp: 'missing pre-tokenizer type'")
 def pre_tokenizer(subject: Subject) -> Iterator[Found]:
     """Expect a byte-level BPE to say how text is cut into words."""
-    if _tokens(subject) is None or subject.metadata.get("tokenizer.ggml.model") != "gpt2":
+    if not has_tokenizer(subject.metadata):
+        return
+    if subject.metadata.get("tokenizer.ggml.model") != "gpt2":
         return
     key = "tokenizer.ggml.pre"
     value = subject.metadata.get(key)

@@ -143,11 +143,12 @@ def odd_scale(subject: Subject) -> Iterator[Found]:
 
 def _beyond(scan: Scan) -> tuple[int, int] | None:
     """Return how many scales are far beyond 99 % of them, and by how many octaves."""
-    total = int(scan.exponents.sum())
+    finite = scan.exponents[:-1]
+    total = int(finite.sum())
     if total < 100:
         return None
-    usual = int(np.searchsorted(np.cumsum(scan.exponents), 0.99 * total))
-    far = scan.exponents[usual + _OCTAVES :]
+    usual = int(np.searchsorted(np.cumsum(finite), 0.99 * total))
+    far = finite[usual + _OCTAVES :]
     if not far.any():
         return None
     return int(far.sum()), _OCTAVES + int(np.flatnonzero(far)[0])

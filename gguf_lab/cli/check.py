@@ -76,5 +76,4 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _row(finding: Finding) -> list[str]:
-    words = f"{finding.message.rstrip('.')}. {finding.what_to_do}".strip()
-    return [finding.severity, finding.code, escape(finding.where), escape(words)]
+    return [finding.severity, finding.code, escape(finding.where), escape(finding.text)]

@@ -1,0 +1,519 @@
+"""For every rule files that break it: real files with one thing changed."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .variants import LLAMA, MODELS, Q4_K_M, variant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..file.builders import Builder
+
+IMATRIX = MODELS.parent / "imatrix" / "smollm2-imatrix.gguf"
+QWEN2 = MODELS / "qwen2" / "qwen2-bf16.gguf"  # without a tokenizer
+NAMES = {
+    LLAMA: "Tiny-311K-v1.0-BF16.gguf",
+    Q4_K_M: "Tiny-1.4M-v1.0-Q4_K_M.gguf",
+    IMATRIX: "Tiny-imatrix.gguf",
+}
+"""Names of the unchanged files by which nothing is unusual in them."""
+
+F32, F16, IQ2_XXS = 0, 1, 16
+_TOKENS = "tokenizer.ggml.tokens"
+_CHAT = "tokenizer.chat_template"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change that breaks a rule.
+
+    Attributes
+    ----------
+    code : str
+    says : str
+        What its finding says.
+    severity : str
+    source : Path
+    also : frozenset of str
+        Other rules that the change breaks.
+    name : str
+        The file's, if it is not that of the unchanged file.
+    changes : dict
+        Of `variant`.
+    refused : bool
+        Whether llama.cpp refuses the file (with ``--check-tensors``); as a rule it does if the
+        finding is an error.
+    """
+
+    code: str
+    says: str
+    severity: str = "warning"
+    source: Path = LLAMA
+    also: frozenset[str] = frozenset()
+    name: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+    refused: bool | None = None
+
+    def write(self, folder: Path) -> Path:
+        changes = dict(self.changes)
+        if self.code != "template":  # to render one takes a process
+            changes["keys"] = {_CHAT: None, **changes.get("keys", {})}
+        return variant(self.source, folder / (self.name or NAMES[self.source]), **changes)
+
+    @property
+    def id(self) -> str:
+        return f"{self.code}: {self.says}"
+
+
+def case(
+    code: str,
+    says: str,
+    severity: str = "warning",
+    *,
+    source: Path = LLAMA,
+    also: str = "",
+    name: str = "",
+    refused: bool | None = None,
+    **changes: Any,
+) -> Case:
+    if refused is None:
+        refused = severity == "error"
+    return Case(code, says, severity, source, frozenset(also.split()), name, changes, refused)
+
+
+def key(name: str, kind: str = "", value: Any = None) -> dict[str, Any]:
+    """One key with another value; without a type it is left out."""
+    return {"keys": {name: (kind, value) if kind else None}}
+
+
+def tensor(name: str, *entry: Any) -> dict[str, Any]:
+    """One tensor more, or with another content; without one it is left out."""
+    return {"tensors": {name: entry or None}}
+
+
+def tokens(change: dict[int, str]) -> dict[str, Any]:
+    """Some tokens with other texts."""
+    import gguf_lab as gl
+
+    with gl.open(LLAMA) as model:
+        texts = list(model.metadata[_TOKENS])
+    for place, text in change.items():
+        texts[place] = text
+    return {"keys": {_TOKENS: ("array[string]", texts)}}
+
+
+def bpe(**other: tuple[str, Any] | None) -> dict[str, Any]:
+    """The keys of a byte-level BPE, with changes; the tokens stay as they are."""
+    found: dict[str, Any] = {
+        "model": ("string", "gpt2"),
+        "pre": ("string", "llama-bpe"),
+        "merges": ("array[string]", ["t h", "o r"]),
+    }
+    found |= other
+    return {"keys": {f"tokenizer.ggml.{name}": entry for name, entry in found.items()}}
+
+
+def _gap(builder: Builder) -> None:
+    """Move the last tensor by an alignment."""
+    *others, last = builder.tensors
+    offset = struct.unpack("<Q", last[-8:])[0]
+    builder.tensors = [*others, last[:-8] + struct.pack("<Q", offset + 32)]
+    builder.data = builder.data[:offset] + bytes(32) + builder.data[offset:]
+
+
+def _dirty(builder: Builder) -> None:
+    """A tensor of 12 bytes before the last, and no zeros after it."""
+    name, ne = "blk.0.attn_q.scale", [3]
+    builder.tensor(name, ne, F32, struct.pack("<3f", 1, 2, 3))
+    builder.data = builder.data[:-20] + b"old memory of others"
+    builder.tensor("blk.0.attn_k.scale", [1], F32, struct.pack("<f", 1))
+
+
+def _block_scales(share: float, scale: int) -> Any:
+    """Give a share of the blocks of Q4_K other scales: half-precision numbers as they are."""
+
+    def change(raw: np.ndarray) -> None:
+        blocks = raw.reshape(-1, 144)
+        chosen = blocks[1 : 2 * int(share * len(blocks)) : 2]  # not the first of a row
+        chosen[:, 0:4] = np.frombuffer(struct.pack("<HH", scale, scale), np.uint8)
+
+    return change
+
+
+def _bf16(row: int, column: int, bits: int) -> Any:
+    def change(raw: np.ndarray) -> None:
+        raw[row, 2 * column : 2 * column + 2] = struct.unpack("BB", struct.pack("<H", bits))
+
+    return change
+
+
+def _zero(rows: slice) -> Any:
+    def change(raw: np.ndarray) -> None:
+        raw[rows] = 0
+
+    return change
+
+
+def _iq2(rows: int, columns: int) -> bytes:
+    blocks = np.random.default_rng(1).integers(0, 256, (rows * columns // 256, 66), np.uint8)
+    blocks[:, 0:2] = np.frombuffer(struct.pack("<e", 0.001), np.uint8)
+    return blocks.tobytes()
+
+
+_DOWN = "blk.0.ffn_down.weight"  # 256 rows of two blocks
+_BIG = (F16, (1024, 1024), np.full(1024 * 1024, 0.01, np.float16).tobytes())
+_SMALL = (F16, (256, 512), np.full(512 * 256, 0.01, np.float16).tobytes())
+
+LAYOUT = (
+    case("truncated", "ends too early: 1 of 30", "error", cut=128),
+    case(
+        "unknown-type",
+        "type number 31: Q4_0_4_4, which ggml has removed",
+        "error",
+        also="foreign-tensor",
+        **tensor("old.weight", 31, (256,), bytes(144)),
+    ),
+    case(
+        "unknown-type",
+        "type number 200: unknown here",
+        "error",
+        also="foreign-tensor",
+        **tensor("new.weight", 200, (256,), bytes(144)),
+    ),
+    case("order", "a gap, for which llama.cpp refuses", "error", edit=_gap),
+    case("trailing", "1.0 kB follow the last tensor", tail=b"\1" * 1000),
+    case("padding", "the 20 bytes between 'blk.0.attn_q.scale'", "note", refused=True, edit=_dirty),
+    case(
+        "tensor-name",
+        r"1 tensor names are empty or no plain text ('blk.0.\x1b[31m')",
+        also="foreign-tensor",
+        refused=True,
+        **tensor("blk.0.\x1b[31m", F32, (4,), struct.pack("<4f", 1, 2, 3, 4)),
+    ),
+    case(
+        "empty-tensor",
+        "1 tensors have no values ('blk.0.attn_q.scale')",
+        refused=True,
+        **tensor("blk.0.attn_q.scale", F32, (0,), b""),
+    ),
+    case(
+        "key-name",
+        "1 keys are not of lower-case words and dots ('general.My Key')",
+        "note",
+        **key("general.My Key", "uint32", 1),
+    ),
+    case(
+        "architecture-key",
+        "is missing; without it nobody",
+        "error",
+        **key("general.architecture"),
+    ),
+    case(
+        "architecture-key",
+        "the key is 7; without",
+        "error",
+        **key("general.architecture", "uint32", 7),
+    ),
+    case(
+        "quantization-version",
+        "is missing though there are quantized tensors",
+        source=Q4_K_M,
+        **key("general.quantization_version"),
+    ),
+    case(
+        "quantization-version",
+        "the key is 1; ggml has had version 2",
+        **key("general.quantization_version", "uint32", 1),
+    ),
+)
+
+NAMING = (
+    case("name", "does not tell the size and the encoding", "note", name="tiny.gguf"),
+    case("name", "'Tiny-BF16.gguf' does not tell the size", "note", name="Tiny-BF16.gguf"),
+    case("name-encoding", "says Q8_0, the key says BF16", name="Tiny-311K-v1.0-Q8_0.gguf"),
+    case(
+        "name-size", "the size label is '7B', but the tensors have 311 k", name="Tiny-7B-BF16.gguf"
+    ),
+    case("name-size", "the size label is '99B'", **key("general.size_label", "string", "99B")),
+    case(
+        "name-shard",
+        "the name says shard 2 of 3, but",
+        name="Tiny-311K-v1.0-BF16-00002-of-00003.gguf",
+    ),
+)
+
+ARCHITECTURE = (
+    case(
+        "hyper-parameters",
+        "the metadata lack both llama.attention.layer_norm_rms_epsilon and",
+        "error",
+        **key("llama.attention.layer_norm_rms_epsilon"),
+    ),
+    case(
+        "hyper-parameters",
+        "head_count is 'six'; expected a whole number",
+        "error",
+        **key("llama.attention.head_count", "string", "six"),
+    ),
+    case(
+        "layers",
+        "says 4 layers, but there is no tensor for 1 of them (3)",
+        "error",
+        **key("llama.block_count", "uint32", 4),
+    ),
+    case(
+        "layers",
+        "says 2 layers, but there are tensors of 1 further ones (2)",
+        "error",
+        **key("llama.block_count", "uint32", 2),
+    ),
+    case(
+        "missing-tensor",
+        "1 tensors that a model of architecture llama cannot be without",
+        "error",
+        **tensor("blk.1.attn_output.weight"),
+    ),
+    case(
+        "foreign-tensor",
+        "1 tensors are not among those that the architecture llama has",
+        refused=True,
+        **tensor("blk.0.what.weight", F32, (1,), struct.pack("<f", 1)),
+    ),
+    case(
+        "embedding-size",
+        "its rows have 96 values, but llama.embedding_length is 64",
+        "error",
+        **key("llama.embedding_length", "uint32", 64),
+    ),
+    case(
+        "vocabulary-size",
+        "there are 513 tokens by this key, but token_embd.weight has 512",
+        "error",
+        refused=False,
+        **key("llama.vocab_size", "uint32", 513),
+    ),
+    case(
+        "head-shapes",
+        "it has 32 rows, but by the numbers of heads there should be 48",
+        "error",
+        **key("llama.attention.head_count_kv", "uint32", 3),
+    ),
+)
+
+TYPES = (
+    case(
+        "file-type",
+        "the key says Q8_0, but no tensor has a type of that mix (Q8_0)",
+        also="other-type name-encoding",
+        **key("general.file_type", "uint32", 7),
+    ),
+    case(
+        "file-type",
+        "the key is 999, which stands for no mix",
+        **key("general.file_type", "uint32", 999),
+    ),
+    case("file-type", "the key is missing", source=Q4_K_M, **key("general.file_type")),
+    case(
+        "other-type",
+        "1 tensors have another type than llama-quantize gives them in Q4_K_M: 1 F16",
+        "note",
+        source=Q4_K_M,
+        **tensor("blk.0.ffn_up.weight", *_SMALL),
+    ),
+    case(
+        "giant",
+        "1 large tensors in 16 or 32 bits ('blk.0.ffn_up_shexp.weight') are 2.1 MB",
+        source=Q4_K_M,
+        also="foreign-tensor name-size other-type",
+        refused=True,
+        **tensor("blk.0.ffn_up_shexp.weight", *_BIG),
+    ),
+    case(
+        "no-importance",
+        "1 tensors have types that need an importance matrix",
+        source=Q4_K_M,
+        also="other-type name-encoding",
+        keys={"general.file_type": ("uint32", 19)},
+        tensors={"blk.0.attn_q.weight": (IQ2_XXS, (256, 256), _iq2(256, 256))},
+    ),
+    case(
+        "imatrix-keys",
+        "the key is 'many', expected a whole number",
+        **key("quantize.imatrix.entries_count", "string", "many"),
+    ),
+    case(
+        "imatrix-keys",
+        "had 3 entries, but 14 matrices of layers are quantized",
+        "note",
+        source=Q4_K_M,
+        **key("quantize.imatrix.entries_count", "uint32", 3),
+    ),
+    case(
+        "imatrix-file",
+        "1 entries lack sums or counts ('blk.0.attn_k.weight')",
+        "error",
+        source=IMATRIX,
+        refused=False,
+        **tensor("blk.0.attn_k.weight.counts"),
+    ),
+    case(
+        "imatrix-file", "the key is missing", "note", source=IMATRIX, **key("imatrix.chunk_count")
+    ),
+)
+
+TOKENIZER = (
+    case(
+        "tokenizer",
+        "the key is missing: llama.cpp loads no model without it",
+        "error",
+        source=QWEN2,
+        name="Tiny-13K-v1.0-BF16.gguf",
+    ),
+    case(
+        "tokenizer",
+        "the key is missing though there are tokens",
+        "error",
+        **key("tokenizer.ggml.model"),
+    ),
+    case(
+        "tokenizer",
+        'the key is "klingon"; llama.cpp knows',
+        "error",
+        **key("tokenizer.ggml.model", "string", "klingon"),
+    ),
+    case("tokenizer", "the key is missing though there is a tokenizer", "error", **key(_TOKENS)),
+    case("tokenizer", "expected a list of texts", "error", **key(_TOKENS, "string", "one text")),
+    case(
+        "token-lists",
+        "it has 511 items, but there are 512 tokens",
+        "error",
+        **key("tokenizer.ggml.scores", "array[float32]", [0.0] * 511),
+    ),
+    case(
+        "token-lists",
+        "it has 513 items, but there are 512 tokens",
+        **key("tokenizer.ggml.scores", "array[float32]", [0.0] * 513),
+    ),
+    case(
+        "token-lists",
+        "expected a list of int32",
+        "error",
+        **key("tokenizer.ggml.token_type", "array[uint8]", [1] * 512),
+    ),
+    case(
+        "token-lists",
+        "1 types are not among 0 to 6, the first is 9 at 7",
+        **key("tokenizer.ggml.token_type", "array[int32]", [1] * 7 + [9] + [1] * 504),
+    ),
+    case(
+        "duplicate-token",
+        "1 tokens have a text that an earlier one has: 'or' is 259 and 400",
+        "error",
+        **tokens({400: "or"}),
+    ),
+    case("merges", "the key is missing", "error", **bpe(merges=None)),
+    case(
+        "merges",
+        "1 of 2 merges are not of two tokens that make up a third, the first is 'x y'",
+        **bpe(merges=("array[string]", ["t h", "x y"])),
+    ),
+    case(
+        "special-ids",
+        "the key is 512; there are 512 tokens",
+        **key("tokenizer.ggml.padding_token_id", "uint32", 512),
+    ),
+    case("end-token", "llama.cpp takes token 11", **bpe(eos_token_id=None)),
+    case(
+        "end-token",
+        "the key is missing, but tokenizer.ggml.add_bos_token is true",
+        **bpe(bos_token_id=None),
+    ),
+    case(
+        "special-type",
+        "'<|im_end|>' should end a text or a turn, but is no control token",
+        **tokens({400: "<|im_end|>"}),
+    ),
+    case(
+        "pre-tokenizer", "the key is missing: llama.cpp cuts text by its default", **bpe(pre=None)
+    ),
+    case(
+        "pre-tokenizer",
+        'the key is "mine", which is not known here',
+        "note",
+        refused=True,
+        **bpe(pre=("string", "mine")),
+    ),
+)
+
+CHAT = (
+    case(
+        "no-template",
+        "the model is called 'Tiny-311K-Instruct",
+        name="Tiny-311K-Instruct-v1.0-BF16.gguf",
+        **key(_CHAT),
+    ),
+    case("template", "The chat template cannot be rendered", **key(_CHAT, "string", "{% if %}")),
+    case("template", "writes nothing of what the user says", **key(_CHAT, "string", "Hi!")),
+    case(
+        "template",
+        "tried what a template must not do",
+        **key(_CHAT, "string", "{{ messages.__class__.__mro__ }}"),
+    ),
+)
+
+VALUES = (
+    case(
+        "not-finite",
+        "1 values are NaN and 0 are infinite, the first in row 5, column 7",
+        "error",
+        values={"blk.1.ffn_up.weight": _bf16(5, 7, 0x7FC0)},
+    ),
+    case(
+        "not-finite",
+        "0 values are NaN and 1 are infinite, the first in row 0, column 3",
+        "error",
+        values={"blk.1.ffn_up.weight": _bf16(0, 3, 0xFF80)},
+    ),
+    case(
+        "not-finite",
+        "256 values are NaN",
+        "error",
+        source=Q4_K_M,
+        values={_DOWN: lambda raw: raw[9].__setitem__(slice(0, 2), [0xFF, 0x7F])},
+    ),
+    case("all-zero", "every value is zero", values={"blk.1.ffn_norm.weight": _zero(slice(None))}),
+    case(
+        "zero-rows",
+        "3 of 512 rows (0.59%) are all zero",
+        "note",
+        values={"token_embd.weight": _zero(slice(10, 13))},
+    ),
+    case(
+        "zero-blocks",
+        "25 of 512 blocks (4.9%) have a scale of zero",
+        "note",
+        source=Q4_K_M,
+        values={_DOWN: _block_scales(0.05, 0)},
+    ),
+    case(
+        "coarse-scales",
+        "10.0% of the blocks have a scale deep among the subnormal",
+        "note",
+        source=Q4_K_M,
+        values={_DOWN: _block_scales(0.1, 3)},
+    ),
+    case(
+        "odd-scale",
+        "2 of 512 blocks have a scale that is 2^",
+        source=Q4_K_M,
+        values={_DOWN: _block_scales(0.004, 0x6400)},
+    ),
+)
+
+CASES = (*LAYOUT, *NAMING, *ARCHITECTURE, *TYPES, *TOKENIZER, *CHAT, *VALUES)

@@ -1,0 +1,156 @@
+"""Every rule finds what breaks it, says where and what, and nothing in the file before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.checks import RULES
+
+from ..file.builders import Builder, small
+from .cases import CASES, NAMES, Case, key
+from .variants import LLAMA, MODELS, Q4_K_M, variant
+
+BESIDE = {"unmatched", "exactness", "unlike", "changed", "outlier", "template-differs"}
+BESIDE |= {"special-differs"}
+ELSEWHERE = {"version", "no-tensors", "fallback-type"}
+"""Rules with a test of their own below."""
+
+
+def test_every_rule_is_tested() -> None:
+    assert {case.code for case in CASES} | BESIDE | ELSEWHERE == {*RULES}
+
+
+@pytest.mark.parametrize("source", NAMES, ids=lambda path: path.stem)
+def test_nothing_is_found_in_a_file_that_is_in_order(source: Any, tmp_path: Any) -> None:
+    path = variant(source, tmp_path / NAMES[source])
+    assert path.read_bytes() == source.read_bytes()
+    assert list(gl.check(path, progress=False)) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_rule_finds_what_breaks_it(case: Case, tmp_path: Any) -> None:
+    found = gl.check(case.write(tmp_path), progress=False)
+    (finding,) = [f for f in found if f.code == case.code]
+    assert case.says in finding.message
+    assert finding.severity == case.severity
+    assert finding.where
+    assert found.codes == {case.code} | case.also, found
+
+
+def test_a_file_of_version_1_is_too_old_for_llama_cpp(tmp_path: Any) -> None:
+    found = gl.check(small(version=1).write(tmp_path / "old.gguf"), progress=False)
+    assert [f.message for f in found if f.code == "version"] == [
+        "GGUF version 1, which llama.cpp has stopped to read"
+    ]
+
+
+def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None:
+    builder = Builder().key("general.architecture", "string", "llama")
+    found = gl.check(builder.write(tmp_path / "Empty-1M-F16.gguf"), progress=False)
+    assert found.codes == {"no-tensors"}
+    assert found.worst == "error"
+
+
+def test_types_that_came_instead_are_told_with_what_they_cost(tmp_path: Any) -> None:
+    """Rows of 96 have no blocks of 256: llama-quantize takes Q5_0 for Q4_K, and says it once."""
+    name = "blk.0.attn_q.weight"
+    blocks = np.random.default_rng(1).integers(0, 256, (96 * 3, 22), np.uint8)
+    blocks[:, :2] = np.frombuffer(np.float16(0.01).tobytes(), np.uint8)
+    path = variant(
+        LLAMA,
+        tmp_path / "Tiny-311K-v1.0-Q4_K_M.gguf",
+        keys={"general.file_type": ("uint32", 15)},
+        tensors={name: (6, (96, 96), blocks.tobytes())},
+    )
+    found = gl.check(path, progress=False)
+    (instead,) = [f for f in found if f.code == "fallback-type"]
+    assert (instead.severity, instead.where) == ("note", name)
+    assert instead.message.startswith(
+        f"1 tensors ({96 * 96 / 310_944:.1%} of the weights) have Q5_0 where the mix has Q4_K: "
+        f"rows of 96 are no multiple of 256. That is {5.5 / 4.5 - 1:+.0%} in size"
+    )
+    assert instead.what_to_do.startswith("A mix on a type with blocks of 32")
+
+
+def against(path: Any, reference: Any, code: str) -> list[gl.Finding]:
+    """What one rule finds beside an original, after checking that nothing else is found by it."""
+    found = gl.check(path, reference, progress=False)
+    assert found.codes <= {code, "exactness"}, found
+    return [f for f in found if f.code == code]
+
+
+def test_beside_its_own_original_a_file_has_nothing_unusual(tmp_path: Any) -> None:
+    path = variant(LLAMA, tmp_path / NAMES[LLAMA])
+    (exact,) = against(path, MODELS / "llama" / "hf", "exactness")
+    assert exact.message == "30 of 30 compared tensors are exactly the original"
+    assert exact.severity == "note"
+
+
+def test_what_has_no_original_is_told(tmp_path: Any) -> None:
+    whole = variant(LLAMA, tmp_path / NAMES[LLAMA])
+    less = variant(LLAMA, tmp_path / "less.gguf", tensors={"blk.1.ffn_norm.weight": None})
+    (found,) = against(whole, less, "unmatched")
+    assert found.where == "blk.1.ffn_norm.weight"
+
+
+def test_other_weights_are_no_rounding(tmp_path: Any) -> None:
+    def turn(raw: np.ndarray) -> None:
+        raw[:, 1::2] ^= 0x80
+
+    path = variant(LLAMA, tmp_path / NAMES[LLAMA], values={"blk.1.ffn_up.weight": turn})
+    (found,) = against(path, MODELS / "llama" / "hf", "unlike")
+    assert (found.severity, found.where) == ("error", "blk.1.ffn_up.weight")
+    assert "the cosine with its original is -1" in found.message
+
+
+def test_what_is_stored_in_full_is_to_be_the_original(tmp_path: Any) -> None:
+    def scale(raw: np.ndarray) -> None:
+        raw.view(np.float32)[:] *= np.float32(1.01)
+
+    path = variant(LLAMA, tmp_path / NAMES[LLAMA], values={"blk.1.ffn_norm.weight": scale})
+    (found,) = against(path, MODELS / "llama" / "hf", "changed")
+    assert found.severity == "warning"
+    assert "relative RMSE 0.01" in found.message
+
+
+def test_a_tensor_that_lost_far_more_than_the_others_stands_out(tmp_path: Any) -> None:
+    def harm(raw: np.ndarray) -> None:
+        raw.reshape(-1, 144)[:, 16:48] ^= 0x44
+
+    path = variant(Q4_K_M, tmp_path / NAMES[Q4_K_M], values={"blk.0.attn_q.weight": harm})
+    (found,) = against(path, MODELS / "llama-256" / "hf", "outlier")
+    assert found.where == "blk.0.attn_q.weight"
+    assert "times the median of the 13 matrices in Q4_K" in found.message
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "file"])
+def test_template_and_special_tokens_are_those_of_the_original(tmp_path: Any, kind: str) -> None:
+    reference = MODELS / "llama" / "hf" if kind == "checkpoint" else LLAMA
+    with gl.open(LLAMA) as model:
+        template = model.metadata["tokenizer.chat_template"]
+    for text, severity in (
+        (f"{template} !", "warning"),
+        (f"{template} \n", "note"),
+        (None, "warning"),
+    ):
+        entry = key("tokenizer.chat_template", "string" if text else "", text)
+        path = variant(LLAMA, tmp_path / NAMES[LLAMA], **entry)
+        (found,) = against(path, reference, "template-differs")
+        assert (found.severity, found.where) == (severity, "tokenizer.chat_template")
+    path = variant(
+        LLAMA, tmp_path / NAMES[LLAMA], **key("tokenizer.ggml.eos_token_id", "uint32", 3)
+    )
+    (found,) = against(path, reference, "special-differs")
+    assert found.severity == "warning"
+    assert found.message == "the key is 3, in the original it is 2"
+
+
+def test_the_checkpoint_of_another_model_is_an_error_and_the_file_is_still_checked() -> None:
+    found = gl.check(LLAMA, MODELS / "gpt2" / "hf", progress=False)
+    assert (found[0].severity, found[0].code) == ("error", "other-model")
+    assert "name" in found.codes
+    assert found.skipped["outlier"] == "nothing was compared"
