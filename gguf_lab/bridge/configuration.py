@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Blueprint", "blueprint_of", "end_tokens", "settings_of"]
+__all__ = ["Blueprint", "end_tokens", "settings_of"]
 
 _BUFFERS = 1 << 28  # bytes that constants may take that no tensor of the file vouches for
 _LAYERS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "n_layer", "n_layers")
@@ -75,8 +75,8 @@ class Blueprint:
             ) from error
 
 
-def blueprint_of(model: Model) -> Blueprint:
-    """Read off a file what is to be built.
+def settings_of(model: Model) -> dict[str, Any]:
+    """Say what config.json would say of a file.
 
     Parameters
     ----------
@@ -85,16 +85,10 @@ def blueprint_of(model: Model) -> Blueprint:
     Raises
     ------
     UnsupportedError
-        If the file is no model, or there is no table for its architecture, or Transformers has no
-        class for it.
+        If the file is no model, or there is no table for its architecture.
     GGUFError
         If metadata are missing or don't make sense.
     """
-    return Blueprint(settings_of(model))
-
-
-def settings_of(model: Model) -> dict[str, Any]:
-    """Say what config.json would say of a file; raises as `blueprint_of` does."""
     from .hyperparameters import FACTOR_TENSORS, config_of
 
     if model.kind != "model":

@@ -16,7 +16,8 @@ from ..reference.architectures import family_of
 from ..reference.architectures.family import reason_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import Facts
-from .configuration import blueprint_of, end_tokens
+from .clearing import ClearedMemory
+from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from ..model import Tensor
-    from .configuration import Blueprint
     from .placing import Place
 
 __all__ = ["to_transformers"]
@@ -90,11 +90,13 @@ def to_transformers(
     """
     with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
         kind = _dtype(opened, dtype)
-        blueprint = blueprint_of(opened)
-        tokenizer = _tokenizer(opened)
-        sketch = blueprint.sketch()
-        places = _places(opened, blueprint, sketch)
-        weights = _weights(sketch, places, kind, device)
+        settings = settings_of(opened)  # whatever is refused by its metadata is refused here
+        with ClearedMemory(opened, kind, str(device)) as memory:
+            blueprint = Blueprint(settings)
+            tokenizer = _tokenizer(opened)
+            sketch = blueprint.sketch()
+            places = _places(opened, blueprint, sketch)
+            weights = _weights(sketch, places, kind, device, memory)
         _fill(weights, places, device)
         loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
         # as Transformers notes where a model is from: an export takes its name from there
@@ -198,6 +200,7 @@ def _weights(
     places: Sequence[tuple[Tensor, Place]],
     dtype: torch.dtype,
     device: str | torch.device,
+    memory: ClearedMemory,
 ) -> dict[str, torch.Tensor]:
     """Allocate the parameters that the file feeds.
 
@@ -209,8 +212,8 @@ def _weights(
     state = sketch.state_dict()
     vectors = torch.promote_types(dtype, torch.float32)
     return {
-        name: torch.empty(
-            state[name].shape, dtype=dtype if state[name].dim() > 1 else vectors, device=device
+        name: memory.empty(
+            tuple(state[name].shape), dtype if state[name].dim() > 1 else vectors, device
         )
         for name in dict.fromkeys(name for _, place in places for name in place.names)
     }
