@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .chat_template import ChatTemplate
 from .detail import TensorDetail
 from .headline import Headline
 from .histograms import ErrorHistograms
@@ -9,9 +10,11 @@ from .progress import Progress
 from .table import TensorTable
 from .tensor_view import TensorView
 from .tree import MetadataTree
+from .vocabulary import Vocabulary
 from .workbench import Workbench, explore
 
 __all__ = [
+    "ChatTemplate",
     "ErrorHistograms",
     "Headline",
     "MetadataTree",
@@ -19,6 +22,7 @@ __all__ = [
     "TensorDetail",
     "TensorTable",
     "TensorView",
+    "Vocabulary",
     "Workbench",
     "explore",
 ]
