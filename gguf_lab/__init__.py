@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from .footprint import Memory, memory
     from .model import Model, Tensor, find
     from .model import open_model as open
-    from .panels import ErrorHistograms, MetadataTree, TensorTable, Vocabulary, Workbench, explore
+    from .panels import (
+        BlockView,
+        ErrorHistograms,
+        MetadataTree,
+        TensorTable,
+        TensorView,
+        Vocabulary,
+        Workbench,
+        explore,
+    )
     from .planning import Plan, plan
     from .quantization import RateDistortion, rate_distortion, requantize
     from .reference import Checkpoint, open_checkpoint
@@ -64,6 +73,7 @@ _PUBLIC = {
     "MetadataTree": ("panels", "MetadataTree"),
     "TensorTable": ("panels", "TensorTable"),
     "TensorView": ("panels", "TensorView"),
+    "BlockView": ("panels", "BlockView"),
     "Vocabulary": ("panels", "Vocabulary"),
     "ErrorHistograms": ("panels", "ErrorHistograms"),
     "Workbench": ("panels", "Workbench"),
@@ -81,6 +91,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "BlockView",
     "ChatPrompt",
     "ChatTemplateError",
     "Checkpoint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .block_view import BlockView
 from .chat_template import ChatTemplate
 from .detail import TensorDetail
 from .headline import Headline
@@ -14,6 +15,7 @@ from .vocabulary import Vocabulary
 from .workbench import Workbench, explore
 
 __all__ = [
+    "BlockView",
     "ChatTemplate",
     "ErrorHistograms",
     "Headline",

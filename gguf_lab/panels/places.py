@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import numpy as np
 import traitlets
 
 from ..codec import can_decode
@@ -12,16 +13,17 @@ from ..file.text import quoted, visible
 from .base import Panel
 from .jobs import Jobs
 from .selection import Selection
-from .sides import Sides
+from .sides import SIDES, Sides, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from os import PathLike
 
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
 
-__all__ = ["MOST_NAMES", "Place"]
+__all__ = ["MOST_NAMES", "Place", "told"]
 
 MOST_NAMES: Final = 5000  # in the list to choose from; any name can be set from Python
 
@@ -37,6 +39,8 @@ class Place(Selection, Panel):
         Row and column of the selected weight.
     """
 
+    _corner: ClassVar[tuple[int, int]] = (6, 8)  # rows and columns of the table around the weight
+
     cell = traitlets.List(
         traitlets.Int(),
         [0, 0],
@@ -47,6 +51,10 @@ class Place(Selection, Panel):
     choices = traitlets.List(traitlets.List(), help="[name, words] of the tensors to look at").tag(
         sync=True
     )
+    corner = traitlets.Dict(help="The selected weight in words, and where the table begins").tag(
+        sync=True
+    )
+    corner_values = traitlets.Bytes(b"", help="float32: the table, side by side").tag(sync=True)
     facts = traitlets.Dict(help="What the tensor is").tag(sync=True)
     progress = traitlets.Dict(help="What takes long, and the share that is done").tag(sync=True)
 
@@ -75,7 +83,7 @@ class Place(Selection, Panel):
         if first is not None and (name is not None or not self.selected):
             self.selected = [first]
         if self._shown is None:
-            self._enter(None)
+            self.facts = self._describe(None)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything asked for is there; False if `timeout` seconds were not enough."""
@@ -108,11 +116,31 @@ class Place(Selection, Panel):
 
     def _enter(self, name: str | None) -> None:
         """Show another tensor, or none; `facts` says whether it can be shown."""
-        raise NotImplementedError
 
     def _look(self, _change: object = None) -> None:
         """Show another weight of it."""
-        raise NotImplementedError
+        if self._able:
+            self._jobs.put("corner", self._read_corner(self.name or ""), "Reading values")
+
+    def _read_corner(self, name: str) -> Iterator[float]:
+        row, column = self.cell
+        tensor = self._sides.tensor(name)
+        tall, wide = min(self._corner[0], tensor.n_rows), min(self._corner[1], tensor.row_values)
+        top = min(max(0, row - tall // 2), tensor.n_rows - tall)
+        left = min(max(0, column - wide // 2), tensor.row_values - wide)
+        found = read(self._sides.readers(name, SIDES), [(top, top + tall)], left, left + wide)
+        yield 0.5
+        values = {side: one[row - top, column - left] for side, one in found.items()}
+        with self.hold_sync():
+            self.corner = {
+                "cell": [row, column],
+                "top": top,
+                "left": left,
+                "shape": [tall, wide],
+                "sides": list(found),
+                "words": f"row {row:,}, column {column:,}: {told(values)}",
+            }
+            self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
 
     def _change_name(self, _change: object) -> None:
         if self.name == self._shown:
@@ -122,9 +150,11 @@ class Place(Selection, Panel):
         with self.hold_sync():
             self.facts = self._describe(self.name)
             self.progress = {}
+            self.corner, self.corner_values = {}, b""
             if self.cell != [0, 0]:
                 self.cell = [0, 0]
             self._enter(self.name)
+            self._look()
 
     @property
     def _able(self) -> bool:
@@ -192,3 +222,8 @@ class Place(Selection, Panel):
 
     def _tell(self, words: str, share: float) -> None:
         self.progress = {"words": words, "share": share} if words else {}
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Tell the value of a weight, side by side."""
+    return ", ".join(f"{side} {value!s}" for side, value in values.items())

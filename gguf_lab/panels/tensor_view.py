@@ -16,7 +16,7 @@ from .bins import merged
 from .chart import number
 from .heat import heat
 from .pictures import picture, strongest
-from .places import Place
+from .places import Place, told
 from .pooling import Region
 from .sides import SIDES, read
 from .survey import survey
@@ -36,7 +36,6 @@ __all__ = ["TensorView"]
 # Larger regions get a coarse picture first.
 _SMALL: Final = 1 << 21  # weights
 _MOST_CELLS: Final = 1 << 21
-_CORNER: Final = (6, 8)
 _BINS: Final = 120
 _SPREAD: Final = 4  # RMS that the histogram reaches on either side
 _MOST_ROWS: Final = 1 << 14  # points of the curves beside the picture; beyond, the largest of each
@@ -96,10 +95,6 @@ class TensorView(Place):
     limit = traitlets.Float(
         0.0, min=0.0, help="End of the colour scale of values; 0: by what is seen"
     ).tag(sync=True)
-    corner = traitlets.Dict(help="The selected weight in words, and where the table begins").tag(
-        sync=True
-    )
-    corner_values = traitlets.Bytes(b"", help="float32: the table, side by side").tag(sync=True)
     summary = traitlets.Dict(help="What is known once all rows are read").tag(sync=True)
     row_curves = traitlets.Bytes(b"", help="float32: norms of rows, then relative errors").tag(
         sync=True
@@ -145,34 +140,8 @@ class TensorView(Place):
     def _enter(self, name: str | None) -> None:
         self._survey = self._surveyed = None
         self.summary, self.row_curves, self.value_bins = {}, b"", b""
-        self.corner, self.corner_values = {}, b""
         if name is None or not self.facts["compared"]:
             self.show = "quantized"
-        self._look()
-
-    def _look(self, _change: object = None) -> None:
-        if self._able:
-            self._jobs.put("corner", self._read_corner(self.name or ""), "Reading values")
-
-    def _read_corner(self, name: str) -> Iterator[float]:
-        row, column = self.cell
-        tensor = self._sides.tensor(name)
-        tall, wide = min(_CORNER[0], tensor.n_rows), min(_CORNER[1], tensor.row_values)
-        top = min(max(0, row - tall // 2), tensor.n_rows - tall)
-        left = min(max(0, column - wide // 2), tensor.row_values - wide)
-        found = read(self._sides.readers(name, SIDES), [(top, top + tall)], left, left + wide)
-        yield 0.5
-        values = {side: one[row - top, column - left] for side, one in found.items()}
-        with self.hold_sync():
-            self.corner = {
-                "cell": [row, column],
-                "top": top,
-                "left": left,
-                "shape": [tall, wide],
-                "sides": list(found),
-                "words": f"row {row:,}, column {column:,}: {_told(values)}",
-            }
-            self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
 
     def _begin_survey(self) -> None:
         """Read all rows once somebody looks: a panel that is not seen reads nothing."""
@@ -286,7 +255,7 @@ class TensorView(Place):
         parts.append(_span("column", region.left, region.right))
         if region.n_weights > 1:
             parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
-        self.send({"peek": ticket, "words": f"{', '.join(parts)}: {_told(values)}"})
+        self.send({"peek": ticket, "words": f"{', '.join(parts)}: {told(values)}"})
 
     def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:
         reader = self._sides.readers(name, [side, "quantized"])
@@ -305,22 +274,18 @@ class TensorView(Place):
         name = self.name
         if name is None or not self._able:
             return card(self.facts["label"] or "No tensor", note(self.facts["problem"]))
-        told = [("type", self.facts["qtype"]), ("shape", self.facts["shape"])]
-        told += [("original", self.facts["original"])] if self.facts["compared"] else []
+        rows = [("type", self.facts["qtype"]), ("shape", self.facts["shape"])]
+        rows += [("original", self.facts["original"])] if self.facts["compared"] else []
         sides = SIDES if self.facts["compared"] else SIDES[:1]
         try:
             how: How = "mean" if self.pooling == "mean" else "extreme"
             images, words = heat(self._sides, name, sides, how)
         except GGUFLabError as error:  # the file may have been closed since
-            return card(self.facts["label"], facts(told), note(str(error)))
+            return card(self.facts["label"], facts(rows), note(str(error)))
         worst = [] if self._survey is None else self._survey.worst()
-        rows = [(f"{row:,}", number(100 * ratio, "%")) for row, ratio in worst]
-        table = (grid(("row", "relative error"), rows, (0, 1)),) if rows else ()
-        return card(self.facts["label"], facts(told), images, note(words), *table)
-
-
-def _told(values: dict[str, Any]) -> str:
-    return ", ".join(f"{side} {value!s}" for side, value in values.items())
+        lines = [(f"{row:,}", number(100 * ratio, "%")) for row, ratio in worst]
+        table = (grid(("row", "relative error"), lines, (0, 1)),) if lines else ()
+        return card(self.facts["label"], facts(rows), images, note(words), *table)
 
 
 def _span(word: str, first: int, stop: int) -> str:

@@ -17,7 +17,7 @@ function cornerTable({ model, on, safe }, box) {
     tabs.replaceChildren(...corner.sides.map((name, i) => h("button", { class: "gl-button", type: "button", "aria-pressed": i === k, on: { click: safe(() => { side = name; show(); }) } }, name)));
     const cells = (r) => Array.from({ length: columns }, (_, c) => {
       const v = all[(k * rows + r) * columns + c], here = corner.top + r === row && corner.left + c === column;
-      return h("td", { class: here ? "gl-here" : null, title: String(v) }, brief(v));
+      return h("td", { class: here ? "gl-here" : null, title: single(v) }, brief(v));
     });
     table.replaceChildren(
       h("caption", { class: "gl-live" }, `${corner.sides[k]} values around the selected weight`),

@@ -84,3 +84,12 @@ function onTheme(f) {
 
 /** A number as brief as four digits allow, for tables. */
 const brief = (x) => (Number.isFinite(x) && x !== 0 ? (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e5 ? x.toExponential(2) : Number(x.toPrecision(4)).toString()).replace(/-/g, MINUS) : figure(x));
+
+/** A float32 in as few digits as tell it from all others. */
+function single(x) {
+  for (let digits = 6; digits < 10; digits++) {
+    const text = x.toPrecision(digits);
+    if (Math.fround(Number(text)) === x) return String(Number(text)).replace("-", MINUS);
+  }
+  return figure(x);
+}
