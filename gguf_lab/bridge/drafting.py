@@ -24,6 +24,7 @@ from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
 from .hyperparameters import metadata_of, rope_factors_of, unsaid_of
+from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ def draft_export(
     tensors = tuple(_tensors(plan, source, choose))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
+    pooling, other_pooling = pooling_of(source.folder)
+    if pooling is not None:
+        settings[f"{architecture}.pooling_type"] = pooling
     number = file_type_of(file_type or _mostly(mix or qtype, tensors))
     keys: dict[str, object] = {
         "general.architecture": architecture,
@@ -173,6 +177,8 @@ def draft_export(
         name: f"{preview(had)} in config.json, {preview(becomes)} in llama.cpp"
         for name, (had, becomes) in unsaid_of(source.config, architecture, settings, shapes).items()
     }
+    if other_pooling:
+        unsaid["pooling"] = f"{other_pooling} in modules.json; llama.cpp has mean, cls, lasttoken"
     return Draft(added(keys, metadata or {}), tensors, plan.left_out, unsaid)
 
 
