@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .model import open_model as open
     from .panels import (
         BlockView,
+        ChatTemplate,
         ErrorHistograms,
         MetadataTree,
         TensorTable,
@@ -75,6 +76,7 @@ _PUBLIC = {
     "TensorView": ("panels", "TensorView"),
     "BlockView": ("panels", "BlockView"),
     "Vocabulary": ("panels", "Vocabulary"),
+    "ChatTemplate": ("panels", "ChatTemplate"),
     "ErrorHistograms": ("panels", "ErrorHistograms"),
     "Workbench": ("panels", "Workbench"),
     "chat_prompt": ("bridge", "chat_prompt"),
@@ -93,6 +95,7 @@ _PUBLIC = {
 __all__ = [
     "BlockView",
     "ChatPrompt",
+    "ChatTemplate",
     "ChatTemplateError",
     "Checkpoint",
     "CheckpointError",
