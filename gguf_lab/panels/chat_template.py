@@ -70,7 +70,7 @@ class ChatTemplate(Panel):
     _esm = script("chat_template")
     _css = style("chat_template")
 
-    names = traitlets.List(traitlets.Unicode(), help="Names of the file's templates").tag(sync=True)
+    names = traitlets.List(traitlets.Unicode(), help="Names of the templates").tag(sync=True)
     name = traitlets.Unicode("", help="The template that is looked at").tag(sync=True)
     lines = traitlets.List(
         traitlets.List(),
@@ -115,7 +115,7 @@ class ChatTemplate(Panel):
             self._theirs = None if reference is None else templates_of(reference)
         except GGUFLabError as error:
             problems.append(str(error))
-        names = list(self._ours)
+        names = list(dict.fromkeys([*self._ours, *(self._theirs or ())]))
         super().__init__(
             height=height,
             label="Chat template",
@@ -133,10 +133,10 @@ class ChatTemplate(Panel):
     @traitlets.validate("name")
     def _check_name(self, proposal: dict[str, Any]) -> str:
         name = str(proposal["value"])
-        if name and name not in self._ours:
-            known = ", ".join(visible(n, 80) for n in self._ours) or "none"
+        if name and name not in self.names:
+            known = ", ".join(visible(n, 80) for n in self.names) or "none"
             raise ChatTemplateError(
-                f"The file has no template {visible(name, 80)!r}; it has: {known}."
+                f"There is no template {visible(name, 80)!r}; there are: {known}."
             )
         return name
 
@@ -167,7 +167,7 @@ class ChatTemplate(Panel):
         if ours is None and theirs is None:
             return "The file has no chat template (tokenizer.chat_template)."
         if ours is None:
-            return "The file has no chat template; the reference has one."
+            return "The file has no template of this name; the reference has one."
         cut = "" if len(ours) <= _MOST_SOURCE else f" The first {_MOST_SOURCE:,} are shown."
         words = f"{len(ours):,} characters.{cut}"
         if self._theirs is None:
@@ -184,9 +184,10 @@ class ChatTemplate(Panel):
 
     def _begin(self, _change: object = None) -> None:
         """Render anew, in place of what is being rendered."""
-        if not self._ours:
-            return
         self._serial += 1
+        if self.name not in self._ours:
+            self._show(None, "There is no template to render in the file." if self.name else "")
+            return
         self.rendering = True
         self._jobs.put("render", self._render(self._serial), "Rendering the template")
 
@@ -279,7 +280,7 @@ class ChatTemplate(Panel):
         if self.refusal:
             return [note(self.refusal)]
         if not self.rendered:
-            return [note("The messages are being rendered.")] if self._ours else []
+            return [note("The messages are being rendered.")] if self.rendering else []
         text = "".join(span[0] for span in self.rendered["spans"])
         tokens = self.rendered["tokens"]
         rows = [(str(t[0]), _plain(t[1]), "yes" if t[2] else "") for t in tokens[:limit]]

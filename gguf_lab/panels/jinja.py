@@ -20,45 +20,12 @@ Piece = tuple[str, str]
 Line = list[Piece]
 
 _KEYWORDS: Final = frozenset(
-    [
-        "for",
-        "endfor",
-        "in",
-        "recursive",
-        "if",
-        "elif",
-        "else",
-        "endif",
-        "set",
-        "endset",
-        "macro",
-        "endmacro",
-        "call",
-        "endcall",
-        "filter",
-        "endfilter",
-        "block",
-        "endblock",
-        "with",
-        "endwith",
-        "raw",
-        "endraw",
-        "generation",
-        "endgeneration",
-        "break",
-        "continue",
-        "do",
-        "not",
-        "and",
-        "or",
-        "is",
-        "true",
-        "false",
-        "none",
-        "True",
-        "False",
-        "None",
-    ]
+    (
+        *("for", "endfor", "in", "recursive", "if", "elif", "else", "endif", "set", "endset"),
+        *("macro", "endmacro", "call", "endcall", "filter", "endfilter", "block", "endblock"),
+        *("with", "endwith", "raw", "endraw", "generation", "endgeneration", "break", "continue"),
+        *("do", "not", "and", "or", "is", "true", "false", "none", "True", "False", "None"),
+    )
 )
 _OPENS: Final = re.compile(r"\{[{%#][-+]?")
 _PART: Final = re.compile(
