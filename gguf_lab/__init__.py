@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .planning import Plan, plan
     from .quantization import RateDistortion, rate_distortion, requantize
     from .reference import Checkpoint, open_checkpoint
+    from .reporting import report
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,7 @@ _PUBLIC = {
     "Findings": ("checks", "Findings"),
     "memory": ("footprint", "memory"),
     "Memory": ("footprint", "Memory"),
+    "report": ("reporting", "report"),
     "explore": ("panels", "explore"),
     "MetadataTree": ("panels", "MetadataTree"),
     "TensorTable": ("panels", "TensorTable"),
@@ -137,6 +139,7 @@ __all__ = [
     "plan",
     "quantize",
     "rate_distortion",
+    "report",
     "requantize",
     "to_transformers",
 ]

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "gguf_lab"
 # From the ground up. A room imports itself and rooms to its left, also where it imports lazily.
 ROOMS = (
     *("errors", "file", "markup", "codec", "exercises", "model", "footprint", "reference", "plots"),
-    *("quantization", "bridge", "planning", "comparison", "checks", "panels", "cli"),
+    *("quantization", "bridge", "planning", "comparison", "checks", "reporting", "panels", "cli"),
 )
 
 HEAVY = ("anywidget", "gguf", "httpx", "ipywidgets", "matplotlib", "numba", "pandas", "torch")

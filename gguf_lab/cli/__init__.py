@@ -17,6 +17,7 @@ from .inspect import add_info, add_tensors
 from .lab import add_lab
 from .memory import add_memory
 from .quantize import add_quantize
+from .report import add_report
 from .terminal import fail
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(add_info, add_tensors, add_check, add_compare, add_memory),
+    *(add_info, add_tensors, add_check, add_compare, add_report, add_memory),
     *(add_export, add_quantize, add_lab),
 )
 

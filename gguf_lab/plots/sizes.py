@@ -1,0 +1,69 @@
+"""Where the bytes of a file are: by kind of tensor, and by type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import GGUFLabError
+from .style import CATEGORIES, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_sizes"]
+
+_KINDS = 20
+_HATCHES = ("", "//", "..", "xx", "--", "oo")
+
+
+def plot_sizes(tensors: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the size of each kind of tensor as a bar, in parts by type; the largest kinds first.
+
+    Parameters
+    ----------
+    tensors : DataFrame
+        One row per tensor: `kind`, `qtype` and `nbytes`. What is unknown (NaN) is left out; beyond
+        twenty kinds the small ones are taken together.
+    title : str
+        The file.
+
+    Raises
+    ------
+    GGUFLabError
+        If no size is known.
+    """
+    known = tensors[tensors["nbytes"] > 0]
+    if known.empty:
+        raise GGUFLabError("nothing to draw: no tensor has a known size")
+    by_kind = known.groupby("kind", sort=False)["nbytes"].sum().sort_values(ascending=False)
+    large = list(by_kind.index[:_KINDS])
+    rest = f"{len(by_kind) - _KINDS:,} other kinds"
+    names = known["kind"].where(known["kind"].isin(large), rest)
+    table = (
+        known.assign(name=names)
+        .pivot_table(index="name", columns="qtype", values="nbytes", aggfunc="sum", fill_value=0)
+        .reindex([*large, *([rest] if len(by_kind) > _KINDS else [])])
+    )
+    table = table[table.sum().sort_values(ascending=False).index]
+    figure, axes = new_figure(9, 1.3 + 0.26 * len(table))
+    left = table.iloc[:, 0] * 0
+    for i, qtype in enumerate(table.columns):
+        axes.barh(
+            range(len(table)),
+            table[qtype] / 1e6,
+            left=left / 1e6,
+            color=CATEGORIES[i % len(CATEGORIES)],
+            hatch=_HATCHES[i // len(CATEGORIES) % len(_HATCHES)],
+            edgecolor="white",
+            linewidth=0.5,
+            label=qtype,
+        )
+        left = left + table[qtype]
+    axes.set_yticks(range(len(table)), table.index, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="size (MB of 1,000,000 bytes)")
+    axes.set_title(f"Size by kind of tensor and type\n{title}", fontsize=11, loc="left")
+    axes.grid(alpha=0.3, axis="x")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return figure

@@ -1,0 +1,46 @@
+"""Figures as pictures that are part of the page."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GGUFLabError
+from ..markup import Html, image
+from .page import figure, paragraph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+__all__ = ["MOST_LAYERS", "picture"]
+
+_SETTINGS: dict[Any, Any] = {"text.parse_math": False, "svg.hashsalt": "gguf-lab"}
+
+MOST_LAYERS = 200
+"""Layers up to which they are drawn: no model has more, and a picture has to fit a page."""
+
+
+def picture(draw: Callable[[], Figure], words: str) -> Html:
+    """Draw a figure as SVG, with what it says below; or say why there is none.
+
+    Parameters
+    ----------
+    draw : callable
+        Makes the figure. Names of a file are no formulas here, and no font has all their letters.
+    words : str
+        What is to be seen.
+    """
+    import matplotlib as mpl
+
+    svg = io.StringIO()
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        try:
+            drawn = draw()
+        except GGUFLabError as error:
+            return paragraph(f"No picture: {error}.", quiet=True)
+        drawn.savefig(svg, format="svg", metadata={"Date": None})
+    return figure(image(svg.getvalue(), words), words)

@@ -1,0 +1,122 @@
+"""The report: check and compare once, write the page in one piece."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from ..checks import check
+from ..comparison import compare
+from ..errors import GGUFLabError
+from ..model import Model, open_model
+from ..model.card import title_of
+from ..reference import Checkpoint, open_reference
+from . import about, differences
+from .page import document
+from .reading import how_it_was_made, how_to_read
+
+if TYPE_CHECKING:
+    import os
+
+    from ..checks import Findings
+    from ..comparison import Comparison
+    from ..file import Address
+
+__all__ = ["html_of", "report"]
+
+
+def report(
+    model: str | Path | Address | Model,
+    path: str | os.PathLike[str],
+    reference: str | Path | Address | Checkpoint | Model | None = None,
+    *,
+    comparison: Comparison | None = None,
+    findings: Findings | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Write what there is to say about a GGUF file as one HTML page that needs nothing else.
+
+    The page has no script and no links, prints, and is below 3 MB.
+
+    Parameters
+    ----------
+    model : str, path, Address or Model
+        The file, or any file of a shard set.
+    path : str or os.PathLike
+        The page to write.
+    reference : str, path, Address, Checkpoint or Model, optional
+        The original, or another GGUF file, as in `compare`. Without one the page has no errors.
+    comparison, findings : Comparison, Findings, optional
+        What `compare` and `check` found for the same files, so that it is not done again.
+    overwrite : bool
+        Replace what is there.
+    progress : bool
+        Show progress bars if it takes more than half a second.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    GGUFError
+        If the file is malformed.
+    CheckpointError
+        If the reference is malformed.
+    ComparisonError
+        If the reference is of another model.
+    GGUFLabError
+        If there is a file at `path` and `overwrite` is not set.
+
+    See Also
+    --------
+    check, compare : what the page shows, as objects.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise GGUFLabError(f"{path} exists already; say overwrite to replace it.")
+    with ExitStack() as opened:
+        if not isinstance(model, Model):
+            model = opened.enter_context(open_model(model))
+        if reference is not None and not isinstance(reference, Checkpoint | Model):
+            reference = open_reference(reference)
+            opened.callback(reference.close)
+        if reference is not None and comparison is None:
+            comparison = compare(model, reference, progress=progress)
+        if findings is None:
+            findings = check(model, reference, comparison=comparison, progress=progress)
+        content = html_of(model, findings, comparison).encode()
+    partial = path.with_name(f".{path.name[:200]}.{token_hex(4)}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def html_of(model: Model, findings: Findings, comparison: Comparison | None = None) -> str:
+    """Return the page as text.
+
+    Parameters
+    ----------
+    model : Model
+    findings : Findings
+    comparison : Comparison, optional
+    """
+    from .. import __version__
+
+    sections = [about.about_file(model), about.findings(findings), about.sizes(model)]
+    if comparison is not None:
+        sections.append(differences.weight_errors(comparison))
+        sections += filter(
+            None,
+            (differences.left_out(comparison), differences.metadata_differences(comparison)),
+        )
+    sections += [differences.all_tensors(model, comparison), about.metadata(model)]
+    sections += [how_to_read(), how_it_was_made(model, comparison, __version__)]
+    return document(title_of(model), sections, about.verdict(findings))
