@@ -145,7 +145,7 @@ _Q4_0 = (
             "7": "7 was subtracted instead of 8: the codes 0 to 15 stand for -8 to 7.",
             "signed": "The nibbles were taken as signed (two's complement); they are 0 to 15, and "
             "8 is subtracted.",
-            "wrapped": f"8 was subtracted from a uint8: {_WRAPS}, so that 0 - 8 is 248. Convert the "
+            "wrapped": f"8 was subtracted from a uint8: {_WRAPS}, so 0 - 8 is 248. Convert the "
             "codes to a signed type first.",
         },
     ),
@@ -256,7 +256,7 @@ _Q4_K = (
         {
             "first half": "The scales of groups 4 to 7 were read like those of groups 0 to 3, as "
             f"the low six bits of a byte; {_PACKED}.",
-            "no high bits": "The two high bits of the scales and mins of groups 4 to 7 are missing; "
+            "no high bits": "The two high bits of scales and mins of groups 4 to 7 are missing; "
             f"{_PACKED}.",
             "high bits low": "The two high bits of the scales and mins of groups 4 to 7 are not "
             "shifted to the top of the six bits: (byte >> 6) << 4.",

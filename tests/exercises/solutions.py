@@ -207,7 +207,7 @@ WRONG = [
     ("Q4_0", "8 was not subtracted", two_mistakes),
     ("Q4_0", "taken for neighbours", two_mistakes),
     ("Q4_K", "read like those of groups 0 to 3", lambda b: k_quant(b, low_bits_only)),
-    ("Q4_K", "two high bits of the scales and mins", lambda b: k_quant(b, no_high_bits)),
+    ("Q4_K", "two high bits of scales and mins", lambda b: k_quant(b, no_high_bits)),
     ("Q4_K", "they are exchanged", lambda b: k_quant(b, nibbles_exchanged)),
     ("Q4_K", "not shifted to the top", lambda b: k_quant(b, not_shifted)),
     ("Q4_K", "the two bits above them were left in", lambda b: k_quant(b, unmasked)),

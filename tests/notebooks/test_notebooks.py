@@ -1,5 +1,9 @@
+"""Every notebook runs from top to bottom, in its time and memory, and explains its pictures."""
+
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +11,22 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from .telling import AFTER, BEFORE, problems, told
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+MEBIBYTES, SECONDS = 1500, 120  # of a kernel; CPU time, so that other tests beside do not count
+PANEL = "application/vnd.jupyter.widget-view+json"
+
+
+def run(path, folder):
+    """Execute a notebook between two cells of ours. Returns it, and what its kernel took."""
+    shutil.copy(path, folder)
+    notebook = nbformat.read(folder / path.name, as_version=4)
+    before, after = map(nbformat.v4.new_code_cell, (BEFORE, AFTER))
+    notebook.cells = [before, *notebook.cells, after]
+    NotebookClient(notebook, timeout=400, resources={"metadata": {"path": str(folder)}}).execute()
+    notebook.cells = notebook.cells[1:-1]
+    return notebook, json.loads(after.outputs[0].text)
 
 
 @pytest.mark.notebook
@@ -15,18 +34,36 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 @pytest.mark.filterwarnings("default")  # the client's own machinery, not ours
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_from_top_to_bottom(path, tmp_path):
-    shutil.copy(path, tmp_path)
-    notebook = nbformat.read(tmp_path / path.name, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    for cell in notebook.cells:
+    notebook, took = run(path, tmp_path)
+    print(f"{path.name}: {took['mebibytes']:,} MiB at most, {took['seconds']} s of CPU time")
+    assert took["mebibytes"] < MEBIBYTES
+    assert took["seconds"] < SECONDS
+    shown = set()
+    for k, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.text
-    # A picture, a panel and a table were shown.
-    shown = {
-        kind
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        for kind in output.get("data", {})
-    }
-    assert {"image/png", "text/html", "application/vnd.jupyter.widget-view+json"} <= shown
+            shown |= {*output.get("data", {})}
+            if "image/png" in output.get("data", {}):
+                assert problems(told(output.data["image/png"])) == []
+                assert takeaway(notebook.cells[k + 1 :]), f"no word on the figure of\n{cell.source}"
+    # A picture and a table were shown; and a panel, but for the exercises.
+    assert {"image/png", "text/html"} <= shown
+    assert PANEL in shown or "exercises" in path.name
+
+
+def takeaway(following):
+    """Whether the next cell of text begins with a sentence on what was shown."""
+    text = next((cell.source for cell in following if cell.cell_type == "markdown"), "")
+    return bool(re.match(r"[^#|`\s-][^.]{20,}\.", text))
+
+
+def test_a_figure_without_words_is_found():
+    bare = {"title": "", "axes": [{"title": "", "x": "", "y": ""}]}
+    assert problems(bare) == ["no title", "axes 0 have no label"]
+    fine = {"title": "Error by layer", "axes": [{"title": "", "x": "layer", "y": ""}]}
+    assert problems(fine) == []
+    cell = nbformat.v4.new_markdown_cell
+    assert takeaway([cell("The error of ffn_down is twice that of the others.")])
+    assert not takeaway([cell("## The next section")])
+    assert not takeaway([])
