@@ -111,6 +111,16 @@ class Basis:
             found.append([(qtype(kind).row_bytes(n), by_type[kind]) for kind in types])
         return found
 
+    @property
+    def smallest(self) -> int:
+        """Bytes of all tensors, with the smallest type for each."""
+        return self.fixed_bytes + sum(min(options)[0] for options in self.options)
+
+    @property
+    def largest(self) -> int:
+        """The same with the largest types."""
+        return self.fixed_bytes + sum(max(options)[0] for options in self.options)
+
     def types(self, name: str) -> list[str]:
         """Return the types that a tensor can get."""
         errors = self.measured[name]
@@ -153,9 +163,7 @@ class Basis:
         budget = math.floor(given + 1e-6)
         found = self.solve(budget)
         if found is None:
-            low, high = (
-                self.fixed_bytes + sum(pick(o)[0] for o in self.options) for pick in (min, max)
-            )
+            low, high = self.smallest, self.largest
             raise GGUFLabError(
                 f"a budget of {budget:,} bytes ({self.bits(budget):.3f} bits per weight) is too "
                 f"small for {printable(self.words)}: with the allowed types {low:,} to {high:,} "

@@ -10,6 +10,7 @@ from ..codec.quantizers.driver import EFFORTS
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import QTYPES, printable, quoted, suggest
 from ..quantization import find_mix, fitting_type, open_imatrix
+from ..quantization.measuring import counted
 from .basis import Basis
 from .measuring import Measured, importance_of, measure, why_not
 from .result import Plan
@@ -75,7 +76,7 @@ def plan(
         Measure a sample of so many rows of each tensor, evenly spaced. Default: all rows.
     progress : bool or callable, optional
         Show a progress bar if it takes more than half a second; or call a function with the weights
-        that were tried and all of them.
+        that were tried and all of them. What it raises stops the work.
 
     Returns
     -------
@@ -195,24 +196,7 @@ def _measure(
         return len(matrix.sample(rows)) * matrix.columns
 
     total = sum(weights(c.matrix) * len(types[c.matrix.name]) for c in free)
-    done = 0
-    with ExitStack() as stack:
-        bar: Any = None
-        if progress is True:
-            from tqdm.auto import tqdm
-
-            bar = stack.enter_context(
-                tqdm(total=total, unit="w", unit_scale=True, desc="plan", delay=0.5)
-            )
-
-        def count(n: int) -> None:
-            nonlocal done
-            done += n
-            if bar is not None:
-                bar.update(n)
-            elif callable(progress):
-                progress(done, total)
-
+    with counted(progress, total, "plan") as count:
         return {
             c.matrix.name: measure(
                 c.matrix,

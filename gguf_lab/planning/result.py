@@ -255,6 +255,8 @@ class Plan:
         others = sum(bool(t.reason) for t in chosen)
         if others:
             parts.append(f"{others} with rows that no allowed type fits")
+        if self.budget > self.basis.largest:
+            parts.append(f"the budget of {bytes_in_words(self.budget)} is more than can be used")
         if not self.optimal:
             gap = self.squared_error / self.allocation.bound - 1
             parts.append(f"at most {100 * gap:.2g} % more squared error than the best choice")

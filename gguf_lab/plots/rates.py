@@ -202,7 +202,8 @@ def plot_plan(
     axes.set_title(f"What a plan buys beside the named mixes: {title}", fontsize=11, loc="left")
     axes.grid(alpha=0.25)
     axes.legend(loc="upper right", frameon=False, fontsize=9)
+    line = zip(curve["bits_per_weight"], curve["relative_rmse"], strict=True)
     names = list(zip(mixes["bits_per_weight"], mixes["relative_rmse"], mixes["mix"], strict=True))
     chosen = (bits, error, f"this plan: {bits:.2f} bits, {100 * error:.2g} %")
-    label_points(figure, axes, [chosen, *names] if error > 0 else names)
+    label_points(figure, axes, [chosen, *names] if error > 0 else names, others=line)
     return figure

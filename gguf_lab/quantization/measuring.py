@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Chunk", "Matrix", "chunks_of", "matrix_of", "restored", "squared_error"]
+__all__ = ["Chunk", "Matrix", "chunks_of", "counted", "matrix_of", "restored", "squared_error"]
+
+_FLOATS = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 _CHUNK = 1 << 20
 """Weights held at once: 4 MiB of float32, and a few times that while errors are summed up."""
@@ -102,20 +105,19 @@ def matrix_of(values: Any) -> Matrix:
             return tensor.to_numpy(slice(start, stop)).reshape(-1, shape[-1])
 
     else:
-        if hasattr(values, "detach"):
-            values = values.detach().cpu()
-            values = values.float() if values.dtype.itemsize < 4 else values
-            values = values.numpy()
-        array = np.asarray(values)
-        if array.dtype.kind != "f":
+        rows: Any = values.detach().cpu() if hasattr(values, "detach") else np.asarray(values)
+        dtype = str(rows.dtype).removeprefix("torch.")
+        name, shape, qtype = "weights", tuple(rows.shape) or (1,), _FLOATS.get(dtype, "")
+        if not qtype:
             raise GGUFLabError(
-                f"weights are given as {array.dtype}. Expected floats, or a tensor of a model."
+                f"weights are given as {dtype}. Expected floats, or a tensor of a model."
             )
-        name, shape, qtype = "weights", array.shape or (1,), f"F{8 * array.dtype.itemsize}"
-        rows = array.reshape(-1, shape[-1]) if array.size else array
+        rows = rows.reshape(-1, shape[-1]) if math.prod(shape) else rows
 
         def read(start: int, stop: int) -> NDArray[np.float32]:
-            return np.ascontiguousarray(rows[start:stop], np.float32)
+            part = rows[start:stop]
+            part = part.float().numpy() if hasattr(part, "numpy") else part
+            return np.ascontiguousarray(part, np.float32)
 
     if not math.prod(shape):
         raise GGUFLabError(f"{quoted(name)} has shape {shape}: there is nothing to measure.")
@@ -183,6 +185,42 @@ def _read(matrix: Matrix, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     if last - first + 1 == len(positions):
         return matrix.read(first, last + 1)
     return np.concatenate([matrix.read(int(row), int(row) + 1) for row in positions])
+
+
+@contextmanager
+def counted(
+    progress: bool | Callable[[int, int], object], total: int, what: str
+) -> Iterator[Callable[[int], object]]:
+    """Show how far a measurement is: in a bar after half a second, or by a function's call.
+
+    Parameters
+    ----------
+    progress : bool or callable
+        Called with the weights that were tried and all of them.
+    total : int
+    what : str
+        What the bar says.
+
+    Yields
+    ------
+    callable
+        To be called with the weights that were tried just now.
+    """
+    done = 0
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n
+        if callable(progress):
+            progress(done, total)
+
+    if progress is not True:
+        yield count
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="w", unit_scale=True, desc=what, delay=0.5) as bar:
+        yield bar.update
 
 
 def restored(chunk: Chunk, qtype: str, effort: str = "ggml") -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ..codec import can_quantize
+from ..codec import REQUIRES_IMPORTANCE, can_quantize
 from ..errors import UnsupportedError
 from ..file import QTYPES, printable, qtype, suggest
 from .measuring import Chunk, restored
@@ -71,7 +71,9 @@ def _can(name: str, effort: str) -> bool:
         return False
 
 
-def ggml_methods(names: Iterable[str], columns: int, effort: str) -> list[Method]:
+def ggml_methods(
+    names: Iterable[str], columns: int, effort: str, *, weighted: bool
+) -> list[Method]:
     """Return a method for each type of ggml, for rows of so many weights.
 
     Raises
@@ -79,10 +81,12 @@ def ggml_methods(names: Iterable[str], columns: int, effort: str) -> list[Method
     UnsupportedError
         If a type is unknown.
     """
-    return [_ggml(name.upper(), columns, effort) for name in names]
+    names = [names] if isinstance(names, str) else names
+    names = dict.fromkeys(name.upper() for name in names)
+    return [_ggml(name, columns, effort, weighted=weighted) for name in names]
 
 
-def _ggml(name: str, columns: int, effort: str) -> Method:
+def _ggml(name: str, columns: int, effort: str, *, weighted: bool) -> Method:
     known = [t.name for t in QTYPES.values()]
     if name not in known:
         raise UnsupportedError(
@@ -93,6 +97,8 @@ def _ggml(name: str, columns: int, effort: str) -> Method:
     why = ""
     if not _can(name, effort):
         why = f"no quantizer of effort {effort!r}"
+    elif name in REQUIRES_IMPORTANCE and not weighted:
+        why = "needs importance=..."
     elif columns % stored.block_size:
         why = f"rows of {columns} are no multiple of {stored.block_size}, its block"
 

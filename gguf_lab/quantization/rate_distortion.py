@@ -11,14 +11,13 @@ import numpy as np
 
 from ..codec.quantizers.driver import EFFORTS
 from ..errors import GGUFLabError
-from .measuring import Chunk, chunks_of, matrix_of, squared_error
+from .measuring import Chunk, chunks_of, counted, matrix_of, squared_error
 from .methods import Method, baselines, default_types, ggml_methods
 from .others import other_methods
 from .rates import DB_PER_BIT, Rate, RateDistortion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["rate_distortion"]
 
@@ -89,6 +88,7 @@ def rate_distortion(
     effort: str = "ggml",
     others: bool = True,
     rows: int | None = None,
+    progress: bool | Callable[[int, int], object] = True,
 ) -> RateDistortion:
     """Measure what is left of a tensor's weights at how many bits, for many methods.
 
@@ -108,6 +108,9 @@ def rate_distortion(
         same weights. Those that are not installed are listed as that.
     rows : int, optional
         Measure a sample of so many rows, evenly spaced. Default: all rows.
+    progress : bool or callable, optional
+        Show a progress bar if it takes more than half a second; or call a function with the weights
+        that were tried and all of them. What it raises stops the work.
 
     Returns
     -------
@@ -142,11 +145,12 @@ def rate_distortion(
     matrix = matrix_of(values)
     sample = matrix.sample(rows)
     facts = _Facts.of(chunks_of(matrix, importance, sample))
-    types = default_types(effort) if qtypes is None else tuple(qtypes)
-    methods = ggml_methods(types, matrix.columns, effort)
+    types = default_types(effort) if qtypes is None else qtypes
+    methods = ggml_methods(types, matrix.columns, effort, weighted=importance is not None)
     if others:
         methods += [*baselines(facts.peak), *other_methods()]
-    sums = _measure(methods, chunks_of(matrix, importance, sample))
+    with counted(progress, facts.n * len(methods), "rate and distortion") as count:
+        sums = _measure(methods, chunks_of(matrix, importance, sample), count)
     rates = [sums[method.name].rate(method, facts) for method in methods]
     rates.sort(key=lambda r: (r.status != "measured", r.bits_per_weight, r.method))
     return RateDistortion(
@@ -167,13 +171,16 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, GGUFLabError) else f"{type(error).__name__}: {text}"
 
 
-def _measure(methods: Sequence[Method], chunks: Iterable[Chunk]) -> dict[str, _Sums]:
+def _measure(
+    methods: Sequence[Method], chunks: Iterable[Chunk], count: Callable[[int], object]
+) -> dict[str, _Sums]:
     sums: dict[str, _Sums] = defaultdict(_Sums)
     for method in methods:
         sums[method.name].problem = method.why_not
     for chunk in chunks:
         for method in methods:
             _add(sums[method.name], method, chunk)
+            count(chunk.weights.size)
     return sums
 
 
