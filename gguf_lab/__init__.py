@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         RemoteError,
         UnsupportedError,
     )
-    from .file import FileName
+    from .file import FileName, RemoteOptions
     from .footprint import Memory, memory
     from .model import Model, Tensor, find
     from .model import open_model as open
@@ -53,6 +53,7 @@ _PUBLIC = {
     "Model": ("model", "Model"),
     "Tensor": ("model", "Tensor"),
     "FileName": ("file", "FileName"),
+    "RemoteOptions": ("file", "RemoteOptions"),
     "dequantize": ("codec", "dequantize"),
     "dissect": ("codec", "dissect"),
     "quantize": ("codec", "quantize"),
@@ -116,6 +117,7 @@ __all__ = [
     "QuantizationError",
     "RateDistortion",
     "RemoteError",
+    "RemoteOptions",
     "Tensor",
     "TensorTable",
     "TensorView",
