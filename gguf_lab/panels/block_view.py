@@ -29,9 +29,9 @@ class BlockView(Place):
     """The block that holds a weight: its bytes field by field, and how they make the weight.
 
     The bits that drive the selected weight are marked, its arithmetic is written out as the
-    definition of the format does it. The arrow keys walk over the weights, Page Up and Page Down over the blocks,
-    Shift with up or down over the rows of the tensor; in the map of bytes Enter selects a weight
-    that the byte drives.
+    definition of the format does it. The arrow keys walk over the weights, Page Up and Page Down
+    over the blocks, Shift with up or down over the rows of the tensor; in the map of bytes Enter
+    selects a weight that the byte drives.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ def write_gguf(path: Path, tensors: dict[str, tuple[Any, str]], **options: Any) 
 
 
 def large_blocks(n_rows: int, n_columns: int) -> np.ndarray:
-    """Q8_0 blocks of random weights with a scale of 2**-10: uint8 (n_rows, row bytes)."""
+    """Q4_0 blocks of random weights with a scale of 2**-10: uint8 (n_rows, row bytes)."""
     random = np.random.default_rng(0)
-    row = random.integers(0, 256, (64, n_columns // 32, 34), dtype=np.uint8)
+    row = random.integers(0, 256, (64, n_columns // 32, 18), dtype=np.uint8)
     row[:, :, :2] = np.frombuffer(np.float16(2**-10).tobytes(), np.uint8)
-    return np.resize(row, (n_rows, n_columns // 32, 34)).reshape(n_rows, -1)
+    return np.resize(row, (n_rows, n_columns // 32, 18)).reshape(n_rows, -1)
