@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +31,13 @@ def unmatched(subject: Subject) -> Iterator[Found]:
             where = row.name or row.reference_name or ""
             groups[row.status, row.reason, row.name is None].append(where)
     for (status, reason, only), names in groups.items():
-        what = "tensors of the reference are not in the file" if only else f"tensors are {status}"
+        what = "tensors of the reference are" if only else "tensors are"
+        what = f"{counted(len(names), what)} {'not in the file' if only else status}"
         # What the converter leaves out or calculates has a reason; it is known, not amiss.
         known = bool(reason) and status == "unmatched"
         yield Found(
             names[0],
-            f"{len(names):,} {what}: {reason or 'nothing of their name is there'} "
-            f"({examples(names)})",
+            f"{what}: {reason or 'nothing of their name is there'} ({examples(names)})",
             severity="note" if known or status == "unverified" else None,
         )
 
@@ -100,8 +100,8 @@ def changed(subject: Subject) -> Iterator[Found]:
         worst = max(odd, key=lambda row: row.relative_rmse or 0)
         yield Found(
             worst.name or "",
-            f"{len(odd):,} tensors are stored in F32 and yet are not the original: relative RMSE "
-            f"{worst.relative_rmse:.3g} ({examples(row.name or '' for row in odd)})",
+            f"{counted(len(odd), 'tensors are')} stored in F32 and yet not the original: "
+            f"relative RMSE {worst.relative_rmse:.3g} ({examples(row.name or '' for row in odd)})",
             "Another version of the checkpoint, a merged adapter, or a converter that changes more "
             "than it says.",
         )

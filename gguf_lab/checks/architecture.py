@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from .requirements import missing_tensors
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def layers(subject: Subject) -> Iterator[Found]:
     if absent := sorted(set(range(needed)) - there):
         yield Found(
             key,
-            f"the key says {count} layers, but there is no tensor for {len(absent)} of them "
+            f"the key says {count} layers, but {counted(len(absent), 'of them have')} no tensor "
             f"({', '.join(map(str, absent[:8]))}{', …' if len(absent) > 8 else ''})",
             _CONVERT,
         )
@@ -96,8 +96,8 @@ def missing(subject: Subject) -> Iterator[Found]:
     if absent:
         yield Found(
             absent[0],
-            f"{len(absent):,} tensors that a model of architecture {subject.architecture} cannot "
-            f"be without are missing: {examples(absent)}",
+            f"{counted(len(absent), 'tensors are')} missing that a model of architecture "
+            f"{subject.architecture} cannot be without: {examples(absent)}",
             "Convert the model again from a complete checkpoint.",
         )
 
@@ -128,7 +128,7 @@ def foreign(subject: Subject) -> Iterator[Found]:
     if odd:
         yield Found(
             odd[0],
-            f"{len(odd):,} tensors are not among those that the architecture "
+            f"{counted(len(odd), 'tensors are')} not among those that the architecture "
             f"{subject.architecture} has ({examples(odd)}): a llama.cpp that does not ask for them "
             "refuses the file",
             "Look where they are from; an older or newer converter may have named them so.",
@@ -221,7 +221,7 @@ def head_shapes(subject: Subject) -> Iterator[Found]:
         yield Found(
             name,
             f"it has {has:,} rows, but by the numbers of heads there should be {due:,}; so it is "
-            f"for {len(wrong):,} tensors",
+            f"for {counted(len(wrong), 'tensors')}",
             _CONVERT,
         )
     for n, n_kv in zip(heads, shared, strict=True):

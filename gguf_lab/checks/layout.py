@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..file import preview, quoted
 from ..model.words import bytes_in_words
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,9 @@ def unknown_type(subject: Subject) -> Iterator[Found]:
             why = "unknown here"
             advice = "Get a newer version of llama.cpp or GGUF Lab, or check where it is from."
         where = names[0]
-        yield Found(where, f"{len(names):,} tensors have type number {number}: {why}", advice)
+        yield Found(
+            where, f"{counted(len(names), 'tensors have')} type number {number}: {why}", advice
+        )
 
 
 @rule("order", "error", "gguf.cpp: 'tensor has offset, expected': data follows the list, no gaps")
@@ -136,7 +138,7 @@ def tensor_name(subject: Subject) -> Iterator[Found]:
     if odd:
         yield Found(
             odd[0],
-            f"{len(odd):,} tensor names are empty or no plain text ({examples(odd)})",
+            f"{counted(len(odd), 'tensor names are')} empty or no plain text ({examples(odd)})",
             _REWRITE,
         )
 
@@ -147,7 +149,9 @@ def empty_tensor(subject: Subject) -> Iterator[Found]:
     empty = [name for name, t in subject.model.tensors.items() if not t.n_elements]
     if empty:
         yield Found(
-            empty[0], f"{len(empty):,} tensors have no values ({examples(empty)})", "Convert again."
+            empty[0],
+            f"{counted(len(empty), 'tensors have')} no values ({examples(empty)})",
+            "Convert again.",
         )
 
 
@@ -161,7 +165,8 @@ def key_name(subject: Subject) -> Iterator[Found]:
     ]
     if odd:
         yield Found(
-            odd[0], f"{len(odd):,} keys are not of lower-case words and dots ({examples(odd)})"
+            odd[0],
+            f"{counted(len(odd), 'keys are')} not of lower-case words and dots ({examples(odd)})",
         )
 
 

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from ..reference import Checkpoint
     from .scan import Scan
 
-__all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "examples", "rule"]
+__all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "counted", "examples", "rule"]
 
 Needs = Literal["", "values", "comparison", "original"]
+
+_SINGULAR = {"are": "is", "entries": "entry", "have": "has", "lack": "lacks", "matrices": "matrix"}
+_SINGULAR |= {
+    f"{noun}s": noun
+    for noun in ("block", "key", "layer", "name", "tensor", "token", "type", "value")
+}
 
 _MOST = 100
 """Findings of a rule that are listed; a hostile file could have millions."""
@@ -131,6 +137,19 @@ def rule(
         return find
 
     return enter
+
+
+def counted(number: int, words: str) -> str:
+    """Write a number and what there are so many of, in the singular if there is one.
+
+    Examples
+    --------
+    >>> counted(1, "tensors have"), counted(1_000, "tensors have")
+    ('1 tensor has', '1,000 tensors have')
+    """
+    if number == 1:
+        words = " ".join(_SINGULAR.get(word, word) for word in words.split())
+    return f"{number:,} {words}"
 
 
 def examples(names: Iterable[str], shown: int = 3) -> str:

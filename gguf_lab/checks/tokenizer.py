@@ -12,7 +12,7 @@ from ..bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from ..bridge.tokenizers.vocabulary import TokenType
 from ..file import ArrayValue, preview, quoted
 from ..file.text import decode
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def token_lists(subject: Subject) -> Iterator[Found]:
             at = int(odd[0])
             yield Found(
                 "tokenizer.ggml.token_type",
-                f"{odd.size:,} types are not among 0 to {max(TokenType)}, the first is "
+                f"{counted(odd.size, 'types are')} not among 0 to {max(TokenType)}, the first is "
                 f"{int(types[at])} at {at:,}",
                 _CONVERT,
                 "warning",
@@ -133,7 +133,9 @@ def duplicate_token(subject: Subject) -> Iterator[Found]:
             example = example or f"{quoted(decode(token))} is {first[token]:,} and {index:,}"
     if count:
         yield Found(
-            _TOKENS, f"{count:,} tokens have a text that an earlier one has: {example}", _CONVERT
+            _TOKENS,
+            f"{counted(count, 'tokens have')} a text that an earlier one has: {example}",
+            _CONVERT,
         )
 
 

@@ -10,7 +10,7 @@ from ..file import file_type_name, qtype
 from ..model.words import bytes_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
 from ..quantization.roles import why_never
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,8 +104,8 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
         more = weights * (qtype(got).bits_per_weight - qtype(wanted).bits_per_weight) / 8
         yield Found(
             names[0],
-            f"{len(names):,} tensors ({weights / total:.1%} of the weights) have {got} where the "
-            f"mix has {wanted}: rows of {row:,} are no multiple of {block}. That is {grown:+.0%} in"
+            f"{counted(len(names), 'tensors have')} {got} ({weights / total:.1%} of the weights) "
+            f"where the mix has {wanted}: rows of {row:,} are no multiple of {block}. That is {grown:+.0%} in"
             f" size ({examples(names)})",
             f"A mix on a type with blocks of 32 (Q4_0, Q8_0, IQ4_NL) fits rows of {row:,}."
             if row % 32 == 0
@@ -133,7 +133,7 @@ def other_type(subject: Subject) -> Iterator[Found]:
         pairs = ", ".join(f"{n} {got} for {due}" for (due, got), n in counts.most_common(6))
         yield Found(
             names[0],
-            f"{len(names):,} tensors have another type than llama-quantize gives them in "
+            f"{counted(len(names), 'tensors have')} another type than llama-quantize gives them in "
             f"{mix_of(subject)}: {pairs} ({examples(names)}). Overrides, an older version or "
             "another tool may have made them",
         )
@@ -157,9 +157,9 @@ def giant(subject: Subject) -> Iterator[Found]:
         known = f"; llama-quantize never quantizes them ({why})" if why else ""
         yield Found(
             giants[0].name,
-            f"{len(giants):,} large tensors in 16 or 32 bits ({examples(t.name for t in giants)}) "
-            f"are {bytes_in_words(size)}, {size / model.nbytes:.0%} of the tensor data of a "
-            f"quantized file{known}",
+            f"{counted(len(giants), 'large tensors')} in 16 or 32 bits "
+            f"({examples(t.name for t in giants)}): {bytes_in_words(size)}, "
+            f"{size / model.nbytes:.0%} of the tensor data of a quantized file{known}",
             "" if why else "Quantize them too: --tensor-type NAME=Q8_0 takes about half of F16.",
             "note" if why else None,
         )
@@ -183,8 +183,8 @@ def no_importance(subject: Subject) -> Iterator[Found]:
     if needy:
         yield Found(
             "quantize.imatrix.file",
-            f"{len(needy):,} tensors have types that need an importance matrix ({examples(needy)}),"
-            " and the file names none",
+            f"{counted(len(needy), 'tensors have')} a type that needs an importance matrix, and the "
+            f"file names none ({examples(needy)})",
             "Ask who made it; quantize again with --imatrix.",
         )
 
@@ -221,7 +221,7 @@ def imatrix_file(subject: Subject) -> Iterator[Found]:
     sums = {name.removesuffix(".in_sum2") for name in names if name.endswith(".in_sum2")}
     counts = {name.removesuffix(".counts") for name in names if name.endswith(".counts")}
     if odd := sorted(sums ^ counts):
-        yield Found(odd[0], f"{len(odd):,} entries lack sums or counts ({examples(odd)})")
+        yield Found(odd[0], f"{counted(len(odd), 'entries lack')} sums or counts ({examples(odd)})")
     if not sums:
         yield Found("file", "an importance matrix without entries")
     if subject.metadata.integer("imatrix.chunk_count") is None:

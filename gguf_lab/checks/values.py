@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .rules import Found, examples, rule
+from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,8 @@ def not_finite(subject: Subject) -> Iterator[Found]:
             row, column = scan.first
             yield Found(
                 name,
-                f"{scan.n_nan:,} values are NaN and {scan.n_inf:,} are infinite, the first in "
-                f"row {row:,}, column {column:,}",
+                f"{counted(scan.n_nan, 'values are')} NaN and {scan.n_inf:,} infinite, the first "
+                f"in row {row:,}, column {column:,}",
                 "Fetch the file again; if it stays, quantize again from a sound original.",
             )
 

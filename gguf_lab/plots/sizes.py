@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_sizes"]
 
-_KINDS = 20
+_KINDS, _SMALL = 20, 0.002
+"""Kinds that are drawn at most, and the share of the bytes from which on they are."""
+
 _HATCHES = ("", "//", "..", "xx", "--", "oo")
 
 
@@ -23,8 +25,8 @@ def plot_sizes(tensors: pd.DataFrame, *, title: str = "") -> Figure:
     Parameters
     ----------
     tensors : DataFrame
-        One row per tensor: `kind`, `qtype` and `nbytes`. What is unknown (NaN) is left out; beyond
-        twenty kinds the small ones are taken together.
+        One row per tensor: `kind`, `qtype` and `nbytes`. What is unknown (NaN) is left out; kinds
+        of less than 0.2 %, and those beyond the twenty largest, are taken together.
     title : str
         The file.
 
@@ -37,13 +39,13 @@ def plot_sizes(tensors: pd.DataFrame, *, title: str = "") -> Figure:
     if known.empty:
         raise GGUFLabError("nothing to draw: no tensor has a known size")
     by_kind = known.groupby("kind", sort=False)["nbytes"].sum().sort_values(ascending=False)
-    large = list(by_kind.index[:_KINDS])
-    rest = f"{len(by_kind) - _KINDS:,} other kinds"
+    large = list(by_kind.index[by_kind >= _SMALL * by_kind.sum()][:_KINDS])
+    rest = f"{len(by_kind) - len(large):,} smaller kinds"
     names = known["kind"].where(known["kind"].isin(large), rest)
     table = (
         known.assign(name=names)
         .pivot_table(index="name", columns="qtype", values="nbytes", aggfunc="sum", fill_value=0)
-        .reindex([*large, *([rest] if len(by_kind) > _KINDS else [])])
+        .reindex([*large, *([rest] if len(by_kind) > len(large) else [])])
     )
     table = table[table.sum().sort_values(ascending=False).index]
     figure, axes = new_figure(9, 1.3 + 0.26 * len(table))
@@ -56,12 +58,13 @@ def plot_sizes(tensors: pd.DataFrame, *, title: str = "") -> Figure:
             color=CATEGORIES[i % len(CATEGORIES)],
             hatch=_HATCHES[i // len(CATEGORIES) % len(_HATCHES)],
             edgecolor="white",
-            linewidth=0.5,
+            linewidth=0,
             label=qtype,
         )
         left = left + table[qtype]
     axes.set_yticks(range(len(table)), table.index, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set_axisbelow(True)
     axes.set(xlabel="size (MB of 1,000,000 bytes)")
     axes.set_title(f"Size by kind of tensor and type\n{title}", fontsize=11, loc="left")
     axes.grid(alpha=0.3, axis="x")

@@ -60,7 +60,7 @@ def findings(found: Findings) -> Section:
         rows = [
             (severity(f.severity), f.code, f.where, f.message, f.what_to_do or "-") for f in found
         ]
-        heads = columns("severity", "rule", "where", "~what", "~what to do")
+        heads = columns("=severity", "=rule", "where", "~what", "~what to do")
         parts.append(table(heads, rows, most=_FINDINGS))
     else:
         parts.append(paragraph("Nothing unusual was found."))

@@ -29,12 +29,14 @@ _FIGURES = ("#relative RMSE", "#SQNR (dB)", "#cosine", "#largest error")
 Section = tuple[str, Html]
 
 
-def figure_of(value: float | None, digits: str = ".4g") -> str:
+def figure_of(value: float | None, digits: str = "#.4g") -> str:
     """Write a figure; "-" if there is none."""
     if value is None:
         return "-"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if not value:
+        return "0"
     return "NaN" if math.isnan(value) else format(value, digits)
 
 

@@ -43,6 +43,7 @@ table.rows th, table.rows td { padding: 3px 14px 3px 0; text-align: left; vertic
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 table.rows th { white-space: nowrap; }
 table.rows td.n, table.rows th.n { text-align: right; white-space: nowrap; }
+table.rows td.word { white-space: nowrap; }
 table.rows td.long { min-width: 16em; }
 .severity { font-weight: 600; white-space: nowrap; }
 .error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
@@ -117,9 +118,9 @@ def figure(image: Html, words: str) -> Html:
 
 
 def columns(*headers: str) -> list[tuple[str, str]]:
-    """Name columns; those that begin with ``#`` are numbers, with ``~`` long texts."""
-    kinds = {"#": "n", "~": "long"}
-    return [(h.lstrip("#~"), kinds.get(h[:1], "")) for h in headers]
+    """Name columns; those that begin with ``#`` are numbers, ``~`` long texts, ``=`` one word."""
+    kinds = {"#": "n", "~": "long", "=": "word"}
+    return [(h.lstrip("#~="), kinds.get(h[:1], "")) for h in headers]
 
 
 def table(

@@ -191,20 +191,20 @@ LAYOUT = (
     case("padding", "the 20 bytes between 'blk.0.attn_q.scale'", "note", refused=True, edit=_dirty),
     case(
         "tensor-name",
-        r"1 tensor names are empty or no plain text ('blk.0.\x1b[31m')",
+        r"1 tensor name is empty or no plain text ('blk.0.\x1b[31m')",
         also="foreign-tensor",
         refused=True,
         **tensor("blk.0.\x1b[31m", F32, (4,), struct.pack("<4f", 1, 2, 3, 4)),
     ),
     case(
         "empty-tensor",
-        "1 tensors have no values ('blk.0.attn_q.scale')",
+        "1 tensor has no values ('blk.0.attn_q.scale')",
         refused=True,
         **tensor("blk.0.attn_q.scale", F32, (0,), b""),
     ),
     case(
         "key-name",
-        "1 keys are not of lower-case words and dots ('general.My Key')",
+        "1 key is not of lower-case words and dots ('general.My Key')",
         "note",
         **key("general.My Key", "uint32", 1),
     ),
@@ -263,7 +263,7 @@ ARCHITECTURE = (
     ),
     case(
         "layers",
-        "says 4 layers, but there is no tensor for 1 of them (3)",
+        "says 4 layers, but 1 of them has no tensor (3)",
         "error",
         **key("llama.block_count", "uint32", 4),
     ),
@@ -275,13 +275,13 @@ ARCHITECTURE = (
     ),
     case(
         "missing-tensor",
-        "1 tensors that a model of architecture llama cannot be without",
+        "1 tensor is missing that a model of architecture llama cannot",
         "error",
         **tensor("blk.1.attn_output.weight"),
     ),
     case(
         "foreign-tensor",
-        "1 tensors are not among those that the architecture llama has",
+        "1 tensor is not among those that the architecture llama has",
         refused=True,
         **tensor("blk.0.what.weight", F32, (1,), struct.pack("<f", 1)),
     ),
@@ -321,14 +321,14 @@ TYPES = (
     case("file-type", "the key is missing", source=Q4_K_M, **key("general.file_type")),
     case(
         "other-type",
-        "1 tensors have another type than llama-quantize gives them in Q4_K_M: 1 F16",
+        "1 tensor has another type than llama-quantize gives them in Q4_K_M: 1 F16",
         "note",
         source=Q4_K_M,
         **tensor("blk.0.ffn_up.weight", *_SMALL),
     ),
     case(
         "giant",
-        "1 large tensors in 16 or 32 bits ('blk.0.ffn_up_shexp.weight') are 2.1 MB",
+        "1 large tensor in 16 or 32 bits ('blk.0.ffn_up_shexp.weight'): 2.1 MB",
         source=Q4_K_M,
         also="foreign-tensor name-size other-type",
         refused=True,
@@ -336,7 +336,7 @@ TYPES = (
     ),
     case(
         "no-importance",
-        "1 tensors have types that need an importance matrix",
+        "1 tensor has a type that needs an importance matrix",
         source=Q4_K_M,
         also="other-type name-encoding",
         keys={"general.file_type": ("uint32", 19)},
@@ -356,7 +356,7 @@ TYPES = (
     ),
     case(
         "imatrix-file",
-        "1 entries lack sums or counts ('blk.0.attn_k.weight')",
+        "1 entry lacks sums or counts ('blk.0.attn_k.weight')",
         "error",
         source=IMATRIX,
         refused=False,
@@ -408,12 +408,12 @@ TOKENIZER = (
     ),
     case(
         "token-lists",
-        "1 types are not among 0 to 6, the first is 9 at 7",
+        "1 type is not among 0 to 6, the first is 9 at 7",
         **key("tokenizer.ggml.token_type", "array[int32]", [1] * 7 + [9] + [1] * 504),
     ),
     case(
         "duplicate-token",
-        "1 tokens have a text that an earlier one has: 'or' is 259 and 400",
+        "1 token has a text that an earlier one has: 'or' is 259 and 400",
         "error",
         **tokens({400: "or"}),
     ),
@@ -470,13 +470,13 @@ CHAT = (
 VALUES = (
     case(
         "not-finite",
-        "1 values are NaN and 0 are infinite, the first in row 5, column 7",
+        "1 value is NaN and 0 infinite, the first in row 5, column 7",
         "error",
         values={"blk.1.ffn_up.weight": _bf16(5, 7, 0x7FC0)},
     ),
     case(
         "not-finite",
-        "0 values are NaN and 1 are infinite, the first in row 0, column 3",
+        "0 values are NaN and 1 infinite, the first in row 0, column 3",
         "error",
         values={"blk.1.ffn_up.weight": _bf16(0, 3, 0xFF80)},
     ),
