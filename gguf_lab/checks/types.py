@@ -105,8 +105,8 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
         yield Found(
             names[0],
             f"{counted(len(names), 'tensors have')} {got} ({weights / total:.1%} of the weights) "
-            f"where the mix has {wanted}: rows of {row:,} are no multiple of {block}. That is {grown:+.0%} in"
-            f" size ({examples(names)})",
+            f"where the mix has {wanted}: rows of {row:,} are no multiple of {block}. "
+            f"That is {grown:+.0%} in size ({examples(names)})",
             f"A mix on a type with blocks of 32 (Q4_0, Q8_0, IQ4_NL) fits rows of {row:,}."
             if row % 32 == 0
             else "",
@@ -183,8 +183,8 @@ def no_importance(subject: Subject) -> Iterator[Found]:
     if needy:
         yield Found(
             "quantize.imatrix.file",
-            f"{counted(len(needy), 'tensors have')} a type that needs an importance matrix, and the "
-            f"file names none ({examples(needy)})",
+            f"{counted(len(needy), 'tensors have')} a type that needs an importance matrix, and "
+            f"the file names none ({examples(needy)})",
             "Ask who made it; quantize again with --imatrix.",
         )
 
