@@ -311,7 +311,7 @@ def _answer(written: tuple[bytes | None, int], timeout: float) -> dict[str, Any]
         )
     try:
         answer = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise ChatTemplateError(

@@ -355,11 +355,18 @@ def shard_name(name: str, index: Path | Address) -> str:
     return str(pure)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long for any file
+        return False
+
+
 def _shard_path(index: Path, name: str) -> Path:
     """Where a shard is, if the index may name it."""
     folder = index.parent
     path = folder / shard_name(name, index)
-    if not path.is_file():
+    if not _is_file(path):
         raise CheckpointError(
             f"{index}: the shard {quoted(name)} is missing in {folder}. Is the download complete?"
         )

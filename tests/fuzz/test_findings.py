@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import struct
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gguf_lab.bridge.chat import _answer
 from gguf_lab.bridge.tokenizers.building import build, merges_of_scores
 from gguf_lab.bridge.tokenizers.vocabulary import read_vocabulary
-from gguf_lab.errors import CheckpointError, GGUFError, GGUFLabError
+from gguf_lab.errors import ChatTemplateError, CheckpointError, GGUFError, GGUFLabError
 from gguf_lab.file import open_file
+from gguf_lab.reference import open_checkpoint
 
 from ..bridge import vocabularies
 from ..file.builders import small
@@ -104,3 +107,30 @@ def test_a_charsmap_that_leads_astray_is_refused(place, unit, message):
     found = vocabularies.metadata("t5") | {CHARSMAP: charsmap(units, b"x\0b\xc3\xa9")}
     with pytest.raises(GGUFError, match=message):
         read_vocabulary(found)
+
+
+def test_an_index_may_name_what_is_too_long_for_a_file(tmp_path):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "a/" * 500_000}}))
+    with pytest.raises(CheckpointError, match="the shard 'a/a/") as caught:
+        open_checkpoint(tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_token_as_long_as_a_file_does_not_end_the_process():
+    """The tree of the library is as deep as the longest token, and is taken down by recursion."""
+    found = dict(vocabularies.metadata("t5"))
+    tokens = list(found["tokenizer.ggml.tokens"])
+    for text, refused in (("é" * 1000, False), ("é" * 1001, True), ("H" * 10**6, True)):
+        tokens[10] = text
+        read = read_vocabulary(found | {"tokenizer.ggml.tokens": tokens})
+        if refused:
+            with pytest.raises(GGUFError, match=r"tokens\[10\] has 1,00.*Expected at most 2,000"):
+                build(read)
+        else:
+            assert text in build(read).get_vocab()
+
+
+def test_an_answer_of_a_template_that_nests_without_end():
+    with pytest.raises(ChatTemplateError, match="broke the process that rendered it"):
+        _answer((b"[" * 10**6, 0), 1.0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "merges_of_scores"]
 
+_DEEPEST = 2000
 _MOST_BEGINNINGS = 100
 """Tokens that a token begins with, on average; in Llama's vocabulary there are 3."""
 
@@ -180,6 +181,19 @@ def _wordpiece(vocabulary: Vocabulary) -> Tokenizer:
     return tokenizer
 
 
+def _check_depth(tokens: list[str]) -> None:
+    """Refuse what the library, which walks its tree by calling itself, would end the process for.
+
+    A thread with a small stack has room for some 5000 bytes; tokens of real models have 300.
+    """
+    for place, token in enumerate(tokens):
+        if len(token) * 4 > _DEEPEST and len(token.encode(errors="replace")) > _DEEPEST:
+            raise GGUFError(
+                f"tokenizer.ggml.tokens[{place}] has {len(token):,} characters. Expected at most"
+                f" {_DEEPEST:,} bytes: longer tokens would exhaust the stack."
+            )
+
+
 def _unigram(vocabulary: Vocabulary) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -188,6 +202,7 @@ def _unigram(vocabulary: Vocabulary) -> Tokenizer:
     count = len(vocabulary.tokens)
     while count and vocabulary.is_filler(count - 1):
         count -= 1
+    _check_depth(vocabulary.tokens[:count])
     # What the user defined wins over everything else.
     pieces = [
         (token, 0.0 if kind == TokenType.USER_DEFINED else score)
