@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .beside import Beside, TensorPair
 from .histogram import Histogram
 from .metadata import MetadataDifference
 from .result import Comparison
@@ -12,11 +13,13 @@ from .statistics import STATISTICS_VERSION, Statistics
 __all__ = [
     "COLUMNS",
     "STATISTICS_VERSION",
+    "Beside",
     "Comparison",
     "Histogram",
     "MetadataDifference",
     "Run",
     "Statistics",
     "TensorComparison",
+    "TensorPair",
     "compare",
 ]

@@ -11,6 +11,7 @@ from ..errors import ComparisonError
 from ..file.text import preview, printable, suggest
 from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
+from .beside import Beside, beside
 from .metadata import MetadataDifference
 from .row import COLUMNS, TensorComparison
 from .statistics import Statistics
@@ -170,6 +171,16 @@ class Comparison:
         ]
         columns = ["layer", "n_tensors", "n_elements", "bits_per_weight", *_POOLED]
         return pd.DataFrame(rows, columns=columns)
+
+    def beside(self, other: Comparison) -> Beside:
+        """Put this comparison (A) beside another (B) with the same reference: who is better where.
+
+        Raises
+        ------
+        ComparisonError
+            If they were made with different references.
+        """
+        return beside(self, other)
 
     def plot_layers(self, statistic: str = "relative_rmse") -> Figure:
         """Draw a statistic against depth: each kind of tensor, and the layer as a whole."""
