@@ -29,12 +29,82 @@ if TYPE_CHECKING:
     from ..comparison import Comparison, TensorComparison
     from ..model import Model
 
-__all__ = ["TensorTable"]
+__all__ = ["Table", "TensorTable"]
 
 MAX_ROWS: Final = 20_000
 
+_FILTERS: Final = [["any type", "qtype"], ["any kind", "kind"], ["any state", "state"]]
 
-class TensorTable(Selection, Panel):
+
+class Table(Selection, Panel):
+    """A table of tensors to sort, filter, select from and export; subclasses fill it.
+
+    A row has facts (one per column, and whatever the browser filters by), figures, and a state:
+    None, or [status, reason].
+    """
+
+    _esm = script("table")
+    _css = style("table")
+
+    title = traitlets.Unicode("Tensors", help="What stands over the table").tag(sync=True)
+    columns = traitlets.List(traitlets.Dict(), help="Columns shown, see `Column`").tag(sync=True)
+    filters = traitlets.List(
+        traitlets.List(), help="[words, fact] of what rows can be chosen by"
+    ).tag(sync=True)
+    rows = traitlets.Dict(help="Facts by column: lists of equal length").tag(sync=True)
+    figures = traitlets.Bytes(b"", help="float64 (rows, figures), NaN where there is none").tag(
+        sync=True
+    )
+    states = traitlets.List(traitlets.Any(), help="Per row None or [status, reason]").tag(sync=True)
+    total = traitlets.Int(0, help="Rows that there are; more than are sent if capped").tag(
+        sync=True
+    )
+
+    def __init__(self, **traits: Any) -> None:
+        self._facts: list[dict[str, Any]] = []
+        self._states: list[list[str] | None] = []
+        self._values: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+        self._at: dict[str, int] = {}
+        self._total = 0
+        super().__init__(**traits)
+
+    def _add(
+        self,
+        facts: dict[str, Any],
+        state: list[str] | None,
+        values: np.ndarray[Any, np.dtype[np.float64]],
+    ) -> None:
+        self._total += 1
+        if len(self._facts) < MAX_ROWS:
+            self._at[facts["name"]] = len(self._facts)
+            self._facts.append(facts)
+            self._states.append(state)
+            self._values.append(values)
+
+    def _publish_rows(self, columns: list[Column], *, figures: bool) -> None:
+        """Send what has changed, as one message."""
+        with self.hold_sync():
+            self.columns = [c.spec() for c in columns]
+            names = [facts["name"] for facts in self._facts]
+            keys = self._facts[0] if self._facts else ()
+            lists: dict[str, Any] = {key: [facts[key] for facts in self._facts] for key in keys}
+            # A name that could deceive is shown escaped; it stays the key of the selection.
+            lists["labels"] = {name: visible(name) for name in names if not name.isprintable()}
+            self.rows = lists
+            self.states = list(self._states)
+            self.figures = np.array(self._values).tobytes() if figures else b""
+            self.total = self._total
+
+    @property
+    def names(self) -> list[str]:
+        """Names that can be selected: those that are listed."""
+        return list(self._at)
+
+    def _has(self, name: str) -> bool:
+        return name in self._at
+
+
+class TensorTable(Table):
     """A table of tensors to sort, filter and select from.
 
     Parameters
@@ -48,33 +118,15 @@ class TensorTable(Selection, Panel):
         Show the columns of a comparison already, before `extend` brings its rows.
     """
 
-    _esm = script("table")
-    _css = style("table")
-
-    columns = traitlets.List(traitlets.Dict(), help="Columns shown, see `Column`").tag(sync=True)
-    rows = traitlets.Dict(help="Facts by column: lists of equal length").tag(sync=True)
-    figures = traitlets.Bytes(b"", help="float64 (rows, figures), NaN where there is none").tag(
-        sync=True
-    )
-    states = traitlets.List(traitlets.Any(), help="Per row None or [status, reason]").tag(sync=True)
-    total = traitlets.Int(0, help="Rows that there are; more than are sent if capped").tag(
-        sync=True
-    )
-
     def __init__(
         self, source: Model | Comparison, *, height: int = 420, figures: bool = False
     ) -> None:
-        self._facts: list[dict[str, Any]] = []
-        self._states: list[list[str] | None] = []
-        self._values: list[np.ndarray[Any, np.dtype[np.float64]]] = []
-        self._at: dict[str, int] = {}
         self._compared = figures
-        self._total = 0
-        super().__init__(height=height, label="Tensor table")
+        super().__init__(height=height, label="Tensor table", filters=_FILTERS)
         if hasattr(source, "tensors"):
             for tensor in source.tensors.values():
                 state = None if tensor.status == "ok" else [tensor.status, ""]
-                self._add(tensor_facts(tensor), state)
+                self._add(tensor_facts(tensor), state, figures_of(None))
             self._publish()
         else:
             self.extend(source.rows)
@@ -86,48 +138,21 @@ class TensorTable(Selection, Panel):
             name = name_of(row)
             state = [row.status, visible(row.reason or "", 300)]
             if name not in self._at:
-                self._add(comparison_facts(row), state)
+                self._add(comparison_facts(row), state, figures_of(None))
             if name in self._at:
                 at = self._at[name]
                 self._states[at] = state
                 self._values[at] = figures_of(row if row.measured else None)
         self._publish()
 
-    def _add(self, facts: dict[str, Any], state: list[str] | None) -> None:
-        self._total += 1
-        if len(self._facts) < MAX_ROWS:
-            self._at[facts["name"]] = len(self._facts)
-            self._facts.append(facts)
-            self._states.append(state)
-            self._values.append(figures_of(None))
-
     def _publish(self) -> None:
-        """Send what has changed, as one message."""
         strange = self._compared or any(self._states)
         # What a comparison is read for stands next to the names.
         figures = (*FIGURES, STATE) if self._compared else ()
         columns = [*FACTS[:2], *figures, *FACTS[2:]]
         if strange and not self._compared:
             columns.append(STATE)
-        keys = [c.id for c in FACTS] + ["n_elements"]
-        with self.hold_sync():
-            self.columns = [c.spec() for c in columns]
-            names = [facts["name"] for facts in self._facts]
-            lists: dict[str, Any] = {key: [facts[key] for facts in self._facts] for key in keys}
-            # A name that could deceive is shown escaped; it stays the key of the selection.
-            lists["labels"] = {name: visible(name) for name in names if not name.isprintable()}
-            self.rows = lists
-            self.states = list(self._states)
-            self.figures = np.array(self._values).tobytes() if self._compared else b""
-            self.total = self._total
-
-    @property
-    def names(self) -> list[str]:
-        """Names that can be selected: those that are listed."""
-        return list(self._at)
-
-    def _has(self, name: str) -> bool:
-        return name in self._at
+        self._publish_rows(columns, figures=self._compared)
 
     def __repr__(self) -> str:
         chosen = f", {len(self.selected)} selected" if self.selected else ""

@@ -26,7 +26,8 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
 
   const search = h("input", { type: "search", placeholder: "Filter by name", "aria-label": "Filter tensors by name" });
   const pick = (label, key) => { const s = h("select", { "aria-label": label }); s.key = key; s.any = label; return s; };
-  const selects = [pick("any type", "qtype"), pick("any kind", "kind"), pick("any state", "state")];
+  const selects = model.get("filters").map(([label, key]) => pick(label, key));
+  const save_as = h("button", { class: "gl-button", type: "button", title: "Save the rows shown, in this order, as a CSV file" }, "CSV");
   const count = h("span", { class: "gl-count" });
   const scroller = h("div", { class: "gl-scroll gl-grid", role: "grid", tabindex: 0, "aria-label": "Tensors", "aria-multiselectable": "true" });
   const header = h("div", { class: "gl-head", role: "row", "aria-rowindex": 1 });
@@ -34,21 +35,24 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   const empty = h("div", { class: "gl-empty", hidden: "" }, "No tensor fits the filter.");
   const note = h("div", { class: "gl-note", hidden: "" });
   scroller.append(header, body);
-  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Tensors"), search, ...selects, count), scroller, empty, note);
+  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, model.get("title")), search, ...selects, count, save_as), scroller, empty, note);
 
   const sample = h("span", { class: "gl-code", hidden: "" });
   root.append(sample);
   const list = virtualList({ scroller, body, height: TALL, count: () => order.length, draw: (i) => draw(i), top: () => 0 });
   leave(list.close);
 
+  const factOf = (row, key) => (key === "state" ? stateOf(row) : data[key]?.[row]);
   const stateOf = (row) => states[row]?.[0] ?? "";
   /** Whether a row has figures: those of an unverified one carry its mark in the status. */
   const measured = (row) => stateOf(row) === "compared" || stateOf(row) === "unverified";
+  const isFigure = (c) => c.figure !== null && c.figure !== undefined;
   const value = (row, c) => {
-    if (c.figure !== null && c.figure !== undefined) return figures[row * width + c.figure];
+    if (isFigure(c)) return figures[row * width + c.figure];
     if (c.id === "state") return stateOf(row);
     return data[c.id]?.[row] ?? null;
   };
+  const sign = (v, text) => (v > 0 ? `+${text}` : v < 0 ? `${MINUS}${text}` : "0");
   const forms = {
     text: (v) => v ?? "",
     integer: (v) => integer(v),
@@ -57,12 +61,16 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     percent: (v) => (Number.isFinite(v) ? percent(v) : figure(v)),
     decibel: (v) => (Number.isFinite(v) ? v.toFixed(1).replace("-", MINUS) : figure(v)),
     cosine: (v) => (Number.isFinite(v) ? v.toFixed(6) : figure(v)),
+    change_bytes: (v) => sign(v, bytes(Math.abs(v))),
+    change_percent: (v) => sign(v, Number.isFinite(v) ? `${(100 * Math.abs(v)).toFixed(2)} %` : figure(Math.abs(v))),
+    change_decibel: (v) => sign(v, Number.isFinite(v) ? Math.abs(v).toFixed(1) : figure(Math.abs(v))),
+    change: (v) => sign(v, figure(Math.abs(v))),
     figure: (v) => (v && Number.isFinite(v) && Math.abs(v) >= 1e-3 && Math.abs(v) < 1000 ? v.toPrecision(3) : figure(v)),
   };
   const missing = (v) => v === null || v === undefined || v === "";
   function shown(row, c) {
     const v = value(row, c);
-    if (c.figure !== null && c.figure !== undefined) {
+    if (isFigure(c)) {
       if (!measured(row)) return "";
       // A ratio to a reference that is zero everywhere has no value.
       return Number.isNaN(v) ? (c.form === "cosine" ? "\u2013" : "NaN") : forms[c.form](v);
@@ -77,13 +85,13 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     columns = model.get("columns");
     data = model.get("rows");
     figures = typed(Float64Array, model.get("figures"));
-    width = columns.filter((c) => c.figure !== null && c.figure !== undefined).length;
+    width = columns.filter(isFigure).length;
     states = model.get("states");
     const names = data.name ?? [];
     byName.clear();
     names.forEach((name, i) => byName.set(name, i));
     for (const select of selects) {
-      const values = [...new Set(names.map((_, i) => (select.key === "state" ? stateOf(i) : data[select.key]?.[i])))].filter((v) => !missing(v)).sort();
+      const values = [...new Set(names.map((_, i) => factOf(i, select.key)))].filter((v) => !missing(v)).sort();
       const old = select.value;
       select.replaceChildren(h("option", { value: "" }, select.any), ...values.map((v) => h("option", { value: v }, v)));
       select.value = values.includes(old) ? old : "";
@@ -129,14 +137,11 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   function arrange() {
     const names = data.name ?? [];
     const text = search.value.trim().toLowerCase();
-    const [type, kind, state] = selects.map((s) => s.value);
     const holder = order[at.row];
     order = [];
     for (let r = 0; r < names.length; r++) {
       if (text && !names[r].toLowerCase().includes(text)) continue;
-      if (type && data.qtype[r] !== type) continue;
-      if (kind && data.kind[r] !== kind) continue;
-      if (state && stateOf(r) !== state) continue;
+      if (selects.some((s) => s.value && factOf(r, s.key) !== s.value)) continue;
       order.push(r);
     }
     const c = columns.find((x) => x.id === sort.column);
@@ -254,12 +259,26 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   }
   function sortBy(c) {
     const numeric = !isText(c);
-    if (sort.column !== c.id) sort = { column: c.id, down: numeric && c.figure !== null && c.figure !== undefined };
-    else if (sort.down === (numeric && c.figure !== null && c.figure !== undefined)) sort = { column: c.id, down: !sort.down };
+    if (sort.column !== c.id) sort = { column: c.id, down: numeric && isFigure(c) };
+    else if (sort.down === (numeric && isFigure(c))) sort = { column: c.id, down: !sort.down };
     else sort = { column: "", down: false };
     arrange();
     say(sort.column ? `sorted by ${c.label}, ${sort.down ? "descending" : "ascending"}` : "in the order of the file");
   }
+
+  /** The rows shown, as CSV: numbers with all their digits. */
+  function csv() {
+    const quoted = (v) => (v === null || v === undefined || Number.isNaN(v) ? "" : /[",\r\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : String(v));
+    const shownRows = order.map((r) => [...columns.map((c) => (isFigure(c) && !measured(r) ? null : value(r, c))), states[r]?.[1] ?? ""]);
+    return [[...columns.map((c) => c.label), "reason"], ...shownRows].map((row) => row.map(quoted).join(",")).join("\r\n");
+  }
+  save_as.addEventListener("click", safe(() => {
+    const url = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+    const link = h("a", { href: url, download: `${model.get("title").toLowerCase().replace(/\W+/g, "-")}.csv` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+    say(`${integer(order.length)} rows saved`);
+  }));
 
   header.addEventListener("click", safe((event) => {
     const cell = event.target.closest("[role=columnheader]");
