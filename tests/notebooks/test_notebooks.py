@@ -13,9 +13,11 @@ from nbclient import NotebookClient
 
 from .telling import AFTER, BEFORE, problems, told
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("*.ipynb")), ROOT / "binder" / "workbench.ipynb"]
 MEBIBYTES, SECONDS = 1500, 120  # of a kernel; CPU time, so that other tests beside do not count
-PANEL = "application/vnd.jupyter.widget-view+json"
+PICTURE, TABLE, PANEL = "image/png", "text/html", "application/vnd.jupyter.widget-view+json"
+LEFT_OUT = {"05_exercises": {PANEL}, "workbench": {PICTURE}}  # a notebook shows one of each
 
 
 def run(path, folder):
@@ -44,12 +46,10 @@ def test_it_runs_from_top_to_bottom(path, tmp_path):
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.text
             shown |= {*output.get("data", {})}
-            if "image/png" in output.get("data", {}):
-                assert problems(told(output.data["image/png"])) == []
+            if PICTURE in output.get("data", {}):
+                assert problems(told(output.data[PICTURE])) == []
                 assert takeaway(notebook.cells[k + 1 :]), f"no word on the figure of\n{cell.source}"
-    # A picture and a table were shown; and a panel, but for the exercises.
-    assert {"image/png", "text/html"} <= shown
-    assert PANEL in shown or "exercises" in path.name
+    assert {PICTURE, TABLE, PANEL} - LEFT_OUT.get(path.stem, set()) <= shown
 
 
 def takeaway(following):
