@@ -109,7 +109,7 @@ def plot_heatmap(
     table = _pivot(rows, statistic)
     values = table.to_numpy(float)
     n_layers, n_kinds = values.shape
-    figure, axes = new_figure(3.5 + 0.6 * n_kinds, 1.8 + 0.28 * n_layers)
+    figure, axes = new_figure(3.5 + 0.6 * n_kinds, max(3.6, 1.8 + 0.28 * n_layers))
     image = axes.imshow(
         np.ma.masked_invalid(values), aspect="auto", cmap="viridis", interpolation="nearest"
     )

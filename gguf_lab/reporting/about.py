@@ -155,7 +155,7 @@ def metadata(model: Model) -> Section:
         (key, model.metadata.type_of(key), preview(value, 160))
         for key, value in model.metadata.items()
     )
-    parts = [table(columns("key", "type", "~value"), rows, most=_KEYS)]
+    parts = [table(columns("key", "=type", "~value"), rows, most=_KEYS)]
     template = model.metadata.text("tokenizer.chat_template")
     if template:
         parts += [Html("<h3>Chat template</h3>"), preformatted(template, _TEMPLATE)]

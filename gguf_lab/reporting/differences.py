@@ -166,7 +166,7 @@ def _worst(found: Comparison) -> list[Html]:
         )
         for row in lossy[:_WORST]
     ]
-    heads = columns("tensor", "type", "original", "#bits per weight", *_FIGURES)
+    heads = columns("tensor", "=type", "=original", "#bits per weight", *_FIGURES)
     first = lossy[0].name or ""
     return [
         table(heads, rows, most=_WORST, title="The worst tensors"),
@@ -202,7 +202,7 @@ def left_out(found: Comparison) -> Section | None:
         "converter did is not undone; the figures are shown, and no summary counts them. "
         "Unsupported: the numbers cannot be read."
     )
-    heads = columns("tensor", "in the original", "status", "~reason", *_FIGURES[:2])
+    heads = columns("tensor", "in the original", "=status", "~reason", *_FIGURES[:2])
     return section("What was not compared", words, table(heads, rows, most=_ROWS))
 
 
@@ -234,7 +234,7 @@ def all_tensors(model: Model, found: Comparison | None) -> Section:
             row = rows.get(name)
             line += _figures(row)[:3] if row is not None else ("-", "-", "-")
         lines.append(line)
-    heads = columns("tensor", "type", "shape", "#size", "#bits per weight", "status")
+    heads = columns("tensor", "=type", "=shape", "#size", "#bits per weight", "=status")
     if found is not None:
         heads += columns(*_FIGURES[:3])
     return section("All tensors", table(heads, lines, most=_TENSORS), apart=True)

@@ -19,6 +19,7 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
+_BREAKS = 48  # characters from which on a name may be broken anywhere
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --quiet: #595959; --paper: #fff; --line: #d0d0d0;
   --shade: #f4f5f7; --link: #0b57a4; --error: #b3261e; --warning: #8a5300; --note: #17627f; }
@@ -40,11 +41,11 @@ a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 .wide { overflow-x: auto; margin: 8px 0; }
 table.rows { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 table.rows th, table.rows td { padding: 3px 14px 3px 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); }
 table.rows th { white-space: nowrap; }
 table.rows td.n, table.rows th.n { text-align: right; white-space: nowrap; }
 table.rows td.word { white-space: nowrap; }
-table.rows td.long { min-width: 16em; }
+table.rows td.long { min-width: 16em; overflow-wrap: anywhere; }
 .severity { font-weight: 600; white-space: nowrap; }
 .error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
 figure { margin: 14px 0; }
@@ -60,7 +61,9 @@ pre { background: var(--shade); padding: 10px 12px !important; border-radius: 4p
   h2, h3 { break-after: avoid; }
   h2.apart { break-before: page; }
   .wide { overflow: visible; }
-  table.rows { font-size: 8pt; width: 100%; }
+  table.rows { font-size: 7.5pt; width: 100%; }
+  table.rows th, table.rows td { padding: 2px 8px 2px 0; }
+  table.rows th { white-space: normal; vertical-align: bottom; }
   table.rows td.long { min-width: 0; }
   thead { display: table-header-group; }
   tr, figure { break-inside: avoid; }
@@ -137,23 +140,27 @@ def table(
     title : str
         Its heading.
     """
-    kinds = [f' class="{kind}"' if kind else "" for _, kind in heads]
-    head = "".join(
-        f'<th scope="col"{kind}>{escaped(name)}</th>'
-        for (name, _), kind in zip(heads, kinds, strict=True)
-    )
+    head = "".join(f'<th scope="col"{_class(kind)}>{escaped(name)}</th>' for name, kind in heads)
+    kinds = [kind for _, kind in heads]
     body, left_out = [], 0
     for number, row in enumerate(rows):
         if number >= most:
             left_out += 1
             continue
-        cells = zip(row, kinds, strict=True)
-        body.append(
-            f"<tr>{''.join(f'<td{kind}>{escaped(cell, 2000)}</td>' for cell, kind in cells)}</tr>"
-        )
+        body.append(f"<tr>{''.join(map(_cell, row, kinds))}</tr>")
     heading = f"<h3>{escaped(title)}</h3>" if title else ""
     more = paragraph(f"and {left_out:,} more" if left_out else "", quiet=True)
     return Html(
         f'{heading}<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead>'
         f"<tbody>\n{chr(10).join(body)}\n</tbody></table></div>{more}"
     )
+
+
+def _cell(text: str, kind: str) -> str:
+    if not kind and len(text) > _BREAKS and not isinstance(text, Html):
+        kind = "long"
+    return f"<td{_class(kind)}>{escaped(text, 2000)}</td>"
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
