@@ -141,7 +141,7 @@ def write_checkpoint(folder: Path, of: Shape, *, shards: int) -> None:
 
 
 def fill(
-    path: Path, folder: Path, of: Shape, rows: dict[str, int | None]
+    path: Path, folder: Path, of: Shape, rows: dict[str, int | None], *, repeat: bool = False
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Write random weights into the first rows of some tensors, quantized and original.
 
@@ -152,6 +152,8 @@ def fill(
     of : Shape
     rows : dict of str to int or None
         Names of the file, and how many rows of each (None: all); of queries and keys whole heads.
+    repeat : bool, optional
+        Write them again and again, to the last row.
 
     Returns
     -------
@@ -179,6 +181,7 @@ def fill(
             ):
                 with file.open("r+b") as opened:
                     opened.seek(at)
-                    opened.write(data.tobytes())
+                    for _ in range(tensor.n_rows // count if repeat else 1):
+                        opened.write(data.tobytes())
             found[name] = weights, blocks
     return found

@@ -67,8 +67,13 @@ def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[str]], right: se
 
 
 def print_json(value: object) -> None:
-    """Print JSON. It knows no NaN or infinity: null says that there is no number."""
-    print(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+    """Print JSON. It knows no NaN or infinity: null says that there is no number.
+
+    Letters stay as they are; what would steer a terminal is written as an escape of JSON.
+    """
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    safe = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    print(text if text.replace("\n", "").isprintable() else "".join(safe))
 
 
 def _finite(value: Any) -> Any:
