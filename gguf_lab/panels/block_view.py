@@ -42,7 +42,8 @@ class BlockView(Place):
     reference : Checkpoint, Model, path or Address, optional
         The original weights.
     selection : TensorView or BlockView, optional
-        A panel with which tensor and weight are shared: a click there shows the block here.
+        A panel with which tensor and weight are shared: a click there shows the block here. Its
+        reference is used if none is given.
     height : int
         Height of the panel in CSS pixels.
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["heat"]
 
-_MOST: Final = 1 << 21  # weights that are read: this runs while a cell waits
+_MOST: Final = 1 << 19  # weights that are read whole: this runs while a cell waits
+_TOO_MANY: Final = 1 << 23
 _CELLS: Final = (120, 200)
 _BOX: Final = (300, 190)
 # Blue over white to red, told apart by every eye; NaN and inf are black.
@@ -29,7 +30,7 @@ _ENDS: Final = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]], np.flo
 
 
 def heat(sides: Sides, name: str, which: Sequence[str], how: How) -> tuple[Html, str]:
-    """Draw a whole tensor, each side on its own scale; beyond 2 M weights from a sample of rows.
+    """Draw a whole tensor, each side on its own scale; beyond 500 k weights from a sample of rows.
 
     Returns
     -------
@@ -41,6 +42,8 @@ def heat(sides: Sides, name: str, which: Sequence[str], how: How) -> tuple[Html,
     n, wide = tensor.n_rows, tensor.row_values
     region = Region(0, n, 0, wide, -(-n // _CELLS[0]), -(-wide // _CELLS[1]))
     sampled = region.n_weights > _MOST and region.tall > 1
+    if (region.shape[0] if sampled else n) * wide > _TOO_MANY:
+        return Html(""), "Its rows are too long for a static picture; the panel itself draws them."
     pools = finish(picture(sides.readers(name, which), region, how, sampled=sampled))
     images = []
     for side, pool in pools.items():

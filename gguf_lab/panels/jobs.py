@@ -73,12 +73,17 @@ class Jobs:
     def _work(self) -> None:
         while True:
             with self._changed:
-                if not self._jobs:
-                    self._quiet()
+                picked = min(self._jobs.items(), key=lambda item: item[1].rank, default=None)
+            if picked is None:
+                # Not under the lock: whoever is told may be waiting to put a job.
+                self._quiet()
+                with self._changed:
+                    if self._jobs:
+                        continue
                     self._running = False
                     self._changed.notify_all()
                     return
-                name, job = min(self._jobs.items(), key=lambda item: item[1].rank)
+            name, job = picked
             over = True
             try:
                 share = next(job.steps)

@@ -39,6 +39,7 @@ class Place(Selection, Panel):
         Row and column of the selected weight.
     """
 
+    _sides: Sides
     _corner: ClassVar[tuple[int, int]] = (6, 8)  # rows and columns of the table around the weight
 
     cell = traitlets.List(
@@ -66,7 +67,11 @@ class Place(Selection, Panel):
         selection: Place | None,
         **traits: Any,
     ) -> None:
-        self._sides = Sides(model, reference)
+        shared = None if selection is None or reference is not None else selection._sides
+        if shared is not None and shared.model is not model:
+            shared = None
+        self._owns = shared is None
+        self._sides = Sides(model, reference) if shared is None else shared
         self._jobs = Jobs(self._fail, self._tell)
         self._links: list[traitlets.link] = []
         self._shown: str | None = None
@@ -96,7 +101,8 @@ class Place(Selection, Panel):
         self._links = []
         self._jobs.cancel()
         self._jobs.wait(10)
-        self._sides.close()
+        if self._owns:
+            self._sides.close()
         super().close()
 
     @property

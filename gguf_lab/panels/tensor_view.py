@@ -60,7 +60,7 @@ class TensorView(Place):
     reference : Checkpoint, Model, path or Address, optional
         The original weights; rows are aligned as the converter has arranged them.
     selection : TensorView or BlockView, optional
-        A panel with which tensor and weight are shared.
+        A panel with which tensor and weight are shared; its reference is used if none is given.
     height : int
         Height of the panel in CSS pixels.
 

@@ -67,9 +67,13 @@ const take = (text) => {
 };
 window.take = take;
 // What the kernel says by itself is fetched: Python cannot call a page from another thread.
-window.listen = async () => {
+const fetchNews = async () => {
   take(await window.kernel("", "{}"));
-  setTimeout(window.listen, 5);
+  setTimeout(fetchNews, 20);
+};
+window.listen = () => {
+  window.listen = () => {};
+  fetchNews();
 };
 window.place = async (id, script, css, state, classes, parent) => {
   const style = document.createElement("style");

@@ -64,7 +64,8 @@ function progressLine({ model, on, ask, safe }) {
 
 /** Blue, ground, red: the colours of values around 0 for a theme, as bytes. */
 function ramp(node) {
-  const [r, g, b] = getComputedStyle(node).backgroundColor.match(/[\d.]+/g).map(Number);
+  const ground = getComputedStyle(node).backgroundColor;
+  const [r, g, b] = ground.match(/[\d.]+/g).map((x) => Number(x) * (ground.startsWith("color(") ? 255 : 1));
   const dark = 0.3 * r + 0.59 * g + 0.11 * b < 128;
   const ends = dark ? [[96, 176, 255], [24, 24, 26], [255, 112, 96]] : [[20, 88, 166], [252, 252, 252], [178, 20, 40]];
   const table = new Uint8ClampedArray(3 * 513);
