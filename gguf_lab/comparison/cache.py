@@ -45,6 +45,8 @@ class ResultCache:
     reference : Checkpoint or Model
     how : tuple of str, str, int
         Backend, device and weights per chunk: sums in another order are other sums.
+    importance : str
+        Digest of the weights that errors are multiplied with; empty without.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class ResultCache:
         model: Model,
         reference: Checkpoint | Model,
         how: tuple[str, str, int],
+        importance: str = "",
     ) -> None:
         self.path: Path | None = None
         self._reference = reference
@@ -80,7 +83,7 @@ class ResultCache:
         self._places = {id(source): i for i, source in enumerate(theirs.sources)}
         config = reference.config if isinstance(reference, Checkpoint) else {}
         backend, device, chunk = how
-        means = [backend, device.partition(":")[0], chunk]
+        means = [backend, device.partition(":")[0], chunk, *([importance] if importance else [])]
         self.path = Path(folder).expanduser() / _digest([*versions, config, means])[:32]
         self._about = {"model": str(model.path), "reference": str(reference.path)}
         try:
@@ -181,6 +184,7 @@ def _record(found: Statistics) -> dict[str, Any]:
     return {
         **{name: getattr(found, name) for name in _WHOLE},
         **{name: float(getattr(found, name)).hex() for name in _FLOATS},
+        "weighted": [w if w is None else float(w).hex() for w in (found.wee, found.wrr)],
         "first bin": first,
         "counts": found.counts[first:stop].tolist(),
     }
@@ -192,4 +196,6 @@ def _statistics(record: dict[str, Any]) -> Statistics:
     counts[first : first + len(record["counts"])] = record["counts"]
     floats = {name: float.fromhex(record[name]) for name in _FLOATS}
     n, n_nan, n_inf = (record[name] for name in _WHOLE)
-    return Statistics(n=n, n_nan=n_nan, n_inf=n_inf, counts=counts, **floats)
+    sums = record.get("weighted", [None, None])  # entries of before have none
+    wee, wrr = (w if w is None else float.fromhex(w) for w in sums)
+    return Statistics(n=n, n_nan=n_nan, n_inf=n_inf, counts=counts, wee=wee, wrr=wrr, **floats)

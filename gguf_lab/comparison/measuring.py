@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import pool
 from .statistics import Statistics, measure
+from .weighting import weigh, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    import numpy as np
+
     from ..model import Tensor
     from ..reference import Pair
     from .staging import Stager
+    from .weighting import Importance, Weights
 
 __all__ = ["Measuring"]
 
@@ -42,6 +46,8 @@ class Measuring:
         Default: the CPUs that this process may use, and more if bytes come over a network.
     network : bool, optional
         Whether they do.
+    importance : mapping of str to array, optional
+        What the columns of a tensor count; see `weigh`.
 
     Attributes
     ----------
@@ -52,7 +58,15 @@ class Measuring:
         Weights that are summed up at once.
     """
 
-    def __init__(self, device: str, threads: int | None, *, network: bool = False) -> None:
+    def __init__(
+        self,
+        device: str,
+        threads: int | None,
+        *,
+        network: bool = False,
+        importance: Importance | None = None,
+    ) -> None:
+        self._importance = importance
         self.device = _choose_device(device)
         self.backend = choose_backend(self.device)
         self.threads = threads or max(cpu_count(), _NETWORK_THREADS if network else 1)
@@ -117,20 +131,31 @@ class Measuring:
             together = pair.rows_per_read
             step = max(1, self.chunk // max(1, tensor.row_values))
             step = -(-step // together) * together
+            weights = weights_of(self._importance, tensor)
             for start in range(0, max(1, tensor.n_rows), step):
                 stop = min(start + step, tensor.n_rows)
-                yield self._submit(tensor, pair, start, stop), stop >= tensor.n_rows
+                chunk = tensor, pair, slice(start, stop), weights
+                yield self._submit(*chunk), stop >= tensor.n_rows
 
-    def _submit(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Future[Statistics]:
+    def _submit(
+        self, tensor: Tensor, pair: Pair, rows: slice, weights: Weights | None
+    ) -> Future[Statistics]:
         if self.threads > 1:
-            return pool(self.threads).submit(self._measure, tensor, pair, start, stop)
+            return pool(self.threads).submit(self._measure, tensor, pair, rows, weights)
         future: Future[Statistics] = Future()
-        future.set_result(self._measure(tensor, pair, start, stop))
+        future.set_result(self._measure(tensor, pair, rows, weights))
         return future
 
-    def _measure(self, tensor: Tensor, pair: Pair, start: int, stop: int) -> Statistics:
-        blocks, rows = tensor.blocks(slice(start, stop)), pair.read(start, stop)
-        sides = (tensor.qtype, blocks), (pair.dtype, rows)
+    def _measure(
+        self, tensor: Tensor, pair: Pair, rows: slice, weights: Weights | None
+    ) -> Statistics:
+        sides = (tensor.qtype, tensor.blocks(rows)), (pair.dtype, pair.read(rows.start, rows.stop))
+        found = self._sum_up(sides)
+        if weights is not None:
+            found.wee, found.wrr = weigh(sides, weights, rows.start, tensor.n_rows)
+        return found
+
+    def _sum_up(self, sides: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]) -> Statistics:
         if self.backend in {"torch", "triton"}:
             from .on_device import measure_on_device
 

@@ -140,6 +140,7 @@ class TensorComparison:
 
     rmse = _figure("rmse")
     relative_rmse = _figure("relative_rmse")
+    weighted_relative_rmse = _figure("weighted_relative_rmse")
     sqnr_db = _figure("sqnr_db")
     cosine = _figure("cosine")
     max_abs_error = _figure("peak")

@@ -17,6 +17,7 @@ from .metadata import MetadataDifference, compare_metadata
 from .result import Comparison
 from .row import TensorComparison
 from .statistics import Statistics
+from .weighting import digest_of, open_importance
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..model import Tensor
     from ..reference import Pair
     from .cluster import Cluster
+    from .weighting import Importance
 
 __all__ = ["Run", "compare"]
 
@@ -50,6 +52,8 @@ class Run:
         A folder in which figures are kept, so that they are not measured again; see `compare`.
     client : distributed.Client, optional
         A Dask cluster that measures, instead of this process; see `compare`.
+    importance : path, Imatrix or mapping, optional
+        What an error counts in each column; see `compare`.
 
     Attributes
     ----------
@@ -74,6 +78,7 @@ class Run:
         threads: int | None = None,
         cache: str | PathLike[str] | None = None,
         client: Any = None,
+        importance: Importance | str | PathLike[str] | None = None,
     ) -> None:
         self._opened = ExitStack()
         self._fetched_before = [getattr(side, "fetched", 0) for side in (model, reference)]
@@ -85,9 +90,10 @@ class Run:
                 else self._own(open_reference(reference))
             )
             self._cluster: Cluster | None = None
+            weights = open_importance(importance, self.model, self._opened, client)
             if client is None:
                 network = bool(self.model.fetched or self.reference.fetched)
-                self._measuring = Measuring(device, threads, network=network)
+                self._measuring = Measuring(device, threads, network=network, importance=weights)
                 how = self._measuring.how
             else:
                 from .cluster import Cluster
@@ -99,7 +105,8 @@ class Run:
             self.backend, self.device, _ = how
             self._cache: ResultCache | None = None
             if cache is not None:
-                self._cache = ResultCache(cache, self.model, self.reference, how)
+                digest = digest_of(weights, self.model)
+                self._cache = ResultCache(cache, self.model, self.reference, how, digest)
             chosen = _choose_tensors(self.model, tensors)
             if isinstance(self.reference, Model):
                 alignment = align_files(self.model, self.reference)
@@ -266,6 +273,7 @@ def compare(
     threads: int | None = None,
     cache: str | PathLike[str] | None = None,
     client: Any = None,
+    importance: Importance | str | PathLike[str] | None = None,
 ) -> Comparison:
     """Compare every tensor of a GGUF file with its reference, in one streaming pass.
 
@@ -296,6 +304,10 @@ def compare(
         workers open the same files, from the same path or from a server, and have the same
         gguf-lab; see ``docs/large-models.md``. `threads` then has no meaning, and ``"auto"`` is
         the CPU.
+    importance : path, Imatrix or mapping of str to array, optional
+        An importance matrix, as llama-imatrix writes it: for each tensor, what an error counts in
+        each of its columns (of each expert). Rows then have `weighted_relative_rmse` too,
+        ``sqrt(sum w*e*e / sum w*r*r)``, measured over all weights.
 
     Returns
     -------
@@ -328,6 +340,7 @@ def compare(
         threads=threads,
         cache=cache,
         client=client,
+        importance=importance,
     )
     if not progress:
         return run.result()

@@ -43,6 +43,8 @@ class Statistics:
         Pairs with a NaN on either side; pairs without one but with an infinity.
     counts : int64 array (BINS,)
         The error histogram.
+    wee, wrr : float or None
+        Sums of e*e and r*r, each times the importance of its column; None without importance.
     """
 
     n: int = 0
@@ -55,6 +57,8 @@ class Statistics:
     n_nan: int = 0
     n_inf: int = 0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    wee: float | None = None
+    wrr: float | None = None
 
     def add(self, other: Statistics) -> None:
         """Merge another part in; always in row order, so that the sums depend on nothing else."""
@@ -68,6 +72,9 @@ class Statistics:
         self.n_nan += other.n_nan
         self.n_inf += other.n_inf
         self.counts += other.counts
+        if other.wee is not None and other.wrr is not None:
+            self.wee = (self.wee or 0.0) + other.wee
+            self.wrr = (self.wrr or 0.0) + other.wrr
 
     @property
     def fits_float32(self) -> bool:
@@ -102,6 +109,16 @@ class Statistics:
     def relative_rmse(self) -> float:
         """``sqrt(sum e*e / sum r*r)``; NaN (undefined) if the reference is all zero."""
         return math.sqrt(self.ee / self.rr) if self.rr else math.nan
+
+    @property
+    def weighted_relative_rmse(self) -> float | None:
+        """``sqrt(sum w*e*e / sum w*r*r)`` with the importance w of the column; None without.
+
+        NaN (undefined) if the second sum is zero.
+        """
+        if self.wee is None or self.wrr is None:
+            return None
+        return math.sqrt(self.wee / self.wrr) if self.wrr else math.nan
 
     @property
     def sqnr_db(self) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..comparison import Comparison, TensorComparison
     from ..model import Model
 
-__all__ = ["ErrorHistograms"]
+__all__ = ["ErrorHistograms", "in_order"]
 
 _BINS: Final = 56
 _MODES: Final = ("absolute", "relative")
@@ -151,8 +151,7 @@ class ErrorHistograms(Selection, Chart, Panel):
         kinds = dict.fromkeys(c["kind"] for c in self._cells.values() if c["layer"] is not None)
         with self.hold_sync():
             self.cells = [dict(cell) for cell in self._cells.values()]
-            # Vectors are stored exactly as a rule: they stand behind the matrices.
-            self.kinds = sorted(kinds, key=lambda k: (k not in self._matrices, _rank(k)))
+            self.kinds = in_order(kinds, self._matrices)
             self.limits = dict(self._limits)
             self.bins_absolute, self.bins_relative = packed["absolute"], packed["relative"]
             self.reference_only = self._reference_only
@@ -220,6 +219,11 @@ def _cell(facts: dict[str, Any], status: str, reason: str = "") -> dict[str, Any
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def in_order(kinds: Iterable[str], matrices: set[str]) -> list[str]:
+    """Order kinds as data meets them; vectors, stored exactly as a rule, behind the matrices."""
+    return sorted(kinds, key=lambda kind: (kind not in matrices, _rank(kind)))
 
 
 def _rank(kind: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ KINDS += ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 
 class Metadata(dict[str, Any]):
     """Keys and values with the types as a file names them."""
+
+    def text(self, key: str) -> str | None:
+        value = self.get(key)
+        return value if isinstance(value, str) else None
+
+    def integer(self, key: str) -> int | None:
+        value = self.get(key)
+        return value if isinstance(value, int) else None
 
     def type_of(self, key: str) -> str:
         value = self[key]
@@ -123,6 +132,9 @@ class StubModel:
         self.nbytes = sum(t.nbytes for t in chosen)
         self.bits_per_weight = 8 * self.nbytes / self.n_parameters
         self.closed = False
+        self.file_name = None
+        self.fetched = 0
+        self.file = SimpleNamespace(paths=(self.path,), size=self.nbytes, tensors=chosen)
 
     def close(self) -> None:
         self.closed = True

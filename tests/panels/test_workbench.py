@@ -5,7 +5,9 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from traitlets import TraitError
 
 import gguf_lab as gl
 from gguf_lab.errors import CheckpointError, ComparisonError, GGUFLabError
@@ -30,22 +32,48 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return gate
 
 
-def test_without_a_reference_it_is_a_viewer() -> None:
-    workbench = Workbench(StubModel())
-    assert workbench.histograms is None
-    assert workbench.result is None
-    workbench.selected = "blk.0.attn_q.weight"
-    assert "reference=" in workbench.detail.hint
-    assert ["type", "Q4_K"] in workbench.detail.facts
-    assert repr(workbench) == "<Workbench: Stub 1B, 38 tensors, no reference>"
+FOLDER = MODELS / "llama-256"
+WORST = "blk.0.ffn_gate.weight"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Any:
+    """A workbench with real errors, all of them measured."""
+    workbench = explore(FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf")
+    assert workbench.wait(60).complete
+    yield workbench
     workbench.close()
 
 
-def test_results_come_and_the_selection_goes_everywhere(run: Event) -> None:
+def made(workbench: Workbench) -> list[str]:
+    return list(workbench._made)
+
+
+def test_without_a_reference_it_is_a_viewer() -> None:
+    workbench = Workbench(StubModel())
+    assert workbench.histograms is workbench.errors is workbench.worst is workbench.types is None
+    assert workbench.result is None
+    assert [name for name, _ in workbench.tabs.tabs] == [
+        *("overview", "tensors", "weights", "run", "metadata", "vocabulary", "template"),
+    ]
+    assert made(workbench) == ["overview"]  # the others are made when they are shown
+    workbench.selected = "blk.0.attn_q.weight"
+    assert "reference=" in workbench.detail.hint
+    assert ["type", "Q4_K"] in workbench.detail.facts
+    assert made(workbench) == ["overview", "table", "detail"]
+    assert repr(workbench) == "<Workbench: Stub 1B, 38 tensors, no reference>"
+    with pytest.raises(TraitError, match="no tab 'errors'"):
+        workbench.tab = "errors"
+    with pytest.raises(AttributeError, match="tabel"):
+        _ = workbench.tabel
+    workbench.close()
+
+
+def test_results_come_and_are_known_to_panels_that_are_made_later(run: Event) -> None:
     workbench = explore(StubModel(), REFERENCE)
-    assert {c["status"] for c in workbench.histograms.cells} == {"pending"}
     workbench.selected = ["blk.2.attn_q.weight"]
     assert workbench.detail.hint == "This tensor has not been compared yet."
+    assert {state[0] for state in workbench.table.states if state} == set()
     run.set()
     result = workbench.wait(20)
     assert result is workbench.result
@@ -53,20 +81,93 @@ def test_results_come_and_the_selection_goes_everywhere(run: Event) -> None:
     assert workbench.progress.state == "done"
     assert workbench.detail.hint == ""
     assert workbench.detail.chart["label"] == "blk.2.attn_q.weight"
-    assert workbench.histograms.reference_only == 1
-    # From each panel to all others.
-    workbench.table.set_state({"selected": ["blk.0.attn_q.weight"]})
-    assert workbench.selected == workbench.histograms.selected == ["blk.0.attn_q.weight"]
-    assert workbench.detail.title == "blk.0.attn_q.weight"
-    workbench.histograms.set_state({"selected": ["output_norm.weight"]})
-    assert workbench.selected == workbench.table.selected == ["output_norm.weight"]
     workbench.table.selected = ["model.rotary.inv_freq"]  # the reference alone has it
-    assert workbench.histograms.selected == []
     assert workbench.selected == ["model.rotary.inv_freq"]
     with pytest.raises(ComparisonError):
         workbench.selected = ["nowhere"]
-    workbench.histograms.mode = "relative"
-    assert workbench.detail.mode == "relative"
+    workbench.close()
+
+
+def test_a_selection_goes_everywhere(bench: Workbench) -> None:
+    bench.tab = "overview"
+    bench.table.set_state({"selected": ["blk.0.attn_q.weight"]})
+    assert bench.selected == bench.histograms.selected == ["blk.0.attn_q.weight"]
+    assert bench.errors.selected == ["blk.0.attn_q.weight"]
+    assert bench.detail.title == "blk.0.attn_q.weight"
+    bench.histograms.set_state({"selected": ["output_norm.weight"]})
+    assert bench.selected == bench.table.selected == ["output_norm.weight"]
+    bench.errors.set_state({"selected": [WORST]})
+    assert bench.selected == bench.table.selected == bench.histograms.selected == [WORST]
+    bench.histograms.mode = "relative"
+    assert bench.detail.mode == "relative"
+    bench.histograms.mode = "absolute"
+
+
+def test_what_reads_weights_follows_when_it_is_seen(bench: Workbench) -> None:
+    bench.tab = "errors"
+    bench.selected = WORST
+    assert bench.worst.selected == bench.types.selected == [WORST]
+    bench.tab = "overview"
+    bench.selected = "blk.1.ffn_up.weight"
+    assert bench.worst.selected == [WORST]  # nobody looks: nothing is read
+    bench.tab = "errors"
+    assert bench.worst.selected == bench.types.selected == ["blk.1.ffn_up.weight"]
+    assert bench.worst.wait(30)
+    assert bench.worst.error == ""
+
+
+def test_a_jump_shows_the_weight(bench: Workbench) -> None:
+    bench.tab = "errors"
+    bench.selected = WORST
+    assert bench.worst.wait(30)
+    row, column = bench.worst.rows[0][5:7]
+    assert (row, column) != (0, 0)
+    bench.worst.set_state({"cell": [row, column], "jumps": bench.worst.jumps + 1})
+    assert bench.tab == "weights"
+    assert bench.cell == bench.picture.cell == bench.block.cell == [row, column]
+    assert bench.picture.selected == bench.block.selected == [WORST]
+    # And on from there: the block follows the picture, another tensor begins at its first weight.
+    bench.picture.cell = [1, 2]
+    assert bench.cell == bench.block.cell == [1, 2]
+    bench.selected = "blk.1.attn_k.weight"
+    assert bench.cell == bench.picture.cell == bench.block.cell == [0, 0]
+    assert bench.picture.selected == bench.block.selected == ["blk.1.attn_k.weight"]
+    bench.block.set_state({"selected": [WORST]})
+    assert bench.selected == bench.picture.selected == [WORST]
+
+
+def test_the_first_tensor_to_look_at_is_the_worst() -> None:
+    workbench = explore(FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf")
+    result = workbench.wait(60)
+    worst = max(result.compared, key=lambda row: row.relative_rmse)
+    workbench.tab = "errors"
+    assert workbench.selected == workbench.worst.selected == [worst.name]
+    workbench.close()
+
+
+def test_what_is_unusual_is_looked_for_off_the_kernels_thread(bench: Workbench) -> None:
+    assert bench.overview.wait(60)
+    assert bench.overview.error == ""
+    assert bench.overview.found is not None
+    assert bench.overview.verdict.startswith(bench.overview.found.summary)
+    # The comparison is known to it, not done again.
+    assert bench.overview.found.skipped.get("comparison") is None
+
+
+def test_an_imatrix_weights_the_errors() -> None:
+    columns = np.linspace(0.5, 2, 256)
+    importance = {"blk.0.attn_q.weight": columns}
+    workbench = Workbench(FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf", imatrix=importance)
+    result = workbench.wait(60)
+    row = result["blk.0.attn_q.weight"]
+    assert result["blk.0.attn_k.weight"].weighted_relative_rmse is None
+    assert workbench.errors.statistic == "weighted_relative_rmse"
+    (cell,) = [c for c in workbench.errors.cells if c["name"] == row.name]
+    assert cell["figures"][0] == row.weighted_relative_rmse > 0
+    workbench.selected = row.name
+    workbench.tab = "errors"
+    assert workbench.worst.wait(30)
+    assert "importance-weighted squared error" in workbench.worst.verdict
     workbench.close()
 
 
@@ -101,20 +202,28 @@ def test_a_run_that_fails_is_seen(run: Event, monkeypatch: pytest.MonkeyPatch) -
     workbench.close()
 
 
-def test_static_form_has_every_panel_and_no_script(run: Event) -> None:
+def test_static_forms_have_no_script(run: Event) -> None:
     run.set()
-    workbench = Workbench(StubModel(), REFERENCE)
-    workbench.wait(20)
+    workbench = Workbench(StubModel())
     bundle = workbench._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    for html in (bundle["text/html"], workbench.snapshot().html):
-        assert "general.architecture" in html
-        assert "blk.0.attn_q.weight" in html
-        assert "Weight-space error" in html
+    assert made(workbench) == ["overview"]  # showing it makes nothing
+    snapshot = workbench.snapshot().html
+    assert "general.architecture" in snapshot
+    assert "blk.0.attn_q.weight" in snapshot
+    assert "Will it run" in snapshot
+    for html in (bundle["text/html"], snapshot):
+        assert "Stub 1B" in html
         for forbidden in ("<script", "<img src=x", "\x1b", "\u202e"):
             assert forbidden not in html
-    assert HOSTILE not in workbench.snapshot().html
+    assert HOSTILE not in snapshot
     workbench.close()
+
+
+def test_a_snapshot_has_the_errors(bench: Workbench) -> None:
+    html = bench.snapshot().html
+    for words in ("Errors by layer and kind", "suffers most", "Weight-space error", WORST, "SQNR"):
+        assert words in html
 
 
 def test_paths_are_opened_and_closed(tmp_path: Path) -> None:
@@ -138,17 +247,12 @@ def test_a_model_that_was_given_stays_open() -> None:
     assert not model.closed
 
 
-def test_real_errors_are_drawn() -> None:
-    folder = MODELS / "llama-256"
-    workbench = Workbench(folder / "llama-Q4_K_M.gguf", folder / "hf")
-    result = workbench.wait(60)
-    assert workbench.progress.error == workbench.histograms.error == ""
+def test_real_errors_are_drawn(bench: Workbench) -> None:
     name = "blk.0.attn_q.weight"
-    workbench.selected = name
-    row = result[name]
-    figures = {key: text for key, text, _ in workbench.detail.chart["figures"]}
+    bench.selected = name
+    row = bench.result[name]
+    assert bench.progress.error == bench.histograms.error == ""
+    figures = {key: text for key, text, _ in bench.detail.chart["figures"]}
     assert figures["RMSE"] == f"{row.rmse:.4g}"
     assert row.transform
-    assert ["aligned by", row.transform] in workbench.detail.facts
-    assert "SQNR" in workbench.snapshot().html
-    workbench.close()
+    assert ["aligned by", row.transform] in bench.detail.facts

@@ -1,0 +1,135 @@
+"""Errors weighted by an importance matrix: a column counts as much as what it is multiplied with.
+
+The error of a layer's output is, in the mean over inputs whose columns are independent, the sum of
+squared errors of the weights, each times the mean square of its column's input: an importance
+matrix has these mean squares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..codec import dequantize
+from ..errors import ComparisonError
+from ..file.text import quoted
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from ..model import Model, Tensor
+
+__all__ = ["Importance", "Weights", "digest_of", "open_importance", "weigh", "weights_of"]
+
+Importance = Mapping[str, Any]
+Weights = np.ndarray
+"""float64 (parts, columns): importance of each column, in each of the equal parts of the rows."""
+
+
+def open_importance(
+    given: Importance | str | PathLike[str] | None, model: Model, opened: ExitStack, client: Any
+) -> Importance | None:
+    """Open an importance matrix, or take an open one, and check that it knows the model.
+
+    Raises
+    ------
+    GGUFError
+        If the file is missing or malformed.
+    ComparisonError
+        If no tensor of the model is in it, or a cluster is to measure, which does not know it.
+    """
+    if given is None:
+        return None
+    if client is not None:
+        raise ComparisonError("importance is not for a cluster: leave out client=...")
+    if isinstance(given, str | PathLike):
+        from ..quantization import open_imatrix
+
+        given = opened.enter_context(open_imatrix(given))
+    if not any(name in given for name in model.tensors):
+        raise ComparisonError(
+            f"none of the {len(given)} entries of the importance matrix is a tensor of "
+            f"{model.path.name}. Expected the importance matrix of this model."
+        )
+    return given
+
+
+def weights_of(importance: Importance | None, tensor: Tensor) -> Weights | None:
+    """Return the weights of a tensor's columns, None if there are none.
+
+    Raises
+    ------
+    ComparisonError
+        If they are as many as neither the columns nor the columns of all experts, or if one is
+        negative or not finite.
+    """
+    if importance is None or tensor.name not in importance or not tensor.n_elements:
+        return None
+    weights = np.asarray(importance[tensor.name], np.float64)
+    columns = tensor.row_values
+    experts = tensor.shape[-3] if len(tensor.shape) > 2 else 1
+    if weights.size not in {columns, experts * columns}:
+        expected = f"{columns} columns" + (f", or for each of {experts} experts" * (experts > 1))
+        raise ComparisonError(
+            f"the importance matrix has {weights.size} values for tensor {quoted(tensor.name)}. "
+            f"Expected one for each of {expected}."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ComparisonError(
+            f"the importance of tensor {quoted(tensor.name)} has values that are negative or not "
+            "finite"
+        )
+    return weights.reshape(-1, columns)
+
+
+def digest_of(importance: Importance | None, model: Model) -> str:
+    """Return a digest of all weights that count; "" without importance."""
+    if importance is None:
+        return ""
+    found = hashlib.sha256()
+    for name in model.tensors:
+        if name in importance:
+            found.update(name.encode() + b"\0")
+            found.update(np.ascontiguousarray(importance[name], np.float64).tobytes())
+    return found.hexdigest()
+
+
+def weigh(
+    sides: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]],
+    weights: Weights,
+    start: int,
+    n_rows: int,
+) -> tuple[float, float]:
+    """Sum up squared errors, and squared reference weights, each times the weight of its column.
+
+    Parameters
+    ----------
+    sides : pair of (str, uint8 array (rows, row_bytes))
+        Type and little-endian rows of the weights and of their reference.
+    weights : float64 array (parts, columns)
+    start : int
+        The first of the rows in the tensor.
+    n_rows : int
+        Rows of the tensor.
+
+    Returns
+    -------
+    tuple of float
+        The two sums: errors in float32 as elsewhere, squares and sums in float64.
+    """
+    columns = weights.shape[1]
+    x, r = (dequantize(rows, qtype).reshape(-1, columns) for qtype, rows in sides)
+    with np.errstate(all="ignore"):
+        e = x - r
+        sums = [0.0, 0.0]
+        part = n_rows // len(weights)
+        for number in range(start // part, (start + max(1, len(e)) - 1) // part + 1):
+            rows = slice(max(0, number * part - start), (number + 1) * part - start)
+            for k, values in enumerate((e[rows], r[rows])):
+                squares = np.square(values, dtype=np.float64).sum(axis=0)
+                sums[k] += float(squares @ weights[number])
+    return sums[0], sums[1]

@@ -1,0 +1,274 @@
+"""What another type would change: rows of the original quantized anew, and the error measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import traitlets
+
+from ..codec import REQUIRES_IMPORTANCE, can_quantize, dequantize, quantize
+from ..errors import GGUFLabError
+from ..file import qtype
+from ..file.text import visible
+from ..markup import card, grid
+from ..model.words import bytes_in_words
+from .assets import script, style
+from .places import Place
+from .sides import read
+from .verdicts import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+
+    from ..file.remote import Address
+    from ..model import Model
+    from ..reference import Checkpoint
+
+__all__ = ["OtherTypes"]
+
+_LADDER: Final = (
+    *("Q2_K", "Q3_K", "IQ4_XS", "IQ4_NL", "Q4_0", "Q4_K", "Q4_1", "Q5_0", "Q5_K", "Q5_1"),
+    *("Q6_K", "Q8_0", "F16"),
+)
+_MOST: Final = 1 << 18  # weights that are quantized; of larger tensors a sample of the rows
+_RUN: Final = 8  # rows of the sample that lie together
+_PIECE: Final = 1 << 16  # weights between two looks at whether anyone still waits
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A type and what it does to the rows that were measured.
+
+    Attributes
+    ----------
+    qtype : str
+    role : str
+        "stored", "smaller", "as large" or "larger"; "anew": the stored type, quantized again.
+    bits_per_weight : float
+    nbytes : int
+        Of the whole tensor.
+    relative_rmse : float
+        Weight-space error over the RMS of the original.
+    """
+
+    qtype: str
+    role: str
+    bits_per_weight: float
+    nbytes: int
+    relative_rmse: float
+
+
+def neighbours(stored: str, columns: int) -> list[tuple[str, str]]:
+    """Return the types around a stored one for rows of so many weights, with their roles.
+
+    Those with the next fewer bits, with as many, and with the next two larger numbers of bits;
+    only types that can be written and whose blocks divide the rows.
+    """
+    fits = [
+        name
+        for name in _LADDER
+        if not columns % qtype(name).block_size
+        and name not in REQUIRES_IMPORTANCE
+        and can_quantize(name)
+    ]
+    bits = qtype(stored).bits_per_weight
+    sizes = sorted({qtype(name).bits_per_weight for name in fits})
+    smaller = [size for size in sizes if size < bits][-1:]
+    larger = [size for size in sizes if size > bits][:2]
+    roles = dict.fromkeys(smaller, "smaller") | {bits: "as large"} | dict.fromkeys(larger, "larger")
+    return [
+        (name, "anew" if name == stored else roles[size])
+        for name in sorted(fits, key=lambda name: qtype(name).bits_per_weight)
+        if (size := qtype(name).bits_per_weight) in roles
+    ]
+
+
+class OtherTypes(Place):
+    """What the selected tensor would be in the next smaller and larger types.
+
+    Rows of the original are quantized as llama.cpp does it and the error is measured, beside that
+    of the stored weights on the same rows. Of a large tensor a sample of the rows is taken, evenly
+    spread, and the panel says so.
+
+    Parameters
+    ----------
+    model : Model
+        An open model.
+    name : str, optional
+        The tensor to begin with; default the first matrix.
+    reference : Checkpoint, Model, path or Address
+        The original weights.
+    importance : mapping of str to array, optional
+        An open importance matrix, which the quantizers heed.
+    selection : Place, optional
+        A panel with which tensor and weight are shared.
+    height : int
+        Height in CSS pixels.
+
+    Attributes
+    ----------
+    changes : list of Change
+        What was measured so far, by bits.
+    """
+
+    _esm = script("places", "other_types")
+    _css = style("places", "worst_places", "other_types")
+
+    verdict = traitlets.Unicode("", help="What the next larger type would change").tag(sync=True)
+    rows = traitlets.List(
+        traitlets.List(), help="[role, type, bits, size, change, error, ...]"
+    ).tag(sync=True)
+
+    def __init__(
+        self,
+        model: Model,
+        name: str | None = None,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
+        *,
+        importance: Mapping[str, np.ndarray] | None = None,
+        selection: Place | None = None,
+        height: int = 300,
+    ) -> None:
+        self.changes: list[Change] = []
+        self._importance = importance
+        super().__init__(model, name, reference, selection, height=height, label="Another type")
+
+    def _enter(self, name: str | None) -> None:
+        self.changes, self.rows, self.verdict = [], [], ""
+        if name is None or not self._able:
+            self.verdict = str(self.facts.get("problem", ""))
+        elif not self.facts["compared"]:
+            self.verdict = (
+                f"There is no original to quantize: {self.facts['remark']}. What is lost already "
+                "does not come back in a larger type."
+            )
+        else:
+            self._jobs.put("types", self._measure(name), "Quantizing")
+
+    def _look(self, _change: object = None) -> None:
+        """Do nothing: which weight is looked at changes nothing here."""
+
+    def _measure(self, name: str) -> Iterator[float]:
+        tensor = self._sides.tensor(name)
+        spans, weights, sample = self._sample(name)
+        found = read(
+            self._sides.readers(name, ("quantized", "original")), spans, 0, tensor.row_values
+        )
+        original = np.ascontiguousarray(found["original"])
+        if not np.isfinite(original).all():
+            raise GGUFLabError(
+                f"{visible(name, 120)}: the original has values that are not finite, which cannot "
+                "be quantized"
+            )
+        power = float(np.square(original, dtype=np.float64).sum())
+        stored = _relative(found["quantized"], original, power)
+        nbytes = tensor.nbytes or 0
+        self.changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
+        del found
+        types = neighbours(tensor.qtype, tensor.row_values)
+        self._publish(sample)
+        yield 0.02
+        for k, (kind, role) in enumerate(types):
+            squared = 0.0
+            step = max(1, _PIECE // tensor.row_values)
+            for a in range(0, len(original), step):
+                rows = original[a : a + step]
+                blocks = quantize(rows, kind, importance=weights)
+                squared += _squared(dequantize(blocks, kind).reshape(rows.shape), rows)
+                yield (k + min(1.0, (a + step) / len(original))) / len(types)
+            size = qtype(kind).row_bytes(tensor.n_elements)
+            relative = math.sqrt(squared / power) if power else 0.0
+            change = Change(kind, role, qtype(kind).bits_per_weight, size, relative)
+            self.changes = sorted([*self.changes, change], key=lambda c: c.bits_per_weight)
+            self._publish(sample)
+        self._publish(sample, done=True)
+
+    def _sample(self, name: str) -> tuple[list[tuple[int, int]], Any, str]:
+        """Return the rows to measure, their importance, and the words about them."""
+        tensor = self._sides.tensor(name)
+        n, wide = tensor.n_rows, tensor.row_values
+        weights = None
+        if self._importance is not None and name in self._importance:
+            weights = np.asarray(self._importance[name], np.float32)
+        if weights is not None and weights.size != wide:  # by expert: those of the first are taken
+            weights, n = weights.reshape(-1, wide)[0], n // (weights.size // wide)
+        if n * wide <= _MOST:
+            whole = "all rows" if n == tensor.n_rows else f"the {n:,} rows of the first expert"
+            return [(0, n)], weights, f"Measured on {whole}."
+        runs = max(1, _MOST // (_RUN * wide))
+        size = min(_RUN, max(1, _MOST // wide))
+        starts = [(2 * k + 1) * n // (2 * runs) for k in range(runs)]
+        spans = [(a, min(a + size, n)) for a in dict.fromkeys(min(a, n - size) for a in starts)]
+        count = sum(b - a for a, b in spans)
+        words = f"Measured on a sample: {count:,} of {tensor.n_rows:,} rows, evenly spread."
+        return spans, weights, words
+
+    def _publish(self, sample: str, *, done: bool = False) -> None:
+        stored = next(change for change in self.changes if change.role == "stored")
+        worst = max(change.relative_rmse for change in self.changes) or 1.0
+        with self.hold_sync():
+            self.rows = [_told(change, stored, worst) for change in self.changes]
+            self.verdict = f"{_in_words(self.changes, stored)} {sample}" if done else sample
+
+    def __repr__(self) -> str:
+        return f"<OtherTypes: {visible(self.name or 'no tensor', 80)}, {len(self.changes)} types>"
+
+    def _static(self, limit: int | None) -> str:
+        del limit
+        columns = ("", "type", "bits", "size", "change", "relative RMSE", "change in dB")
+        title = f"Another type for {self.facts.get('label') or 'no tensor'}"
+        table = [grid(columns, [row[:7] for row in self.rows], range(2, 7))] if self.rows else []
+        return card(title, *table, note=self.verdict)
+
+
+def _squared(values: np.ndarray, original: np.ndarray) -> float:
+    error = values - original  # in float32, as the comparison has it
+    return float(np.square(error, dtype=np.float64).sum())
+
+
+def _relative(values: np.ndarray, original: np.ndarray, power: float) -> float:
+    return math.sqrt(_squared(values, original) / power) if power else 0.0
+
+
+def _decibels(change: Change, stored: Change) -> float:
+    """Return how much the signal to noise ratio gains."""
+    if not change.relative_rmse or not stored.relative_rmse:
+        return math.nan
+    return 20 * math.log10(stored.relative_rmse / change.relative_rmse)
+
+
+def _told(change: Change, stored: Change, worst: float) -> list[Any]:
+    gain = _decibels(change, stored)
+    difference = change.nbytes - stored.nbytes
+    sign = "+" if difference > 0 else "−"
+    size = f"{sign}{bytes_in_words(abs(difference))}" if difference else "0"
+    return [
+        change.role,
+        change.qtype,
+        f"{change.bits_per_weight:.2f}",
+        bytes_in_words(change.nbytes),
+        size,
+        percent(change.relative_rmse),
+        "" if change is stored or math.isnan(gain) else f"{gain:+.1f}".replace("-", "−"),
+        change.relative_rmse / worst,
+    ]
+
+
+def _in_words(changes: list[Change], stored: Change) -> str:
+    """Say what the next larger types would change."""
+    larger = [change for change in changes if change.role == "larger"]
+    if not larger:
+        return f"There is no larger type than {stored.qtype} to go to."
+    bits = min(change.bits_per_weight for change in larger)
+    nearest = [change for change in larger if change.bits_per_weight == bits]
+    best = min(nearest, key=lambda change: change.relative_rmse)
+    return (
+        f"The next larger type, {best.qtype} with {best.bits_per_weight:.2f} instead of "
+        f"{stored.bits_per_weight:.2f} bits, would change the relative RMSE from "
+        f"{percent(stored.relative_rmse)} to {percent(best.relative_rmse)} and the tensor from "
+        f"{bytes_in_words(stored.nbytes)} to {bytes_in_words(best.nbytes)}."
+    )

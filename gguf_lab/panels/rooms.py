@@ -1,0 +1,145 @@
+"""The rooms of the workbench: which panels each tab shows, made when it is first shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .block_view import BlockView
+from .chat_template import ChatTemplate
+from .detail import TensorDetail
+from .error_map import ErrorMap
+from .histograms import ErrorHistograms
+from .other_types import OtherTypes
+from .overview import Overview
+from .running import WillItRun
+from .table import TensorTable
+from .tensor_view import TensorView
+from .tree import MetadataTree
+from .vocabulary import Vocabulary
+from .worst_places import WorstPlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..model import Model
+    from ..quantization import Imatrix
+    from ..reference import Checkpoint
+    from .base import Panel
+
+__all__ = ["ROOMS", "Contents", "Room", "rooms_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the panels are made of.
+
+    Attributes
+    ----------
+    model : Model
+    reference : Checkpoint, Model or None
+    importance : Imatrix or None
+    selected : str or None
+        The tensor to begin with.
+    """
+
+    model: Model
+    reference: Checkpoint | Model | None
+    importance: Imatrix | None
+    selected: str | None = None
+
+    def place(self) -> tuple[Any, Any, Any]:
+        """Return what a panel that looks into one tensor takes first."""
+        return self.model, self.selected, self.reference
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A tab.
+
+    Attributes
+    ----------
+    name, label : str
+        What it is called in Python, and by the user.
+    panels : dict of str to callable
+        Makes each panel: attribute of the workbench to a function of `Contents`.
+    needs : callable, optional
+        Whether the room is there, from model and reference.
+    """
+
+    name: str
+    label: str
+    panels: dict[str, Callable[[Contents], Panel]]
+    needs: Callable[[Any, Any], bool] = lambda _model, _reference: True
+
+
+def _compared(_model: Any, reference: Any) -> bool:
+    return reference is not None
+
+
+def _has_tokens(model: Any, _reference: Any) -> bool:
+    return "tokenizer.ggml.tokens" in model.metadata
+
+
+def _has_template(model: Any, _reference: Any) -> bool:
+    return any(key.startswith("tokenizer.chat_template") for key in model.metadata)
+
+
+def _is_model(model: Any, _reference: Any) -> bool:
+    return bool(model.kind == "model")
+
+
+ROOMS = (
+    Room("overview", "Overview", {"overview": lambda c: Overview(c.model, height=720)}),
+    Room(
+        "tensors",
+        "Tensors",
+        {
+            "table": lambda c: TensorTable(c.model, height=640, figures=c.reference is not None),
+            "detail": lambda c: TensorDetail(c.model, height=220 if c.reference is None else 640),
+        },
+    ),
+    Room(
+        "errors",
+        "Errors",
+        {
+            "errors": lambda c: ErrorMap(weighted=c.importance is not None, height=760),
+            "worst": lambda c: WorstPlaces(*c.place(), importance=c.importance, height=420),
+            "types": lambda c: OtherTypes(*c.place(), importance=c.importance, height=420),
+            "histograms": lambda _: ErrorHistograms(height=520),
+        },
+        _compared,
+    ),
+    Room(
+        "weights",
+        "Weights",
+        {
+            "picture": lambda c: TensorView(*c.place()),
+            "block": lambda c: BlockView(*c.place()),
+        },
+    ),
+    Room("run", "Will it run", {"run": lambda c: WillItRun(c.model, height=760)}, _is_model),
+    Room(
+        "metadata",
+        "Metadata",
+        {"metadata": lambda c: MetadataTree(c.model, height=640)},
+    ),
+    Room(
+        "vocabulary",
+        "Vocabulary",
+        {"vocabulary": lambda c: Vocabulary(c.model, height=640)},
+        _has_tokens,
+    ),
+    Room(
+        "template",
+        "Chat template",
+        {"template": lambda c: ChatTemplate(c.model, c.reference)},
+        _has_template,
+    ),
+)
+"""In the order of their tabs."""
+
+
+def rooms_of(model: Any, reference: Any) -> dict[str, Room]:
+    """Return the rooms that a model and a reference have something to show in."""
+    return {room.name: room for room in ROOMS if room.needs(model, reference)}

@@ -1,0 +1,252 @@
+/**
+ * Errors of all tensors on one scale: a heatmap of layers and kinds, curves against depth, a table.
+ *
+ * @typedef {{name: string, label: string, layer: number|null, kind: string, qtype: string,
+ *   bits: string, status: string, reason: string, figures: (number|string|null)[]}} Cell
+ */
+const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f8412", "#7a6fbe"];
+const DASHES = ["", "6 3", "2 2", "8 2 2 2"];
+
+export default panel("error-map", (p) => {
+  const { model, root, on, save, safe, say, ask, leave } = p;
+  /** @type {Cell[][]} the first line holds what is in no layer */
+  let lines = [];
+  let layers = [], kinds = [], at = [0, 0], which = 0, range = [0, 1], sort = { column: 0, down: true };
+  const gridId = uid("map");
+  const pick = h("select", { "aria-label": "Statistic" });
+  const count = h("span", { class: "gl-count" });
+  const copy = h("button", { class: "gl-button", type: "button", title: "All figures of all tensors" }, "Copy CSV");
+  const keep = h("button", { class: "gl-button", type: "button", title: "All figures of all tensors" }, "Save CSV");
+  const verdict = h("p", { class: "gl-map-verdict" });
+  const legend = h("span", { class: "gl-map-legend" });
+  const scroller = h("div", { class: "gl-scroll gl-map", role: "grid", tabindex: 0, "aria-label": "Errors by layer and kind" });
+  const plot = h("div", { class: "gl-plot gl-depth", role: "img" });
+  const table = h("table", { class: "gl-worst" });
+  const empty = h("div", { class: "gl-empty" }, "No tensor has been compared yet.");
+  const right = h("div", { class: "gl-map-right" }, h("h4", {}, "Against depth, by kind"), plot, h("h4", {}, "Tensors, the worst first"), h("div", { class: "gl-scroll gl-worst-box", tabindex: 0, role: "group", "aria-label": "Table of tensors" }, table));
+  const both = h("div", { class: "gl-map-both" }, h("div", { class: "gl-map-left" }, scroller), right);
+  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Errors"), pick, legend, copy, keep, count), verdict, both, empty);
+
+  const real = (v) => (typeof v === "string" ? { inf: Infinity, "-inf": -Infinity, NaN }[v] : v);
+  const stat = () => model.get("statistics")[which] ?? {};
+  const forms = {
+    percent, figure,
+    decibel: (v) => (Number.isFinite(v) ? `${v.toFixed(1)} dB` : `${figure(v)} dB`),
+    cosine: (v) => (v > 0.999 && v < 1 ? `1 ${MINUS} ${figure(1 - v)}` : figure(v)),
+  };
+  const short = { percent: (v) => (100 * v).toPrecision(2), decibel: (v) => v.toFixed(0), figure, cosine: (v) => v.toFixed(3) };
+  const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : forms[s.form](v));
+  const valueOf = (cell) => (cell && cell.figures.length ? real(cell.figures[which]) : null);
+  const measured = (cell) => cell && (cell.status === "compared" || cell.status === "unverified");
+  /** 0 good to 1 bad on the scale of what is shown; null without a place on it. */
+  function place(v) {
+    if (v === null || Number.isNaN(v)) return null;
+    const s = stat();
+    if (!Number.isFinite(v)) return (v > 0) === Boolean(s.low_is_bad) ? 0 : 1;
+    const low = range[0], high = range[1];
+    const ratio = s.form === "percent" || s.form === "figure";
+    if (ratio && v <= 0) return 0;
+    const t = ratio ? (Math.log(v) - Math.log(low)) / Math.max(1e-9, Math.log(high) - Math.log(low)) : (v - low) / Math.max(1e-12, high - low);
+    return clamp(s.low_is_bad ? 1 - t : t, 0, 1);
+  }
+  const colour = (t) => viridis(t);
+  const ink = (t) => (t > 0.62 ? "#111" : "#fff");
+
+  function load() {
+    const options = model.get("statistics");
+    which = Math.max(0, options.findIndex((s) => s.id === model.get("statistic")));
+    pick.replaceChildren(...options.map((s) => h("option", { value: s.id, title: s.title }, s.label)));
+    pick.value = stat().id;
+    pick.title = stat().title ?? "";
+    const cells = model.get("cells");
+    kinds = model.get("kinds");
+    const rows = new Map(), free = [];
+    for (const cell of cells) {
+      if (cell.layer === null) { free.push(cell); continue; }
+      if (!rows.has(cell.layer)) rows.set(cell.layer, kinds.map(() => null));
+      rows.get(cell.layer)[kinds.indexOf(cell.kind)] = cell;
+    }
+    layers = [...rows.keys()].sort((a, b) => a - b);
+    lines = [free, ...layers.map((l) => rows.get(l))];
+    const ratio = ["percent", "figure"].includes(stat().form);
+    const values = cells.map(valueOf).filter((v) => Number.isFinite(v) && (!ratio || v > 0));
+    range = values.length ? [Math.min(...values), Math.max(...values)] : [0.001, 1];
+    const done = cells.filter((c) => c.status !== "pending").length;
+    count.textContent = `${integer(done)}${done < cells.length ? ` of ${integer(cells.length)}` : ""} tensors`;
+    empty.hidden = done > 0;
+    both.hidden = verdict.hidden = !done;
+    verdict.textContent = model.get("verdict");
+    verdict.hidden = !done || !verdict.textContent;
+    legend.replaceChildren(...(values.length ? [h("span", {}, shown(stat().low_is_bad ? range[1] : range[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, `${shown(stat().low_is_bad ? range[0] : range[1])} (worst)`)] : []));
+    drawMap();
+    drawDepth();
+    drawTable();
+    follow(false);
+  }
+  function drawCell(cell, line, k, named) {
+    const node = h("div", { class: "gl-map-cell", role: "gridcell", id: `${gridId}-${line}-${k}`, "aria-selected": false });
+    if (!cell) { put(node, { "aria-label": "no such tensor" }); node.classList.add("gl-none"); return node; }
+    const v = valueOf(cell), t = measured(cell) ? place(v) : null;
+    const exact = measured(cell) && real(cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")]) === 0;
+    const mark = cell.status === "unverified" ? "\u26a0" : "";
+    let text = { pending: "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
+    if (exact) text = "exact";
+    else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? short[stat().form](v) : figure(v)); node.style.background = colour(t); node.style.color = ink(t); }
+    else if (measured(cell)) text = v === null ? "\u2013" : "NaN";
+    if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
+    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
+    put(node, { "aria-label": words, title: `${words}\n${cell.qtype}, ${cell.bits} bits per weight` });
+    if (named) node.append(h("span", { class: "gl-map-name" }, cell.kind));
+    node.append(h("span", {}, text));
+    return node;
+  }
+  function drawMap() {
+    scroller.style.setProperty("--columns", `40px repeat(${Math.max(1, kinds.length)}, minmax(40px, 1fr))`);
+    const broken = (k) => k.split(/(?<=[_.])/).flatMap((part) => [part, h("wbr")]);
+    const rows = [];
+    if (lines[0].length) rows.push(h("div", { class: "gl-map-free", role: "row" }, ...lines[0].map((c, k) => drawCell(c, 0, k, true))));
+    if (layers.length) rows.push(h("div", { class: "gl-map-row gl-map-head", role: "row" }, h("div", { role: "columnheader" }, "layer"), ...kinds.map((k) => h("div", { role: "columnheader", title: k }, ...broken(k)))));
+    layers.forEach((layer, i) => rows.push(h("div", { class: "gl-map-row", role: "row" }, h("div", { class: "gl-map-layer", role: "rowheader" }, String(layer)), ...lines[i + 1].map((c, k) => drawCell(c, i + 1, k, false)))));
+    scroller.replaceChildren(...rows);
+  }
+  function drawDepth() {
+    const wide = plot.clientWidth, tall = plot.clientHeight;
+    const s = stat();
+    const curves = kinds.map((kind, k) => ({ kind, k, points: layers.map((layer, i) => [layer, valueOf(lines[i + 1][k]), lines[i + 1][k]]).filter(([, v, c]) => measured(c) && Number.isFinite(v)) })).filter((c) => c.points.some(([, v]) => v !== (s.form === "cosine" ? 1 : 0)));
+    right.classList.toggle("gl-no-depth", !curves.length);
+    if (!curves.length || wide < 120 || tall < 60) { plot.replaceChildren(); return; }
+    const scale = s.form === "percent" ? 100 : 1;
+    const values = curves.flatMap((c) => c.points.map((q) => q[1] * scale));
+    let low = Math.min(...values), high = Math.max(...values);
+    // Where all are much alike an axis from zero would hide what is there to see.
+    if ((s.form === "percent" || s.form === "figure") && low < 0.5 * high) low = 0;
+    else low -= 0.06 * (high - low);
+    if (high - low < 1e-12 + 1e-9 * Math.abs(high)) { low -= 0.5 * Math.abs(high) || 0.5; high += 0.5 * Math.abs(high) || 0.5; }
+    high += 0.06 * (high - low);
+    const m = { left: 52, right: 118, top: 8, bottom: 34 }, w = wide - m.left - m.right, t = tall - m.top - m.bottom;
+    const first = layers[0], span = Math.max(1, layers.at(-1) - first);
+    const X = (l) => m.left + ((l - first) / span) * w, Y = (v) => m.top + t * (1 - (v * scale - low) / (high - low));
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    put(svg, { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" });
+    const ys = ticks(low, high, t / 34), ya = axis(ys);
+    ys.forEach((y, i) => svg.append(h("line", { x1: m.left, x2: wide - m.right, y1: Y(y / scale), y2: Y(y / scale), class: "gl-gridline" }), h("text", { x: m.left - 6, y: Y(y / scale) + 4, "text-anchor": "end" }, ya.labels[i])));
+    ticks(first, first + span, w / 56).filter(Number.isInteger).forEach((l) => svg.append(h("text", { x: X(l), y: tall - 18, "text-anchor": "middle" }, String(l))));
+    svg.append(h("text", { x: m.left + w / 2, y: tall - 4, "text-anchor": "middle", class: "gl-axis-label" }, "layer"));
+    const unit = { percent: ", %", decibel: ", dB" }[s.form] ?? "";
+    svg.append(h("text", { x: -(m.top + t / 2), y: 11, "text-anchor": "middle", class: "gl-axis-label gl-turned" }, `${s.label}${unit}${unitOf(ya.power)}`));
+    if (low > 0) svg.append(h("text", { x: m.left + 4, y: m.top + t - 4 }, "the axis does not begin at zero"));
+    const chosen = model.get("selected")[0];
+    const ends = curves.map((c) => ({ c, y: Y(c.points.at(-1)[1]) })).sort((a, b) => a.y - b.y);
+    for (let i = 1; i < ends.length; i++) ends[i].y = Math.max(ends[i].y, ends[i - 1].y + 12);
+    const over = ends.length ? ends.at(-1).y - (m.top + t) : 0;
+    if (over > 0) for (const e of ends) e.y -= over;
+    for (const { c, y } of ends) {
+      const stroke = COLOURS[c.k % COLOURS.length], dash = DASHES[Math.floor(c.k / COLOURS.length) % DASHES.length];
+      const mine = c.points.some(([, , cell]) => cell.name === chosen);
+      const d = c.points.map(([l, v], i) => `${i ? "L" : "M"}${X(l).toFixed(1)},${Y(v).toFixed(1)}`).join("");
+      svg.append(h("path", { d, fill: "none", stroke, "stroke-width": mine ? 3 : 1.5, "stroke-dasharray": dash || null }));
+      for (const [l, v, cell] of c.points) {
+        const point = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+        put(point, { cx: X(l), cy: Y(v), r: cell.name === chosen ? 5 : 3, fill: stroke, class: "gl-dot" });
+        point.append(h("title", {}, `${cell.label}: ${shown(v)}`));
+        point.addEventListener("click", safe(() => save({ selected: [cell.name] })));
+        svg.append(point);
+      }
+      svg.append(h("path", { d: `M${wide - m.right + 6},${y}h14`, stroke, "stroke-width": mine ? 3 : 1.5, "stroke-dasharray": dash || null }));
+      svg.append(h("text", { x: wide - m.right + 24, y: y + 4, class: `gl-curve-name${mine ? " gl-strong" : ""}` }, c.kind));
+    }
+    put(plot, { "aria-label": `${s.label} against the layer, a curve for each of ${curves.length} kinds: ${curves.map((c) => c.kind).join(", ")}` });
+    plot.replaceChildren(svg);
+  }
+  function drawTable() {
+    const stats = model.get("statistics");
+    const cells = lines.flat().filter((c) => c && c.status !== "pending");
+    const keys = [...stats.map((s, k) => ({ label: s.label, of: (c) => (c.figures.length ? real(c.figures[k]) : null), stat: s, low: s.low_is_bad }))];
+    const columns = [{ label: "tensor", of: (c) => c.label }, { label: "type", of: (c) => c.qtype }, { label: "bits", of: (c) => Number(c.bits) }, ...keys];
+    if (sort.column === 0 && sort.fresh === undefined) sort = { column: 3 + which, down: !stat().low_is_bad, fresh: true };
+    const by = columns[sort.column];
+    const natural = new Intl.Collator("en", { numeric: true });
+    const gone = (v) => v === null || v === undefined || Number.isNaN(v);
+    cells.sort((a, b) => {
+      const x = by.of(a), y = by.of(b);
+      if (gone(x) || gone(y)) return gone(x) - gone(y);
+      const d = typeof x === "string" ? natural.compare(x, y) : x < y ? -1 : x > y ? 1 : 0;
+      return sort.down ? -d : d;
+    });
+    const most = cells.slice(0, 200), chosen = new Set(model.get("selected"));
+    const head = h("tr", {}, ...columns.map((c, i) => {
+      const button = h("button", { class: "gl-sort", type: "button", title: c.stat?.title ?? `Sort by ${c.label}` }, c.label, h("span", { class: "gl-arrow", "aria-hidden": "true" }, i === sort.column ? (sort.down ? "\u25be" : "\u25b4") : ""));
+      button.addEventListener("click", safe(() => {
+        sort = { column: i, down: sort.column === i ? !sort.down : i > 1 && !c.low, fresh: true };
+        drawTable();
+        table.querySelectorAll(".gl-sort")[i].focus();
+        say(`sorted by ${c.label}, ${sort.down ? "descending" : "ascending"}`);
+      }));
+      return h("th", { scope: "col", "aria-sort": i === sort.column ? (sort.down ? "descending" : "ascending") : "none" }, button);
+    }));
+    table.replaceChildren(h("thead", {}, head), h("tbody", {}, ...most.map((c) => {
+      const name = h("button", { class: "gl-link gl-code", type: "button" }, c.label);
+      const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
+      if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
+      else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));
+      row.addEventListener("click", safe(() => choose(c.name)));
+      return row;
+    })));
+    if (cells.length > most.length) table.append(h("tfoot", {}, h("tr", {}, h("td", { colspan: columns.length }, `and ${integer(cells.length - most.length)} more: the CSV has them all`))));
+  }
+  function choose(name) { save({ selected: [name] }); say(`${name} selected`); }
+  function mark() {
+    const chosen = new Set(model.get("selected"));
+    for (const node of scroller.querySelectorAll(".gl-map-cell")) {
+      const [line, k] = node.id.slice(gridId.length + 1).split("-").map(Number);
+      put(node, { "aria-selected": Boolean(lines[line]?.[k] && chosen.has(lines[line][k].name)) });
+      node.classList.toggle("gl-at", line === at[0] && k === at[1]);
+    }
+    put(scroller, { "aria-activedescendant": root.querySelector(`#${gridId}-${at[0]}-${at[1]}`) ? `${gridId}-${at[0]}-${at[1]}` : null });
+  }
+  function go(line, k) {
+    line = clamp(line, lines[0].length ? 0 : 1, lines.length - 1);
+    at = [line, clamp(k, 0, (lines[line]?.length ?? 1) - 1)];
+    root.querySelector(`#${gridId}-${at[0]}-${at[1]}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    mark();
+  }
+  function follow(scroll = true) {
+    const first = model.get("selected")[0];
+    const line = lines.findIndex((l) => l.some((c) => c && c.name === first));
+    if (line >= 0 && lines[at[0]]?.[at[1]]?.name !== first) {
+      at = [line, lines[line].findIndex((c) => c && c.name === first)];
+      if (scroll && root.offsetParent) go(...at);
+    }
+    mark();
+  }
+  scroller.addEventListener("click", safe((event) => {
+    const node = event.target.closest(".gl-map-cell");
+    if (!node) return;
+    at = node.id.slice(gridId.length + 1).split("-").map(Number);
+    const cell = lines[at[0]]?.[at[1]];
+    if (cell) choose(cell.name); else mark();
+  }));
+  scroller.addEventListener("keydown", safe((event) => {
+    const [line, k] = at;
+    const move = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [10, 0], PageUp: [-10, 0] }[event.key];
+    if (move) go(line + move[0], k + move[1]);
+    else if (event.key === "Home") go(event.ctrlKey ? 0 : line, 0);
+    else if (event.key === "End") go(event.ctrlKey ? lines.length - 1 : line, 1e9);
+    else if (event.key === "Enter" || event.key === " ") { const cell = lines[line]?.[k]; if (cell) choose(cell.name); }
+    else return;
+    event.preventDefault();
+  }));
+  pick.addEventListener("change", safe(() => { sort = { column: 0, down: true }; save({ statistic: pick.value }); load(); }));
+  copy.addEventListener("click", safe(async () => { const { csv } = await ask({ ask: "csv" }); await navigator.clipboard.writeText(csv); say("copied as CSV"); copy.textContent = "Copied"; setTimeout(() => { copy.textContent = "Copy CSV"; }, 1500); }));
+  keep.addEventListener("click", safe(async () => {
+    const { csv } = await ask({ ask: "csv" });
+    const link = h("a", { href: URL.createObjectURL(new Blob([csv], { type: "text/csv" })), download: "errors.csv" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+    say("saved as errors.csv");
+  }));
+  on("cells kinds statistics statistic verdict", perFrame(safe(load)));
+  on("selected", perFrame(safe(() => { follow(); drawDepth(); drawTable(); })));
+  load();
+  leave(onWidth(plot, safe(drawDepth)));
+});

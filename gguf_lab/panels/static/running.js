@@ -1,0 +1,86 @@
+/** Will it run: settings, the answer in words, bars against what there is, tables, formulas. */
+const PARTS = ["weights", "cache", "state", "compute"];
+const SIZES = [2048, 4096, 8192, 16384, 32768, 65536, 131072];
+
+export default panel("running", (p) => {
+  const { model, root, on, save, safe, say } = p;
+  const number = (trait, label, attrs, text = label) => {
+    const input = h("input", { type: "number", "aria-label": label, ...attrs });
+    const show = () => { input.value = model.get(trait); };
+    input.addEventListener("change", safe(() => {
+      const value = Number(input.value);
+      if (input.value === "" || !Number.isFinite(value) || value < Number(attrs.min)) { show(); return; }
+      save({ [trait]: attrs.step === "any" ? value : Math.round(value) });
+    }));
+    on(trait, show);
+    show();
+    return h("label", { class: "gl-setting" }, text, input);
+  };
+  const list = uid("contexts");
+  const context = number("context", "Tokens of context", { min: 1, max: 268435456, step: 1, list }, "context (tokens)");
+  context.append(h("datalist", { id: list }, ...SIZES.map((n) => h("option", { value: n }))));
+  const kind = h("select", { "aria-label": "Type of keys and values" });
+  kind.append(...["F16", "Q8_0", "Q4_0", "F32", "BF16", "Q5_1", "Q5_0", "Q4_1", "IQ4_NL"].map((t) => h("option", { value: t }, t)));
+  kind.addEventListener("change", safe(() => save({ kv_type: kind.value })));
+  const showKind = () => { kind.value = model.get("kv_type"); };
+  on("kv_type", showKind);
+  showKind();
+  const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GB, separated by commas; empty: no GPU" });
+  gpus.addEventListener("change", safe(() => {
+    const sizes = gpus.value.split(/[,;\s]+/).filter(Boolean).map(Number);
+    if (sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16) { say("Give the memory of each GPU in GB, such as 24 or 24, 12"); gpus.setAttribute("aria-invalid", "true"); return; }
+    gpus.removeAttribute("aria-invalid");
+    save({ gpus: sizes });
+  }));
+  const layers = number("gpu_layers", "Layers on GPUs", { min: 0, step: 1 }, "layers on GPUs");
+  const showGpus = () => { gpus.value = model.get("gpus").join(", "); layers.hidden = !model.get("gpus").length; };
+  on("gpus", showGpus);
+  showGpus();
+  const form = h("div", { class: "gl-settings", role: "group", "aria-label": "Settings" }, context,
+    h("label", { class: "gl-setting" }, "cache", kind),
+    number("parallel", "Sequences at the same time", { min: 1, max: 256, step: 1 }, "sequences"),
+    number("capacity", "Memory of the machine in GB", { min: 0, step: "any" }, "memory (GB)"),
+    h("label", { class: "gl-setting" }, "GPUs (GB each)", gpus), layers);
+  const answer = h("div", { class: "gl-answer", role: "status", "aria-live": "polite" });
+  const bars = h("div", { class: "gl-devices" });
+  const left = h("div", { class: "gl-run-left" }), right = h("div", { class: "gl-run-right" });
+  const below = h("div", { class: "gl-run-tables" }, left, right);
+  const body = h("div", { class: "gl-scroll gl-run-body", tabindex: 0, role: "group", "aria-label": "The count" }, answer, bars, below);
+  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Will it run"), form), body);
+
+  const table = (caption, head, rows) => h("table", { class: "gl-plain" }, h("caption", {}, caption),
+    h("thead", {}, h("tr", {}, ...head.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell, k) => (k ? h("td", { class: cell.bad ? "gl-toobig" : null }, cell.text ?? cell) : h("th", { scope: "row" }, cell)))))));
+
+  function device(d) {
+    const most = Math.max(d.room, d.total, 1);
+    const bar = h("div", { class: "gl-stack", role: "img", "aria-label": `${d.name}: ${d.words}: ${d.parts.map(([l, , t]) => `${l} ${t}`).join(", ")}` });
+    d.parts.forEach(([label, size, text], k) => {
+      if (size) bar.append(h("span", { class: `gl-part gl-part-${PARTS[k]}`, title: `${label}: ${text}`, style: { width: `${(100 * size) / most}%` } }));
+    });
+    bar.append(h("span", { class: "gl-limit", title: "what there is", style: { left: `${(100 * d.room) / most}%` } }));
+    return h("div", { class: "gl-device" },
+      h("div", { class: "gl-device-head" }, h("b", {}, d.name), h("span", {}, `${d.total <= d.room ? "\u2713 fits" : "\u2717 too much"}: ${d.words}`)), bar,
+      h("ul", { class: "gl-parts" }, ...d.parts.flatMap(([label, size, text], k) => (size ? [h("li", {}, h("span", { class: `gl-swatch gl-part-${PARTS[k]}`, "aria-hidden": "true" }), `${label} ${text}`)] : []))));
+  }
+  function show() {
+    const r = model.get("result");
+    const bad = Boolean(r.problem);
+    answer.textContent = bad ? r.problem : `${r.answer} ${r.most}`.trim();
+    answer.classList.toggle("gl-no", bad || !r.fits);
+    bars.hidden = below.hidden = bad;
+    if (bad) return;
+    bars.replaceChildren(...r.devices.map(device));
+    const facts = h("dl", { class: "gl-lines" }, ...r.facts.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v))));
+    const c = r.contexts;
+    left.replaceChildren(facts, h("h4", {}, "How it is counted"), h("ul", { class: "gl-formulas" }, ...r.formulas.map((f) => h("li", {}, f))));
+    const tables = [];
+    if (c.types?.length) tables.push(table("Total by context and type of the cache", ["context", ...c.types], c.rows.map(([n, cells]) => [integer(n), ...cells.map(([t, ok]) => ({ text: `${ok ? "\u2713" : "\u2717"} ${t}`, bad: !ok }))])));
+    const heads = ["machine", "memory", "model", "bandwidth"];
+    if (r.generates) heads.push("tokens/s at most, empty", "full context");
+    tables.push(table(r.generates ? "Known machines: bandwidth / bytes read for a token" : "Known machines", heads, r.machines.map((row) => row.slice(0, heads.length).map((cell, k) => (k === 2 ? { text: `${cell === "fits" ? "\u2713" : "\u2717"} ${cell}`, bad: cell !== "fits" } : cell)))));
+    right.replaceChildren(...tables);
+  }
+  on("result", perFrame(safe(show)));
+  show();
+});

@@ -1,0 +1,189 @@
+"""Where the errors of one tensor are: its worst rows and blocks, why, and a jump to each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import traitlets
+
+from ..errors import GGUFLabError
+from ..file.text import visible
+from ..markup import card, fold, grid, note
+from .assets import script, style
+from .places import Place
+from .verdicts import percent
+from .worst import find_worst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+
+    import numpy as np
+
+    from ..file.remote import Address
+    from ..model import Model
+    from ..reference import Checkpoint
+    from .worst import Span, Worst
+
+__all__ = ["WorstPlaces"]
+
+_WIDER: Final = 1.2  # times the median: then the spread of a row is worth a word
+
+
+class WorstPlaces(Place):
+    """The rows and blocks of a tensor that hold most of its squared error.
+
+    Each is told with its share of the tensor's squared error, its relative error and its crest: the
+    largest original weight over their RMS. A block has one scale (or few), which the largest weight
+    sets: the wider the spread, the coarser the steps for all others. A click, or Enter, selects the
+    weight with the largest error.
+
+    Parameters
+    ----------
+    model : Model
+        An open model.
+    name : str, optional
+        The tensor to begin with; default the first matrix.
+    reference : Checkpoint, Model, path or Address
+        The original weights.
+    importance : mapping of str to array, optional
+        An open importance matrix: errors then count as it says, column by column.
+    selection : Place, optional
+        A panel with which tensor and weight are shared.
+    height : int
+        Height in CSS pixels.
+
+    Attributes
+    ----------
+    worst : Worst or None
+        What was found; None until the tensor has been read.
+    jumps : int
+        How often the user has asked to see a place.
+    """
+
+    _esm = script("places", "worst_places")
+    _css = style("places", "worst_places")
+
+    verdict = traitlets.Unicode("", help="Where the errors are, and why, in words").tag(sync=True)
+    rows = traitlets.List(traitlets.List(), help="[words..., row, column] of rows").tag(sync=True)
+    blocks = traitlets.List(traitlets.List(), help="[words..., row, column] of blocks").tag(
+        sync=True
+    )
+    jumps = traitlets.Int(0, help="How often a place was asked for").tag(sync=True)
+
+    def __init__(
+        self,
+        model: Model,
+        name: str | None = None,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
+        *,
+        importance: Mapping[str, np.ndarray] | None = None,
+        selection: Place | None = None,
+        height: int = 420,
+    ) -> None:
+        self.worst: Worst | None = None
+        self._importance = importance
+        super().__init__(
+            model, name, reference, selection, height=height, label="Worst rows and blocks"
+        )
+
+    def _enter(self, name: str | None) -> None:
+        self.worst, self.rows, self.blocks, self.verdict = None, [], [], ""
+        if name is None or not self._able:
+            self.verdict = str(self.facts.get("problem", ""))
+        elif not self.facts["compared"]:
+            self.verdict = f"There is no original to compare with: {self.facts['remark']}."
+        else:
+            self._jobs.put("worst", self._walk(name), "Reading all rows")
+
+    def _look(self, _change: object = None) -> None:
+        """Do nothing: which weight is looked at changes nothing here."""
+
+    def _walk(self, name: str) -> Iterator[float]:
+        weights = None
+        if self._importance is not None and name in self._importance:
+            weights = self._importance[name]
+        for share, found in find_worst(self._sides, name, weights):
+            if found is not None:
+                self._publish(found, weighted=weights is not None)
+            yield share
+
+    def _publish(self, found: Worst, *, weighted: bool) -> None:
+        with self.hold_sync():
+            self.worst = found
+            self.rows = [_told(span, found, weighted=weighted) for span in found.rows]
+            self.blocks = [_told(span, found, weighted=weighted) for span in found.blocks]
+            self.verdict = _in_words(found, self.facts["n_rows"], weighted=weighted)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the tensor has been read; False if `timeout` seconds were not enough."""
+        return super().wait(timeout)
+
+    def __repr__(self) -> str:
+        return f"<WorstPlaces: {visible(self.name or 'no tensor', 80)}>"
+
+    def _static(self, limit: int | None) -> str:
+        stop = limit or len(self.rows)
+        columns = ("row", "columns", "share of squared error", "relative error", "crest")
+        rows = grid(columns, [row[:5] for row in self.rows[:stop]], range(5))
+        blocks = grid(columns, [row[:5] for row in self.blocks[:stop]], range(5))
+        title = f"Worst rows and blocks of {self.facts.get('label') or 'no tensor'}"
+        parts = [rows, fold("Blocks", blocks)] if self.rows else []
+        return card(title, *parts, note(_WHY), note=self.verdict)
+
+
+_WHY: Final = (
+    "Crest: the largest original weight over their RMS. The largest weight of a block sets its "
+    "steps: the higher the crest, the coarser all its other weights."
+)
+
+
+def _told(span: Span, found: Worst, *, weighted: bool) -> list[Any]:
+    share = (span.importance if weighted else span.squared) / found.squared
+    columns = f"{span.left:,} to {span.right - 1:,}"
+    figures = (percent(share), percent(span.relative), f"{span.crest:.3g}")
+    return [f"{span.row:,}", columns, *figures, span.row, span.peak]
+
+
+def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
+    """Say which row holds most of the error and what is special about it."""
+    strange = f" {found.n_strange:,} weights are not finite and are left out." * bool(
+        found.n_strange
+    )
+    if not found.rows:
+        return f"No row has an error.{strange}"
+    first = found.rows[0]
+    share = (first.importance if weighted else first.squared) / found.squared
+    what = "importance-weighted squared error" if weighted else "squared error"
+    words = (
+        f"Row {first.row:,} holds most of the {what}: {percent(share)}, where each of {n_rows:,} "
+        f"rows would hold {percent(1 / n_rows)}. Its relative error is {percent(first.relative)} "
+        f"(median of all rows {percent(found.relative)})"
+    )
+    if first.crest > _WIDER * found.crest:
+        words += (
+            f"; its largest weight is {first.crest:.3g} times its RMS (median {found.crest:.3g}), "
+            "so that steps are wide for all its other weights"
+        )
+    elif first.relative < _WIDER * found.relative:
+        words += "; it is not less exact than others, its weights are larger"
+    return f"{words}.{strange}"
+
+
+def check_importance(importance: Mapping[str, np.ndarray] | None, model: Model) -> int:
+    """Return how many tensors of a model an importance matrix knows.
+
+    Raises
+    ------
+    GGUFLabError
+        If it knows none: then it belongs to another model.
+    """
+    if importance is None:
+        return 0
+    known = sum(name in importance for name in model.tensors)
+    if not known:
+        raise GGUFLabError(
+            f"none of the {len(importance)} entries of the importance matrix is a tensor of "
+            f"{visible(model.path.name, 120)}: it belongs to another model"
+        )
+    return known
