@@ -12,6 +12,7 @@ from .other_types import OtherTypes
 from .overview import Overview
 from .progress import Progress
 from .running import WillItRun
+from .side_by_side import SideBySide
 from .table import TensorTable
 from .tensor_view import TensorView
 from .tree import MetadataTree
@@ -29,6 +30,7 @@ __all__ = [
     "OtherTypes",
     "Overview",
     "Progress",
+    "SideBySide",
     "TensorDetail",
     "TensorTable",
     "TensorView",
