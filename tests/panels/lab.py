@@ -26,7 +26,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def jupyterlab(root: Path, home: Path, *, dark: bool = False) -> Iterator[str]:
+def jupyterlab(root: Path, home: Path, *, dark: bool = False, seconds: float = 60) -> Iterator[str]:
     """Serve the notebooks in `root`; all settings live in `home`. Gives the address."""
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -58,7 +58,7 @@ def jupyterlab(root: Path, home: Path, *, dark: bool = False) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait(address, server, log)
+            _wait(address, server, log, seconds)
             yield address
         finally:
             stop(server)
@@ -74,8 +74,8 @@ def stop(server: subprocess.Popen[Any]) -> None:
         server.wait()
 
 
-def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
+def _wait(address: str, server: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.poll() is not None:
             break
