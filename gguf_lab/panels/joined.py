@@ -43,7 +43,7 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self._boxes: dict[str, Any] = {}
         # Results come from a thread while the kernel's own makes panels and follows the user.
         self._joining = RLock()
-        self._rooms = rooms_of(contents.model, contents.reference)
+        self._rooms = rooms_of(contents)
         self._room_of = {name: room for room in self._rooms.values() for name in room.panels}
         self.tabs = Tabs([(room.name, room.label) for room in self._rooms.values()])
         super().__init__()

@@ -50,6 +50,8 @@ class Overview(Selection, Panel):
     ----------
     model : Model
         An open model.
+    check : bool
+        Look for what is unusual at once.
     height : int
         Height in CSS pixels; 0 leaves it to the content.
     """
@@ -72,7 +74,7 @@ class Overview(Selection, Panel):
     ).tag(sync=True)
     verdict = traitlets.Unicode("", help="The findings in a few words").tag(sync=True)
 
-    def __init__(self, model: Model, *, height: int = 0) -> None:
+    def __init__(self, model: Model, *, check: bool = True, height: int = 0) -> None:
         self._model = model
         self._thread: Thread | None = None
         self.found: Findings | None = None
@@ -83,6 +85,8 @@ class Overview(Selection, Panel):
         self.warnings = warnings_of(model)
         self.sizes = _sizes(model)
         self.layers = _layers(model)
+        if check:
+            self.check()
 
     def check(
         self,

@@ -13,6 +13,7 @@ from .histograms import ErrorHistograms
 from .other_types import OtherTypes
 from .overview import Overview
 from .running import WillItRun
+from .side_by_side import SideBySide
 from .table import TensorTable
 from .tensor_view import TensorView
 from .tree import MetadataTree
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..quantization import Imatrix
     from ..reference import Checkpoint
-    from .base import Panel
 
 __all__ = ["ROOMS", "Contents", "Room", "rooms_of"]
 
@@ -39,6 +39,8 @@ class Contents:
     model : Model
     reference : Checkpoint, Model or None
     importance : Imatrix or None
+    other : Model, path or None
+        Another file of the same model.
     selected : str or None
         The tensor to begin with.
     """
@@ -46,6 +48,7 @@ class Contents:
     model: Model
     reference: Checkpoint | Model | None
     importance: Imatrix | None
+    other: Any = None
     selected: str | None = None
 
     def place(self) -> tuple[Any, Any, Any]:
@@ -64,33 +67,23 @@ class Room:
     panels : dict of str to callable
         Makes each panel: attribute of the workbench to a function of `Contents`.
     needs : callable, optional
-        Whether the room is there, from model and reference.
+        Whether there is something to show in it.
     """
 
     name: str
     label: str
-    panels: dict[str, Callable[[Contents], Panel]]
-    needs: Callable[[Any, Any], bool] = lambda _model, _reference: True
+    panels: dict[str, Callable[[Contents], Any]]
+    needs: Callable[[Contents], bool] = lambda _: True
 
 
-def _compared(_model: Any, reference: Any) -> bool:
-    return reference is not None
-
-
-def _has_tokens(model: Any, _reference: Any) -> bool:
-    return "tokenizer.ggml.tokens" in model.metadata
-
-
-def _has_template(model: Any, _reference: Any) -> bool:
-    return any(key.startswith("tokenizer.chat_template") for key in model.metadata)
-
-
-def _is_model(model: Any, _reference: Any) -> bool:
-    return bool(model.kind == "model")
+def _has_template(contents: Contents) -> bool:
+    return any(key.startswith("tokenizer.chat_template") for key in contents.model.metadata)
 
 
 ROOMS = (
-    Room("overview", "Overview", {"overview": lambda c: Overview(c.model, height=720)}),
+    Room(
+        "overview", "Overview", {"overview": lambda c: Overview(c.model, check=False, height=720)}
+    ),
     Room(
         "tensors",
         "Tensors",
@@ -108,7 +101,7 @@ ROOMS = (
             "types": lambda c: OtherTypes(*c.place(), importance=c.importance, height=420),
             "histograms": lambda _: ErrorHistograms(height=520),
         },
-        _compared,
+        lambda c: c.reference is not None,
     ),
     Room(
         "weights",
@@ -118,7 +111,18 @@ ROOMS = (
             "block": lambda c: BlockView(*c.place()),
         },
     ),
-    Room("run", "Will it run", {"run": lambda c: WillItRun(c.model, height=760)}, _is_model),
+    Room(
+        "pair",
+        "A and B",
+        {"pair": lambda c: SideBySide(c.model, c.other, c.reference)},
+        lambda c: c.other is not None,
+    ),
+    Room(
+        "run",
+        "Will it run",
+        {"run": lambda c: WillItRun(c.model, height=760)},
+        lambda c: c.model.kind == "model",
+    ),
     Room(
         "metadata",
         "Metadata",
@@ -128,7 +132,7 @@ ROOMS = (
         "vocabulary",
         "Vocabulary",
         {"vocabulary": lambda c: Vocabulary(c.model, height=640)},
-        _has_tokens,
+        lambda c: "tokenizer.ggml.tokens" in c.model.metadata,
     ),
     Room(
         "template",
@@ -140,6 +144,6 @@ ROOMS = (
 """In the order of their tabs."""
 
 
-def rooms_of(model: Any, reference: Any) -> dict[str, Room]:
-    """Return the rooms that a model and a reference have something to show in."""
-    return {room.name: room for room in ROOMS if room.needs(model, reference)}
+def rooms_of(contents: Contents) -> dict[str, Room]:
+    """Return the rooms that have something to show."""
+    return {room.name: room for room in ROOMS if room.needs(contents)}

@@ -42,6 +42,10 @@ class Workbench(Joined):
         GGUF file; ``hf://owner/repo`` on a hub.
     imatrix : Imatrix or path, optional
         An importance matrix: errors are then weighted by it too, column by column.
+    other : Model, path or Address, optional
+        Another file of the same model, to put beside this one.
+    tab : str
+        The tab to begin with.
     device : str
         Where the comparison runs.
     threads : int, optional
@@ -54,10 +58,10 @@ class Workbench(Joined):
     cell : list of int
         Row and column of the selected weight.
     tab : str
-        The tab that is shown: "overview", "tensors", "errors", "weights", "run", "metadata",
-        "vocabulary" or "template"; those that have nothing to show are not there.
+        The tab that is shown: "overview", "tensors", "errors", "weights", "pair", "run",
+        "metadata", "vocabulary" or "template"; those that have nothing to show are not there.
     headline, progress, overview, table, detail, errors, worst, types, histograms, picture, block, \
-run, metadata, vocabulary, template : Panel
+pair, run, metadata, vocabulary, template : Panel
         The panels; None where there is nothing to show, such as errors without a reference.
 
     Notes
@@ -75,6 +79,8 @@ run, metadata, vocabulary, template : Panel
         reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
         *,
         imatrix: Imatrix | str | PathLike[str] | None = None,
+        other: Model | str | PathLike[str] | Address | None = None,
+        tab: str = "overview",
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
@@ -92,17 +98,18 @@ run, metadata, vocabulary, template : Panel
 
                 sides = self.model, self.reference
                 self._run = Run(*sides, device=device, threads=threads, importance=self.imatrix)
-            super().__init__(Contents(self.model, self.reference, self.imatrix))
-            self._build()
+            super().__init__(Contents(self.model, self.reference, self.imatrix, other))
+            self._build(tab)
         except BaseException:
             self._release()
             raise
 
-    def _build(self) -> None:
+    def _build(self, tab: str) -> None:
         words = "" if self.reference is None else f"compared with {self.reference.path.name}"
         self.headline = Headline(self.model, reference=words)
         self.progress = Progress(cancel=self.cancel)
         self.children = [self.headline, self.progress, self.tabs, self._stage]
+        self.tab = tab
         self._open_tab()
         self.overview.check(self.reference)
         if self._run is not None:
@@ -214,7 +221,9 @@ run, metadata, vocabulary, template : Panel
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
         # What is not made yet is not made for those who cannot see it.
-        html = self._static(_MOST_SHOWN, [key for key in self._made if key != "block"])
+        html = self._static(
+            _MOST_SHOWN, [key for key in self._made if key not in {"block", "pair"}]
+        )
         return {**bundle, "text/html": html, "text/plain": repr(self)}
 
 

@@ -158,6 +158,8 @@ class StubRow:
     sqnr_db: float | None = None
     cosine: float | None = None
     max_abs_error: float | None = None
+    mean_abs_error: float | None = None
+    weighted_relative_rmse: float | None = None
     n_nan: int | None = None
     reference_rms: float | None = None
     histogram: Histogram | None = None
@@ -190,6 +192,7 @@ def compared(tensor: StubTensor, error: np.ndarray, reference_rms: float = 0.05)
         sqnr_db=-20 * math.log10(ratio) if ratio else math.inf,
         cosine=1.0 - ratio**2 / 2,
         max_abs_error=float(np.abs(error).max()),
+        mean_abs_error=float(np.abs(error).mean()),
         n_nan=0,
         reference_rms=reference_rms,
         histogram=Histogram.of_grid(counts),

@@ -154,6 +154,17 @@ def test_what_is_unusual_is_looked_for_off_the_kernels_thread(bench: Workbench) 
     assert bench.overview.found.skipped.get("comparison") is None
 
 
+def test_another_file_is_put_beside() -> None:
+    file = FOLDER / "llama-Q4_K_M.gguf"
+    workbench = Workbench(file, other=FOLDER / "llama-Q4_K_M.gguf", tab="pair")
+    assert ["pair", "A and B"] in workbench.tabs.tabs
+    assert made(workbench)[0] == "pair"
+    assert workbench.pair.wait(60) is not None
+    workbench.selected = WORST
+    assert workbench.pair.selected == [WORST]
+    workbench.close()
+
+
 def test_an_imatrix_weights_the_errors() -> None:
     columns = np.linspace(0.5, 2, 256)
     importance = {"blk.0.attn_q.weight": columns}

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.codec import dequantize
+from gguf_lab.errors import QuantizationError
+from gguf_lab.panels import OtherTypes, WorstPlaces
+from gguf_lab.panels.other_types import neighbours
+from gguf_lab.panels.sides import Sides
+from gguf_lab.panels.worst import find_worst
+
+FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+NAME = "blk.0.ffn_up.weight"
+
+
+@pytest.fixture(scope="module")
+def sides() -> Any:
+    with gl.open(FOLDER / "llama-Q4_K_M.gguf") as model:
+        found = Sides(model, FOLDER / "hf")
+        yield found
+        found.close()
+
+
+def both(sides: Any, name: str = NAME) -> tuple[np.ndarray, np.ndarray]:
+    """The error and the original, whole and in float64."""
+    tensor, pair = sides.model.tensors[name], sides.pair(name)
+    r = dequantize(pair.read(0, tensor.n_rows), pair.dtype).reshape(tensor.n_rows, -1)
+    e = tensor.to_numpy().reshape(r.shape) - r
+    return e.astype(np.float64), r.astype(np.float64)
+
+
+def found(sides: Any, name: str = NAME, importance: Any = None) -> Any:
+    (worst,) = [w for _, w in find_worst(sides, name, importance) if w is not None]
+    return worst
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 3000])
+def test_rows_and_blocks_are_those_of_the_whole_tensor(
+    sides: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gguf_lab.panels.worst.CHUNK", chunk)
+    e, r = both(sides)
+    worst = found(sides)
+    assert worst.squared == pytest.approx((e**2).sum())
+    rows = np.argsort(-(e**2).sum(axis=1), kind="stable")[:12]
+    assert [span.row for span in worst.rows] == rows.tolist()
+    blocks = (e**2).reshape(len(e), -1, 256).sum(axis=2)
+    order = np.argsort(-blocks, axis=None, kind="stable")[:12]
+    want = [(int(k) // blocks.shape[1], int(k) % blocks.shape[1] * 256) for k in order]
+    assert [(span.row, span.left) for span in worst.blocks] == want
+    for span in (*worst.rows, *worst.blocks):
+        mine, original = e[span.row, span.left : span.right], r[span.row, span.left : span.right]
+        assert span.squared == pytest.approx((mine**2).sum())
+        assert span.relative == pytest.approx(np.sqrt((mine**2).sum() / (original**2).sum()))
+        rms = np.sqrt(np.mean(original**2))
+        assert span.crest == pytest.approx(np.abs(original).max() / rms)
+        assert span.peak == span.left + np.abs(mine).argmax()
+    assert worst.relative == pytest.approx(
+        np.median(np.sqrt((e**2).sum(axis=1) / (r**2).sum(axis=1)))
+    )
+
+
+def test_importance_decides_what_is_worst(sides: Any) -> None:
+    e, _ = both(sides)
+    importance = np.zeros(e.shape[1])
+    importance[7] = 2.0
+    worst = found(sides, importance=importance)
+    assert worst.squared == pytest.approx(2 * (e[:, 7] ** 2).sum())
+    rows = np.argsort(-(e[:, 7] ** 2), kind="stable")[:12]
+    assert [span.row for span in worst.rows] == rows.tolist()
+    assert {span.left for span in worst.blocks} == {0}
+    with pytest.raises(QuantizationError, match=r"has 3 values\. Expected one for each of 256"):
+        found(sides, importance=np.ones(3))
+
+
+def test_the_panel_says_where_and_why(sides: Any) -> None:
+    panel = WorstPlaces(sides.model, NAME, FOLDER / "hf")
+    assert panel.wait(60)
+    assert panel.error == ""
+    first = panel.worst.rows[0]
+    assert panel.verdict.startswith(f"Row {first.row:,} holds most of the squared error")
+    assert panel.rows[0][5:7] == [first.row, first.peak]
+    html = panel.snapshot().html
+    assert f"Worst rows and blocks of {NAME}" in html
+    panel.selected = "output_norm.weight"  # exact: nothing is bad there
+    assert panel.wait(60)
+    assert panel.verdict == "No row has an error."
+    assert panel.rows == panel.blocks == []
+    panel.close()
+
+
+def test_without_an_original_it_says_so(sides: Any) -> None:
+    for make in (WorstPlaces, OtherTypes):
+        panel = make(sides.model, NAME)
+        assert panel.wait(10)
+        assert "There is no original" in panel.verdict
+        assert "no reference was given" in panel.verdict
+        panel.close()
+
+
+def test_neighbours_are_next_in_bits_and_fit_the_rows() -> None:
+    assert neighbours("Q4_0", 384) == [
+        ("IQ4_NL", "as large"),
+        ("Q4_0", "anew"),
+        ("Q4_1", "larger"),
+        ("Q5_0", "larger"),
+    ]
+    types = dict(neighbours("Q6_K", 256))
+    assert types["Q6_K"] == "anew"
+    assert types["Q8_0"] == "larger"
+    assert {t for t, role in types.items() if role == "smaller"} == {"Q5_1"}
+    assert [role for _, role in neighbours("F16", 256)] == ["smaller", "anew"]
+    assert neighbours("Q2_K", 33) == [("F16", "larger")]
+
+
+@pytest.mark.slow
+def test_another_type_is_measured_on_the_original(sides: Any) -> None:
+    panel = OtherTypes(sides.model, NAME, FOLDER / "hf")
+    assert panel.wait(120)
+    assert panel.error == ""
+    e, r = both(sides)
+    stored = next(change for change in panel.changes if change.role == "stored")
+    assert stored.relative_rmse == pytest.approx(np.sqrt((e**2).sum() / (r**2).sum()))
+    assert [c.qtype for c in panel.changes if c.role == "anew"] == ["Q4_K"]
+    for change in panel.changes:
+        if change.role != "stored":
+            values = dequantize(gl.quantize(r.astype(np.float32), change.qtype), change.qtype)
+            error = values.reshape(r.shape).astype(np.float64) - r
+            want = np.sqrt((error**2).sum() / (r**2).sum())
+            assert change.relative_rmse == pytest.approx(want, rel=1e-5)
+            assert change.nbytes == change.bits_per_weight * r.size / 8
+    assert "The next larger type, Q" in panel.verdict
+    assert "Measured on all rows." in panel.verdict
+    assert "quantized anew" not in panel.snapshot().html
+    panel.close()
+
+
+def test_of_a_large_tensor_a_sample_is_measured(
+    sides: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gguf_lab.panels.other_types._MOST", 1 << 14)
+    monkeypatch.setattr("gguf_lab.panels.other_types._LADDER", ("Q8_0",))
+    panel = OtherTypes(sides.model, NAME, FOLDER / "hf")
+    assert panel.wait(60)
+    assert "Measured on a sample: 64 of 512 rows, evenly spread." in panel.verdict
+    e, r = both(sides)
+    starts = [(2 * k + 1) * 512 // 16 for k in range(8)]
+    rows = np.concatenate([np.arange(min(a, 504), min(a, 504) + 8) for a in starts])
+    stored = panel.changes[0].relative_rmse
+    assert stored == pytest.approx(np.sqrt((e[rows] ** 2).sum() / (r[rows] ** 2).sum()))
+    panel.close()
