@@ -28,6 +28,7 @@ _KEY = "tokenizer.chat_template"
 _CHAT = re.compile(r"(^|[^a-z])(instruct|chat|it|assistant)([^a-z]|$)", re.IGNORECASE)
 _SPECIAL = re.compile(r"tokenizer\.ggml\.([a-z_]+_token_id|add_[a-z]+_token)")
 _BOUNDS = re.compile(r".*\.(add_)?(bos|eos|eot|eom)_token(_id)?")
+_SECONDS = 20  # also where everything is slow: an answer too late is no fault of the template
 _REFUSES = "The chat template refuses these messages"
 
 
@@ -56,7 +57,7 @@ def template(subject: Subject) -> Iterator[Found]:
     question = {"role": "user", "content": "Hello"}
     talk = [question, {"role": "assistant", "content": "Hi"}, question]
     try:
-        text = chat_prompt(subject.model, talk).text
+        text = chat_prompt(subject.model, talk, timeout=_SECONDS).text
     except ChatTemplateError as error:
         if not str(error).startswith(_REFUSES):
             yield Found(_KEY, str(error), "Take the template of the original checkpoint.")

@@ -113,12 +113,15 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _failures(result: Comparison, limits: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
-    """List the compared tensors that are worse than a limit; NaN is worse than any."""
+    """List the compared tensors that are worse than a limit; NaN is worse than any.
+
+    What is exactly the original keeps every limit, zeros too, whose relative figures are undefined.
+    """
     return [
         {"name": row.name, "figure": figure, "value": value, "limit": limit}
         for figure, limit in limits
         for row in result.compared
-        if _is_worse(value := getattr(row, figure), figure, limit)
+        if row.max_abs_error != 0 and _is_worse(value := getattr(row, figure), figure, limit)
     ]
 
 
