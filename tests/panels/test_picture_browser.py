@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,9 @@ WATCH = """
   const start = performance.now();
   new MutationObserver(() => {
     const kind = node.dataset.painted.split(' ')[0];
-    if (kind !== 'waiting') window.took[kind] ??= performance.now() - start;
+    if (kind === 'waiting') return;
+    window.took[kind] ??= performance.now() - start;
+    window.took[`${kind} words`] ??= document.querySelector('.gl-coarse').textContent;
   }).observe(node, { attributes: true, attributeFilter: ['data-painted'] });
   const list = document.querySelector('.gl-tensor');
   list.value = ready;
@@ -144,7 +147,7 @@ def test_a_picture_by_mouse(harness: Harness, minilm: Any) -> None:
     for _ in range(8):
         page.mouse.wheel(0, 300)
     page.get_by_text("4 × 1 weights").wait_for()
-    assert view.wait(20)
+    assert view.wait(60)
     worst = int(np.argmax(view.row_errors))
     page.locator(".gl-worst button").first.click()
     page.locator(".gl-corner-words").filter(has_text=f"row {worst},").wait_for()
@@ -294,23 +297,25 @@ def test_a_hundred_million_weights_in_time(
         view = TensorView(model, "small.weight")
         page = shown(harness, view)
         page.evaluate(WATCH, "large.weight")
-        page.wait_for_selector(PAINTED.format("coarse"))
-        assert "coarse: one row read of every" in page.locator(".gl-coarse").inner_text()
-        page.wait_for_selector(PAINTED.format("whole"), timeout=60_000)
-        page.get_by_text(re.compile(r"^one cell is \d+ × \d+ weights")).wait_for()
+        page.wait_for_function("window.took.whole")
         took = page.evaluate("took")
+        assert "coarse: one row read of every" in took["coarse words"]
+        assert re.match(r"one cell is \d+ × \d+ weights", took["whole words"])
         started = page.evaluate("performance.now()")
         page.get_by_role("application").focus()
         keys(page, *["+"] * 14)
         page.get_by_text("one cell is one weight").wait_for()
         zoomed = page.evaluate("performance.now()") - started
         view.close()
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     with capsys.disabled():
         print(
             f"\n100.7 M weights, Q4_0: click to a coarse picture {took['coarse']:.0f} ms, to the "
-            f"whole one {took['whole']:.0f} ms; zoomed in to single weights {zoomed:.0f} ms"
+            f"whole one {took['whole']:.0f} ms; zoomed in to single weights {zoomed:.0f} ms "
+            f"({crowd:.1f} processes per core)"
         )
-    assert took["coarse"] < 1000  # 200 on an idle machine; others may be at work on this one
+    # 200 is the aim in a notebook; here a test plays the kernel, and others are at work.
+    assert took["coarse"] < 500 * crowd
 
 
 def test_what_lasts_can_be_cancelled(
