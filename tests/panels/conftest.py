@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def harness(chromium: Any) -> Iterator[Harness]:
     """An empty page for panels; an error in the browser fails the test."""
     page = chromium.new_page(viewport={"width": 1000, "height": 900})
-    page.set_default_timeout(5000)
+    page.set_default_timeout(60_000)  # others may be at work on the machine
     harness = Harness(page)
     yield harness
     page.close()

@@ -56,7 +56,6 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def shown(harness: Harness, panel: Any, name: str = "panel") -> Any:
     """Show a panel and wait for its first picture."""
-    harness.page.set_default_timeout(60_000)  # the first picture waits for what is imported
     harness.add(panel, name)
     harness.listen()
     if isinstance(panel, TensorView):
