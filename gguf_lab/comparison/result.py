@@ -116,7 +116,8 @@ class Comparison:
         """Return one row per tensor, with the columns of ``COLUMNS``.
 
         Figures are NaN (counts NA) in rows that were not measured; `name` is None in those that
-        only the reference has. Leave out what is "unverified" when you average.
+        only the reference has. Leave out what is "unverified" when you average. If errors were
+        weighted by an importance matrix, `weighted_relative_rmse` is the last column.
         """
         import pandas as pd
 
@@ -127,6 +128,9 @@ class Comparison:
             frame[column] = frame[column].astype("Int64")
         for column in COLUMNS[COLUMNS.index("bits_per_weight") : COLUMNS.index("n_nan")]:
             frame[column] = frame[column].astype("float64")
+        weighted = [row.weighted_relative_rmse for row in self.rows]
+        if any(figure is not None for figure in weighted):
+            frame["weighted_relative_rmse"] = pd.Series(weighted, dtype="float64")
         return frame
 
     def histogram(self, name: str) -> Histogram:

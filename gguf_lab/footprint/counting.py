@@ -167,6 +167,11 @@ class Counter:
     model : Model
         An open model, which is not needed any more afterwards.
 
+    Attributes
+    ----------
+    trained : int
+        Tokens of context that the model was made for; 0 if the file does not say.
+
     Raises
     ------
     GGUFError, UnsupportedError
@@ -181,6 +186,7 @@ class Counter:
             )
         keys = HyperParameters(model)
         self._name, self._architecture = model.name, keys.architecture
+        self.trained = keys.number("context_length", 0)
         self._kept = kept_by(model)
         self._n = len(self._kept.layers)
         self._width = width_of(model, keys, causal=self._kept.causal)

@@ -197,7 +197,10 @@ class WillItRun(Panel):
         while most - least > 1:
             middle = (least + most) // 2
             least, most = (middle, most) if fits(middle) else (least, middle)
-        return f"At most {256 * least:,} tokens of context fit, with the cache in {self.kv_type}."
+        words = f"At most {256 * least:,} tokens of context fit, with the cache in {self.kv_type}"
+        made_for = self._counter.trained if self._counter is not None else 0
+        more = f"; the model was made for {made_for:,}" if 0 < made_for < 256 * least else ""
+        return f"{words}{more}."
 
     def __repr__(self) -> str:
         return f"<WillItRun: {self.result.get('answer') or self.result.get('problem', '')}>"

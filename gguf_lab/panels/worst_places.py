@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from ..errors import GGUFLabError
 from ..file.text import visible
 from ..markup import card, fold, grid, note
 from .assets import script, style
@@ -115,10 +114,6 @@ class WorstPlaces(Place):
             self.blocks = [_told(span, found, weighted=weighted) for span in found.blocks]
             self.verdict = _in_words(found, self.facts["n_rows"], weighted=weighted)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the tensor has been read; False if `timeout` seconds were not enough."""
-        return super().wait(timeout)
-
     def __repr__(self) -> str:
         return f"<WorstPlaces: {visible(self.name or 'no tensor', 80)}>"
 
@@ -168,22 +163,3 @@ def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
     elif first.relative < _WIDER * found.relative:
         words += "; it is not less exact than others, its weights are larger"
     return f"{words}.{strange}"
-
-
-def check_importance(importance: Mapping[str, np.ndarray] | None, model: Model) -> int:
-    """Return how many tensors of a model an importance matrix knows.
-
-    Raises
-    ------
-    GGUFLabError
-        If it knows none: then it belongs to another model.
-    """
-    if importance is None:
-        return 0
-    known = sum(name in importance for name in model.tensors)
-    if not known:
-        raise GGUFLabError(
-            f"none of the {len(importance)} entries of the importance matrix is a tensor of "
-            f"{visible(model.path.name, 120)}: it belongs to another model"
-        )
-    return known

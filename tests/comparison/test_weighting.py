@@ -58,7 +58,9 @@ def test_the_weighted_error_is_that_of_the_whole_tensor(importance, threads, chu
 def test_equal_weights_change_nothing(importance):
     ones = {name: np.full(len(values), 3.0) for name, values in importance.items()}
     result = compare(ones, tensors=NAMES)
+    assert result.to_frame()["weighted_relative_rmse"].notna().all()
     plain = gl.compare(MODEL, REFERENCE, tensors=NAMES, progress=False)
+    assert "weighted_relative_rmse" not in plain.to_frame()
     for name in NAMES:
         assert result[name].weighted_relative_rmse == pytest.approx(plain[name].relative_rmse)
         assert result[name].rmse == plain[name].rmse

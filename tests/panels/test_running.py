@@ -36,6 +36,7 @@ def test_the_longest_context_just_fits(model: Any) -> None:
     words = panel.result["most"]
     longest = int(words.split()[2].replace(",", ""))
     assert gl.memory(model, longest).total <= 1e9 < gl.memory(model, longest + 256).total
+    assert words.endswith("; the model was made for 8,192.")
     panel.capacity = 0.1
     assert panel.result["most"] == "Not even 256 tokens of context fit."
     assert panel.result["answer"].startswith("No, it does not fit in 100 MB")
