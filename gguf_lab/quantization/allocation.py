@@ -121,12 +121,8 @@ def frontier(items: Sequence[Sequence[Option]]) -> tuple[NDArray[np.int64], NDAr
     One for each step of the relaxed problem, from the smallest choice on. Between two of them
     there may be others, above the straight line that connects them.
     """
-    kept = [_pareto(options) for options in items]
-    steps = _steps(items, [_hull(o, k) for o, k in zip(items, kept, strict=True)])
-    smallest = sum(options[k[0]][0] for options, k in zip(items, kept, strict=True))
-    error = sum(options[k[0]][1] for options, k in zip(items, kept, strict=True))
-    sizes = smallest + np.concatenate([[0], np.cumsum(steps.nbytes)])
-    return sizes.astype(np.int64), error - np.concatenate([[0.0], np.cumsum(steps.saved)])
+    hulls = [_hull(options, _pareto(options)) for options in items]
+    return _curve(items, hulls, _steps(items, hulls), range(len(items)))
 
 
 def allocate(
@@ -186,13 +182,18 @@ def _curve(
     steps: _Steps,
     chosen: Sequence[int],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return sizes and least errors of the relaxed problem for some of the items."""
-    start = np.array([items[i][hulls[i][0]] for i in chosen], np.float64).reshape(-1, 2).sum(axis=0)
+    """Return sizes and least errors of the relaxed problem for some of the items.
+
+    Errors are summed up from the small end: differences of large ones would not tell zero.
+    """
+    smallest = sum(items[i][hulls[i][0]][0] for i in chosen)
+    least = sum(items[i][hulls[i][-1]][1] for i in chosen)
     mask = np.zeros(len(items), bool)
     mask[list(chosen)] = True
     taken = mask[steps.item] if len(steps.item) else np.zeros(0, bool)
-    sizes = start[0] + np.concatenate([[0], np.cumsum(steps.nbytes[taken])])
-    return sizes, start[1] - np.concatenate([[0.0], np.cumsum(steps.saved[taken])])
+    saved = np.cumsum(steps.saved[taken][::-1])[::-1]
+    sizes = smallest + np.concatenate([[0], np.cumsum(steps.nbytes[taken])])
+    return sizes.astype(np.int64), least + np.concatenate([saved, [0.0]])
 
 
 def _greedy(

@@ -74,6 +74,15 @@ def test_the_relaxed_problem_is_not_the_answer():
     assert allocate([[(0, 10.0), (3, 3.0), (4, 0.0)], [(0, 5.0), (1, 4.0)]], 4).choice == (2, 0)
 
 
+def test_large_errors_do_not_hide_small_ones():
+    """One item dwarfs the others until it is at its best, which leaves nothing."""
+    items = [[(0, 1e9), (1, 0.0)], [(0, 3e-9), (2, 0.0)], [(0, 2e-9), (1, 1e-9)]]
+    assert [allocate(items, budget).choice for budget in (0, 1, 2, 3, 4)] == [
+        *((0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1))
+    ]
+    assert frontier(items)[1].tolist()[-1] == 1e-9
+
+
 def test_a_model_of_many_tensors_is_solved():
     """As large a problem as a model of 80 layers: 560 matrices of four sizes, twelve types."""
     rng = np.random.default_rng(1)
