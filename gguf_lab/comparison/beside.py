@@ -222,12 +222,20 @@ class Beside:
     @property
     def summary(self) -> str:
         """What is better where, and at what size, in one sentence."""
-        counts, all_of = self.counts(), pool(self.compared)
+        compared, counts = self.compared, self.counts()
         left = sum(row.name is not None and row.status != "compared" for row in self.rows)
-        sizes = " and ".join(bytes_in_words(all_of[f"nbytes_{side}"]) for side in "ab")
+        sizes = [sum(getattr(row, f"nbytes_{side}") or 0 for row in compared) for side in "ab"]
+        verdict = f"{len(compared)} tensors compared in both: " + ", ".join(
+            (
+                f"A is nearer to the reference in {counts['A']}",
+                f"B in {counts['B']}",
+                f"equal in {counts['equal']}",
+            )
+        )
+        if compared and all(row.b is None for row in compared):
+            verdict = f"{len(compared)} tensors of A compared with B itself"
         return (
-            f"{len(self.compared)} tensors compared in both: A is nearer to the reference in "
-            f"{counts['A']}, B in {counts['B']}, equal in {counts['equal']}; {sizes}"
+            f"{verdict}; {' and '.join(map(bytes_in_words, sizes))}"
             + (f"; {left} not compared in both" if left else "")
             + ("" if self.complete else "; cancelled before the end")
         )

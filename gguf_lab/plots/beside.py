@@ -48,7 +48,7 @@ def plot_beside(
         axes.grid(alpha=0.3)
         axes.set_ylabel(label_of(column))
     below.set_xlabel("layer")
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, 1.1 * below.get_ylim()[1])
     below.xaxis.get_major_locator().set_params(integer=True)
     above.set_title("Weight-space error and size of each layer", fontsize=11, loc="left")
     above.legend(frameon=False, fontsize=9)

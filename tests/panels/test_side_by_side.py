@@ -97,6 +97,7 @@ def test_each_other_without_a_reference(real: SideBySide) -> None:
     assert [c["id"] for c in panel.table.columns if c["figure"] is not None] == ["a"]
     assert {cell[3] for cell in panel.map.cells} <= {"", "=", "?"}
     assert panel.map.direct
+    assert "21 tensors of A compared with B itself; 892 kB and 2.9 MB" in repr(result)
     panel.close()
 
 
