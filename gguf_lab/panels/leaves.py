@@ -17,6 +17,7 @@ PREVIEW: Final = 20  # items of an array that are sent at once
 MAX_LEAVES: Final = 5000
 _VALUE: Final = 300  # characters of a value in its row
 _ITEM: Final = 400  # characters of an item of an array
+_PORTION: Final = 4096  # items that a search reads at once
 _TEXT: Final = 6000  # characters of a long text that are sent at once
 
 
@@ -91,10 +92,19 @@ def _leaf(position: int, key: str, metadata: Any) -> Leaf:
     return leaf
 
 
+Place = tuple[int, int]
+"""Where a search goes on: the number of a key, and of an item of its array."""
+
+
 def search_items(
-    metadata: Mapping[str, Any], text: str, *, hits: int = 200, seconds: float = 0.6
-) -> tuple[list[dict[str, Any]], bool]:
-    """Find a text in the strings of arrays and in long texts, as long as time allows.
+    metadata: Mapping[str, Any],
+    text: str,
+    start: Place = (0, 0),
+    *,
+    hits: int = 200,
+    seconds: float = 0.08,
+) -> tuple[list[dict[str, Any]], Place | None]:
+    """Find a text in the strings of arrays and in long texts, for as long as time allows.
 
     Parameters
     ----------
@@ -102,6 +112,8 @@ def search_items(
         Mapping of keys to values.
     text : str
         What to look for, in any case.
+    start : (int, int)
+        Where to begin.
     hits : int
         Most items that are returned for one array.
     seconds : float
@@ -110,38 +122,49 @@ def search_items(
     Returns
     -------
     found : list of dict
-        ``leaf`` (position), ``indices`` and ``items``; both empty for a text that contains it.
-    complete : bool
-        False if the search stopped before everything was read.
+        ``leaf`` (position), ``indices`` and ``items``, both empty for a text that contains it;
+        ``cut`` if the array has more than `hits`.
+    place : (int, int) or None
+        Where to go on; None if everything was read.
     """
     wanted = text.lower()
     end = time.monotonic() + seconds
     found: list[dict[str, Any]] = []
-    complete = True
-    for position, key in enumerate(islice(metadata, MAX_LEAVES)):
+    for position, key in enumerate(islice(metadata, start[0], MAX_LEAVES), start[0]):
         value = metadata[key]
+        if time.monotonic() > end and (position, 0) > start:
+            return found, (position, 0)
         if isinstance(value, str):
             if len(value) > _TEXT and wanted in value.lower():
-                found.append({"leaf": position, "indices": [], "items": []})
+                found.append({"leaf": position, "indices": [], "items": [], "cut": False})
             continue
         if not isinstance(value, Sequence) or not len(value) or not isinstance(value[0], str):
             continue
-        indices, whole = _scan(value, wanted, hits, end)
-        complete &= whole
+        first = start[1] if position == start[0] else 0
+        indices, stopped = _scan(value, wanted, first, hits, end)
         if indices:
-            items = [item_text(value[i]) for i in indices]
-            found.append({"leaf": position, "indices": indices, "items": items})
-    return found, complete
+            cut = len(indices) > hits
+            items = [item_text(value[i]) for i in indices[:hits]]
+            found.append({"leaf": position, "indices": indices[:hits], "items": items, "cut": cut})
+        if stopped is not None:
+            return found, (position, stopped)
+    return found, None
 
 
-def _scan(strings: Sequence[str], wanted: str, hits: int, end: float) -> tuple[list[int], bool]:
+def _scan(
+    strings: Sequence[str], wanted: str, first: int, hits: int, end: float
+) -> tuple[list[int], int | None]:
+    """Return the items that have a text, one more than `hits` at most, and where to go on.
+
+    There is nothing to go on with (None) if the array was read, or has more than enough.
+    """
     indices: list[int] = []
-    for start in range(0, len(strings), 4096):
-        if time.monotonic() > end:
-            return indices, False
-        for offset, item in enumerate(strings[start : start + 4096]):
+    for start in range(first, len(strings), _PORTION):
+        for offset, item in enumerate(strings[start : start + _PORTION]):
             if wanted in item.lower():
-                if len(indices) == hits:
-                    return indices, False
                 indices.append(start + offset)
-    return indices, True
+                if len(indices) > hits:
+                    return indices, None
+        if time.monotonic() > end and start + _PORTION < len(strings):
+            return indices, start + _PORTION
+    return indices, None

@@ -27,7 +27,8 @@ class MetadataTree(Panel):
 
     Arrays are paged from the kernel, so a vocabulary of any size scrolls; their first 20 items come
     with the panel. Long texts (chat templates) unfold as preformatted text. The search looks
-    through keys and values and, in the kernel, through the strings of arrays.
+    through keys and values and, in the kernel, through the strings of arrays: part by part, so that
+    the kernel is free in between.
 
     Parameters
     ----------
@@ -70,9 +71,10 @@ class MetadataTree(Panel):
         if ask == "text":
             return {"text": visible(self._value(question), _LONGEST_TEXT, lines=True)}
         if ask == "search":
-            hits, complete = search_items(self._metadata, str(question["text"])[:200])
-            found = sum(len(hit["indices"]) for hit in hits)
-            return {"hits": hits, "complete": complete, "found": found}
+            text, start = str(question["text"])[:200], question.get("start") or (0, 0)
+            place = int(start[0]), int(start[1])
+            hits, rest = search_items(self._metadata, text, place)
+            return {"hits": hits, "next": None if rest is None else list(rest)}
         return super()._answer(question)
 
     def __repr__(self) -> str:

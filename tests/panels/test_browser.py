@@ -86,6 +86,10 @@ def test_search_in_keys_values_and_tokens(harness: Harness) -> None:
     page.get_by_label("Search keys and values").fill("token299")
     page.get_by_text('"token2999"').wait_for()
     assert page.locator(".gl-tree-item").count() == 11
+    page.keyboard.press("Enter")  # to the first, the next, and back
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Enter")
+    page.locator(".gl-tree-item.gl-active").get_by_text('"token299"', exact=True).wait_for()
     page.get_by_label("Search keys and values").fill("no such thing")
     page.get_by_text("Nothing found.").wait_for()
     page.get_by_label("Search keys and values").fill("")

@@ -67,15 +67,39 @@ def test_search_finds_tokens_and_stops_in_time() -> None:
     answer = ask(panel, ask="search", text="TOKEN29")
     hit = answer["hits"][0]  # type: ignore[index]
     assert hit["indices"][:3] == [29, 290, 291]
-    assert answer["complete"]
-    data = Metadata(a=Tokens(5_000_000))
-    start = time.monotonic()
-    _, complete = search_items(data, "never there", seconds=0.05)
-    assert not complete
-    assert time.monotonic() - start < 1
-    found, complete = search_items(data, "token", hits=5)
-    assert len(found[0]["items"]) == 5
-    assert not complete
+    assert hit["cut"] is False
+    assert answer["next"] is None
+    found, rest = search_items(Metadata(a=Tokens(3000)), "token", hits=5)
+    assert (len(found[0]["items"]), found[0]["cut"], rest) == (5, True, None)
+    found, _ = search_items(Metadata(a=Tokens(5)), "token", hits=5)
+    assert (len(found[0]["items"]), found[0]["cut"]) == (5, False)
+
+
+def test_a_search_goes_on_where_it_stopped_and_finds_the_same() -> None:
+    data = Metadata(a=Tokens(20_000), b="x", c=Tokens(9_000), d="token " * 2000)
+    whole, rest = search_items(data, "oken7", seconds=60, hits=20_000)
+    assert rest is None
+    indices: dict[int, list[int]] = {}
+    place: tuple[int, int] | None = (0, 0)
+    parts = 0
+    while place is not None:
+        found, place = search_items(data, "oken7", place, seconds=0, hits=20_000)
+        parts += 1
+        for hit in found:
+            indices.setdefault(hit["leaf"], []).extend(hit["indices"])
+    assert parts > 5
+    assert indices == {hit["leaf"]: hit["indices"] for hit in whole}
+
+
+def test_a_part_of_a_search_takes_no_longer_than_it_may() -> None:
+    panel = MetadataTree(StubModel(tokens=3_000_000))
+    start = time.process_time()
+    answer = ask(panel, ask="search", text="never there")
+    assert time.process_time() - start < 0.2
+    assert answer["hits"] == []
+    assert answer["next"] is not None
+    later = ask(panel, ask="search", text="never there", start=answer["next"])
+    assert later["next"] > answer["next"]  # type: ignore[operator]
 
 
 def test_values_are_written_as_they_are() -> None:

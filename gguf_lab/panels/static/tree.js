@@ -366,6 +366,19 @@ export default panel("tree", ({ model, root, ask, on, safe, say, leave }) => {
   }
 
   let asked = 0;
+  const MOST_HITS = 200;
+  /** Takes in what a part of the search has found. */
+  function take(answer) {
+    for (const hit of answer.hits) {
+      const had = hits.get(hit.leaf) ?? { indices: [], items: [], cut: false };
+      const indices = [...had.indices, ...hit.indices], items = [...had.items, ...hit.items];
+      hits.set(hit.leaf, { leaf: hit.leaf, indices: indices.slice(0, MOST_HITS), items: items.slice(0, MOST_HITS), cut: had.cut || hit.cut || indices.length > MOST_HITS });
+    }
+    const all = [...hits.values()];
+    const found = all.reduce((sum, hit) => sum + hit.indices.length, 0);
+    note = found ? ` \u00b7 ${integer(found)} items${all.some((hit) => hit.cut) ? ", first ones" : ""}` : "";
+    if (answer.next) note += " \u00b7 searching\u2026";
+  }
   const find = debounced(safe(async () => {
     query = search.value.trim().toLowerCase();
     hits = new Map();
@@ -373,17 +386,30 @@ export default panel("tree", ({ model, root, ask, on, safe, say, leave }) => {
     const mine = ++asked;
     rebuild();
     if (query.length < 2) return;
-    const answer = await ask({ ask: "search", text: query });
-    if (mine !== asked || !answer.hits) return;
-    for (const hit of answer.hits) hits.set(hit.leaf, hit);
-    if (answer.found) note = ` \u00b7 ${integer(answer.found)} items${answer.complete ? "" : ", first ones"}`;
-    rebuild();
+    let start = [0, 0];
+    do {
+      const answer = await ask({ ask: "search", text: query, start });
+      if (mine !== asked || !answer.hits) return;
+      take(answer);
+      start = answer.next;
+      if (answer.hits.length || !start) rebuild();
+    } while (start);
     say(count.textContent);
   }), 150);
   search.addEventListener("input", find);
-  search.addEventListener("keydown", (event) => {
+  /** The next row (or the one before) that has what is searched for. */
+  function next(step) {
+    const matching = segments.flatMap((s) => (s.kind === "item" && s.hits ? Array.from({ length: s.n }, (_, i) => s.start + i)
+      : s.kind === "node" && s.node.leaf && leafMatches(s.node.leaf) && !(hits.get(s.node.leaf.id)?.indices.length) ? [s.start] : []));
+    if (!query || !matching.length) return;
+    const after = step > 0 ? matching.find((i) => i > active) : matching.findLast((i) => i < active);
+    go(after ?? (step > 0 ? matching[0] : matching.at(-1)));
+    say(`match ${matching.indexOf(active) + 1} of ${matching.length}`);
+  }
+  search.addEventListener("keydown", safe((event) => {
     if (event.key === "ArrowDown") { scroller.focus(); event.preventDefault(); }
-  });
+    else if (event.key === "Enter") { next(event.shiftKey ? -1 : 1); event.preventDefault(); }
+  }));
   on("leaves", () => { tree = grow(model.get("leaves")); pages.clear(); texts.clear(); rebuild(null); });
   leave(onWidth(scroller, safe(() => { if (segments.length) rebuild(); })));
   rebuild(null);
