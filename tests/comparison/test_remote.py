@@ -56,7 +56,7 @@ def sums(row):
     if found is None:
         return None
     numbers = [getattr(found, f.name) for f in fields(found) if f.name != "counts"]
-    return [float(n).hex() for n in numbers], found.counts.tobytes()
+    return [n if n is None else float(n).hex() for n in numbers], found.counts.tobytes()
 
 
 def figures(result):

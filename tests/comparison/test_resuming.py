@@ -38,7 +38,7 @@ def compare(model=Q4_K_M, reference=ORIGINAL, **keywords):
 
 def bits(statistics):
     numbers = [getattr(statistics, f.name) for f in fields(statistics) if f.name != "counts"]
-    return [float(n).hex() for n in numbers], statistics.counts.tobytes()
+    return [n if n is None else float(n).hex() for n in numbers], statistics.counts.tobytes()
 
 
 def figures(result):
