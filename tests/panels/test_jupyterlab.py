@@ -97,8 +97,16 @@ def lab(chromium: Any) -> Iterator[Lab]:
 def test_the_workbench_follows_a_selection_everywhere(lab: Lab, address: str) -> None:
     page = lab.page
     lab.open(address, "workbench.ipynb")
-    tree, table = page.locator(".gl-tree"), page.locator(".gl-table")
+
+    def show(tab: str) -> None:
+        page.get_by_role("tab", name=tab, exact=True).click()
+
+    page.get_by_role("tab", name="Overview", selected=True).wait_for()
+    page.locator(".gl-overview .gl-kind-line").first.wait_for()
+    assert page.locator(".gl-tree, .gl-table, .gl-error-map").count() == 0  # made when shown
     # The tree unfolds, and an array is paged from the kernel.
+    show("Metadata")
+    tree, table = page.locator(".gl-tree"), page.locator(".gl-table")
     tree.get_by_label("Search keys and values").wait_for()
     tree.locator("[role=tree]").focus()
     page.keyboard.type("tokenizer")
@@ -112,27 +120,47 @@ def test_the_workbench_follows_a_selection_everywhere(lab: Lab, address: str) ->
     tree.locator("[role=tree]").evaluate("node => { node.scrollTop += 300 * 24; }")
     tree.locator(".gl-tree-item:not([aria-busy])").first.wait_for()
     tree.locator(".gl-index", has_text="300").first.wait_for()
-    # The table is sorted, and a tensor is clicked.
+    # The table is sorted, and a tensor is clicked: its errors are seen.
+    show("Tensors")
     table.get_by_role("columnheader", name="relative RMSE").click()
-    page.locator(".gl-count").get_by_text("21 compared", exact=True).wait_for()
     bars = table.locator(".gl-tr[aria-rowindex='2'] .gl-td").nth(2)
-    assert bars.inner_text().endswith("%")
+    bars.get_by_text("%").wait_for()
     table.get_by_label("Filter tensors by name").fill("blk.1.attn_q")
     table.locator(".gl-tr", has_text="blk.1.attn_q.weight").click()
-    # Its histogram is seen, with its figures, and the small one is marked.
     detail = page.locator(".gl-detail")
     detail.locator(".gl-steps").wait_for()
     assert detail.locator(".gl-detail-name").inner_text() == "blk.1.attn_q.weight"
     assert "SQNR" in detail.locator(".gl-figures").inner_text()
-    cell = page.get_by_role("gridcell", name="blk.1.attn_q.weight: relative RMSE")
-    assert cell.get_attribute("aria-selected") == "true"
-    # And the other way: from a small histogram to the table.
-    page.get_by_role("gridcell", name="blk.0.ffn_up.weight").click()
+    # It is selected among the errors, where the worst rows are told, and what another type is.
+    show("Errors")
+    heat, small = page.locator(".gl-error-map"), page.locator(".gl-histograms")
+    heat.locator("[aria-selected=true][aria-label^='blk.1.attn_q.weight']").wait_for()
+    small.locator("[aria-selected=true][aria-label^='blk.1.attn_q.weight']").wait_for()
+    assert "suffers most" in heat.locator(".gl-map-verdict").inner_text()
+    heat.get_by_role("gridcell", name="blk.0.ffn_up.weight").click()
+    small.locator("[aria-selected=true][aria-label^='blk.0.ffn_up.weight']").wait_for()
+    page.locator(".gl-worst-verdict", has_text="holds most of the squared error").wait_for()
+    page.locator(".gl-worst-verdict", has_text="The next larger type").wait_for()
+    # A jump leads to the picture and the block of that weight.
+    jump = page.locator(".gl-worst-places .gl-jump").first
+    place = jump.get_attribute("aria-label").removeprefix("Show row ").split(", column ")
+    jump.click()
+    page.get_by_role("tab", name="Weights", selected=True).wait_for()
+    row, column = (n.replace(",", "") for n in place)
+    for panel in (".gl-tensor-view", ".gl-block-view"):
+        for word, value in (("row", row), ("column", column)):
+            field = page.locator(f"{panel} [aria-label='Go to {word}']")
+            page.wait_for_function(
+                "([node, value]) => node.value === value", arg=[field.element_handle(), value]
+            )
+    show("Will it run")
+    page.locator(".gl-answer", has_text="Yes, it fits in 8.0 GB with 8,192 tokens").wait_for()
+    # And back: the filter of the table hides what was selected elsewhere.
+    show("Tensors")
     table.get_by_text("1 hidden by the filter").wait_for()
     table.get_by_label("Filter tensors by name").fill("")
-    row = table.locator(".gl-tr[aria-selected=true] .gl-name", has_text="blk.0.ffn_up.weight")
-    row.wait_for()
-    detail.locator(".gl-detail-name", has_text="blk.0.ffn_up.weight").wait_for()
+    chosen = table.locator(".gl-tr[aria-selected=true] .gl-name", has_text="blk.0.ffn_up.weight")
+    chosen.wait_for()
     lab.check()
 
 

@@ -1,0 +1,197 @@
+"""Overview, errors, worst places, other types, will it run and tabs, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.panels import ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
+from gguf_lab.panels.tabs import Tabs
+
+from .support import HOSTILE, StubComparison, StubModel, StubTensor, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .browser import Harness
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+NAME = "blk.0.ffn_up.weight"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Any]:
+    with gl.open(FOLDER / "llama-Q4_K_M.gguf") as opened:
+        yield opened
+
+
+def until(page: Any, panel: Any, **traits: Any) -> None:
+    """Wait until what the browser has set has reached Python."""
+    for _ in range(250):
+        if all(getattr(panel, name) == value for name, value in traits.items()):
+            return
+        page.wait_for_timeout(20)
+    assert {name: getattr(panel, name) for name in traits} == traits
+
+
+def clean(page: Any) -> None:
+    """Nothing of a file has become markup."""
+    assert page.evaluate("document.querySelectorAll('img, script:not([type=module])').length") == 0
+
+
+@pytest.mark.parametrize("light", [True, False])
+def test_will_it_run_by_keyboard(harness: Harness, light: bool) -> None:
+    page = harness.page
+    with gl.open(gl.demo.smollm2()) as model:
+        panel = WillItRun(model, height=700)
+    harness.theme(light)
+    harness.add(panel)
+    answer = page.locator(".gl-answer")
+    assert answer.inner_text().startswith("Yes, it fits in 8.0 GB with 8,192 tokens")
+    page.get_by_label("Memory of the machine in GB").fill("0.2")
+    page.keyboard.press("Tab")
+    page.get_by_text("No, it does not fit in 200 MB").wait_for()
+    page.get_by_label("Tokens of context").fill("512")
+    page.keyboard.press("Enter")
+    page.get_by_text("with 512 tokens of context").first.wait_for()
+    page.get_by_label("Type of keys and values").select_option("Q4_0")
+    page.get_by_text("keys and values in Q4_0").wait_for()
+    # A value that makes no sense is taken back.
+    page.get_by_label("Tokens of context").fill("-3")
+    page.keyboard.press("Tab")
+    assert page.get_by_label("Tokens of context").input_value() == "512"
+    gpus = page.get_by_label("Memory of each GPU")
+    gpus.fill("24, x")
+    page.keyboard.press("Tab")
+    assert gpus.get_attribute("aria-invalid") == "true"
+    gpus.fill("24, 12")
+    page.keyboard.press("Tab")
+    page.get_by_text("GPU 1", exact=True).wait_for()
+    until(page, panel, gpus=[24.0, 12.0])
+    assert "memory bandwidth / bytes read for a token" in page.locator(".gl-formulas").inner_text()
+
+
+@pytest.mark.parametrize("light", [True, False])
+def test_errors_by_keyboard(
+    harness: Harness, light: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = harness.page
+    panel = ErrorMap(StubComparison(rows_of(StubModel())))
+    harness.theme(light)
+    harness.add(panel)
+    grid = page.get_by_role("grid", name="Errors by layer and kind")
+    grid.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    until(page, panel, selected=["blk.1.attn_k.weight"])
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    until(page, panel, selected=["blk.1.attn_v.weight"])
+    page.locator("[role=gridcell][aria-selected=true]").wait_for()
+    chosen = page.locator("[role=gridcell][aria-selected=true]").get_attribute("aria-label")
+    assert chosen.startswith("blk.1.attn_v.weight: relative RMSE ")
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Enter")
+    until(page, panel, selected=["token_embd.weight"])
+    # The table is sorted by its heads, and selects too.
+    names = page.locator(".gl-worst tbody tr td:first-child")
+    rows = [r for r in rows_of(StubModel()) if r.measured]
+    worst = max(rows, key=lambda r: r.relative_rmse).name
+    assert names.first.inner_text() == worst
+    page.get_by_role("button", name="tensor", exact=True).click()
+    assert names.first.inner_text() == "blk.0.attn_k.weight"
+    page.get_by_role("button", name=worst).click()
+    until(page, panel, selected=[worst])
+    page.get_by_label("Statistic").select_option("sqnr_db")
+    page.get_by_text("SQNR, dB").wait_for()
+    until(page, panel, statistic="sqnr_db")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save CSV").click()
+    assert Path(download.value.path()).read_text("utf-8") == panel.to_csv()
+    # From a click to the mark on the screen.
+    cell = page.get_by_role("gridcell", name="blk.3.attn_q.weight")
+    start = time.perf_counter()
+    cell.click()
+    page.locator("[aria-selected=true][aria-label^='blk.3.attn_q.weight']").wait_for()
+    seconds = time.perf_counter() - start
+    with capsys.disabled():
+        print(f"  [click to mark in the map of errors: {1000 * seconds:.0f} ms] ", end="")
+
+
+def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:
+    page = harness.page
+    panel = Overview(model, check=False, height=700)
+    panel.findings = [["warning", "rule", NAME, "it is strange", "look at it", NAME]]
+    panel.verdict = "1 warning"
+    harness.add(panel)
+    page.get_by_role("button", name=NAME).press("Enter")
+    until(page, panel, selected=[NAME])
+    plot = page.get_by_role("group", name="Bits per weight by layer")
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    bits = panel.layers[2][1]
+    page.get_by_text(f"layer 1: {bits:.2f} bits per weight").wait_for()
+    line = page.get_by_role("img", name="ffn_down:")
+    assert "Q6_K" in line.get_attribute("aria-label")
+
+
+def test_a_jump_to_the_worst_row(harness: Harness, model: Any) -> None:
+    page = harness.page
+    panel = WorstPlaces(model, NAME, FOLDER / "hf")
+    assert panel.wait(60)
+    harness.add(panel)
+    first = panel.worst.rows[0]
+    assert f"Row {first.row}" in page.locator(".gl-worst-verdict").inner_text()
+    page.get_by_role("button", name=f"Show row {first.row}, column {first.peak}").first.press(
+        "Enter"
+    )
+    until(page, panel, cell=[first.row, first.peak])
+    until(page, panel, jumps=1)
+    panel.close()
+
+
+def test_other_types_are_a_table(harness: Harness, model: Any, monkeypatch: Any) -> None:
+    page = harness.page
+    monkeypatch.setattr("gguf_lab.panels.other_types._LADDER", ("Q8_0",))
+    panel = OtherTypes(model, NAME, FOLDER / "hf")
+    assert panel.wait(60)
+    harness.add(panel)
+    table = page.locator(".gl-types")
+    assert table.locator("tbody tr").count() == 2
+    assert "stored" in table.inner_text()
+    assert "The next larger type, Q8_0" in page.locator(".gl-worst-verdict").inner_text()
+    panel.close()
+
+
+def test_tabs_by_keyboard(harness: Harness) -> None:
+    page = harness.page
+    panel = Tabs([("a", "First"), ("b", "Second"), ("c", "Third")])
+    harness.add(panel)
+    page.get_by_role("tab", name="First").focus()
+    for key, name in (("ArrowRight", "b"), ("End", "c"), ("ArrowRight", "a"), ("ArrowLeft", "c")):
+        page.keyboard.press(key)
+        page.locator(f"[role=tab][aria-selected=true][data-name={name}]").wait_for()
+        until(page, panel, active=name)
+    assert page.evaluate("document.activeElement.textContent") == "Third"
+
+
+def test_what_strangers_write_is_text(harness: Harness) -> None:
+    tensors = [StubTensor(f"blk.0.{HOSTILE}", 0, HOSTILE, HOSTILE, (4, 4), 4.5)]
+    model = StubModel(tensors=tensors)
+    overview = Overview(model, check=False)
+    overview.findings = [["error", HOSTILE, HOSTILE, HOSTILE, HOSTILE, None]]
+    rows = [replace(row, kind=HOSTILE, reason=HOSTILE) for row in rows_of(model)]
+    errors = ErrorMap(StubComparison(rows))
+    model.architecture = HOSTILE
+    for k, panel in enumerate((overview, errors, WillItRun(model))):
+        harness.add(panel, f"panel{k}")
+    assert "<script>alert(2)" in harness.page.locator("body").inner_text()
+    clean(harness.page)
