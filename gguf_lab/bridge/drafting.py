@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import dequantize
-from ..errors import CheckpointError, ComparisonError, UnsupportedError
+from ..codec import REQUIRES_IMPORTANCE, can_quantize, dequantize
+from ..errors import CheckpointError, ComparisonError, QuantizationError, UnsupportedError
 from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
+from ..quantization.imatrix import importance_of, keys_of
 from ..reference.architectures import FAMILIES, family_of_model_type
 from ..reference.architectures.family import number_in
 from ..reference.architectures.plan import draw_plan
@@ -84,9 +85,17 @@ class DraftTensor:
         values: NDArray[np.float32] = dequantize(data, self.source_qtype)
         return values.reshape(stop - start, -1)
 
-    def chunks(self) -> Iterator[NDArray[np.uint8]]:
+    def chunks(
+        self, imatrix: Mapping[str, Any] | None = None, effort: str = "ggml"
+    ) -> Iterator[NDArray[np.uint8]]:
         """Read it, portion by portion, as the bytes of the file."""
-        return read_as(self.name, self._rows, self.qtype)
+        importance = importance_of(imatrix, self.name, self.shape) if self.quantized else None
+        return read_as(self.name, self._rows, self.qtype, importance, effort)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether numbers become blocks."""
+        return self.qtype.block_size > 1 and self.qtype.name != self.source_qtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,8 @@ def draft_export(
     qtype: str | Mapping[str, str] | Choose = "F16",
     metadata: Mapping[str, object] | None = None,
     file_type: str | None = None,
+    imatrix: Mapping[str, Any] | None = None,
+    effort: str = "ggml",
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
     mix = mix_of(qtype)
@@ -156,8 +167,11 @@ def draft_export(
     _check(plan, source)
     if mix:  # it looks at all tensors before it gives one a type
         found = [(t.name, t.shape, t.qtype.name) for t in _tensors(plan, source, choose)]
-        choose = mix_chooser(mix, found, {"general.architecture": architecture, **settings})
+        choose = mix_chooser(
+            mix, found, {"general.architecture": architecture, **settings}, imatrix
+        )
     tensors = tuple(_tensors(plan, source, choose))
+    _check_quantizers(tensors, imatrix, effort)
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
     pooling, other_pooling = pooling_of(source.folder)
@@ -172,6 +186,7 @@ def draft_export(
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
         **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0]),
+        **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
         name: f"{preview(had)} in config.json, {preview(becomes)} in llama.cpp"
@@ -214,6 +229,27 @@ def _check(plan: Plan, source: Source) -> None:
             f"{source.words}: {len(problems)} tensor(s) would be lost: {listed}. Nothing was"
             " written. Export the model without what was added to it."
         )
+
+
+def _check_quantizers(
+    tensors: tuple[DraftTensor, ...], imatrix: Mapping[str, Any] | None, effort: str
+) -> None:
+    """Refuse before the work what would fail in its midst."""
+    for tensor in tensors:
+        name = tensor.qtype.name
+        if not tensor.quantized:
+            continue
+        if not can_quantize(name, effort):
+            raise UnsupportedError(
+                f"tensor {quoted(tensor.name)} cannot become {name}: there is no quantizer for it"
+                f" with effort {effort!r}."
+            )
+        importance = importance_of(imatrix, tensor.name, tensor.shape)
+        if importance is None and name in REQUIRES_IMPORTANCE:
+            raise QuantizationError(
+                f"tensor {quoted(tensor.name)} cannot become {name} without importance. Give an"
+                " importance matrix with an entry for it (imatrix=...), or choose more bits."
+            )
 
 
 def _correct_width(

@@ -6,17 +6,19 @@ transformed, rounded and written one after the other, in portions of rows.
 
 from __future__ import annotations
 
+import os
 import warnings
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..file.writer import Payload, write_file
+from ..quantization import open_imatrix
 from .drafting import draft_export
 from .sources import open_source
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
@@ -38,6 +40,8 @@ def export(
     qtype: str | Mapping[str, str] | Choose = "F16",
     metadata: Mapping[str, object] | None = None,
     file_type: str | None = None,
+    imatrix: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    effort: str = "ggml",
     max_shard_bytes: int | None = None,
     overwrite: bool = False,
     progress: bool | Callable[[int, int], object] = True,
@@ -66,6 +70,10 @@ def export(
     file_type : str, optional
         What llama.cpp calls the mix of types, for example ``"Q4_K_M"``. Default: by the type
         that most weights have.
+    imatrix : str, path or mapping, optional
+        An importance matrix: the file, or tensor name to values (columns,) or (experts, columns).
+    effort : {"ggml", "best"}
+        See :func:`gguf_lab.quantize`.
     max_shard_bytes : int, optional
         Write shards with at most so many bytes of tensors each.
     overwrite : bool
@@ -89,7 +97,8 @@ def export(
     CheckpointError
         If the checkpoint is malformed or has tensors that the family's table doesn't know.
     QuantizationError
-        If a weight is not finite, or too large for the type.
+        If a weight is not finite, or too large for the type; if an importance matrix is needed, or
+        does not fit.
     GGUFError
         If the file can't be written: it exists, there is no room, a key is not allowed.
 
@@ -103,9 +112,18 @@ def export(
     -----
     The file appears under its name when it is complete; a failure leaves nothing behind.
     """
-    with open_source(source) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_source(source))
+        if isinstance(imatrix, str | os.PathLike):
+            imatrix = stack.enter_context(open_imatrix(imatrix))
         draft = draft_export(
-            opened, tokenizer=tokenizer, qtype=qtype, metadata=metadata, file_type=file_type
+            opened,
+            tokenizer=tokenizer,
+            qtype=qtype,
+            metadata=metadata,
+            file_type=file_type,
+            imatrix=imatrix,
+            effort=effort,
         )
         if report is not None:
             report(draft)
@@ -118,7 +136,12 @@ def export(
             target /= draft.file_name
         with _Progress(progress) as moved:
             payloads = [
-                Payload(t.name, t.shape, t.qtype, partial(moved.counted, t.chunks))
+                Payload(
+                    t.name,
+                    t.shape,
+                    t.qtype,
+                    partial(moved.counted, partial(t.chunks, imatrix, effort)),
+                )
                 for t in draft.tensors
             ]
             moved.begin(sum(payload.nbytes for payload in payloads))

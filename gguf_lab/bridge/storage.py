@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..file.file_types import FILE_TYPES
 from ..file.qtypes import QTYPES, QType
 from ..file.text import printable, quoted, suggest
 from ..quantization import ALIASES, MIXES, Facts, choose_types, find_mix, fitting_type
+from ..quantization.imatrix import importance_of
 from ..reference.architectures.family import pattern_of
 
 if TYPE_CHECKING:
@@ -103,22 +104,27 @@ def chooser(qtype: str | Mapping[str, str] | Choose) -> Choose:
 
 
 def mix_chooser(
-    mix: str, tensors: Sequence[tuple[str, tuple[int, ...], str]], metadata: Mapping[str, object]
+    mix: str,
+    tensors: Sequence[tuple[str, tuple[int, ...], str]],
+    metadata: Mapping[str, object],
+    imatrix: Mapping[str, Any] | None = None,
 ) -> Choose:
     """Make a function of one of llama-quantize's mixes: it looks at all tensors at once.
 
     Raises
     ------
     QuantizationError
-        If the mix needs an importance matrix.
+        If the mix needs an importance matrix with an entry for a tensor.
     """
-    choices = choose_types(mix, tensors, Facts.of(metadata))
+    choices = choose_types(mix, tensors, Facts.of(metadata), has_imatrix=imatrix is not None)
+    shapes = {name: shape for name, shape, _ in tensors}
     for name, choice in choices.items():
-        if choice.needs_importance:
+        if choice.needs_importance and importance_of(imatrix, name, shapes[name]) is None:
+            what = "an importance matrix" if imatrix is None else "an entry for it"
             raise QuantizationError(
                 f"tensor {quoted(name)} would become {choice.qtype} ({choice.reason}), which is of"
-                " no use without an importance matrix. Export as BF16 or F16, then use"
-                " gguf_lab.requantize with one."
+                f" no use without {what}. Give an importance matrix (imatrix=...) that has one, or"
+                " choose more bits."
             )
     return lambda name, _shape: choices[name].wanted or choices[name].qtype
 
@@ -211,7 +217,13 @@ def _why_f32(name: str, shape: tuple[int, ...]) -> str:
     return "" if name.endswith(".weight") else "no weight by its name"
 
 
-def read_as(name: str, rows: Rows, qtype: QType) -> Iterator[NDArray[np.uint8]]:
+def read_as(
+    name: str,
+    rows: Rows,
+    qtype: QType,
+    importance: NDArray[np.float32] | None = None,
+    effort: str = "ggml",
+) -> Iterator[NDArray[np.uint8]]:
     """Read all rows, portion by portion, as bytes of a type.
 
     Bytes that are of this type already are handed on as they are, and numbers are widened to F32
@@ -225,8 +237,9 @@ def read_as(name: str, rows: Rows, qtype: QType) -> Iterator[NDArray[np.uint8]]:
     shape, dtype = rows.shape, rows.dtype
     n_rows, values = math.prod(shape[:-1]), shape[-1] if shape else 1
     step = max(1, _PORTION // max(1, values))
-    for start in range(0, n_rows, step):
-        stop = min(start + step, n_rows)
+    # No portion has rows of two experts: each has an importance of its own.
+    part = shape[-2] if importance is not None and len(importance) > 1 else n_rows
+    for start, stop in _portions(n_rows, part, step):
         data = rows.read(start, stop)
         if dtype == qtype.name:
             yield data
@@ -236,7 +249,18 @@ def read_as(name: str, rows: Rows, qtype: QType) -> Iterator[NDArray[np.uint8]]:
             yield numbers.view(np.uint8)
             continue
         try:
-            yield quantize(numbers, qtype.name)
+            if qtype.block_size == 1:
+                yield quantize(numbers, qtype.name)
+                continue
+            weights = None if importance is None else importance[start // part % len(importance)]
+            yield quantize(numbers, qtype.name, importance=weights, effort=effort)
         except QuantizationError as error:
             where = f" (rows counted from {start})" if start else ""
             raise QuantizationError(f"tensor {quoted(name)}: {error}{where}") from None
+
+
+def _portions(n_rows: int, part: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield where portions of rows begin and end; none has rows of two parts."""
+    for first in range(0, n_rows, max(1, part)):
+        for start in range(first, first + part, step):
+            yield start, min(start + step, first + part)

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..codec import REQUIRES_IMPORTANCE, can_quantize
 from ..errors import GGUFLabError, QuantizationError
-from ..file import qtype, quoted
+from ..file import qtype
 from ..quantization.choices import NEED_IMPORTANCE
+from ..quantization.imatrix import importance_of
 from ..quantization.measuring import chunks_of, restored, squared_error
 
 if TYPE_CHECKING:
@@ -61,32 +62,6 @@ def why_not(matrix: Matrix, name: str, effort: str, *, importance: bool) -> str:
     return ""
 
 
-def importance_of(matrix: Matrix, imatrix: Mapping[str, Any] | None) -> Any:
-    """Return the importance of a tensor, None if there is none.
-
-    Raises
-    ------
-    QuantizationError
-        If there is one of another size.
-    """
-    if imatrix is None or matrix.name not in imatrix:
-        return None
-    values = np.asarray(imatrix[matrix.name], np.float32)
-    experts = matrix.shape[-3] if len(matrix.shape) > 2 else 1
-    if values.size == experts * matrix.columns:
-        if not values.reshape(-1, matrix.columns).any(axis=1).all():
-            raise QuantizationError(
-                f"importance of {quoted(matrix.name)} is zero for every column: nothing counts."
-            )
-        return values
-    if matrix.name.endswith("token_embd.weight"):  # never fits where it serves as output too
-        return None
-    raise QuantizationError(
-        f"tensor {quoted(matrix.name)} has {experts * matrix.columns} columns (times experts), but "
-        f"the importance matrix {values.size} values for it. Is it of another model?"
-    )
-
-
 def measure(
     matrix: Matrix,
     types: set[str],
@@ -118,7 +93,7 @@ def measure(
     QuantizationError
         If a weight is not finite, or the importance is of another size.
     """
-    importance = importance_of(matrix, imatrix)
+    importance = importance_of(imatrix, matrix.name, matrix.shape)
     refused = {
         name: why
         for name in types

@@ -10,9 +10,10 @@ from ..codec.quantizers.driver import EFFORTS
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import QTYPES, printable, quoted, suggest
 from ..quantization import find_mix, fitting_type, open_imatrix
+from ..quantization.imatrix import importance_of
 from ..quantization.measuring import counted
 from .basis import Basis
-from .measuring import Measured, importance_of, measure, why_not
+from .measuring import Measured, measure, why_not
 from .result import Plan
 from .sources import open_subject
 
@@ -153,7 +154,7 @@ def _offered(
 ) -> tuple[tuple[str, ...], str]:
     """Return the types that a tensor may get, and a word if they are others than allowed."""
     matrix = candidate.matrix
-    has = importance_of(matrix, imatrix) is not None
+    has = importance_of(imatrix, matrix.name, matrix.shape) is not None
     reasons = {name: why_not(matrix, name, effort, importance=has) for name in names}
     fitting = tuple(name for name in names if not reasons[name])
     if fitting:

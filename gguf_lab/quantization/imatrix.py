@@ -11,12 +11,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GGUFError
+from ..errors import GGUFError, QuantizationError
 from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
 from ..file.text import decode
 from ..model import open_model
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Imatrix", "open_imatrix"]
+__all__ = ["Imatrix", "importance_of", "keys_of", "open_imatrix"]
 
 _Values = npt.NDArray[np.float32]
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+
+_LONGEST_OVERRIDE = 127
+"""Bytes of a text that llama-quantize writes beside an importance matrix."""
 
 
 class Imatrix(Mapping[str, _Values]):
@@ -133,6 +136,55 @@ def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     with LocalFile(path) as file:
         magic = bytes(file.read(0, min(4, file.size)))
     return _open_gguf(path) if magic in {b"GGUF", b"FUGG"} else _open_legacy(path)
+
+
+def importance_of(
+    imatrix: Mapping[str, Any] | None, name: str, shape: tuple[int, ...]
+) -> _Values | None:
+    """Return what an importance matrix has for a tensor: (1, columns) or (experts, columns).
+
+    None if it has no entry; or one that does not fit the embeddings, where they serve as output
+    too: that is how such an entry is made.
+
+    Raises
+    ------
+    QuantizationError
+        If the entry is of another size, or zero for every column.
+    """
+    if imatrix is None or name not in imatrix:
+        return None
+    values = np.asarray(imatrix[name], np.float32)
+    experts = shape[-3] if len(shape) > 2 else 1
+    if values.size == experts * shape[-1]:
+        values = values.reshape(experts, shape[-1])
+        if not values.any(axis=1).all():
+            raise QuantizationError(
+                f"importance of {quoted(name)} is zero for every column: nothing counts."
+            )
+        return values
+    if name.endswith("token_embd.weight"):
+        return None
+    raise QuantizationError(
+        f"tensor {quoted(name)} has {experts * shape[-1]} columns (times experts), but the "
+        f"importance matrix {values.size} values for it. Is it of another model?"
+    )
+
+
+def keys_of(imatrix: Mapping[str, Any]) -> dict[str, object]:
+    """Return the keys that llama-quantize writes into a file that it made with one."""
+    keys: dict[str, object] = {}
+    if isinstance(imatrix, Imatrix):
+        keys["quantize.imatrix.file"] = _cut(str(imatrix.path))
+        if imatrix.datasets:
+            keys["quantize.imatrix.dataset"] = _cut(imatrix.datasets[0])
+    keys["quantize.imatrix.entries_count"] = np.uint32(len(imatrix))
+    if isinstance(imatrix, Imatrix) and imatrix.chunk_count > 0:
+        keys["quantize.imatrix.chunks_count"] = np.uint32(imatrix.chunk_count)
+    return keys
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_LONGEST_OVERRIDE].decode(errors="ignore")
 
 
 def _open_gguf(path: Path) -> Imatrix:

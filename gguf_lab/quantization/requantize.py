@@ -18,7 +18,7 @@ from ..file.writer import Payload, write_file
 from ..model import Model, open_model
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
-from .imatrix import Imatrix, open_imatrix
+from .imatrix import keys_of, open_imatrix
 from .result import QuantizedTensor, Requantization
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ __all__ = ["RequantizeRun", "requantize"]
 
 _CHUNK = 1 << 22
 """Weights decoded at once: 16 MiB of float32."""
-
-_LONGEST_OVERRIDE = 127
-"""Bytes of a text that llama-quantize writes beside an importance matrix."""
 
 _NOT_COPIED = {
     "general.quantization_version",  # written anew
@@ -207,17 +204,9 @@ class RequantizeRun:
         number = next(number for number, name in FILE_TYPES.items() if name == self.mix)
         new["general.file_type"] = np.uint32(number)
         if self._imatrix is not None:
-            added: dict[str, object] = {"entries_count": np.uint32(len(self._imatrix))}
-            if isinstance(self._imatrix, Imatrix):
-                added = {"file": _cut(str(self._imatrix.path))}
-                if self._imatrix.datasets:
-                    added["dataset"] = _cut(self._imatrix.datasets[0])
-                added["entries_count"] = np.uint32(len(self._imatrix))
-                if self._imatrix.chunk_count > 0:
-                    added["chunks_count"] = np.uint32(self._imatrix.chunk_count)
-            for key, value in added.items():
-                new.pop(f"quantize.imatrix.{key}", None)
-                new[f"quantize.imatrix.{key}"] = value
+            for key, value in keys_of(self._imatrix).items():
+                new.pop(key, None)
+                new[key] = value
         return new
 
     def _payload(self, plan: QuantizedTensor, on_chunk: Callable[[], object]) -> Payload:
@@ -282,10 +271,6 @@ def _typed(metadata: Any, key: str) -> object:
     if isinstance(value, ArrayValue) or kind in {"string", "bool"}:
         return value
     return np.dtype(kind).type(value)
-
-
-def _cut(text: str) -> str:
-    return text.encode()[:_LONGEST_OVERRIDE].decode(errors="ignore")
 
 
 def requantize(

@@ -41,8 +41,56 @@ def test_a_mapping_gives_one_type_to_all(tmp_path):
 
 
 def test_a_mix_that_needs_importance_is_refused(tmp_path):
-    with pytest.raises(QuantizationError, match=r"without an importance matrix\. Export as BF16"):
+    with pytest.raises(QuantizationError, match=r"without an importance matrix\. Give an"):
         exported(tmp_path / "f.gguf", "IQ2_XXS")
     with pytest.raises(UnsupportedError, match=r"Q4_K_N' is unknown: .*Did you mean .*Q4_K_"):
         exported(tmp_path / "f.gguf", "Q4_K_N")
+    assert [*tmp_path.iterdir()] == []
+
+
+def importance(path: Path) -> dict[str, np.ndarray]:
+    """Return an importance for every matrix of a file but its embeddings."""
+    with gl.open(path) as model:
+        shapes = {name: t.shape for name, t in model.tensors.items() if len(t.shape) > 1}
+    rng = np.random.default_rng(3)
+    return {
+        name: rng.uniform(0.1, 2, (*shape[:-2], shape[-1])).astype(np.float32)
+        for name, shape in shapes.items()
+        if name != "token_embd.weight"
+    }
+
+
+@pytest.mark.parametrize("folder", [LLAMA_256, MODELS / "mixtral"], ids=lambda path: path.name)
+def test_an_importance_matrix_counts_as_in_requantize(folder, tmp_path):
+    """Exported at once, or without loss and then quantized: the same bytes and keys."""
+    mix, plain = ("IQ2_XS" if folder == LLAMA_256 else "Q4_0"), tmp_path / "plain.gguf"
+    options = {"tokenizer": False, "progress": False}
+    export(folder / "hf", plain, qtype="F32", **options)
+    matrix = importance(plain)
+    export(folder / "hf", tmp_path / "one.gguf", qtype=mix, imatrix=matrix, **options)
+    gl.requantize(plain, tmp_path / "two.gguf", mix, imatrix=matrix, progress=False)
+    with gl.open(tmp_path / "one.gguf") as one, gl.open(tmp_path / "two.gguf") as two:
+        assert one.metadata["quantize.imatrix.entries_count"] == len(matrix)
+        for name, tensor in two.tensors.items():
+            assert one.tensors[name].qtype == tensor.qtype
+            np.testing.assert_array_equal(one.tensors[name].blocks(), tensor.blocks())
+    with gl.open(export(folder / "hf", tmp_path / "no.gguf", qtype="Q4_0", **options)) as without:
+        name = "blk.0.attn_q.weight"
+        assert "quantize.imatrix.entries_count" not in without.metadata
+        with gl.open(tmp_path / "one.gguf") as one:
+            assert one.tensors[name].blocks().tobytes() != without.tensors[name].blocks().tobytes()
+
+
+def test_what_would_fail_in_its_midst_is_refused_before(tmp_path):
+    source, path = LLAMA_256 / "hf", tmp_path / "f.gguf"
+    options = {"tokenizer": False, "progress": False}
+    matrix = {"blk.0.attn_q.weight": np.ones(3)}
+    with pytest.raises(QuantizationError, match=r"has 256 columns.*but the importance matrix 3"):
+        export(source, path, qtype="Q4_K", imatrix=matrix, **options)
+    with pytest.raises(QuantizationError, match="is of no use without an entry for it"):
+        export(source, path, qtype="IQ2_XXS", imatrix={"other": np.ones(3)}, **options)
+    with pytest.raises(QuantizationError, match="cannot become IQ2_XXS without importance"):
+        export(source, path, qtype={"*": "IQ2_XXS"}, **options)
+    with pytest.raises(UnsupportedError, match="no quantizer for it with effort 'lazy'"):
+        export(source, path, qtype="Q4_0", effort="lazy", **options)
     assert [*tmp_path.iterdir()] == []
