@@ -1,0 +1,63 @@
+"""Real models: nothing is called wrong that is right. And what is wrong with two of them, is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.errors import GGUFLabError
+
+from .variants import MODELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = sorted(MODELS.glob("*/*.gguf"))
+NO_TOKENIZER = ("error", "tokenizer")  # true: llama.cpp loads no model without
+WRONG = {
+    # The converter was run on a configuration that says 12 layers of 768.
+    "nomic-bert-moe-bf16": {("error", "layers"), ("error", "embedding-size")},
+    # The file is called BF16, and its experts are in MXFP4.
+    "gpt-oss-mxfp4-bf16": {("warning", "name-encoding")},
+}
+
+
+def serious(found: gl.Findings) -> set[tuple[str, str]]:
+    return {(f.severity, f.code) for f in found if f.severity != "note"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_the_converter_wrote_is_in_order(path: Path) -> None:
+    with gl.open(path) as model:
+        found = gl.check(model, path.parent / "hf", progress=False)
+        expected = set() if "tokenizer.ggml.model" in model.metadata else {NO_TOKENIZER}
+    assert serious(found) == expected | WRONG.get(path.stem, set()), found
+    assert found.skipped == {}
+
+
+def test_smollm2_is_in_order() -> None:
+    try:
+        path = gl.demo.smollm2()
+    except GGUFLabError as error:
+        pytest.skip(str(error))
+    found = gl.check(path, progress=False)
+    assert serious(found) == set()
+    (fallback,) = found
+    assert fallback.code == "fallback-type"
+    assert "have" not in fallback.message.split("where")[0]  # one tensor *has* it
+    assert "has Q8_0" in fallback.message
+    assert "where the mix has Q6_K: rows of 576 are no multiple of 256" in fallback.message
+
+
+def test_minilm_is_in_order(tmp_path: Any) -> None:
+    try:
+        original = gl.demo.minilm()
+    except GGUFLabError as error:
+        pytest.skip(str(error))
+    path = gl.demo.write_minilm_gguf(tmp_path, "Q8_0")
+    found = gl.check(path, original, progress=False)
+    assert serious(found) == set()
+    assert found.codes == {"unmatched", "exactness"}
+    assert found.skipped == {}
