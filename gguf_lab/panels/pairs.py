@@ -76,7 +76,7 @@ def columns_of(statistic: str, *, direct: bool) -> list[Column]:
         Column("qtype_b", "type B", "How B stores the weights", "text"),
         Column("nbytes_a", "size A", "Stored bytes in A", "bytes"),
         Column("nbytes_b", "size B", "Stored bytes in B", "bytes"),
-        Column("nbytes_change", "B \u2212 A", "Bytes of B less those of A", "change_bytes"),
+        Column("nbytes_change", "size B \u2212 A", "Bytes of B less those of A", "change_bytes"),
         Column("layer", "layer", "Number of the layer (block) that it belongs to", "integer"),
         Column("kind", "kind", "What the tensor does in its layer", "text"),
         Column("shape", "shape", "Shape in NumPy order", "text"),
