@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import gguf_lab as gl
+from gguf_lab.bridge import storage
 from gguf_lab.bridge.exporting import export
 from gguf_lab.errors import QuantizationError, UnsupportedError
+from gguf_lab.file import qtype
 
 if TYPE_CHECKING:
     from gguf_lab import Model
@@ -60,10 +62,9 @@ def importance(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("folder", [LLAMA_256, MODELS / "mixtral"], ids=lambda path: path.name)
-def test_an_importance_matrix_counts_as_in_requantize(folder, tmp_path):
+def test_an_importance_matrix_counts_as_in_requantize(tmp_path):
     """Exported at once, or without loss and then quantized: the same bytes and keys."""
-    mix, plain = ("IQ2_XS" if folder == LLAMA_256 else "Q4_0"), tmp_path / "plain.gguf"
+    folder, mix, plain = LLAMA_256, "IQ2_XS", tmp_path / "plain.gguf"
     options = {"tokenizer": False, "progress": False}
     export(folder / "hf", plain, qtype="F32", **options)
     matrix = importance(plain)
@@ -79,6 +80,24 @@ def test_an_importance_matrix_counts_as_in_requantize(folder, tmp_path):
         assert "quantize.imatrix.entries_count" not in without.metadata
         with gl.open(tmp_path / "one.gguf") as one:
             assert one.tensors[name].blocks().tobytes() != without.tensors[name].blocks().tobytes()
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 3, 100])
+def test_each_expert_has_its_own_importance(rows_at_once, monkeypatch):
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(3, 4, 256)).astype(np.float32)
+    matrix = rng.uniform(0.01, 3, (3, 256)).astype(np.float32)
+
+    class Rows:
+        shape, dtype = values.shape, "F32"
+
+        def read(self, start, stop):
+            return values.reshape(12, 256)[start:stop].view(np.uint8)
+
+    monkeypatch.setattr(storage, "_PORTION", 256 * rows_at_once)
+    blocks = [gl.quantize(v, "Q4_K", importance=w) for v, w in zip(values, matrix, strict=True)]
+    got = storage.read_as("experts", Rows(), qtype("Q4_K"), matrix)
+    np.testing.assert_array_equal(np.concatenate(list(got)), np.concatenate(blocks))
 
 
 def test_what_would_fail_in_its_midst_is_refused_before(tmp_path):
