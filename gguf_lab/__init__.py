@@ -45,8 +45,11 @@ if TYPE_CHECKING:
         WorstPlaces,
         explore,
     )
-    from .planning import Plan, plan
-    from .quantization import RateDistortion, rate_distortion, requantize
+    from .planning import Plan
+    from .planning.plan import plan
+    from .quantization import RateDistortion
+    from .quantization.rate_distortion import rate_distortion
+    from .quantization.requantize import requantize
     from .reference import Checkpoint, open_checkpoint
     from .reporting import report
 

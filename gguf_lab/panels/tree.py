@@ -71,8 +71,8 @@ class MetadataTree(Panel):
         if ask == "text":
             return {"text": visible(self._value(question), _LONGEST_TEXT, lines=True)}
         if ask == "search":
-            text, start = str(question["text"])[:200], question.get("start") or (0, 0)
-            place = int(start[0]), int(start[1])
+            text, first = str(question["text"])[:200], question.get("start") or (0, 0)
+            place = int(first[0]), int(first[1])
             hits, rest = search_items(self._metadata, text, place)
             return {"hits": hits, "next": None if rest is None else list(rest)}
         return super()._answer(question)
