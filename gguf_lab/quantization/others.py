@@ -148,6 +148,8 @@ def _quanto_bytes(values: torch.Tensor, *, kind: str) -> tuple[torch.Tensor, flo
 
 def _quanto_bits(values: torch.Tensor, *, kind: str) -> tuple[torch.Tensor, float]:
     """Make groups of 128 with scale and shift."""
+    import torch
+
     quanto: Any = import_module("optimum.quanto")
 
     values, qtype = values.half(), getattr(quanto, kind)
@@ -155,7 +157,13 @@ def _quanto_bits(values: torch.Tensor, *, kind: str) -> tuple[torch.Tensor, floa
     weight = quanto.quantize_weight(
         values, qtype, axis=0, scale=scale, shift=shift, group_size=128, optimized=False
     )
-    return weight.dequantize(), _stored(weight._data._data, weight._scale, weight._shift)
+    packed = weight._data
+    stored = _stored(packed._data, weight._scale, weight._shift)
+    # Unpacked here: for that, quanto would compile an extension on first use.
+    bits, data = packed.bits, packed._data
+    parts = [(data >> shift) & (2**bits - 1) for shift in range(0, 8, bits)]
+    weight._data = torch.cat(parts)[: packed.shape[0]]
+    return weight.dequantize(), stored
 
 
 _BNB, _HQQ = ("bitsandbytes", "bitsandbytes", "bitsandbytes"), ("HQQ", "hqq.core.quantize", "hqq")
