@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What a person or a service has set must not decide what is tested: the tests set what they need.
-for _name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "GGUF_LAB_CACHE"):
-    os.environ.pop(_name, None)
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings() -> None:
+    """Forget what a person or a service has set: the tests set what they need."""
+    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "GGUF_LAB_CACHE"):
+        os.environ.pop(name, None)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

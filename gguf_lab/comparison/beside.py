@@ -44,18 +44,14 @@ class TensorPair:
 
     Attributes
     ----------
-    name, reference_name : str or None
+    name, reference_name, layer, kind, shape, n_elements
         As in `TensorComparison`.
     status : {"compared", "unverified", "unmatched", "unsupported"}
         "compared" if both are; otherwise what the worse of the two is.
     reason : str
         Why it is not "compared", in words.
-    layer, kind, shape, n_elements
-        As in `TensorComparison`.
-    qtype_a, qtype_b : str or None
-        How each file stores it.
-    nbytes_a, nbytes_b : int or None
-        At what size.
+    qtype_a, qtype_b, nbytes_a, nbytes_b
+        How each file stores it and at what size, or None.
     a, b : Statistics or None
         The sums behind the figures of each.
     """

@@ -325,8 +325,12 @@ def test_a_block_is_taken_apart_as_the_codec_does(model: Any) -> None:
 # -- work in a thread
 
 
-def steps(log: list[str], name: str, gate: Event | None = None) -> Iterator[float]:
+def steps(
+    log: list[str], name: str, gate: Event | None = None, begun: Event | None = None
+) -> Iterator[float]:
     for k in range(3):
+        if begun is not None:
+            begun.set()
         if gate is not None:
             assert gate.wait(5)
         log.append(f"{name}{k}")
@@ -335,9 +339,10 @@ def steps(log: list[str], name: str, gate: Event | None = None) -> Iterator[floa
 
 def test_what_is_urgent_goes_first_and_replaces_its_like() -> None:
     log: list[str] = []
-    gate = Event()
+    gate, begun = Event(), Event()
     jobs = Jobs(lambda error: log.append(repr(error)), lambda words, share: None)
-    jobs.put("slow", steps(log, "s", gate), "Slow", rank=2)
+    jobs.put("slow", steps(log, "s", gate, begun), "Slow", rank=2)
+    assert begun.wait(5)
     jobs.put("quick", steps(log, "old"), "Quick", rank=0)
     jobs.put("quick", steps(log, "new"), "Quick", rank=0)
     gate.set()

@@ -282,7 +282,7 @@ def test_cancelling_leaves_nothing_behind(llama, tmp_path):
         if len(seen) == 3:
             run.cancel()
 
-    with pytest.raises(GGUFLabError, match=r"cancelled: .*new.gguf was not written"):
+    with pytest.raises(GGUFLabError, match=r"cancelled: .*new\.gg.* was not written"):
         run.run(on_chunk)
     assert len(seen) == 3
     assert seen[0] == ("output.weight", 6 * 256)

@@ -194,7 +194,8 @@ export default panel("error-map", (p) => {
     })));
     if (cells.length > most.length) table.append(h("tfoot", {}, h("tr", {}, h("td", { colspan: columns.length }, `and ${integer(cells.length - most.length)} more: the CSV has them all`))));
   }
-  function choose(name) { save({ selected: [name] }); say(`${name} selected`); }
+  let mine = null;  // selected here: the cursor may have gone on by the time the news comes back
+  function choose(name) { mine = name; save({ selected: [name] }); say(`${name} selected`); }
   function mark() {
     const chosen = new Set(model.get("selected"));
     for (const node of scroller.querySelectorAll(".gl-map-cell")) {
@@ -213,7 +214,8 @@ export default panel("error-map", (p) => {
   function follow(scroll = true) {
     const first = model.get("selected")[0];
     const line = lines.findIndex((l) => l.some((c) => c && c.name === first));
-    if (line >= 0 && lines[at[0]]?.[at[1]]?.name !== first) {
+    if (first !== mine) mine = null;
+    if (line >= 0 && !mine && lines[at[0]]?.[at[1]]?.name !== first) {
       at = [line, lines[line].findIndex((c) => c && c.name === first)];
       if (scroll && root.offsetParent) go(...at);
     }
