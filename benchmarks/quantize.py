@@ -1,5 +1,8 @@
 """Quantize to every type, on one thread, against ggml's own C code; and what the first call costs.
 
+Beside the bits of ggml (``effort="ggml"``) it times the wider search (``effort="best"``), and shows
+by how much that lowers the squared error, weighted by the importance if there is one.
+
 Both sides run in turns, in one process; the table shows medians. README.md in this folder says how
 to read it. Without the package `llama-cpp-python` there is nothing to compare with.
 """
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from codec import ggml_library
 
-from gguf_lab.codec import FORMATS, REQUIRES_IMPORTANCE, can_quantize, quantize
+from gguf_lab.codec import FORMATS, REQUIRES_IMPORTANCE, can_quantize, dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,13 +63,17 @@ def speeds(names: list[str], n_rows: int, repetitions: int) -> list[dict[str, An
             if weights is None and name in REQUIRES_IMPORTANCE:
                 continue
             ours = partial(quantize, values, name, importance=weights, threads=1)
+            best = partial(quantize, values, name, importance=weights, effort="best", threads=1)
             sides: dict[str, Callable[[], Any]] = {"ours": ours}
-            ours()  # compile
+            row: dict[str, Any] = {"name": name, "importance": weights is not None}
+            row["gain"] = gain(values, ours(), best(), name, weights)  # compiles, too
+            if name not in {"F16", "BF16"}:  # nothing to search
+                sides["best"] = best
             if c is not None:
                 sides["c"] = partial(ggml_quantize, c, values, name, weights)
                 same = bool(np.array_equal(sides["c"](), ours()))
             t = {k: 1e9 * s / values.size for k, s in medians(sides, repetitions).items()}
-            row: dict[str, Any] = {"name": name, "importance": weights is not None, **t}
+            row |= t
             line = f"{name:<8} {'' if weights is None else 'importance':<10} "
             if c is not None:
                 row["same"] = same
@@ -74,6 +81,9 @@ def speeds(names: list[str], n_rows: int, repetitions: int) -> list[dict[str, An
                 line += "" if same else "  other bits"
             else:
                 line += f"{'-':>8} {t['ours']:8.2f} {'-':>6}"
+            if "best" in t:
+                line += f" | best {t['best']:8.2f}, {1e3 / t['best']:6.1f} M weights/s, "
+                line += f"{row['gain']:6.1%} less error"
             print(line, flush=True)
             rows.append(row)
     ratios = [row["c"] / row["ours"] for row in rows if "c" in row]
@@ -81,6 +91,22 @@ def speeds(names: list[str], n_rows: int, repetitions: int) -> list[dict[str, An
         mean = statistics.geometric_mean(ratios)
         print(f"geometric mean of the ratios: {mean:.2f}, lowest {min(ratios):.2f}")
     return rows
+
+
+def gain(
+    values: np.ndarray,
+    ggml: np.ndarray,
+    best: np.ndarray,
+    name: str,
+    importance: np.ndarray | None,
+) -> float:
+    """Return by how much the (weighted) squared error is lower, as a fraction of ggml's."""
+    weights = np.ones(ROW) if importance is None else importance.astype(np.float64)
+    errors = [
+        float((weights * (values - dequantize(blocks, name).astype(np.float64)) ** 2).sum())
+        for blocks in (ggml, best)
+    ]
+    return 1 - errors[1] / errors[0] if errors[0] else 0.0
 
 
 def medians(sides: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:

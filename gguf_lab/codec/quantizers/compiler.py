@@ -16,7 +16,7 @@ from .registry import QUANTIZERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["find_special", "kernel_of"]
+__all__ = ["IMPORTANCE", "VALUES", "find_special", "kernel_of", "sources"]
 
 VALUES = types.Array(types.float32, 2, "C", readonly=True)
 IMPORTANCE = types.Array(types.float32, 1, "C", readonly=True)
@@ -25,11 +25,15 @@ QUANTIZE = types.void(VALUES, IMPORTANCE, TABLE, types.uint8[:, ::1])
 
 
 @cache
-def _sources() -> str:
-    """Return a hash of all quantizers: they share helpers, and numba's cache watches one file."""
+def sources(*folders: str) -> str:
+    """Return a hash of all quantizers: they share helpers, and numba's cache watches one file.
+
+    Those of folders inside count only where they are named.
+    """
     state = hashlib.blake2b(digest_size=6)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        state.update(path.read_bytes())
+    for folder in ("", *folders):
+        for path in sorted((Path(__file__).parent / folder).glob("*.py")):
+            state.update(path.read_bytes())
     return state.hexdigest()
 
 
@@ -39,7 +43,7 @@ def kernel_of(name: str, effort: str) -> tuple[Callable[..., None], np.ndarray]:
     found = QUANTIZERS[name, effort]
     table = np.ascontiguousarray(found.make_table(), np.int32)
     table.flags.writeable = False
-    kernel_name = f"quantize_{name}_{effort}_{_sources()}"
+    kernel_name = f"quantize_{name}_{effort}_{sources()}"
     return compile_kernel(found.rows, kernel_name, {}, QUANTIZE), table
 
 
@@ -58,7 +62,7 @@ def _find_special(values: Any) -> Any:
 
 @compile_once
 def _checker() -> Any:
-    return compile_kernel(_find_special, f"find_special_{_sources()}", {}, types.intp(VALUES))
+    return compile_kernel(_find_special, f"find_special_{sources()}", {}, types.intp(VALUES))
 
 
 def find_special(values: np.ndarray) -> int:

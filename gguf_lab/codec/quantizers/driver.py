@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ..threads import run_chunks
 from .registry import QUANTIZERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -58,7 +58,7 @@ def _register() -> None:
 def can_quantize(qtype: str | int, effort: str = "ggml") -> bool:
     """Whether there is a quantizer of a type, given by ggml's name or number."""
     _register()
-    return (find_format(qtype).name, effort) in QUANTIZERS
+    return effort in EFFORTS and (find_format(qtype).name, "ggml") in QUANTIZERS
 
 
 def quantize(
@@ -83,7 +83,8 @@ def quantize(
         IQ1_S, IQ2_XS and IQ2_XXS require it.
     effort : {"ggml", "best"}, optional
         ``"ggml"`` makes the choices of ggml's reference quantizer, bit for bit; ``"best"`` searches
-        wider for a lower (weighted) squared error in the same bits.
+        wider for a lower (weighted) squared error in the same bits, and keeps ggml's choice of each
+        block where it finds no better one. For plain numbers there is nothing to search.
     threads : int, optional
         Default: the CPUs that this process may use. The result does not depend on it.
 
@@ -111,7 +112,7 @@ def quantize(
         raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(EFFORTS)}")
     fmt = find_format(qtype)
     if not can_quantize(fmt.name, effort):
-        able = [name for name, e in QUANTIZERS if e == effort]
+        able = [name for name, e in QUANTIZERS if e == "ggml"]
         raise UnsupportedError(
             f"no quantizer of effort {effort!r} for type {fmt.name}: there are {', '.join(able)}"
         )
@@ -123,7 +124,9 @@ def quantize(
     out = np.empty((len(rows), fmt.qtype.row_bytes(rows.shape[1])), np.uint8)
     if not out.size:
         return out
-    kernel, table = kernel_of(fmt.name, effort)
+    complete = (fmt.name, effort) in QUANTIZERS
+    kernel, table = kernel_of(fmt.name, effort if complete else "ggml")
+    improve = None if complete else _improver(fmt)
 
     step = max(1, _PART // rows.shape[1])
 
@@ -140,9 +143,18 @@ def quantize(
                 )
             kernel(part, weights, table, blocks)
             _check_scales(fmt, part, blocks, first)
+            if improve:
+                improve(part, weights, blocks)
 
     run_chunks(work, len(rows), _COST * rows.shape[1], threads)
     return out
+
+
+def _improver(fmt: type[Format]) -> Callable[[Any, Any, Any], None] | None:
+    """Return what makes ggml's blocks better, None for plain numbers."""
+    from .best import SEARCHES, improve
+
+    return partial(improve, fmt) if fmt.name in SEARCHES else None
 
 
 def _as_rows(values: Any, fmt: type[Format]) -> np.ndarray:
