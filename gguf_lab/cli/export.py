@@ -37,6 +37,13 @@ def add_export(commands: Any) -> None:
     command.add_argument(
         "--shard-size", type=_size, metavar="N[K|M|G]", help="split into files of so many bytes"
     )
+    command.add_argument("--imatrix", metavar="FILE", help="an importance matrix")
+    command.add_argument(
+        "--effort",
+        choices=("ggml", "best"),
+        default="ggml",
+        help="ggml: its own choices, to the bit; best: less squared error in as many bits, slower",
+    )
     command.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_export)
@@ -63,6 +70,8 @@ def _export(arguments: argparse.Namespace) -> int:
             tokenizer=False if arguments.no_tokenizer else arguments.tokenizer,
             qtype=arguments.qtype.upper(),
             max_shard_bytes=arguments.shard_size,
+            imatrix=arguments.imatrix,
+            effort=arguments.effort,
             overwrite=arguments.overwrite,
             progress=sys.stderr.isatty(),
             report=drafts.append,

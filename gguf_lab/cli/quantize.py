@@ -33,6 +33,12 @@ def add_quantize(commands: Any) -> None:
         metavar="PATTERN=TYPE",
         help="another type for the tensors whose names match a regular expression; the first wins",
     )
+    command.add_argument(
+        "--effort",
+        choices=("ggml", "best"),
+        default="ggml",
+        help="ggml: its own choices, to the bit; best: less squared error in as many bits, slower",
+    )
     command.add_argument("--pure", action="store_true", help="the base type for every tensor")
     command.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -59,6 +65,7 @@ def _quantize(arguments: argparse.Namespace) -> int:
         imatrix=arguments.imatrix,
         overrides=overrides,
         pure=arguments.pure,
+        effort=arguments.effort,
         overwrite=arguments.overwrite,
         progress=sys.stderr.isatty(),
     )

@@ -63,3 +63,18 @@ def test_a_tensor_type_without_type_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["quantize", str(Q4_K_M), str(tmp_path / "n"), "Q8_0", "--tensor-type", "attn"])
     assert "attn is not of the form PATTERN=TYPE" in capsys.readouterr().err
+
+
+def test_another_effort(tmp_path):
+    """Other bytes of the same type, for a file and for a checkpoint."""
+    for command, source, kind in (
+        ("quantize", Q4_K_M, ["Q8_0"]),
+        ("export", Q4_K_M.parent / "hf", ["--qtype", "Q8_0", "--no-tokenizer"]),
+    ):
+        written = []
+        for effort in ("ggml", "best"):
+            out = tmp_path / f"{command}-{effort}.gguf"
+            assert cli.main([command, str(source), str(out), *kind, "--effort", effort]) == 0
+            written.append(out.read_bytes())
+        assert len(written[0]) == len(written[1])
+        assert written[0] != written[1]
