@@ -121,7 +121,7 @@ export default panel("block-view", (p) => {
   function lines(box, nodes) {
     box.replaceChildren();
     for (let at = 0; at < nodes.length; at += LINE) {
-      box.append(h("div", { role: "row", class: "gl-line" }, h("span", { class: "gl-line-name", "aria-hidden": "true" }, String(at)), ...nodes.slice(at, at + LINE)));
+      box.append(h("div", { role: "row", class: "gl-bytes-line" }, h("span", { class: "gl-bytes-line-name", "aria-hidden": "true" }, String(at)), ...nodes.slice(at, at + LINE)));
     }
   }
   function showBytes() {
@@ -138,7 +138,7 @@ export default panel("block-view", (p) => {
   function showFields() {
     const cols = ["field", "kind", "bytes", "a bit drives", "values"];
     fields.replaceChildren(h("tr", {}, ...cols.map((c) => h("th", { scope: "col" }, c))), ...block.fields.map((f, k) => h("tr", {},
-      h("td", {}, h("span", { class: "gl-swatch", style: { "--hue": HUES[k % HUES.length] } }, f.name)),
+      h("td", {}, h("span", { class: "gl-field-swatch", style: { "--hue": HUES[k % HUES.length] } }, f.name)),
       h("td", {}, f.count > 1 ? `${f.kind}[${f.count}]` : f.kind),
       h("td", {}, f.count * f.width > 1 ? `${f.offset}\u2013${f.offset + f.count * f.width - 1}` : String(f.offset)),
       h("td", {}, f.drives), h("td", { class: "gl-code gl-brief", title: f.brief }, f.brief))));

@@ -49,7 +49,7 @@ export default panel("chat", ({ model, root, on, save, safe, say }) => {
   const MARKS = { changed: "\u2260", ours: "\u2212", theirs: "+" };
   const WORDS = { changed: "differs", ours: "only in the file", theirs: "only in the reference" };
   function side(pieces, number, mark) {
-    const box = h("div", { class: `gl-line${pieces ? "" : " gl-none"}` },
+    const box = h("div", { class: `gl-line${pieces ? "" : " gl-line-none"}` },
       h("span", { class: "gl-line-number", "aria-hidden": "true" }, pieces ? integer(number) : ""),
       h("span", { class: "gl-line-mark", title: mark ? WORDS[mark] : null, "aria-label": mark ? WORDS[mark] : null, role: mark ? "img" : null }, mark ? MARKS[mark] : ""));
     const words = h("span", { class: "gl-line-text" });

@@ -175,17 +175,17 @@ export default panel("error-map", (p) => {
     });
     const most = cells.slice(0, 200), chosen = new Set(model.get("selected"));
     const head = h("tr", {}, ...columns.map((c, i) => {
-      const button = h("button", { class: "gl-sort", type: "button", title: c.stat?.title ?? `Sort by ${c.label}` }, c.label, h("span", { class: "gl-arrow", "aria-hidden": "true" }, i === sort.column ? (sort.down ? "\u25be" : "\u25b4") : ""));
+      const button = h("button", { class: "gl-head-sort", type: "button", title: c.stat?.title ?? `Sort by ${c.label}` }, c.label, h("span", { class: "gl-arrow", "aria-hidden": "true" }, i === sort.column ? (sort.down ? "\u25be" : "\u25b4") : ""));
       button.addEventListener("click", safe(() => {
         sort = { column: i, down: sort.column === i ? !sort.down : i > 1 && !c.low, fresh: true };
         drawTable();
-        table.querySelectorAll(".gl-sort")[i].focus();
+        table.querySelectorAll(".gl-head-sort")[i].focus();
         say(`sorted by ${c.label}, ${sort.down ? "descending" : "ascending"}`);
       }));
       return h("th", { scope: "col", "aria-sort": i === sort.column ? (sort.down ? "descending" : "ascending") : "none" }, button);
     }));
     table.replaceChildren(h("thead", {}, head), h("tbody", {}, ...most.map((c) => {
-      const name = h("button", { class: "gl-link gl-code", type: "button" }, c.label);
+      const name = h("button", { class: "gl-name-link gl-code", type: "button" }, c.label);
       const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
       if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
       else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));

@@ -56,9 +56,9 @@ export default panel("running", (p) => {
     const most = Math.max(d.room, d.total, 1);
     const bar = h("div", { class: "gl-stack", role: "img", "aria-label": `${d.name}: ${d.words}: ${d.parts.map(([l, , t]) => `${l} ${t}`).join(", ")}` });
     d.parts.forEach(([label, size, text], k) => {
-      if (size) bar.append(h("span", { class: `gl-part gl-part-${PARTS[k]}`, title: `${label}: ${text}`, style: { width: `${(100 * size) / most}%` } }));
+      if (size) bar.append(h("span", { class: `gl-bar-part gl-part-${PARTS[k]}`, title: `${label}: ${text}`, style: { width: `${(100 * size) / most}%` } }));
     });
-    bar.append(h("span", { class: "gl-limit", title: "what there is", style: { left: `${(100 * d.room) / most}%` } }));
+    bar.append(h("span", { class: "gl-bar-limit", title: "what there is", style: { left: `${(100 * d.room) / most}%` } }));
     return h("div", { class: "gl-device" },
       h("div", { class: "gl-device-head" }, h("b", {}, d.name), h("span", {}, `${d.total <= d.room ? "\u2713 fits" : "\u2717 too much"}: ${d.words}`)), bar,
       h("ul", { class: "gl-parts" }, ...d.parts.flatMap(([label, size, text], k) => (size ? [h("li", {}, h("span", { class: `gl-swatch gl-part-${PARTS[k]}`, "aria-hidden": "true" }), `${label} ${text}`)] : []))));
