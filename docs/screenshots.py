@@ -128,17 +128,31 @@ def take(page: Any, cell: int, shot: Shot, path: Path) -> None:
     output = page.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea-output")
     panel = output.locator(".gl-workbench, .gl-side-by-side, .gl-host").first
     panel.wait_for()
-    panel.scroll_into_view_if_needed()
     if shot.words:
         panel.get_by_text(shot.words).first.wait_for()
     page.wait_for_function(KERNEL_IS_IDLE)
     for selector in shot.clicks:
         panel.locator(selector).first.click()
-    page.wait_for_timeout(1500)  # what the panel has asked for comes, and is drawn
-    page.wait_for_function(KERNEL_IS_IDLE)
-    panel.screenshot(path=path)
+    # the whole panel in the window, under JupyterLab's own bars
+    height = panel.bounding_box()["height"]
+    page.set_viewport_size({"width": shot.width, "height": max(shot.height, int(height) + 160)})
+    panel.scroll_into_view_if_needed()
+    path.write_bytes(at_rest(page, panel))
     shrink(path)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1024:.0f} KiB")
+
+
+def at_rest(page: Any, panel: Any) -> bytes:
+    """Return the first picture that stays as it is: all that was asked for has come, is drawn."""
+    last = b""
+    for _ in range(40):
+        page.wait_for_timeout(700)
+        page.wait_for_function(KERNEL_IS_IDLE)
+        picture: bytes = panel.screenshot()
+        if picture == last:
+            return picture
+        last = picture
+    raise SystemExit("a panel does not come to rest")
 
 
 def show_all_cells(home: Path) -> None:

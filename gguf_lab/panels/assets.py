@@ -37,6 +37,26 @@ def script(*names: str) -> str:
     return "\n".join(_read(f"{name}.js") for name in ("shared", *names))
 
 
-def style(*names: str) -> str:
-    """One style sheet: the shared rules and those of the named files, in order."""
-    return "\n".join(_read(f"{name}.css") for name in ("shared", *names))
+def style(*names: str, page: str | None = None) -> str:
+    """One style sheet: the shared rules, and those of the named files inside the panel alone.
+
+    A page has one name space of classes for all its panels. So what is a panel's own is nested in
+    the class of its root (``&`` in a file is that root), and styles no other panel.
+
+    Parameters
+    ----------
+    *names : str
+        Stems of files in ``static``; the last one is that of the panel's script, too.
+    page : str, optional
+        A file of rules for what lies outside the panel.
+
+    Returns
+    -------
+    str
+    """
+    root = re.search(r'export default panel\("([a-z-]+)"', _read(f"{names[-1]}.js"))
+    if root is None:
+        raise ValueError(f"{names[-1]}.js has no panel")
+    own = "\n".join(_read(f"{name}.css") for name in names)
+    outside = _read(f"{page}.css") if page else ""
+    return f"{_read('shared.css')}\n.gl-{root[1]} {{\n{own}\n}}\n{outside}"

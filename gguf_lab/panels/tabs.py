@@ -22,7 +22,7 @@ class Tabs(Panel):
     """
 
     _esm = script("tabs")
-    _css = style("tabs")
+    _css = style("tabs", page="workbench")
 
     tabs = traitlets.List(traitlets.List(), help="[name, label] of each tab").tag(sync=True)
     active = traitlets.Unicode("", help="Name of the tab that is chosen").tag(sync=True)

@@ -33,6 +33,11 @@ WORKBENCH = """
 bench = gl.explore(model, reference=models / "llama-256" / "hf")
 bench
 """
+BLOCK = """
+block = gl.BlockView(model, "blk.0.ffn_down.weight", models / "llama-256" / "hf")
+view = gl.TensorView(model, "blk.0.ffn_down.weight")
+block
+"""
 SNAPSHOT = "assert bench.wait(60).complete, bench.progress.error\nbench.table.snapshot()"
 
 
@@ -40,6 +45,7 @@ SNAPSHOT = "assert bench.wait(60).complete, bench.progress.error\nbench.table.sn
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("notebooks")
     write_notebook(root / "panels.ipynb", PANELS, TABLE, EXACT)
+    write_notebook(root / "theme.ipynb", PANELS, TABLE, BLOCK, "block", "view")
     write_notebook(
         root / "workbench.ipynb", PANELS.replace("gl.MetadataTree(model)", ""), WORKBENCH
     )
@@ -180,6 +186,29 @@ def test_each_panel_stands_alone(lab: Lab, address: str) -> None:
     lab.see(".gl-histograms")
     page.locator(".gl-histograms .gl-cell-exact").first.wait_for()
     assert page.locator(".gl-histograms .gl-cell svg").count() == 0
+    lab.check()
+
+
+def test_a_change_of_the_theme_leaves_nothing_empty(lab: Lab, address: str) -> None:
+    # JupyterLab hides its page for a frame then, and what is drawn in it has no size
+    page = lab.page
+    page.set_viewport_size({"width": 1400, "height": 3600})  # all in view
+    lab.open(address, "theme.ipynb")
+    page.locator(".gl-tensor-view .gl-values svg").wait_for()
+    page.locator(".gl-tensor-view canvas[data-painted^=whole]").wait_for()
+    # the second view of a block is drawn before it is in the page
+    page.wait_for_function("document.querySelectorAll('.gl-block-view[data-shown]').length === 2")
+    count = """() => ['.gl-tree-row', '.gl-tr', '.gl-weight', '.gl-values svg'].map(
+        name => document.querySelectorAll('.gl-panel ' + name).length)"""
+    before = page.evaluate(count)
+    assert min(before) > 0
+    for theme in ("Dark", "Light"):
+        page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })",
+            f"JupyterLab {theme}",
+        )
+        page.wait_for_timeout(1000)
+        assert page.evaluate(count) == before
     lab.check()
 
 

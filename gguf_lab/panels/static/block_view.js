@@ -182,7 +182,7 @@ export default panel("block-view", (p) => {
     showWeights();
     root.dataset.shown = `${block.row} ${block.left + model.get("arithmetic").weight}`;
   }
-  on("facts block block_bytes block_values drives arithmetic", perFrame(safe(show)));
-  leave(onTheme(perFrame(safe(() => { colours = null; if (block.fields) showWeights(); }))));
-  show();
+  on("facts block block_bytes block_values drives arithmetic", whenSeen(root, safe(show)));
+  leave(onTheme(root, safe(() => { colours = null; show(); })));
+  leave(onWidth(root, safe(show))); // outside of the page there are no colours to take from it
 });

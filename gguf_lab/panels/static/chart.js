@@ -131,9 +131,7 @@ function largeChart(p, box, options) {
     else if (event.key === "End") point(counts.length - 1);
     else point(clamp(cursor < 0 ? counts.length >> 1 : cursor + step, 0, counts.length - 1));
   }));
-  const watch = new ResizeObserver(perFrame(safe(paint)));
-  watch.observe(plot);
-  leave(() => watch.disconnect());
+  leave(onSize(plot, safe(paint)));
   on("chart chart_bins", perFrame(safe(load)));
   on("log_density", paint);
   load();

@@ -134,7 +134,7 @@ export default panel("error-map", (p) => {
     svg.append(h("text", { x: m.left + w / 2, y: tall - 4, "text-anchor": "middle", class: "gl-axis-label" }, "layer"));
     const unit = { percent: ", %", decibel: ", dB" }[s.form] ?? "";
     svg.append(h("text", { x: -(m.top + t / 2), y: 11, "text-anchor": "middle", class: "gl-axis-label gl-turned" }, `${s.label}${unit}${unitOf(ya.power)}`));
-    if (low > 0) svg.append(h("text", { x: m.left + 4, y: m.top + t - 4 }, "the axis does not begin at zero"));
+    if (low > 0) svg.append(h("text", { x: m.left, y: tall - 4 }, "the axis does not begin at zero"));
     const chosen = model.get("selected")[0];
     const ends = curves.map((c) => ({ c, y: Y(c.points.at(-1)[1]) })).sort((a, b) => a.y - b.y);
     for (let i = 1; i < ends.length; i++) ends[i].y = Math.max(ends[i].y, ends[i - 1].y + 12);

@@ -54,10 +54,8 @@ function valueHistogram({ model, on, safe, leave }, box) {
     put(plot, { "aria-label": `Histogram of the stored values: ${words.textContent}` });
     plot.replaceChildren(svg);
   }
-  on("value_bins summary", perFrame(safe(show)));
-  const watch = new ResizeObserver(perFrame(safe(show)));
-  watch.observe(plot);
-  leave(() => watch.disconnect());
+  on("value_bins summary", whenSeen(plot, safe(show)));
+  leave(onSize(plot, safe(show)));
   show();
 }
 

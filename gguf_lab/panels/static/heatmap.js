@@ -172,7 +172,7 @@ function heatmap(p, spec) {
     drawAxis(pen, look);
     drawRows(pen, look);
   }
-  const repaint = perFrame(safe(paint));
+  const repaint = whenSeen(canvas, safe(paint));
 
   function drawPane(pen, side, k, look) {
     const x0 = paneX(k), { sx, sy } = view;
@@ -389,10 +389,8 @@ function heatmap(p, spec) {
     if (errors) errors = all.subarray(n);
     repaint();
   }
-  const watch = new ResizeObserver(perFrame(safe(resize)));
-  watch.observe(canvas);
-  leave(() => watch.disconnect());
-  leave(onTheme(perFrame(safe(() => { colours = null; if (pic) { colour(); paint(); spec.drawn(pic); } }))));
+  leave(onSize(canvas, safe(resize)));
+  leave(onTheme(canvas, safe(() => { colours = null; if (pic) { colour(); paint(); spec.drawn(pic); } })));
   on("facts", enter);
   on("row_curves summary", rows);
   on("limit", () => { if (pic) { colour(); paint(); spec.drawn(pic); } });

@@ -36,7 +36,12 @@ export default panel("histograms", (p) => {
   if (model.get("large")) {
     large.append(name);
     largeChart(p, large, { mode: false });
-    const title = () => { name.textContent = model.get("chart").label ?? "Select a histogram to see it large."; };
+    const title = () => {
+      const { label } = model.get("chart");
+      name.textContent = label ?? "Select a histogram to see it large.";
+      name.classList.toggle("gl-code", label !== undefined);
+      name.classList.toggle("gl-muted", label === undefined);
+    };
     on("chart", title);
     title();
   } else large.remove();

@@ -76,9 +76,9 @@ function ramp(node) {
   return { table, dark, css: (t) => { const k = 3 * (256 + Math.round(256 * clamp(t, -1, 1))); return `rgb(${table[k]} ${table[k + 1]} ${table[k + 2]})`; } };
 }
 
-/** Calls `f` when the theme of the page changes. */
-function onTheme(f) {
-  const watch = new MutationObserver(f);
+/** Calls `f` when the theme of the page has changed and the node can be seen. */
+function onTheme(node, f) {
+  const watch = new MutationObserver(whenSeen(node, f));
   watch.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name"] });
   return () => watch.disconnect();
 }

@@ -94,6 +94,25 @@ function perFrame(f) {
   };
 }
 
+/**
+ * A function that calls `f` in the next frame in which the node has a width. JupyterLab takes its
+ * page away for one frame when the theme changes: no ResizeObserver sees that, and what is drawn
+ * then has no size. A node that stays away is given up; its observer calls when it is back.
+ * @param {Element} node @param {() => void} f
+ */
+function whenSeen(node, f) {
+  let patience = 0;
+  const look = perFrame(() => { if (node.clientWidth) f(); else if (patience-- > 0) look(); });
+  return () => { patience = 10; look(); };
+}
+
+/** Calls `f` when the node has got a size, and whenever that changes; gives the way to stop. */
+function onSize(node, f) {
+  const watch = new ResizeObserver(whenSeen(node, f));
+  watch.observe(node);
+  return () => watch.disconnect();
+}
+
 /** Calls `f` when the node has got a width, and whenever that changes; gives the way to stop. */
 function onWidth(node, f) {
   let wide = 0;
@@ -128,6 +147,7 @@ function virtualList(spec) {
   const alive = new Map();
   const total = () => { const n = count(); return n ? place(n - 1)[0] + place(n - 1)[1] : 0; };
   function paint() {
+    if (!scroller.clientWidth) { repaint(); return; }
     const n = count();
     const y = scroller.scrollTop - above();
     const first = n ? clamp(find(Math.max(y, 0)) - 4, 0, n - 1) : 0;
@@ -141,10 +161,9 @@ function virtualList(spec) {
       body.append(node);
     }
   }
-  const repaint = perFrame(paint);
+  const repaint = whenSeen(scroller, paint);
   scroller.addEventListener("scroll", repaint, { passive: true });
-  const watch = new ResizeObserver(repaint);
-  watch.observe(scroller);
+  const close = onSize(scroller, paint);
   return {
     alive,
     paint,
@@ -166,7 +185,7 @@ function virtualList(spec) {
     },
     /** Rows in one page. */
     page: () => Math.max(1, Math.floor(scroller.clientHeight / height) - 2),
-    close: () => watch.disconnect(),
+    close,
   };
 }
 
