@@ -17,9 +17,9 @@ from ..errors import GGUFLabError
 from ..file.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["Panel", "Snapshot", "explain"]
+__all__ = ["Panel", "Snapshot", "explain", "spaced"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def spaced(parts: Iterable[str]) -> str:
+    """Join the static forms of several panels."""
+    return '<div style="height:6px"></div>'.join(parts)
 
 
 def explain(error: BaseException) -> str:

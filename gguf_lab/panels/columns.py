@@ -12,7 +12,7 @@ from ..file.text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..comparison import TensorComparison
+    from ..comparison import TensorComparison, TensorPair
     from ..model import Tensor
 
 __all__ = [
@@ -120,7 +120,7 @@ def comparison_facts(row: TensorComparison) -> dict[str, Any]:
     }
 
 
-def name_of(row: TensorComparison) -> str:
+def name_of(row: TensorComparison | TensorPair) -> str:
     """Return the name of a row: the file's, or the reference's for what only that has."""
     return row.name if row.name is not None else row.reference_name or ""
 

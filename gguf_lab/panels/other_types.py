@@ -16,17 +16,13 @@ from ..file.text import visible
 from ..markup import card, grid
 from ..model.words import bytes_in_words
 from .assets import script, style
-from .places import Place
+from .inquiry import Inquiry
 from .sides import read
 from .verdicts import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from os import PathLike
+    from collections.abc import Iterator, Sequence
 
-    from ..file.remote import Address
-    from ..model import Model
-    from ..reference import Checkpoint
 
 __all__ = ["OtherTypes"]
 
@@ -87,7 +83,7 @@ def neighbours(stored: str, columns: int) -> list[tuple[str, str]]:
     ]
 
 
-class OtherTypes(Place):
+class OtherTypes(Inquiry):
     """What the selected tensor would be in the next smaller and larger types.
 
     Rows of the original are quantized as llama.cpp does it and the error is measured, beside that
@@ -118,41 +114,23 @@ class OtherTypes(Place):
     _esm = script("places", "other_types")
     _css = style("places", "worst_places", "other_types")
 
-    verdict = traitlets.Unicode("", help="What the next larger type would change").tag(sync=True)
+    _label = "Another type"
+    _tall = 300
+    _no_original = (
+        "There is no original to quantize: {}. What is lost already does not come back in a larger"
+        " type."
+    )
+    _busy = "Quantizing"
+
+    changes: Sequence[Change] = ()
     rows = traitlets.List(
         traitlets.List(), help="[role, type, bits, size, change, error, ...]"
     ).tag(sync=True)
 
-    def __init__(
-        self,
-        model: Model,
-        name: str | None = None,
-        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
-        *,
-        importance: Mapping[str, np.ndarray] | None = None,
-        selection: Place | None = None,
-        height: int = 300,
-    ) -> None:
-        self.changes: list[Change] = []
-        self._importance = importance
-        super().__init__(model, name, reference, selection, height=height, label="Another type")
+    def _clear(self) -> None:
+        self.changes, self.rows = [], []
 
-    def _enter(self, name: str | None) -> None:
-        self.changes, self.rows, self.verdict = [], [], ""
-        if name is None or not self._able:
-            self.verdict = str(self.facts.get("problem", ""))
-        elif not self.facts["compared"]:
-            self.verdict = (
-                f"There is no original to quantize: {self.facts['remark']}. What is lost already "
-                "does not come back in a larger type."
-            )
-        else:
-            self._jobs.put("types", self._measure(name), "Quantizing")
-
-    def _look(self, _change: object = None) -> None:
-        """Do nothing: which weight is looked at changes nothing here."""
-
-    def _measure(self, name: str) -> Iterator[float]:
+    def _ask(self, name: str) -> Iterator[float]:
         tensor = self._sides.tensor(name)
         spans, weights, sample = self._sample(name)
         found = read(
@@ -191,9 +169,9 @@ class OtherTypes(Place):
         """Return the rows to measure, their importance, and the words about them."""
         tensor = self._sides.tensor(name)
         n, wide = tensor.n_rows, tensor.row_values
-        weights = None
-        if self._importance is not None and name in self._importance:
-            weights = np.asarray(self._importance[name], np.float32)
+        weights = self._weights(name)
+        if weights is not None:
+            weights = np.asarray(weights, np.float32)
         if weights is not None and weights.size != wide:  # by expert: those of the first are taken
             weights, n = weights.reshape(-1, wide)[0], n // (weights.size // wide)
         if n * wide <= _MOST:
@@ -258,7 +236,7 @@ def _told(change: Change, stored: Change, worst: float) -> list[Any]:
     ]
 
 
-def _in_words(changes: list[Change], stored: Change) -> str:
+def _in_words(changes: Sequence[Change], stored: Change) -> str:
     """Say what the next larger types would change."""
     larger = [change for change in changes if change.role == "larger"]
     if not larger:

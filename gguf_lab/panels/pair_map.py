@@ -13,7 +13,8 @@ from ..markup import card, fold, grid, more, note
 from ..model.words import bytes_in_words
 from .assets import script, style
 from .base import Panel
-from .pairs import LABELS, name_of, sentence, strength, written
+from .columns import name_of
+from .pairs import LABELS, sentence, strength, written
 from .selection import Selection
 
 if TYPE_CHECKING:

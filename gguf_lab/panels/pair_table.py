@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..file.text import visible
 from ..markup import card, grid, more
-from .pairs import columns_of, facts_of, figures_of, name_of, written
+from .columns import name_of
+from .pairs import columns_of, facts_of, figures_of, written
 from .table import Table
 
 if TYPE_CHECKING:

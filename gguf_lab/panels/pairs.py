@@ -11,7 +11,7 @@ from ..comparison.beside import STATISTICS
 from ..file.text import visible
 from ..model.words import bytes_in_words
 from .chart import number
-from .columns import STATE, Column
+from .columns import STATE, Column, name_of
 
 if TYPE_CHECKING:
     from ..comparison import TensorPair
@@ -21,7 +21,6 @@ __all__ = [
     "columns_of",
     "facts_of",
     "figures_of",
-    "name_of",
     "sentence",
     "strength",
     "written",
@@ -38,11 +37,6 @@ LABELS: Final = {
 _FORMS: Final = {"relative_rmse": "percent", "sqnr_db": "decibel", "cosine": "cosine"}
 _CHANGES: Final = {"relative_rmse": "change_percent", "sqnr_db": "change_decibel"}
 _DECIBEL_PER_BIT: Final = 20 * math.log10(2)
-
-
-def name_of(pair: TensorPair) -> str:
-    """Return the name of a pair: the files', or the reference's for what only that has."""
-    return pair.name if pair.name is not None else pair.reference_name or ""
 
 
 def columns_of(statistic: str, *, direct: bool) -> list[Column]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -11,20 +10,22 @@ import traitlets
 from ..comparison import Comparison, Run
 from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
-from ..file.remote import Address
 from ..model import Model, open_model
 from ..reference import open_reference
-from .background import Background
-from .base import Panel, Snapshot, explain
+from .base import Panel, Snapshot, spaced
+from .columns import name_of
+from .comparing import Comparing
 from .pair_map import PairMap
 from .pair_run import DirectRun, PairRun
 from .pair_table import PairTable
-from .pairs import name_of
 from .progress import Progress
 from .selection import Selection
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from ..comparison import TensorPair
+    from ..file.remote import Address
     from ..reference import Checkpoint
 
     Given = Comparison | Model | str | PathLike[str] | Address
@@ -34,7 +35,7 @@ __all__ = ["SideBySide"]
 _MOST_SHOWN = 50
 
 
-class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
+class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore[misc]
     """Two GGUF files, A and B, against one reference, or against each other.
 
     Which is nearer in each tensor, by a statistic that one chooses, and at what size; sums; what
@@ -84,8 +85,6 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self._owned: list[Any] = []
         self._panels: list[Panel] = []
         self._pairs: dict[str, TensorPair] = {}
-        self._background: Background | None = None
-        self._run: PairRun | DirectRun | None = None
         self._result: Beside | None = None
         try:
             names = self._begin(a, b, reference, {"device": device, "threads": threads})
@@ -108,8 +107,7 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
             self._pairs = {name_of(pair): pair for pair in self._result}
         self._show()
         if self._run is not None:
-            self._background = Background(cast("Any", self._run), self._take)
-            self._background.start()
+            self._start()
 
     def _begin(
         self, a: Given, b: Given, reference: Any, how: dict[str, Any]
@@ -121,20 +119,13 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
             return a.model_path.name, b.model_path.name, a.reference_path.name
         if isinstance(a, Comparison) or isinstance(b, Comparison):
             raise ComparisonError("Give two comparisons, or two files: not one of each")
-        models = [
-            side if isinstance(side, Model) else self._own(open_model(side)) for side in (a, b)
-        ]
+        models: list[Model] = [self._opened(side, open_model) for side in (a, b)]
         if reference is None:
             self._run = DirectRun(Run(*models, **how), models[1])
             return models[0].path.name, models[1].path.name, models[1].path.name
-        if isinstance(reference, str | PathLike | Address):
-            reference = self._own(open_reference(reference))
+        reference = self._opened(reference, open_reference)
         self._run = PairRun(*(Run(model, reference, **how) for model in models))
         return models[0].path.name, models[1].path.name, reference.path.name
-
-    def _own(self, opened: Any) -> Any:
-        self._owned.append(opened)
-        return opened
 
     # -- what is shown
 
@@ -153,26 +144,15 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self.table.show(pairs, self.statistic, direct=self._direct)
 
     def _take(self, state: str, rows: list[Any], seconds: float) -> None:
-        """Take over what the background has to report (called from its thread)."""
-        assert self._run is not None
-        try:
-            if state == "done" and self._background is not None:
-                self._result = cast("Beside | None", self._background.result)
-            if self._result is not None:
-                self._pairs = {name_of(pair): pair for pair in self._result}
-                self.map.show_metadata(self._run.metadata)
-            else:
-                self._pairs |= {name_of(pair): pair for pair in rows}
-            if rows or self._result is not None:
-                self._show()
-            done, total = self._run.done, self._run.total
-            last = name_of(rows[-1]) if rows else self.progress.tensor
-            self.progress.report(state, done=done, total=total, seconds=seconds, tensor=last)
-            if self._background is not None and self._background.error is not None:
-                self.progress.error = f"The comparison failed. {explain(self._background.error)}"
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            self.progress.shown = True
-            self.progress.error = explain(error)
+        if state == "done" and self._background is not None:
+            self._result = cast("Beside | None", self._background.result)
+        if self._result is not None:
+            self._pairs = {name_of(pair): pair for pair in self._result}
+            self.map.show_metadata(self._run.metadata)
+        else:
+            self._pairs |= {name_of(pair): pair for pair in rows}
+        if rows or self._result is not None:
+            self._show()
 
     # -- from Python
 
@@ -187,31 +167,6 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
             return cast("Beside | None", self._background.result)
         return self._result
 
-    def wait(self, timeout: float | None = None) -> Beside | None:
-        """Wait for the comparisons and return the result.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Most seconds to wait.
-        """
-        if self._background is not None:
-            self._background.wait(timeout)
-        return self.result
-
-    def cancel(self) -> None:
-        """Stop the comparisons; what has finished is kept."""
-        if self._background is not None:
-            self._background.cancel()
-
-    def close(self) -> None:
-        """Stop the comparisons, close the panels and the files that this panel has opened."""
-        if self._background is not None:
-            self._background.cancel()
-            self._background.wait(10)
-        self._release()
-        super().close()
-
     def _release(self) -> None:
         for part in (*self._panels, *self._owned):
             part.close()
@@ -225,7 +180,7 @@ class SideBySide(Selection, ipywidgets.VBox):  # type: ignore[misc]
 
     def _static(self, limit: int | None) -> str:
         parts = [panel._static(limit) for panel in (self.map, self.table)]
-        return '<div style="height:6px"></div>'.join(parts)
+        return spaced(parts)
 
     def snapshot(self, rows: int | None = 1000) -> Snapshot:
         """Return everything as an ordinary static output.

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
-from ..file.remote import Address
+from ..comparison import Comparison, Run
 from ..file.text import visible
-from .background import Background
-from .base import Snapshot, explain
+from ..model import open_model
+from ..quantization import open_imatrix
+from ..reference import open_reference
+from .base import Snapshot, spaced
 from .columns import name_of
+from .comparing import Comparing
 from .headline import Headline
 from .joined import Joined
 from .progress import Progress
 from .rooms import Contents
 
 if TYPE_CHECKING:
-    from ..comparison import Comparison, TensorComparison
+    from os import PathLike
+
+    from ..comparison import TensorComparison
+    from ..file.remote import Address
     from ..model import Model
     from ..quantization import Imatrix
     from ..reference import Checkpoint
@@ -26,7 +31,7 @@ __all__ = ["Workbench", "explore"]
 _MOST_SHOWN: Final = 50
 
 
-class Workbench(Joined):
+class Workbench(Comparing[Comparison], Joined):
     """A model and, if there is one, its reference: all panels, joined in tabs.
 
     Panels are made when their tab is first shown (or when they are asked for), so that opening is
@@ -84,18 +89,12 @@ pair, run, metadata, vocabulary, template : Panel
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self._background: Background | None = None
-        self._owned: list[Any] = []
-        self._run: Any = None
-        self.model = self._opened_model(model)
+        self._owned = []
         try:
-            self.reference = None if reference is None else _opened_reference(reference)
-            if self.reference is not reference:
-                self._owned.append(self.reference)
-            self.imatrix = self._opened_imatrix(imatrix)
+            self.model = self._opened(model, open_model)
+            self.reference = self._opened(reference, open_reference)
+            self.imatrix = self._opened(imatrix, open_imatrix)
             if self.reference is not None:
-                from ..comparison import Run
-
                 sides = self.model, self.reference
                 self._run = Run(*sides, device=device, threads=threads, importance=self.imatrix)
             super().__init__(Contents(self.model, self.reference, self.imatrix, other))
@@ -113,74 +112,20 @@ pair, run, metadata, vocabulary, template : Panel
         self._open_tab()
         self.overview.check(self.reference)
         if self._run is not None:
-            self._background = Background(self._run, self._take)
-            self._background.start()
-
-    def _opened_model(self, model: Model | str | PathLike[str] | Address) -> Model:
-        if not isinstance(model, str | PathLike | Address):
-            return model
-        from ..model import open_model
-
-        opened = open_model(model)
-        self._owned.append(opened)
-        return opened
-
-    def _opened_imatrix(self, imatrix: Imatrix | str | PathLike[str] | None) -> Imatrix | None:
-        if imatrix is None or not isinstance(imatrix, str | PathLike):
-            return imatrix
-        from ..quantization import open_imatrix
-
-        opened = open_imatrix(imatrix)
-        self._owned.append(opened)
-        return opened
+            self._start()
 
     # -- the run
 
     def _take(self, state: str, rows: list[TensorComparison], seconds: float) -> None:
-        """Take over what the background has to report (called from its thread)."""
-        try:
-            last = name_of(rows[-1]) if rows else self.progress.tensor
-            self._extend({name_of(row): row for row in rows})
-            done, total = self._run.done, self._run.total
-            if state == "done":
-                self.headline.subtitle += f" in {seconds:.1f} s"
-                self.overview.check(self.reference, self.result)
-            self.progress.report(state, done=done, total=total, seconds=seconds, tensor=last)
-            if self._background is not None and self._background.error is not None:
-                self.progress.error = f"The comparison failed. {explain(self._background.error)}"
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            self.progress.shown = True
-            self.progress.error = explain(error)
+        self._extend({name_of(row): row for row in rows})
+        if state == "done":
+            self.headline.subtitle += f" in {seconds:.1f} s"
+            self.overview.check(self.reference, self.result)
 
     @property
     def result(self) -> Comparison | None:
         """The comparison once it has finished (or was cancelled: then of what had finished)."""
         return None if self._background is None else self._background.result
-
-    def wait(self, timeout: float | None = None) -> Comparison | None:
-        """Wait for the comparison and return it.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Most seconds to wait.
-        """
-        if self._background is not None:
-            self._background.wait(timeout)
-        return self.result
-
-    def cancel(self) -> None:
-        """Stop the comparison; what has finished is kept."""
-        if self._background is not None:
-            self._background.cancel()
-
-    def close(self) -> None:
-        """Stop the comparison, close the panels and what the workbench itself has opened."""
-        if self._background is not None:
-            self._background.cancel()
-            self._background.wait(10)
-        self._release()
-        super().close()
 
     def _release(self) -> None:
         if "tabs" in vars(self) or "_made" in vars(self):
@@ -205,7 +150,7 @@ pair, run, metadata, vocabulary, template : Panel
     def _static(self, limit: int | None, keys: list[str]) -> str:
         panels = [self.headline, *(getattr(self, key) for key in keys)]
         parts = [panel._static(limit) for panel in panels if panel is not None]
-        return '<div style="height:6px"></div>'.join(parts)
+        return spaced(parts)
 
     def snapshot(self, rows: int | None = 1000) -> Snapshot:
         """Return what the file is, its errors, tensors and memory as an ordinary static output.
@@ -225,16 +170,6 @@ pair, run, metadata, vocabulary, template : Panel
             _MOST_SHOWN, [key for key in self._made if key not in {"block", "pair"}]
         )
         return {**bundle, "text/html": html, "text/plain": repr(self)}
-
-
-def _opened_reference(
-    reference: Checkpoint | Model | str | PathLike[str] | Address,
-) -> Checkpoint | Model:
-    if not isinstance(reference, str | PathLike | Address):
-        return reference
-    from ..reference import open_reference
-
-    return open_reference(reference)
 
 
 def explore(

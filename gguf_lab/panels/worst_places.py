@@ -9,19 +9,13 @@ import traitlets
 from ..file.text import visible
 from ..markup import card, fold, grid, note
 from .assets import script, style
-from .places import Place
+from .inquiry import Inquiry
 from .verdicts import percent
 from .worst import find_worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from os import PathLike
+    from collections.abc import Iterator
 
-    import numpy as np
-
-    from ..file.remote import Address
-    from ..model import Model
-    from ..reference import Checkpoint
     from .worst import Span, Worst
 
 __all__ = ["WorstPlaces"]
@@ -29,7 +23,7 @@ __all__ = ["WorstPlaces"]
 _WIDER: Final = 1.2  # times the median: then the spread of a row is worth a word
 
 
-class WorstPlaces(Place):
+class WorstPlaces(Inquiry):
     """The rows and blocks of a tensor that hold most of its squared error.
 
     Each is told with its share of the tensor's squared error, its relative error and its crest: the
@@ -63,45 +57,23 @@ class WorstPlaces(Place):
     _esm = script("places", "worst_places")
     _css = style("places", "worst_places")
 
-    verdict = traitlets.Unicode("", help="Where the errors are, and why, in words").tag(sync=True)
+    _label = "Worst rows and blocks"
+    _tall = 460
+    _no_original = "There is no original to compare with: {}."
+    _busy = "Reading all rows"
+
+    worst: Worst | None = None
     rows = traitlets.List(traitlets.List(), help="[words..., row, column] of rows").tag(sync=True)
     blocks = traitlets.List(traitlets.List(), help="[words..., row, column] of blocks").tag(
         sync=True
     )
     jumps = traitlets.Int(0, help="How often a place was asked for").tag(sync=True)
 
-    def __init__(
-        self,
-        model: Model,
-        name: str | None = None,
-        reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
-        *,
-        importance: Mapping[str, np.ndarray] | None = None,
-        selection: Place | None = None,
-        height: int = 420,
-    ) -> None:
-        self.worst: Worst | None = None
-        self._importance = importance
-        super().__init__(
-            model, name, reference, selection, height=height, label="Worst rows and blocks"
-        )
+    def _clear(self) -> None:
+        self.worst, self.rows, self.blocks = None, [], []
 
-    def _enter(self, name: str | None) -> None:
-        self.worst, self.rows, self.blocks, self.verdict = None, [], [], ""
-        if name is None or not self._able:
-            self.verdict = str(self.facts.get("problem", ""))
-        elif not self.facts["compared"]:
-            self.verdict = f"There is no original to compare with: {self.facts['remark']}."
-        else:
-            self._jobs.put("worst", self._walk(name), "Reading all rows")
-
-    def _look(self, _change: object = None) -> None:
-        """Do nothing: which weight is looked at changes nothing here."""
-
-    def _walk(self, name: str) -> Iterator[float]:
-        weights = None
-        if self._importance is not None and name in self._importance:
-            weights = self._importance[name]
+    def _ask(self, name: str) -> Iterator[float]:
+        weights = self._weights(name)
         for share, found in find_worst(self._sides, name, weights):
             if found is not None:
                 self._publish(found, weighted=weights is not None)

@@ -1,0 +1,99 @@
+"""What panels that compare have in common: files of their own, and a run in the background."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..file.remote import Address
+from .background import Background
+from .base import explain
+from .columns import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .progress import Progress
+
+__all__ = ["Comparing"]
+
+Result = TypeVar("Result")
+
+
+class Comparing(Generic[Result]):
+    """Runs a comparison in the background, reports it, and closes what it has opened.
+
+    A subclass opens its files by `_opened`, sets `_run` and `progress`, calls `_start`, and says in
+    `_take` what to do with results.
+
+    Attributes
+    ----------
+    progress : Progress
+    """
+
+    progress: Progress
+    _run: Any = None
+    _background: Background | None = None
+    _owned: list[Any]
+
+    @property
+    def result(self) -> Result | None:
+        """What has been found, once the run has finished (or was cancelled)."""
+        raise NotImplementedError
+
+    def _take(self, state: str, rows: list[Any], seconds: float) -> None:
+        """Take over what the background has to report (called from its thread)."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        """Close panels and `_owned`."""
+        raise NotImplementedError
+
+    def _opened(self, given: Any, opener: Callable[[Any], Any]) -> Any:
+        """Return what was given; a path or an address is opened, and closed with the panel."""
+        if not isinstance(given, str | PathLike | Address):
+            return given
+        opened = opener(given)
+        self._owned.append(opened)
+        return opened
+
+    def _start(self) -> None:
+        self._background = Background(self._run, self._report)
+        self._background.start()
+
+    def _report(self, state: str, rows: list[Any], seconds: float) -> None:
+        try:
+            self._take(state, rows, seconds)
+            last = name_of(rows[-1]) if rows else self.progress.tensor
+            done, total = self._run.done, self._run.total
+            self.progress.report(state, done=done, total=total, seconds=seconds, tensor=last)
+            if self._background is not None and self._background.error is not None:
+                self.progress.error = f"The comparison failed. {explain(self._background.error)}"
+        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
+            self.progress.shown = True
+            self.progress.error = explain(error)
+
+    def wait(self, timeout: float | None = None) -> Result | None:
+        """Wait for the run and return its result.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Most seconds to wait.
+        """
+        if self._background is not None:
+            self._background.wait(timeout)
+        return self.result
+
+    def cancel(self) -> None:
+        """Stop the run; what has finished is kept."""
+        if self._background is not None:
+            self._background.cancel()
+
+    def close(self) -> None:
+        """Stop the run, close the panels and the files that were opened here."""
+        if self._background is not None:
+            self._background.cancel()
+            self._background.wait(10)
+        self._release()
+        super().close()  # type: ignore[misc]
