@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["add_compare"]
 
 _FIGURES = ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
+_WEIGHTED = "weighted_relative_rmse"  # known with an importance matrix only
+_ALL = (*_FIGURES, _WEIGHTED)
 _LOW_IS_BAD = frozenset(("sqnr_db", "cosine"))
 
 
@@ -34,7 +36,12 @@ def add_compare(commands: Any) -> None:
         help="the folder of the original safetensors checkpoint, or another GGUF file; hf://owner/repo",
     )
     command.add_argument(
-        "--sort", choices=_FIGURES, metavar="FIGURE", help=f"worst first, by {listed(_FIGURES)}"
+        "--imatrix",
+        metavar="FILE",
+        help="an importance matrix: errors are weighted by it too, column by column",
+    )
+    command.add_argument(
+        "--sort", choices=_ALL, metavar="FIGURE", help=f"worst first, by {listed(_ALL)}"
     )
     command.add_argument(
         "--cache",
@@ -48,8 +55,8 @@ def add_compare(commands: Any) -> None:
         type=_limit,
         metavar="FIGURE=LIMIT",
         help="exit with status 1 if a compared tensor is worse than a limit, and list those that "
-        "are: above it for relative_rmse, rmse, max_abs_error and n_nan, BELOW it for sqnr_db and "
-        "cosine, where high is good; NaN is worse than any limit. May be repeated",
+        "are: above it, but BELOW it for sqnr_db and cosine, where high is good; NaN is worse than "
+        "any limit. May be repeated",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_compare)
@@ -61,9 +68,9 @@ def _limit(text: str) -> tuple[str, float]:
         limit = float(number)
     except ValueError:
         limit = math.nan
-    if figure not in _FIGURES or math.isnan(limit):
+    if figure not in _ALL or math.isnan(limit):
         raise argparse.ArgumentTypeError(
-            f"{escape(text)} is not FIGURE=LIMIT with one of {listed(_FIGURES)} and a number"
+            f"{escape(text)} is not FIGURE=LIMIT with one of {listed(_ALL)} and a number"
         )
     return figure, limit
 
@@ -72,9 +79,17 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ..comparison import compare
     from ..model import open_model
 
+    asked = [arguments.sort, *(figure for figure, _ in arguments.fail_above)]
+    if _WEIGHTED in asked and arguments.imatrix is None:
+        raise ComparisonError(f"{_WEIGHTED} needs an importance matrix: give --imatrix FILE")
+    figures = _FIGURES if arguments.imatrix is None else _ALL
     with open_model(arguments.file) as model:
         result = compare(
-            model, arguments.reference, progress=sys.stderr.isatty(), cache=arguments.cache
+            model,
+            arguments.reference,
+            importance=arguments.imatrix,
+            progress=sys.stderr.isatty(),
+            cache=arguments.cache,
         )
     for words in result.cache_notes:
         print(f"gguf-lab: {escape(words)}", file=sys.stderr)
@@ -89,15 +104,16 @@ def _compare(arguments: argparse.Namespace) -> int:
                 "model": str(result.model_path),
                 "reference": str(result.reference_path),
                 "summary": result.summary,
-                "tensors": [_comparison_row(row) for row in rows],
+                "tensors": [_comparison_row(row, figures) for row in rows],
                 "metadata_differences": [asdict(found) for found in result.metadata],
                 "failures": _failures(result, arguments.fail_above),
             }
         )
     else:
-        columns = ("name", "status", "qtype", "reference_qtype", *_FIGURES)
-        cells = [[show(_comparison_row(row)[column]) for column in columns] for row in rows]
-        print_table(columns, cells, right=range(4, 10))
+        columns = ("name", "status", "qtype", "reference_qtype", *figures)
+        table = [_comparison_row(row, figures) for row in rows]
+        cells = [[show(row[column]) for column in columns] for row in table]
+        print_table(columns, cells, right=range(4, len(columns)))
         _print_reasons(rows)
         _print_metadata(result)
     if not any(row.measured for row in rows):
@@ -116,12 +132,15 @@ def _failures(result: Comparison, limits: Iterable[tuple[str, float]]) -> list[d
     """List the compared tensors that are worse than a limit; NaN is worse than any.
 
     What is exactly the original keeps every limit, zeros too, whose relative figures are undefined.
+    Where the importance matrix has no entry there is nothing to hold against a weighted limit.
     """
     return [
         {"name": row.name, "figure": figure, "value": value, "limit": limit}
         for figure, limit in limits
         for row in result.compared
-        if row.max_abs_error != 0 and _is_worse(value := getattr(row, figure), figure, limit)
+        if row.max_abs_error != 0
+        and (value := getattr(row, figure)) is not None
+        and _is_worse(value, figure, limit)
     ]
 
 
@@ -138,7 +157,7 @@ def _sort_key(figure: float | None, sign: int) -> tuple[bool, float]:
     return False, -math.inf if math.isnan(figure) else sign * figure
 
 
-def _comparison_row(row: TensorComparison) -> dict[str, Any]:
+def _comparison_row(row: TensorComparison, figures: Iterable[str]) -> dict[str, Any]:
     return {
         "name": row.name,
         "reference_name": row.reference_name,
@@ -152,7 +171,7 @@ def _comparison_row(row: TensorComparison) -> dict[str, Any]:
         "shape": list(row.shape),
         "n_elements": row.n_elements,
         "bits_per_weight": row.bits_per_weight,
-        **{figure: getattr(row, figure) for figure in _FIGURES},
+        **{figure: getattr(row, figure) for figure in figures},
     }
 
 

@@ -27,8 +27,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(*args: Any, **kwargs: Any) -> StubRun:
         return StubRun(*args, gate=gate, **kwargs)
 
-    monkeypatch.setattr("gguf_lab.comparison.Run", make)
-    monkeypatch.setattr("gguf_lab.panels.workbench._opened_reference", lambda given: given)
+    monkeypatch.setattr("gguf_lab.panels.workbench.Run", make)
+    monkeypatch.setattr("gguf_lab.panels.workbench.open_reference", lambda given: given)
     return gate
 
 
