@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from .lab import jupyterlab, run_all, write_notebook
+from .tensors import large_blocks, write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +44,29 @@ block
 """
 SNAPSHOT = "assert bench.wait(60).complete, bench.progress.error\nbench.table.snapshot()"
 
+LARGE = """
+import gguf_lab as gl
+large = gl.open("large.gguf")
+gl.TensorView(large, "small.weight")
+"""
+# Milliseconds from a click to the picture, as the page sees them.
+WATCH = """
+(ready) => {
+  const node = document.querySelector('.gl-heat');
+  window.took = {};
+  const start = performance.now();
+  new MutationObserver(() => {
+    const kind = node.dataset.painted.split(' ')[0];
+    if (kind === 'waiting') return;
+    window.took[kind] ??= performance.now() - start;
+    window.took[`${kind} words`] ??= document.querySelector('.gl-coarse').textContent;
+  }).observe(node, { attributes: true, attributeFilter: ['data-painted'] });
+  const list = document.querySelector('.gl-tensor');
+  list.value = ready;
+  list.dispatchEvent(new Event('change'));
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -52,6 +79,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_notebook(
         root / "static.ipynb", PANELS.replace("gl.MetadataTree(model)", ""), WORKBENCH, SNAPSHOT
     )
+    tensors = {
+        "small.weight": (np.ones((4, 32), np.float32), "Q8_0"),
+        "large.weight": (large_blocks(24_576, 4096), "Q4_0"),
+    }
+    write_gguf(root / "large.gguf", tensors)
+    write_notebook(root / "large.ipynb", LARGE)
     with jupyterlab(root, tmp_path_factory.mktemp("home")) as url:
         yield url
 
@@ -227,3 +260,31 @@ def test_a_snapshot_survives_reopening_without_a_kernel(lab: Lab, address: str) 
     words = lab.see(".jp-RenderedHTML table").inner_text()
     assert "blk.0.attn_q.weight" in words
     assert "compared" in words
+
+
+def test_a_hundred_million_weights_in_time(
+    lab: Lab, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = lab.page
+    lab.open(address, "large.ipynb")
+    lab.see(".gl-heat[data-painted^=whole]")
+    page.wait_for_timeout(500)  # the kernel has other things to do when a panel has come
+    page.evaluate(WATCH, "large.weight")
+    page.wait_for_function("window.took.whole")
+    took = page.evaluate("took")
+    assert "coarse: one row read of every" in took["coarse words"]
+    assert re.match(r"one cell is \d+ × \d+ weights", took["whole words"])
+    started = page.evaluate("performance.now()")
+    lab.see(".gl-heat").focus()
+    for _ in range(14):
+        page.keyboard.press("+")
+    page.get_by_text("one cell is one weight").wait_for()
+    zoomed = page.evaluate("performance.now()") - started
+    lab.check()
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    with capsys.disabled():
+        print(
+            f"\n100.7 M weights, Q4_0: click to the first picture {took['coarse']:.0f} ms, to the "
+            f"whole one {took['whole']:.0f} ms; zoomed in to single weights {zoomed:.0f} ms "
+            f"({crowd:.1f} processes per core)"
+        )

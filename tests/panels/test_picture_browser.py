@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import gguf_lab as gl
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 
 from .support import HOSTILE
-from .tensors import large_blocks, write_gguf
+from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +26,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Q = "blk.0.attn_q.weight"
 DOWN = "blk.2.ffn_down.weight"
 PAINTED = ".gl-heat[data-painted^={}]"
-
-# Milliseconds from a click to the picture, as the page sees them.
-WATCH = """
-(ready) => {
-  const node = document.querySelector('.gl-heat');
-  window.took = {};
-  const start = performance.now();
-  new MutationObserver(() => {
-    const kind = node.dataset.painted.split(' ')[0];
-    if (kind === 'waiting') return;
-    window.took[kind] ??= performance.now() - start;
-    window.took[`${kind} words`] ??= document.querySelector('.gl-coarse').textContent;
-  }).observe(node, { attributes: true, attributeFilter: ['data-painted'] });
-  const list = document.querySelector('.gl-tensor');
-  list.value = ready;
-  list.dispatchEvent(new Event('change'));
-}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -280,41 +261,6 @@ def test_what_cannot_be_shown_says_why(harness: Harness, tmp_path: Path) -> None
         for kind in (TensorView, BlockView):
             harness.add(kind(model, "t.weight"), kind.__name__)
         assert harness.page.get_by_text("is truncated: its values cannot be shown").count() == 2
-
-
-def test_a_hundred_million_weights_in_time(
-    harness: Harness, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    n = 24_576
-    tensors = {
-        "small.weight": (np.ones((4, 32), np.float32), "Q8_0"),
-        "large.weight": (large_blocks(n, 4096), "Q4_0"),
-    }
-    path = write_gguf(tmp_path / "large.gguf", tensors)
-    del tensors
-    with gl.open(path) as model:
-        view = TensorView(model, "small.weight")
-        page = shown(harness, view)
-        page.evaluate(WATCH, "large.weight")
-        page.wait_for_function("window.took.whole")
-        took = page.evaluate("took")
-        if "coarse" in took:  # where Python was quicker than the page, it was not drawn
-            assert "coarse: one row read of every" in took["coarse words"]
-        assert re.match(r"one cell is \d+ × \d+ weights", took["whole words"])
-        started = page.evaluate("performance.now()")
-        page.get_by_role("application").focus()
-        keys(page, *["+"] * 14)
-        page.get_by_text("one cell is one weight").wait_for()
-        zoomed = page.evaluate("performance.now()") - started
-        view.close()
-    first = took.get("coarse", took["whole"])
-    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    with capsys.disabled():
-        print(
-            f"\n100.7 M weights, Q4_0: click to the first picture {first:.0f} ms, to the "
-            f"whole one {took['whole']:.0f} ms; zoomed in to single weights {zoomed:.0f} ms "
-            f"({crowd:.1f} processes per core)"
-        )
 
 
 def test_what_lasts_can_be_cancelled(
