@@ -395,6 +395,6 @@ def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPai
 
 
 def _nbytes(row: TensorComparison | None) -> int | None:
-    if row is None or row.bits_per_weight is None or math.isnan(row.bits_per_weight):
+    if row is None or row.bits_per_weight is None:
         return None
     return round(row.bits_per_weight * row.n_elements / 8)

@@ -74,7 +74,7 @@ class TensorComparison:
     n_elements : int
         Weights.
     bits_per_weight : float or None
-        Stored size.
+        Stored size; None where the type's is unknown, and for what only the reference has.
     statistics : Statistics or None
         The sums behind the figures.
     reference_qtype : str or None
@@ -99,6 +99,7 @@ class TensorComparison:
     def of(cls, tensor: Tensor, pair: Pair, statistics: Statistics | None) -> TensorComparison:
         """Join a tensor, its alignment and, if it was measured, its sums."""
         status: Any = "compared" if pair.status == "matched" else pair.status
+        bits = tensor.bits_per_weight
         return cls(
             name=tensor.name,
             reference_name=" + ".join(pair.reference_names) or None,
@@ -110,7 +111,7 @@ class TensorComparison:
             qtype=tensor.qtype,
             shape=tensor.shape,
             n_elements=tensor.n_elements,
-            bits_per_weight=tensor.bits_per_weight,
+            bits_per_weight=None if math.isnan(bits) else bits,
             statistics=statistics,
             reference_qtype=pair.dtype or None,
         )

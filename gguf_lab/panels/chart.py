@@ -9,6 +9,7 @@ import numpy as np
 import traitlets
 
 from ..file.text import visible
+from .base import Panel
 from .bins import merged, unit_of
 from .columns import name_of
 
@@ -70,7 +71,7 @@ def _figures(row: TensorComparison) -> list[list[str]]:
     ]
 
 
-class Chart(traitlets.HasTraits):
+class Chart(Panel):
     """Traits of a panel that draws one tensor's errors large."""
 
     mode = traitlets.Enum(
@@ -94,7 +95,8 @@ class Chart(traitlets.HasTraits):
         if row is not None:
             chart, data = self._content(row, limits)
         if chart != self.chart or data != self.chart_bins:
-            self.chart, self.chart_bins = chart, data
+            with self.hold_sync():  # bins without their axis cannot be drawn
+                self.chart, self.chart_bins = chart, data
 
     def _content(
         self, row: TensorComparison, limits: dict[str, float]

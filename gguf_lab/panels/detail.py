@@ -9,7 +9,6 @@ import traitlets
 from ..file.text import visible
 from ..markup import card, grid
 from .assets import script, style
-from .base import Panel
 from .chart import Chart
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TensorDetail"]
 
 
-class TensorDetail(Chart, Panel):
+class TensorDetail(Chart):
     """What a tensor is, what it was compared with, and its errors.
 
     Parameters

@@ -11,7 +11,6 @@ import traitlets
 from ..file.text import visible
 from ..markup import card, grid, more
 from .assets import script, style
-from .base import Panel
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt, number
 from .columns import comparison_facts
@@ -37,7 +36,7 @@ _ORDER: Final = (
 )
 
 
-class ErrorHistograms(Selection, Chart, Panel):
+class ErrorHistograms(Selection, Chart):
     """Weight-space error of every tensor as small histograms on one scale.
 
     Rows are layers, columns are kinds of tensors; what belongs to no layer stands above them. A

@@ -25,15 +25,15 @@ function largeChart(p, box, options) {
   const facts = h("dl", { class: "gl-figures" });
   const reason = h("div", { class: "gl-verdict" });
   box.append(facts, reason, tools, plot, readout);
-  let edges = new Float64Array(0), counts = new Float64Array(0), cursor = -1;
+  let edges = new Float64Array(0), counts = new Float64Array(0), chart = {}, cursor = -1;
   let toX = (v) => v, hover = null;
 
   function load() {
-    const chart = model.get("chart");
+    chart = model.get("chart"); // as one with its bins: what comes between is drawn when both are there
     const all = typed(Float64Array, model.get("chart_bins"));
-    const n = all.length ? (all.length - 1) / 2 : 0;
-    edges = all.slice(0, n + 1);
-    counts = all.slice(n + 1);
+    const n = all.length && chart.limit ? (all.length - 1) / 2 : 0;
+    edges = all.slice(0, n && n + 1);
+    counts = all.slice(n && n + 1, 2 * n + 1);
     cursor = -1;
     facts.replaceChildren(...(chart.figures ?? []).flatMap(([name, text, title]) => [h("div", { title }, h("dt", {}, name), h("dd", {}, text))]));
     reason.textContent = [chart.doubt, chart.verdict].filter(Boolean).join(" \u00b7 ");
@@ -49,7 +49,7 @@ function largeChart(p, box, options) {
   function paint() {
     const wide = plot.clientWidth, tall = plot.clientHeight;
     if (!edges.length || wide < 80 || tall < 60) { plot.replaceChildren(); return; }
-    const chart = model.get("chart"), log = model.get("log_density");
+    const log = model.get("log_density");
     const m = { left: 58, right: 24, top: 16, bottom: 40 };
     const w = wide - m.left - m.right, t = tall - m.top - m.bottom;
     const limit = chart.limit;
@@ -105,7 +105,6 @@ function largeChart(p, box, options) {
 
   /** Reads out one bin. */
   function point(i) {
-    const chart = model.get("chart");
     cursor = i;
     if (i < 0 || i >= counts.length) {
       readout.textContent = `${integer(counts.length)} bins with their exact edges \u00b7 point at one or use the arrow keys`;
