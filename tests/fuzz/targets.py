@@ -79,8 +79,9 @@ def header(data: bytes) -> None:
     for value in read.metadata.values():
         repr(value)
         if isinstance(value, ArrayValue):
-            assert value[-3:] == value[: len(value)][-3:]
-            assert value[:: max(1, len(value) // 3)][:1] == value[:1]
+            # as text, in which NaN is NaN
+            assert repr(value[-3:]) == repr(value[: len(value)][-3:])
+            assert repr(value[:: max(1, len(value) // 3)][:1]) == repr(value[:1])
     FileName.from_metadata(read.metadata)
     assert _safe(repr(model))
     assert _safe(model._repr_html_())

@@ -134,3 +134,13 @@ def test_a_token_as_long_as_a_file_does_not_end_the_process():
 def test_an_answer_of_a_template_that_nests_without_end():
     with pytest.raises(ChatTemplateError, match="broke the process that rendered it"):
         _answer((b"[" * 10**6, 0), 1.0)
+
+
+def test_a_vocabulary_without_unknown_token_is_refused():
+    """The library would raise a bare exception for the first character that no token has."""
+    found = vocabularies.metadata("t5")
+    kinds = np.array(found["tokenizer.ggml.token_type"], np.int32)
+    kinds[2] = 1  # no control token: then 2 is no default either
+    found = {key: value for key, value in found.items() if key != "tokenizer.ggml.unknown_token_id"}
+    with pytest.raises(GGUFError, match="unknown_token_id is missing"):
+        build(read_vocabulary(found | {"tokenizer.ggml.token_type": kinds}))

@@ -199,6 +199,8 @@ def _unigram(vocabulary: Vocabulary) -> Tokenizer:
 
     if not vocabulary.scores:
         raise GGUFError("tokenizer.ggml.scores is missing; a Unigram vocabulary needs it.")
+    if "unk" not in vocabulary.special:  # any character that no token has would be an exception
+        raise GGUFError(f"{SPECIAL_KEYS['unk']} is missing; a Unigram vocabulary needs it.")
     count = len(vocabulary.tokens)
     while count and vocabulary.is_filler(count - 1):
         count -= 1
@@ -210,7 +212,7 @@ def _unigram(vocabulary: Vocabulary) -> Tokenizer:
             vocabulary.tokens[:count], vocabulary.types, vocabulary.scores, strict=False
         )
     ]
-    tokenizer = Tokenizer(models.Unigram(pieces, vocabulary.special.get("unk"), False))
+    tokenizer = Tokenizer(models.Unigram(pieces, vocabulary.special["unk"], False))
     steps: list[Any] = []
     if vocabulary.charsmap:
         try:
