@@ -17,15 +17,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import gguf
 import numpy as np
 from gguf import quants
 from numba import njit
 
-from gguf_lab.codec import FORMATS, cpu_count
+from gguf_lab.codec import FORMATS, cpu_count, dequantize
 from gguf_lab.codec.backends import numba_
 from gguf_lab.codec.threads import run_chunks
+from gguf_lab.comparison import kernels
 from gguf_lab.comparison.kernels import measure_fused
 from gguf_lab.file.qtypes import QTYPES
 
@@ -116,21 +118,33 @@ def dequantize_sides(name: str, c: Any) -> dict[str, Callable[[], Any]]:
     return sides
 
 
-def compare_sides(name: str, reference: str, read: Callable[[int], None]) -> dict[str, Any]:
+def compare_sides(name: str, reference: str, sums: Any) -> dict[str, Any]:
+    """Compare with and without histogram, and as NumPy does it; `sums`: the kernel without."""
     n_rows = N // ROW
     x = random_blocks(name).reshape(n_rows, -1)
     r = random_blocks(reference).reshape(n_rows, -1)
 
-    def compare(threads: int) -> None:
+    def compare(threads: int, *, counting: bool = True) -> None:
         def work(start: int, stop: int) -> None:
             measure_fused((name, x[start:stop]), (reference, r[start:stop]))
 
-        run_chunks(work, n_rows, ROW, threads)
+        with contextlib.nullcontext() if counting else patch.object(kernels, "_kernel", sums):
+            run_chunks(work, n_rows, ROW, threads)
+
+    def as_numpy() -> None:
+        for start in range(0, n_rows, 64):
+            part = slice(start, start + 64)
+            error = dequantize(x[part], name, backend="numpy")
+            error -= dequantize(r[part], reference, backend="numpy")
+            np.square(error, dtype=np.float64).sum()
+            np.abs(error).max()
+            np.histogram(error, 64, (-1, 1))
 
     return {
         "one": partial(compare, 1),
         "all": partial(compare, cpu_count()),
-        "read": partial(read, cpu_count()),
+        "all, sums alone": partial(compare, cpu_count(), counting=False),
+        "numpy": as_numpy,
         "size": x.nbytes + r.nbytes,
     }
 
@@ -139,27 +153,42 @@ def compare_table(repetitions: int) -> list[dict[str, Any]]:
     data = np.random.default_rng(0).integers(0, 255, N * 8, dtype=np.uint8).view(np.uint64)
     words = 1 << 18
 
-    def read(threads: int) -> None:
+    def read() -> None:
+        threads = cpu_count()
         run_chunks(lambda a, b: total(data[a * words : b * words]), N // words, words, threads)
 
+    built = kernels._build(no_bins, no_count, "without_histogram")
     rows = []
-    print(f"\nComparing {N / 1e6:.1f} M weights, with histogram; GB/s read of both sides together")
-    print(f"{'':<14} {'1 thread':>9} {'all':>9} {'of plain reading':>17} {'ns per weight':>14}")
+    print(f"\nComparing {N / 1e6:.1f} M weights; GB/s read of both sides together, with histogram")
+    print(
+        f"{'':<14} {'1 thread':>9} {'all':>9} {'of reading':>11} {'sums alone':>11}"
+        f" {'ns a weight':>12} {'sums alone':>11} {'numpy':>7}"
+    )
     for name in ("Q4_0", "Q8_0", "Q4_K", "Q6_K"):
         for reference in ("BF16", "F16", "F32"):
-            sides = compare_sides(name, reference, read)
+            sides = compare_sides(name, reference, lambda: built)
             size = sides.pop("size")
-            t = medians(sides, repetitions)
-            speed = {side: size / t[side] / 1e9 for side in ("one", "all")}
+            t = medians(sides | {"read": read}, repetitions)
+            speed = {side: size / t[side] / 1e9 for side in ("one", "all", "all, sums alone")}
             reading = data.nbytes / t["read"] / 1e9
             rows.append({"name": name, "reference": reference, "size": size, **t})
             print(
-                f"{name:<6} {reference:<7} {speed['one']:>9.2f} {speed['all']:>9.2f} "
-                f"{speed['all'] / reading:>16.0%} {t['all'] / N * 1e9:>14.2f}",
+                f"{name:<6} {reference:<7} {speed['one']:>9.2f} {speed['all']:>9.2f}"
+                f" {speed['all'] / reading:>11.0%} {speed['all, sums alone'] / reading:>11.0%}"
+                f" {t['all'] / N * 1e9:>12.2f} {t['all, sums alone'] / N * 1e9:>11.2f}"
+                f" {t['numpy'] / N * 1e9:>7.1f}",
                 flush=True,
             )
     print(f"plain reading: {reading:.1f} GB/s on all threads")
     return rows
+
+
+def no_bins(x: Any, r: Any, index: Any) -> None:
+    """Stand for the search of the bins."""
+
+
+def no_count(index: Any, n: int, counts: Any) -> None:
+    """Stand for the count."""
 
 
 @njit(nogil=True)

@@ -159,19 +159,23 @@ _LANES, _INDEX, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[
 
 @compile_once
 def _kernel() -> Any:
+    return _build(_index_bins, _count, _GRID)
+
+
+def _build(index_bins: Any, count: Any, name: str) -> Any:
     """Compile the one kernel for all formats: they come in as functions."""
     size = types.intp
     side = FUNCTION, BYTES, BYTES, size, size, size
     parts = {
         "fold": compile_kernel(_fold, "fold", {}, types.void(_STEPS, _STEPS, _LANES)),
         "index_bins": compile_kernel(
-            _index_bins, f"index_bins_{_GRID}", {}, types.void(_RUN, _RUN, _INDEX)
+            index_bins, f"index_bins_{name}", {}, types.void(_RUN, _RUN, _INDEX)
         ),
-        "count": compile_kernel(_count, "count", {}, types.void(_INDEX, size, _TABLE)),
+        "count": compile_kernel(count, f"count_{name}", {}, types.void(_INDEX, size, _TABLE)),
         "decode": compile_kernel(_decode, "decode", {}, types.void(*side, size, _RUN)),
     }
     room = _LANES, _INDEX, _LANES, types.float64[:, ::1], _TABLE
-    return compile_kernel(_compare, f"compare_{_GRID}", parts, types.void(*side, *side, *room))
+    return compile_kernel(_compare, f"compare_{name}", parts, types.void(*side, *side, *room))
 
 
 def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray]) -> Statistics:
