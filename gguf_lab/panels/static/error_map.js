@@ -138,8 +138,8 @@ export default panel("error-map", (p) => {
     const chosen = model.get("selected")[0];
     const ends = curves.map((c) => ({ c, y: Y(c.points.at(-1)[1]) })).sort((a, b) => a.y - b.y);
     for (let i = 1; i < ends.length; i++) ends[i].y = Math.max(ends[i].y, ends[i - 1].y + 12);
-    const over = ends.length ? ends.at(-1).y - (m.top + t) : 0;
-    if (over > 0) for (const e of ends) e.y -= over;
+    let room = m.top + t; // names that would be below move up, with those that are in their way
+    for (const e of [...ends].reverse()) { e.y = Math.min(e.y, room); room = e.y - 12; }
     for (const { c, y } of ends) {
       const stroke = COLOURS[c.k % COLOURS.length], dash = DASHES[Math.floor(c.k / COLOURS.length) % DASHES.length];
       const mine = c.points.some(([, , cell]) => cell.name === chosen);
