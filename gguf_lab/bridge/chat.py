@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-__all__ = ["ChatPrompt", "ChatToken", "chat_prompt"]
+__all__ = ["ChatPrompt", "ChatToken", "chat_prompt", "chat_text"]
 
 MEMORY = 512 << 20
 """Bytes of address space that a template gets, where the system can hold it to that."""
@@ -167,17 +168,33 @@ def chat_prompt(
     GGUFError
         If the metadata of the tokenizer is malformed.
     """
-    if not isinstance(model, Model):
-        with open_model(model) as opened:
-            return chat_prompt(
-                opened,
-                messages,
-                add_generation_prompt=add_generation_prompt,
-                tools=tools,
-                template=template,
-                timeout=timeout,
-                **variables,
-            )
+    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
+        text = chat_text(
+            opened,
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tools=tools,
+            template=template,
+            timeout=timeout,
+            **variables,
+        )
+        try:
+            return ChatPrompt(text, _tokens(opened, text))
+        except _NoTokensError as reason:
+            return ChatPrompt(text, None, str(reason))
+
+
+def chat_text(
+    model: Model,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    add_generation_prompt: bool = True,
+    tools: Sequence[Mapping[str, object] | Callable[..., object]] | None = None,
+    template: str | None = None,
+    timeout: float = 5.0,
+    **variables: object,
+) -> str:
+    """Return the text of `chat_prompt` alone: no tokenizer is built, which takes long if large."""
     request = {
         **_special_tokens(model),
         **variables,
@@ -186,11 +203,7 @@ def chat_prompt(
         "add_generation_prompt": add_generation_prompt,
     }
     request.setdefault("documents", None)
-    text = _render(_choose(model, template, tools=bool(tools)), request, timeout)
-    try:
-        return ChatPrompt(text, _tokens(model, text))
-    except _NoTokensError as reason:
-        return ChatPrompt(text, None, str(reason))
+    return _render(_choose(model, template, tools=bool(tools)), request, timeout)
 
 
 class _NoTokensError(Exception):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bridge.chat import chat_prompt
+from ..bridge.chat import chat_text
 from ..bridge.tokenizers import has_tokenizer
 from ..bridge.tokenizers.source import open_source
 from ..bridge.tokenizers.special import special_metadata
@@ -57,7 +57,7 @@ def template(subject: Subject) -> Iterator[Found]:
     question = {"role": "user", "content": "Hello"}
     talk = [question, {"role": "assistant", "content": "Hi"}, question]
     try:
-        text = chat_prompt(subject.model, talk, timeout=_SECONDS).text
+        text = chat_text(subject.model, talk, timeout=_SECONDS)
     except ChatTemplateError as error:
         if not str(error).startswith(_REFUSES):
             yield Found(_KEY, str(error), "Take the template of the original checkpoint.")
