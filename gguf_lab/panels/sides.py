@@ -143,22 +143,31 @@ def read(
     A difference is stored minus original, in float32 as the comparison has it.
     """
     known: dict[int, Floats] = {}
+    for reader in readers.values():
+        for one in (*(reader.parts or ()), reader):
+            if id(one) not in known:
+                known[id(one)] = _values(one, known, spans, left, right)
+    return {side: known[id(reader)] for side, reader in readers.items()}
 
-    def values(reader: Reader) -> Floats:
-        if id(reader) not in known:
-            if reader.parts is not None:
-                with np.errstate(invalid="ignore", over="ignore"):
-                    known[id(reader)] = values(reader.parts[0]) - values(reader.parts[1])
-            else:
-                fmt = find_format(reader.qtype).qtype
-                size = fmt.block_size
-                blocks = reader.blocks(spans, left, right)
-                backend = _backend(blocks.size // fmt.type_size * size)
-                wide = dequantize(blocks, reader.qtype, backend=backend)
-                known[id(reader)] = wide[:, left % size : left % size + right - left]
-        return known[id(reader)]
 
-    return {side: values(reader) for side, reader in readers.items()}
+def _values(
+    reader: Reader,
+    known: dict[int, Floats],
+    spans: Sequence[tuple[int, int]],
+    left: int,
+    right: int,
+) -> Floats:
+    if reader.parts is not None:
+        ours, original = (known[id(part)] for part in reader.parts)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return ours - original
+    fmt = find_format(reader.qtype).qtype
+    size = fmt.block_size
+    blocks = reader.blocks(spans, left, right)
+    backend = _backend(blocks.size // fmt.type_size * size)
+    wide = dequantize(blocks, reader.qtype, backend=backend)
+    found: Floats = wide[:, left % size : left % size + right - left]
+    return found
 
 
 def _backend(n_weights: int) -> str | None:

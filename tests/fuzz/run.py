@@ -2,17 +2,22 @@
 
 Each target gets its share of the time in a process of its own, with limits on memory and on the
 time of an input. A finding is written to `.cache/fuzz/<target>/`, and ends the run with status 1.
-What reaches new code is kept in `.cache/fuzz/corpus/<target>`; `--keep` puts the smallest part of
-it that reaches as much into the corpus of the tests.
+What reaches new code is kept in `.cache/fuzz/corpus/<target>`; `--keep` puts the smallest inputs
+that reach lines beyond those of the seeds into the corpus of the tests.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 WORK = Path(".cache/fuzz")
 MEMORY_MB = 2000  # resident; the packages alone take some 300
@@ -59,21 +64,40 @@ def _libfuzzer(name: str, *arguments: str) -> int:
 
 
 def _keep(name: str, corpus: Path) -> None:
-    """Put the smallest inputs that reach all that was reached into the corpus of the tests."""
-    from .seeds import CORPUS
+    """Put the smallest inputs that reach lines of ours beyond the seeds' into the tests' corpus."""
+    from .seeds import CORPUS, seeds_of
 
-    merged = WORK / "merged" / name
-    merged.mkdir(parents=True, exist_ok=True)
-    if _libfuzzer(name, "-merge=1", str(merged), str(corpus)):
-        return
-    target = CORPUS / name
-    target.mkdir(parents=True, exist_ok=True)
+    known = set().union(*(_reached(name, seed) for seed in seeds_of(name)))
     room = KEPT_BYTES
-    for path in sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
-        room -= path.stat().st_size
-        if room < 0:
-            break
-        (target / path.name[:12]).write_bytes(path.read_bytes())
+    for path in sorted(corpus.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
+        data = path.read_bytes()
+        new = _reached(name, data) - known
+        if not new or len(data) > room:
+            continue
+        known |= new
+        room -= len(data)
+        (CORPUS / name).mkdir(parents=True, exist_ok=True)
+        (CORPUS / name / hashlib.blake2b(data, digest_size=6).hexdigest()).write_bytes(data)
+
+
+def _reached(name: str, data: bytes) -> set[tuple[str, int]]:
+    """Return the lines of the package that an input reaches."""
+    from .targets import try_out
+
+    lines = set()
+
+    def trace(frame: FrameType, _event: str, _argument: object) -> Any:
+        if f"{os.sep}gguf_lab{os.sep}" not in frame.f_code.co_filename:
+            return None
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        try_out(name, data)
+    finally:
+        sys.settrace(None)
+    return lines
 
 
 def _target(name: str, arguments: list[str]) -> None:

@@ -20,7 +20,7 @@ from .targets import TARGETS, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CORPUS", "seeds_of"]
+__all__ = ["CORPUS", "made_for", "seeds_of"]
 
 CORPUS = Path(__file__).parent / "corpus"
 """A folder per target: inputs that a longer run has found to reach more of the code."""
@@ -40,10 +40,11 @@ _NAMES = (
 def seeds_of(name: str) -> tuple[bytes, ...]:
     """Return what a target begins with: made here, then kept from longer runs."""
     kept = sorted((CORPUS / name).glob("*")) if (CORPUS / name).is_dir() else []
-    return (*_made(name), *(path.read_bytes() for path in kept))
+    return (*made_for(name), *(path.read_bytes() for path in kept))
 
 
-def _made(name: str) -> Iterable[bytes]:
+def made_for(name: str) -> Iterable[bytes]:
+    """Return whole inputs for a target."""
     assert name in TARGETS
     return {
         "header": lambda: list(FILES.values()),

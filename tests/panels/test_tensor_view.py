@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import re
+import tracemalloc
 import zlib
 from pathlib import Path
 from threading import Event
@@ -16,6 +18,9 @@ import gguf_lab as gl
 from gguf_lab.errors import ComparisonError, GGUFLabError
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 from gguf_lab.panels.jobs import Jobs
+from gguf_lab.panels.sides import Sides
+from gguf_lab.panels.survey import survey
+from gguf_lab.panels.worst import find_worst
 
 from .support import HOSTILE
 from .tensors import write_gguf
@@ -385,3 +390,25 @@ def test_what_lasts_is_told_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch
     assert jobs.cancel()
     assert jobs.wait(5)
     assert told[-1] == ("", 0.0)
+
+
+@pytest.mark.parametrize("walk", ["survey", "worst"])
+def test_a_walk_keeps_nothing_of_what_it_has_read(tmp_path: Path, walk: str) -> None:
+    """A cycle of references would, until a collection that seldom comes."""
+    values = np.random.default_rng(0).normal(size=(1024, 4096)).astype(np.float32)
+    paths = [
+        write_gguf(tmp_path / f"{qtype}.gguf", {"t.weight": (values, qtype)})
+        for qtype in ("Q8_0", "F32")
+    ]
+    with gl.open(paths[0]) as model, gl.open(paths[1]) as original:
+        sides = Sides(model, original)
+        gc.disable()
+        tracemalloc.start()
+        try:
+            steps = survey(sides, "t.weight") if walk == "survey" else find_worst(sides, "t.weight")
+            held = [tracemalloc.get_traced_memory()[0] for _ in steps]
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert len(held) >= 4
+        assert held[-1] < held[0] + values.nbytes / 4
