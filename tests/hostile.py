@@ -27,6 +27,8 @@ SHORT = "<img src=x onerror=attack()>\x1b[2J\x9b2J\u202e"
 
 HIDDEN, FEED, TOKENS = 32, 64, 40
 LONG = 10_000_000
+LONGEST_KEY = (ATTACK * 1000).encode()[:65_535].decode(errors="ignore")
+"""A longer key is refused with the file."""
 TENSORS = {
     "token_embd.weight": ("model.embed_tokens.weight", (TOKENS, HIDDEN)),
     "output_norm.weight": ("model.norm.weight", (HIDDEN,)),
@@ -55,6 +57,7 @@ def write_file(path: Path) -> Path:
     builder.key("general.name", "string", ATTACK)
     builder.key(f"{SHORT}.{ATTACK}", "string", ATTACK)
     builder.key(f"{SHORT}.list", "array[string]", [ATTACK] * 30)
+    builder.key(LONGEST_KEY, "string", ATTACK)
     builder.key("long", "string", (ATTACK * (LONG // len(ATTACK) + 1))[:LONG])
     builder.key("tokenizer.ggml.model", "string", ATTACK)
     builder.key("tokenizer.ggml.tokens", "array[string]", [ATTACK] * 30)
