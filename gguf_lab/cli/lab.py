@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from .terminal import print_json
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_lab"]
+
+_PAUSE: Final = 0.1  # seconds between looks
 
 
 def add_lab(commands: Any) -> None:
@@ -18,8 +25,11 @@ def add_lab(commands: Any) -> None:
     command = commands.add_parser(
         "lab",
         help="open JupyterLab",
-        usage="%(prog)s [NOTEBOOK] [JUPYTERLAB OPTION ...]",
-        description="Open JupyterLab. All arguments are JupyterLab's own.",
+        usage="%(prog)s [--json] [NOTEBOOK] [JUPYTERLAB OPTION ...]",
+        description="Open JupyterLab. All other arguments are JupyterLab's own.",
+    )
+    command.add_argument(
+        "--json", action="store_true", help="print where it is, as JSON, once it is there"
     )
     command.set_defaults(run=_lab, takes_rest=True)
 
@@ -40,4 +50,27 @@ def _lab(arguments: argparse.Namespace) -> int:
         "JUPYTER_CONFIG_PATH": os.pathsep.join(config),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
+    if arguments.json:
+        return _tell(command + arguments.rest, environment)
     return os.execve(sys.executable, command + arguments.rest, environment)  # noqa: S606
+
+
+def _tell(command: list[str], environment: dict[str, str]) -> int:
+    """Start JupyterLab, print its address, and stay until it ends."""
+    from jupyter_server.serverapp import list_running_servers
+
+    with subprocess.Popen(command, env=environment) as server:  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        found = None
+        while found is None and server.poll() is None:
+            time.sleep(_PAUSE)
+            # a server writes a file about itself when it listens
+            found = next((s for s in list_running_servers() if s["pid"] == server.pid), None)
+        if found is not None:
+            print_json({key: found[key] for key in ("url", "token", "port", "root_dir", "pid")})
+            sys.stdout.flush()
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:  # it has got the same signal, and may ask whether to end
+                continue

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import gguf
@@ -226,3 +227,30 @@ def test_only_root_is_allowed_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     cli.main(["lab"])
     assert called[0][1] == [sys.executable, "-m", "jupyterlab"]
+
+
+@pytest.mark.slow
+def test_lab_tells_where_it_is(tmp_path):
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    options = ["--json", "--no-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={tmp_path}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "gguf_lab", "lab", *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            lines = []
+            while not lines or lines[-1] != "}":
+                lines.append(process.stdout.readline().rstrip())
+                assert lines[-1], "it ended without a word"
+            found = json.loads("".join(lines))
+            assert found["root_dir"] == str(tmp_path)
+            address = f"{found['url']}api/status?token={found['token']}"
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                assert json.load(answer)["kernels"] == 0
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert not Path(f"/proc/{found['pid']}").exists()
