@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ComparisonError
 from ..file.text import preview, suggest
 from ..model import Model, open_model
-from ..reference import Checkpoint, align, align_files, open_reference
+from ..reference import Alignment, Checkpoint, align, align_files, open_reference
 from .cache import ResultCache
 from .measuring import Measuring
 from .metadata import MetadataDifference, compare_metadata
@@ -108,16 +108,17 @@ class Run:
                 digest = digest_of(weights, self.model)
                 self._cache = ResultCache(cache, self.model, self.reference, how, digest)
             chosen = _choose_tensors(self.model, tensors)
-            if isinstance(self.reference, Model):
-                alignment = align_files(self.model, self.reference)
-            else:
-                alignment = align(self.model, self.reference)
+            self.alignment: Alignment = (
+                align_files(self.model, self.reference)
+                if isinstance(self.reference, Model)
+                else align(self.model, self.reference)
+            )
         except BaseException:
             self._opened.close()
             raise
-        self._pairs = [pair for pair in alignment.pairs if pair.name in chosen]
+        self._pairs = [pair for pair in self.alignment.pairs if pair.name in chosen]
         # What only the reference has is of interest when the whole file is looked at.
-        self._reference_only = alignment.reference_only if tensors is None else ()
+        self._reference_only = self.alignment.reference_only if tensors is None else ()
         self.total = sum(
             self.model.tensor(pair.name).n_elements for pair in self._pairs if pair.readable
         )

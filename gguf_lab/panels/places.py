@@ -63,15 +63,16 @@ class Place(Selection, Panel):
         self,
         model: Model,
         name: str | None,
-        reference: Checkpoint | Model | str | PathLike[str] | Address | None,
+        reference: Checkpoint | Model | str | PathLike[str] | Address | Sides | None,
         selection: Place | None,
         **traits: Any,
     ) -> None:
-        shared = None if selection is None or reference is not None else selection._sides
-        if shared is not None and shared.model is not model:
-            shared = None
-        self._owns = shared is None
-        self._sides = Sides(model, reference) if shared is None else shared
+        shared = selection._sides if selection is not None and reference is None else reference
+        self._owns = not isinstance(shared, Sides) or shared.model is not model
+        if isinstance(shared, Sides):
+            self._sides = Sides(model) if self._owns else shared
+        else:
+            self._sides = Sides(model, shared)
         self._jobs = Jobs(self._fail, self._tell)
         self._links: list[traitlets.link] = []
         self._shown: str | None = None

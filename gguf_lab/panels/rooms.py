@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..quantization import Imatrix
     from ..reference import Checkpoint
+    from .sides import Sides
 
 __all__ = ["ROOMS", "Contents", "Room", "rooms_of"]
 
@@ -43,6 +44,8 @@ class Contents:
         Another file of the same model.
     selected : str or None
         The tensor to begin with.
+    sides : Sides or None
+        What reads model and reference, for all panels that do.
     """
 
     model: Model
@@ -50,10 +53,11 @@ class Contents:
     importance: Imatrix | None
     other: Any = None
     selected: str | None = None
+    sides: Sides | None = None
 
     def place(self) -> tuple[Any, Any, Any]:
         """Return what a panel that looks into one tensor takes first."""
-        return self.model, self.selected, self.reference
+        return self.model, self.selected, self.sides or self.reference
 
 
 @dataclass(frozen=True, slots=True)

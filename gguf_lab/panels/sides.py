@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..model import Model, Tensor
+    from ..reference import Alignment
     from .pooling import Floats
 
 __all__ = ["CHUNK", "SIDES", "Reader", "Sides", "read"]
@@ -38,6 +39,8 @@ class Sides:
     ----------
     model : Model
     reference : Checkpoint, Model, path or Address, optional
+    alignment : Alignment, optional
+        Of the two, if it is known already.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Sides:
         self,
         model: Model,
         reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
+        alignment: Alignment | None = None,
     ) -> None:
         self.model = model
         self._owned: Any = None
@@ -57,15 +61,16 @@ class Sides:
             reference = self._owned = open_reference(reference)
         if reference is not None:
             try:
-                found = (
-                    align(model, reference)
-                    if isinstance(reference, Checkpoint)
-                    else align_files(model, reference)
-                )
+                if alignment is None:
+                    alignment = (
+                        align(model, reference)
+                        if isinstance(reference, Checkpoint)
+                        else align_files(model, reference)
+                    )
             except BaseException:
                 self.close()
                 raise
-            self._pairs = {pair.name: pair for pair in found.pairs}
+            self._pairs = {pair.name: pair for pair in alignment.pairs}
         self.given = reference is not None
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..comparison import Comparison, Run
@@ -16,6 +17,7 @@ from .headline import Headline
 from .joined import Joined
 from .progress import Progress
 from .rooms import Contents
+from .sides import Sides
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -97,7 +99,11 @@ pair, run, metadata, vocabulary, template : Panel
             if self.reference is not None:
                 sides = self.model, self.reference
                 self._run = Run(*sides, device=device, threads=threads, importance=self.imatrix)
-            super().__init__(Contents(self.model, self.reference, self.imatrix, other))
+            contents = Contents(self.model, self.reference, self.imatrix, other)
+            if self._run is not None:
+                aligned = Sides(self.model, self.reference, self._run.alignment)
+                contents = replace(contents, sides=aligned)
+            super().__init__(contents)
             self._build(tab)
         except BaseException:
             self._release()

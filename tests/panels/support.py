@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gguf_lab.comparison.histogram import BINS, Histogram, bin_index
+from gguf_lab.reference import Alignment
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\x1b[31m\u202egnp.exe\u2066"
 
@@ -247,6 +248,7 @@ class StubRun:
         self._gate = gate
         self._stop = False
         self._given: list[StubRow] = []
+        self.alignment = Alignment((), ())
         self.total = sum(row.n_elements for row in self._rows)
         self.done = 0
 
