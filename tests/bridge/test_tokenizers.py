@@ -364,6 +364,12 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
         metadata_of_tokenizer(3, config={}, vocabulary=3)
     with pytest.raises(gl.CheckpointError, match="is not a folder"):
         metadata_of_tokenizer(tmp_path / "none", config={}, vocabulary=3)
+    for model_type in ("llama", "gpt2"):  # Transformers would make up an empty GPT-2
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        with pytest.raises(gl.CheckpointError, match=r"has no tokenizer: .* tokenizer=False"):
+            metadata_of_tokenizer(tmp_path, config={}, vocabulary=3)
+    (tmp_path / "vocab.txt").write_text("a\nb")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(gl.CheckpointError, match="cannot load the tokenizer"):
         metadata_of_tokenizer(tmp_path, config={}, vocabulary=3)
     (tmp_path / "tokenizer.json").write_text("{")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "open_source"]
 
+_SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+_VOCABULARIES = ("tokenizer.json", *_SENTENCEPIECE, "vocab.json", "vocab.txt", "*.tiktoken")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -52,7 +55,7 @@ class Source:
     @cached_property
     def sentencepiece(self) -> SentencePieceModel | None:
         """SentencePiece's model, under one of the names it is given."""
-        for name in ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"):
+        for name in _SENTENCEPIECE:
             path = self.folder / name
             if path.is_file():
                 return read_sentencepiece(path)
@@ -119,6 +122,12 @@ def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
         folder = Path(source)
         if not folder.is_dir():
             raise CheckpointError(f"{folder} is not a folder.")
+        # without any, Transformers would make up an empty vocabulary for some models
+        if not any(next(folder.glob(name), None) for name in _VOCABULARIES):
+            raise CheckpointError(
+                f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARIES)}. Give the"
+                " folder that has it, as tokenizer=..., or tokenizer=False to write none."
+            )
         yield Source(folder, config)
     elif hasattr(source, "save_pretrained") and hasattr(source, "get_vocab"):
         with TemporaryDirectory() as place:
