@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import gguf_lab as gl
@@ -14,6 +16,7 @@ import gguf_lab.panels
 from gguf_lab.panels.base import Panel
 
 from ..hostile import ATTACK, SHORT, is_text, write_file, write_model, write_original
+from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from .browser import Harness
@@ -200,3 +203,21 @@ def test_a_file_that_changes_under_a_panel_is_an_error_in_it(what, tmp_path, har
             page.wait_for_selector(".gl-heat[data-painted^=whole]")
         else:
             page.get_by_text("was changed while it was open").first.wait_for()
+
+
+def test_no_cell_of_a_saved_table_is_a_formula(tmp_path, harness):
+    names = ["=HYPERLINK(1)", "+1", "-1", "@x", "plain", 'a,"b"']
+    values = np.ones((1, 32), np.float32)
+    path = write_gguf(tmp_path / "a.gguf", dict.fromkeys(names, (values, "F32")))
+    with gl.open(path) as model:
+        harness.add(gl.TensorTable(model))
+        with harness.page.expect_download() as download:
+            harness.page.get_by_role("button", name="CSV").click()
+        download.value.save_as(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [
+        *(f"'{name}" for name in names[:4]),
+        *names[4:],
+    ]
+    assert [row["bits/weight"] for row in rows] == ["32"] * 6

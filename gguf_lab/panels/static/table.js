@@ -268,9 +268,11 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
 
   /** The rows shown, as CSV: numbers with all their digits. */
   function csv() {
+    // a name that a spreadsheet would take for a formula gets an apostrophe in front
+    const harmless = (v) => (typeof v === "string" && /^[=+\-@\t\r]/.test(v) ? `'${v}` : v);
     const quoted = (v) => (v === null || v === undefined || Number.isNaN(v) ? "" : /[",\r\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : String(v));
     const shownRows = order.map((r) => [...columns.map((c) => (isFigure(c) && !measured(r) ? null : value(r, c))), states[r]?.[1] ?? ""]);
-    return [[...columns.map((c) => c.label), "reason"], ...shownRows].map((row) => row.map(quoted).join(",")).join("\r\n");
+    return [[...columns.map((c) => c.label), "reason"], ...shownRows].map((row) => row.map(harmless).map(quoted).join(",")).join("\r\n");
   }
   save_as.addEventListener("click", safe(() => {
     const url = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
