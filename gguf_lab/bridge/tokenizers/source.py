@@ -64,6 +64,12 @@ class Source:
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer as Transformers loads it."""
+        # without any, Transformers would make up an empty vocabulary for some models
+        if not any(next(self.folder.glob(name), None) for name in _VOCABULARIES):
+            raise CheckpointError(
+                f"{self.folder} has no tokenizer: expected one of {', '.join(_VOCABULARIES)}. Give"
+                " the folder that has it, as tokenizer=..., or tokenizer=False to write none."
+            )
         from transformers import AutoTokenizer
 
         try:
@@ -122,12 +128,6 @@ def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
         folder = Path(source)
         if not folder.is_dir():
             raise CheckpointError(f"{folder} is not a folder.")
-        # without any, Transformers would make up an empty vocabulary for some models
-        if not any(next(folder.glob(name), None) for name in _VOCABULARIES):
-            raise CheckpointError(
-                f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARIES)}. Give the"
-                " folder that has it, as tokenizer=..., or tokenizer=False to write none."
-            )
         yield Source(folder, config)
     elif hasattr(source, "save_pretrained") and hasattr(source, "get_vocab"):
         with TemporaryDirectory() as place:
