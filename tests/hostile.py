@@ -13,7 +13,15 @@ from .file.builders import F32, Q4_0, Builder
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ATTACK", "SHORT", "is_text", "write_file", "write_model", "write_original"]
+__all__ = [
+    "ATTACK",
+    "SHORT",
+    "is_text",
+    "write_all",
+    "write_file",
+    "write_model",
+    "write_original",
+]
 
 ATTACK = (
     "\"'><img src=x onerror=attack()><script>attack()</script><a href=javascript:attack()>x</a>"
@@ -48,6 +56,15 @@ TENSORS = {
 def is_text(shown: str) -> bool:
     """Whether a text steers no terminal and turns no direction of writing."""
     return all(c.isprintable() or c in "\n\t" for c in shown)
+
+
+def write_all(folder: Path) -> dict[str, Path]:
+    """Write all of it, under names that are attacks too."""
+    return {
+        "every text": write_file(folder / f"{SHORT}.gguf"),
+        "a llama": write_model(folder / f"llama{SHORT}.gguf"),
+        "original": write_original(folder / f"original{SHORT}"),
+    }
 
 
 def write_file(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -12,6 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from .scripts import load
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = (ROOT / "binder" / "environment.yml").read_text(encoding="utf-8")
@@ -23,14 +24,7 @@ CONDA = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 BINDER_ALONE = {"voila", "hatchling", "pyyaml", "requests"}
 
 
-def load_replay():
-    spec = importlib.util.spec_from_file_location("replay", ROOT / "binder" / "replay.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-replay = load_replay()
+replay = load("binder/replay.py")
 
 
 def project():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,16 +11,14 @@ import numpy as np
 import pytest
 
 from .codec import interpreted
+from .scripts import load
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu_check.py"
 
 
 @pytest.fixture(scope="module")
 def gpu_check():
-    spec = importlib.util.spec_from_file_location("gpu_check", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("benchmarks/gpu_check.py")
 
 
 def test_without_a_device_it_says_so_and_checks_nothing(tmp_path):

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .quantize import add_quantizers
 from .terminal import escape, print_json, print_table, show
 
 if TYPE_CHECKING:
@@ -37,13 +38,7 @@ def add_export(commands: Any) -> None:
     command.add_argument(
         "--shard-size", type=_size, metavar="N[K|M|G]", help="split into files of so many bytes"
     )
-    command.add_argument("--imatrix", metavar="FILE", help="an importance matrix")
-    command.add_argument(
-        "--effort",
-        choices=("ggml", "best"),
-        default="ggml",
-        help="ggml: its own choices, to the bit; best: less squared error in as many bits, slower",
-    )
+    add_quantizers(command)
     command.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_export)

@@ -11,9 +11,20 @@ from .terminal import escape, print_json, print_table, show
 if TYPE_CHECKING:
     from ..quantization import QuantizedTensor
 
-__all__ = ["add_quantize"]
+__all__ = ["add_quantize", "add_quantizers"]
 
 _COLUMNS = ("name", "shape", "source_qtype", "qtype", "bits_per_weight", "reason")
+
+
+def add_quantizers(command: argparse.ArgumentParser) -> None:
+    """Add the options of the quantizers to a command that writes blocks."""
+    command.add_argument("--imatrix", metavar="FILE", help="an importance matrix")
+    command.add_argument(
+        "--effort",
+        choices=("ggml", "best"),
+        default="ggml",
+        help="ggml: its own choices, to the bit; best: less squared error in as many bits, slower",
+    )
 
 
 def add_quantize(commands: Any) -> None:
@@ -24,7 +35,7 @@ def add_quantize(commands: Any) -> None:
     command.add_argument("file", help="a GGUF file, or any file of a shard set")
     command.add_argument("out", help="the file to write")
     command.add_argument("type", help="a mix of llama-quantize, such as Q4_K_M, or F16")
-    command.add_argument("--imatrix", metavar="FILE", help="an importance matrix")
+    add_quantizers(command)
     command.add_argument(
         "--tensor-type",
         action="append",
@@ -32,12 +43,6 @@ def add_quantize(commands: Any) -> None:
         type=_override,
         metavar="PATTERN=TYPE",
         help="another type for the tensors whose names match a regular expression; the first wins",
-    )
-    command.add_argument(
-        "--effort",
-        choices=("ggml", "best"),
-        default="ggml",
-        help="ggml: its own choices, to the bit; best: less squared error in as many bits, slower",
     )
     command.add_argument("--pure", action="store_true", help="the base type for every tensor")
     command.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

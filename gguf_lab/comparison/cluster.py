@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import ComparisonError, GGUFLabError
 from ..file.remote import Address
 from ..model import Model, open_model
-from ..reference import Checkpoint, Pair, align, align_files, open_checkpoint
+from ..reference import Checkpoint, Pair, line_up, open_checkpoint
 from .measuring import Measuring
 from .statistics import STATISTICS_VERSION, Statistics
 
@@ -278,10 +278,7 @@ class _Opened:
                 f"a worker sees other versions of {work.model} and {work.reference} than the "
                 "client: sizes, dates or ETags differ. Expected a folder that all machines share."
             )
-        if isinstance(self.reference, Model):
-            alignment = align_files(self.model, self.reference)
-        else:
-            alignment = align(self.model, self.reference)
+        alignment = line_up(self.model, self.reference)
         self.pairs = {pair.name: pair for pair in alignment.pairs}
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ComparisonError
 from ..file.text import preview, suggest
 from ..model import Model, open_model
-from ..reference import Alignment, Checkpoint, align, align_files, open_reference
+from ..reference import Checkpoint, line_up, open_reference
 from .cache import ResultCache
 from .measuring import Measuring
 from .metadata import MetadataDifference, compare_metadata
@@ -108,11 +108,7 @@ class Run:
                 digest = digest_of(weights, self.model)
                 self._cache = ResultCache(cache, self.model, self.reference, how, digest)
             chosen = _choose_tensors(self.model, tensors)
-            self.alignment: Alignment = (
-                align_files(self.model, self.reference)
-                if isinstance(self.reference, Model)
-                else align(self.model, self.reference)
-            )
+            self.alignment = line_up(self.model, self.reference)
         except BaseException:
             self._opened.close()
             raise

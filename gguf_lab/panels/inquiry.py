@@ -24,20 +24,7 @@ __all__ = ["Inquiry"]
 class Inquiry(Place):
     """A question about the rows of a tensor, whose answer needs the original.
 
-    Parameters
-    ----------
-    model : Model
-        An open model.
-    name : str, optional
-        The tensor to begin with; default the first matrix.
-    reference : Checkpoint, Model, path or Address
-        The original weights.
-    importance : mapping of str to array, optional
-        An open importance matrix: the answer then heeds it, column by column.
-    selection : Place, optional
-        A panel with which tensor and weight are shared.
-    height : int, optional
-        Height in CSS pixels.
+    Its panels document what they take: model, tensor, original, importance.
     """
 
     _label: ClassVar[str]

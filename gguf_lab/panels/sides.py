@@ -13,13 +13,13 @@ from ..codec import can_decode, dequantize, find_format
 from ..errors import UnsupportedError
 from ..file.remote import Address
 from ..file.text import quoted
-from ..reference import Checkpoint, Pair, align, align_files, open_reference
+from ..reference import line_up, open_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..model import Model, Tensor
-    from ..reference import Alignment
+    from ..reference import Alignment, Checkpoint, Pair
     from .pooling import Floats
 
 __all__ = ["CHUNK", "SIDES", "Reader", "Sides", "read"]
@@ -62,11 +62,7 @@ class Sides:
         if reference is not None:
             try:
                 if alignment is None:
-                    alignment = (
-                        align(model, reference)
-                        if isinstance(reference, Checkpoint)
-                        else align_files(model, reference)
-                    )
+                    alignment = line_up(model, reference)
             except BaseException:
                 self.close()
                 raise

@@ -83,7 +83,7 @@ class TensorView(Place):
         If the reference does not belong to the model, or a name or place is unknown.
     """
 
-    _esm = script("axes", "places", "heatmap", "figures", "tensor_view")
+    _esm = script("axes", "places", "pixels", "heatmap", "figures", "tensor_view")
     _css = style("places", "tensor_view")
 
     show = traitlets.Enum((*SIDES, "all"), "quantized", help="Which values are shown").tag(

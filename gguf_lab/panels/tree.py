@@ -38,7 +38,7 @@ class MetadataTree(Panel):
         Height in CSS pixels.
     """
 
-    _esm = script("tree")
+    _esm = script("branches", "tree")
     _css = style("tree")
     _title: ClassVar[str] = "Metadata"
 

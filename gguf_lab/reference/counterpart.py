@@ -10,8 +10,8 @@ from ..errors import ComparisonError
 from ..file.remote import Address, location
 from ..file.text import printable, quoted
 from ..model import open_model
-from .alignment import FITTING_MATRICES, Alignment, Pair, ReferenceOnly, same_shape
-from .checkpoint import open_checkpoint
+from .alignment import FITTING_MATRICES, Alignment, Pair, ReferenceOnly, align, same_shape
+from .checkpoint import Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:
     import os
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..model import Model, Tensor
-    from .checkpoint import Checkpoint
 
-__all__ = ["align_files", "open_reference"]
+__all__ = ["align_files", "line_up", "open_reference"]
 
 
 def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model:
@@ -45,6 +44,13 @@ def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model
             if file.read(4) == b"GGUF" or path.suffix == ".gguf":
                 return open_model(path)
     return open_checkpoint(path)
+
+
+def line_up(model: Model, reference: Checkpoint | Model) -> Alignment:
+    """Line a model up with what `open_reference` opens; raises as `align` and `align_files` do."""
+    if isinstance(reference, Checkpoint):
+        return align(model, reference)
+    return align_files(model, reference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,14 @@ import pytest
 from gguf_lab import cli
 
 from ..file.builders import Builder
-from ..hostile import ATTACK, LONG, SHORT, is_text, write_file, write_model, write_original
+from ..hostile import ATTACK, LONG, SHORT, is_text, write_all
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")  # colours are ours; the attacks have none that is whole
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hostile")
-    return {
-        "every text": write_file(folder / f"{SHORT}.gguf"),
-        "a llama": write_model(folder / f"llama{SHORT}.gguf"),
-        "original": write_original(folder / f"original{SHORT}"),
-    }
+    return write_all(tmp_path_factory.mktemp("hostile"))
 
 
 COMMANDS = {

@@ -26,12 +26,6 @@ N = 512
 TYPES = list(SEARCHES)
 
 
-@pytest.fixture(scope="module")
-def source():
-    with np.load(DATA / "source.npz") as data:
-        return data["source"], data["imatrix"]
-
-
 def normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 

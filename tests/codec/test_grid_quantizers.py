@@ -25,12 +25,6 @@ GRIDS = [name for name in TYPES if name != "IQ1_M"]
 N = 512
 
 
-@pytest.fixture(scope="module")
-def source():
-    with np.load(DATA / "source.npz") as data:
-        return data["source"], data["imatrix"]
-
-
 def normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 

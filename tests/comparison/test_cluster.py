@@ -8,7 +8,6 @@ import pickle
 import signal
 import sys
 from collections import Counter, defaultdict
-from dataclasses import fields
 from pathlib import Path
 from shutil import copy
 
@@ -18,6 +17,7 @@ import gguf_lab as gl
 from gguf_lab.comparison import Run, cluster, measuring
 
 from ..file.server import COMMIT, serving
+from .llama import MODELS, ORIGINAL, Q4_K_M, compare, figures
 
 if importlib.util.find_spec("distributed") is None and not os.environ.get("CI"):
     pytest.skip("distributed is not installed: pip install gguf-lab[dask]", allow_module_level=True)
@@ -30,8 +30,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX"),
 ]
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
-Q4_K_M, ORIGINAL = MODELS / "llama-256" / "llama-Q4_K_M.gguf", MODELS / "llama-256" / "hf"
 N = 21
 
 # Runs in each worker, those that are started in the place of a dead one too.
@@ -112,19 +110,6 @@ def idle(monkeypatch):
 @pytest.fixture(scope="module")
 def whole():
     return figures(gl.compare(Q4_K_M, ORIGINAL, progress=False))
-
-
-def compare(model=Q4_K_M, reference=ORIGINAL, **keywords):
-    return gl.compare(model, reference, progress=False, **keywords)
-
-
-def bits(statistics):
-    numbers = [getattr(statistics, f.name) for f in fields(statistics) if f.name != "counts"]
-    return [n if n is None else float(n).hex() for n in numbers], statistics.counts.tobytes()
-
-
-def figures(result):
-    return [(row.name, row.status, row.statistics and bits(row.statistics)) for row in result]
 
 
 def log(place):

@@ -6,11 +6,9 @@ the kernel: what asks for more than the limit gets a MemoryError.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +16,14 @@ from gguf import GGMLQuantizationType, quants
 
 from gguf_lab.file import qtype
 
+from ..scripts import load
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only"),
 ]
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "holes.py"
+holes = load("benchmarks/holes.py")
 MB = 1_000_000
 
 PROBE = """
@@ -72,17 +72,7 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def holes():
-    spec = importlib.util.spec_from_file_location("holes", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["holes"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["holes"]
-
-
-@pytest.fixture(scope="module")
-def pair(holes, tmp_path_factory):
+def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("70b")
     model = folder / "llama-70b-Q4_K_M.gguf"
     holes.write_model(model, holes.LLAMA_70B)

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import fields
-from pathlib import Path
 from shutil import copy, copytree
 
 import numpy as np
@@ -26,23 +24,9 @@ from gguf_lab.comparison import STATISTICS_VERSION, Run, Statistics, cache, meas
 from gguf_lab.comparison.histogram import BINS
 
 from ..file.server import etag_of, serving
+from .llama import MODELS, ORIGINAL, Q4_K_M, bits, compare, figures
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
-Q4_K_M, ORIGINAL = MODELS / "llama-256" / "llama-Q4_K_M.gguf", MODELS / "llama-256" / "hf"
 N = 21
-
-
-def compare(model=Q4_K_M, reference=ORIGINAL, **keywords):
-    return gl.compare(model, reference, progress=False, **keywords)
-
-
-def bits(statistics):
-    numbers = [getattr(statistics, f.name) for f in fields(statistics) if f.name != "counts"]
-    return [n if n is None else float(n).hex() for n in numbers], statistics.counts.tobytes()
-
-
-def figures(result):
-    return [(row.name, row.status, row.statistics and bits(row.statistics)) for row in result]
 
 
 def entries(folder):

@@ -15,7 +15,7 @@ import gguf_lab as gl
 import gguf_lab.panels
 from gguf_lab.panels.base import Panel
 
-from ..hostile import ATTACK, SHORT, is_text, write_file, write_model, write_original
+from ..hostile import ATTACK, is_text, write_all, write_model
 from .tensors import write_gguf
 
 if TYPE_CHECKING:
@@ -69,12 +69,7 @@ SHOWN = """() => {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hostile")
-    return {
-        "every text": write_file(folder / f"{SHORT}.gguf"),
-        "a llama": write_model(folder / f"llama{SHORT}.gguf"),
-        "original": write_original(folder / f"original{SHORT}"),
-    }
+    return write_all(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(params=["every text", "a llama"])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from ..scripts import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is what Linux counts"),
 ]
 
-HOLES = Path(__file__).parents[2] / "benchmarks" / "holes.py"
 LIMIT = 600  # MB of the whole process: interpreter and libraries too
 
 SESSION = """
@@ -40,12 +43,7 @@ print(json.dumps({"peak": peak, "tabs": len(workbench.tabs.tabs), "worst": worst
 
 
 def test_every_tab_of_a_large_file(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("holes", HOLES)
-    assert spec is not None
-    assert spec.loader is not None
-    holes = importlib.util.module_from_spec(spec)
-    sys.modules["holes"] = holes
-    spec.loader.exec_module(holes)
+    holes = load("benchmarks/holes.py")
     model = tmp_path / "8b-Q4_K_M.gguf"
     holes.write_model(model, holes.LLAMA_8B)
     holes.write_checkpoint(tmp_path, holes.LLAMA_8B, shards=4)
