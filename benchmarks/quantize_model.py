@@ -3,8 +3,8 @@
 The shapes are those of `whole_model.py` (1.1 billion weights with all 22 layers). Every run has a
 process of its own, in turns; seconds of wall clock and of CPU are those of the call alone, after a
 first call on a model of one small layer, which loads what there is to load. The tensors of the two
-files are compared byte for byte. Needs the package `llama-cpp-python`, and 3 bytes of disk per
-weight.
+files are compared byte for byte; ``--best`` measures ``effort="best"`` too. Needs the package
+`llama-cpp-python`, and 3 bytes of disk per weight.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from whole_model import FEED_FORWARD, HEADS, KV_HEADS, LAYERS, MATRICES, VOCABULARY, WIDTH
 
 SIDES = ("llama.cpp", "gguf_lab")
+BEST = "gguf_lab-best"
 
 
 def main() -> None:
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--best", action="store_true", help='effort="best" as well')
     parser.add_argument("--folder", type=Path, help="keep the files; default: a temporary folder")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--worker", nargs=4, help="internal")
@@ -42,9 +45,10 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         weights = write_model(folder / "random-BF16.gguf", arguments.layers, VOCABULARY)
         write_model(folder / "warm-up.gguf", 1, 256)
-        times: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+        sides = (*SIDES, BEST) if arguments.best else SIDES
+        times: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for _ in range(arguments.repetitions):
-            for side in SIDES:
+            for side in sides:
                 command = [sys.executable, __file__, "--worker", side, str(folder)]
                 command += [str(arguments.threads), "random-BF16.gguf"]
                 answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -52,13 +56,13 @@ def main() -> None:
         same = compare(*(folder / f"{side}-Q4_K_M.gguf" for side in SIDES))
     rows: dict[str, Any] = {"weights": weights, "threads": arguments.threads, "same": same}
     print(f"{weights / 1e6:.0f} M weights, BF16 to Q4_K_M, {arguments.threads} threads")
-    for side in SIDES:
+    for side in sides:
         found = {
             key: statistics.median(t[key] for t in times[side]) for key in ("wall", "cpu", "peak")
         }
         rows[side] = found
         print(
-            f"{side:<10} {found['wall']:7.2f} s wall, {found['cpu']:7.2f} s CPU, "
+            f"{side:<13} {found['wall']:7.2f} s wall, {found['cpu']:7.2f} s CPU, "
             f"{1e9 * found['cpu'] / weights:6.1f} ns CPU a weight, peak {found['peak']:.0f} MiB"
         )
     for key in ("wall", "cpu"):
@@ -115,7 +119,8 @@ def measure(side: str, folder: str, threads: str, name: str) -> dict[str, float]
     """Run one side in this process; `peak` is all its memory, in MiB, mapped pages included."""
     from whole_model import memory
 
-    run = requantize if side == "gguf_lab" else llama_quantize
+    efforts = {"gguf_lab": "ggml", BEST: "best"}
+    run = partial(requantize, efforts[side]) if side in efforts else llama_quantize
     run(Path(folder) / "warm-up.gguf", Path(folder) / f"{side}-warm.gguf", int(threads))
     wall, cpu = time.perf_counter(), time.process_time()
     run(Path(folder) / name, Path(folder) / f"{side}-Q4_K_M.gguf", int(threads))
@@ -123,10 +128,12 @@ def measure(side: str, folder: str, threads: str, name: str) -> dict[str, float]
     return {"wall": wall, "cpu": cpu, "peak": memory()["VmHWM"]}
 
 
-def requantize(source: Path, target: Path, threads: int) -> None:
+def requantize(effort: str, source: Path, target: Path, threads: int) -> None:
     import gguf_lab as gl
 
-    gl.requantize(source, target, "Q4_K_M", progress=False, threads=threads, overwrite=True)
+    gl.requantize(
+        source, target, "Q4_K_M", effort=effort, progress=False, threads=threads, overwrite=True
+    )
 
 
 def llama_quantize(source: Path, target: Path, threads: int) -> None:
