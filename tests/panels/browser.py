@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,23 @@ window.place = async (id, script, css, state, classes, parent) => {
 window.ready = true;
 </script></body></html>"""
 
+# On a busy machine a frame or the kernel's answer comes late. These (milliseconds) make them late
+# on any machine: a test that does not wait for what it asserts then fails.
+LATE_FRAMES = int(os.environ.get("LATE_FRAMES", "0"))
+LATE_KERNEL = int(os.environ.get("LATE_KERNEL", "0"))
+LATE = """([frames, answers]) => {
+  const soon = window.requestAnimationFrame.bind(window);
+  if (frames) window.requestAnimationFrame = (f) => setTimeout(() => soon(f), frames);
+  const kernel = window.kernel;
+  const late = () => new Promise((done) => setTimeout(done, answers));
+  window.kernel = async (...sent) => {
+    await late();
+    const reply = await kernel(...sent);
+    await late();
+    return reply;
+  };
+}"""
+
 
 def _convert(value: Any) -> Any:
     if isinstance(value, (bytes, memoryview)):
@@ -115,6 +133,8 @@ class Harness:
         page.expose_function("kernel", self._kernel)
         page.set_content(PAGE)
         page.wait_for_function("window.ready")
+        if LATE_FRAMES or LATE_KERNEL:
+            page.evaluate(LATE, [LATE_FRAMES, LATE_KERNEL])
 
     def _kernel(self, name: str, text: str) -> str:
         message = json.loads(text)
@@ -170,6 +190,16 @@ class Harness:
         self.page.evaluate(
             "light => { document.body.dataset.jpThemeLight = String(light); }", light
         )
+
+
+def until(page: Any, panel: Any, **traits: Any) -> None:
+    """Wait until what the browser has set has reached Python."""
+    for _ in range(500):
+        if all(getattr(panel, name) == value for name, value in traits.items()):
+            return
+        page.wait_for_timeout(20)  # the page's own calls of Python are answered meanwhile
+    now = {name: getattr(panel, name) for name in traits}
+    raise AssertionError(f"Python has {now}, waited for {traits}")
 
 
 def launch(playwright: Any) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.panels import ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
 from gguf_lab.panels.tabs import Tabs
 
+from .browser import until
 from .support import HOSTILE, StubComparison, StubModel, StubTensor, rows_of
 
 if TYPE_CHECKING:
@@ -30,15 +33,6 @@ NAME = "blk.0.ffn_up.weight"
 def model() -> Iterator[Any]:
     with gl.open(FOLDER / "llama-Q4_K_M.gguf") as opened:
         yield opened
-
-
-def until(page: Any, panel: Any, **traits: Any) -> None:
-    """Wait until what the browser has set has reached Python."""
-    for _ in range(250):
-        if all(getattr(panel, name) == value for name, value in traits.items()):
-            return
-        page.wait_for_timeout(20)
-    assert {name: getattr(panel, name) for name in traits} == traits
 
 
 def clean(page: Any) -> None:
@@ -94,9 +88,8 @@ def test_errors_by_keyboard(
     page.keyboard.press("ArrowRight")
     page.keyboard.press(" ")
     until(page, panel, selected=["blk.1.attn_v.weight"])
-    page.locator("[role=gridcell][aria-selected=true]").wait_for()
-    chosen = page.locator("[role=gridcell][aria-selected=true]").get_attribute("aria-label")
-    assert chosen.startswith("blk.1.attn_v.weight: relative RMSE ")
+    chosen = page.locator("[role=gridcell][aria-selected=true]")
+    expect(chosen).to_have_attribute("aria-label", re.compile("blk.1.attn_v.weight: relative RMSE"))
     page.keyboard.press("Control+Home")
     page.keyboard.press("Enter")
     until(page, panel, selected=["token_embd.weight"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from gguf_lab.panels import ErrorHistograms, MetadataTree, Progress, TensorDetail, TensorTable
 
+from .browser import until
 from .support import HOSTILE, ORPHAN, StubComparison, StubModel, StubTensor, rows_of
 
 if TYPE_CHECKING:
@@ -178,23 +181,20 @@ def test_rows_are_selected_by_mouse_and_keyboard(harness: Harness) -> None:
     table = TensorTable(StubModel())
     harness.add(table)
     page.locator(".gl-tr").nth(1).click()
-    assert table.selected == ["blk.0.attn_norm.weight"]
+    until(page, table, selected=["blk.0.attn_norm.weight"])
     page.locator(".gl-tr").nth(3).click(modifiers=["Shift"])
-    assert len(table.selected) == 3
+    three = [f"blk.0.attn_{part}.weight" for part in ("norm", "q", "k")]
+    until(page, table, selected=three)
     page.locator(".gl-tr").nth(0).click(modifiers=["Control"])
-    assert "token_embd.weight" in table.selected
+    until(page, table, selected=[*three, "token_embd.weight"])
     keys(page, "ArrowDown")
-    page.wait_for_timeout(30)
-    assert table.selected == ["blk.0.attn_norm.weight"]
+    until(page, table, selected=["blk.0.attn_norm.weight"])
     keys(page, "Shift+ArrowDown")
-    page.wait_for_timeout(30)
-    assert table.selected == ["blk.0.attn_norm.weight", "blk.0.attn_q.weight"]
+    until(page, table, selected=["blk.0.attn_norm.weight", "blk.0.attn_q.weight"])
     keys(page, "Control+End", "Enter")
-    page.wait_for_timeout(30)
-    assert table.selected == ["output_norm.weight"]
+    until(page, table, selected=["output_norm.weight"])
     keys(page, "Escape")
-    page.wait_for_timeout(30)
-    assert table.selected == []
+    until(page, table, selected=[])
 
 
 def test_a_selection_from_python_scrolls_into_view(harness: Harness) -> None:
@@ -205,7 +205,7 @@ def test_a_selection_from_python_scrolls_into_view(harness: Harness) -> None:
     table.selected = ["blk.321.attn_q.weight"]
     harness.push()
     row = page.locator(".gl-tr[aria-selected=true]")
-    assert row.locator(".gl-name").inner_text() == "blk.321.attn_q.weight"
+    expect(row.locator(".gl-name")).to_have_text("blk.321.attn_q.weight")
     grid, box = page.locator("[role=grid]").bounding_box(), row.bounding_box()
     assert grid["y"] < box["y"] < grid["y"] + grid["height"] - 20
 
@@ -256,8 +256,8 @@ def test_histograms_are_shown_and_chosen(harness: Harness) -> None:
     harness.add(panel)
     cell = page.get_by_role("gridcell", name="blk.2.attn_q.weight")
     cell.click()
-    assert panel.selected == ["blk.2.attn_q.weight"]
-    assert cell.get_attribute("aria-selected") == "true"
+    until(page, panel, selected=["blk.2.attn_q.weight"])
+    expect(cell).to_have_attribute("aria-selected", "true")
     page.locator(".gl-steps").wait_for()
     assert "SQNR" in page.locator(".gl-figures").inner_text()
     assert "stored − reference" in page.locator(".gl-plot").text_content()
@@ -265,20 +265,20 @@ def test_histograms_are_shown_and_chosen(harness: Harness) -> None:
     bins = (len(panel.chart_bins) // 8 - 1) // 2
     assert page.locator(".gl-steps").get_attribute("d").count("H") == bins
     page.get_by_role("button", name="full range").click()
-    assert panel.extent == "full"
+    until(page, panel, extent="full")
     page.get_by_role("button", name="log").click()
     page.get_by_role("button", name="relative").click()
-    assert panel.mode == "relative"
+    until(page, panel, mode="relative")
     page.get_by_text("RMS of the reference").first.wait_for()
     plot = page.locator(".gl-plot")
     plot.focus()
     keys(page, "Home")
-    assert "weights" in page.locator(".gl-readout").inner_text()
+    expect(page.locator(".gl-readout")).to_contain_text("weights")
     exact = page.get_by_role("gridcell", name="blk.0.attn_norm.weight: no error, exact")
     assert exact.inner_text() == "exact"
     page.get_by_role("gridcell", name="blk.1.attn_k.weight: unmatched").click()
     page.get_by_text("unmatched: the checkpoint has no tensor").wait_for()
-    assert page.locator(".gl-steps").count() == 0
+    expect(page.locator(".gl-steps")).to_have_count(0)
 
 
 def test_what_is_unverified_is_marked(harness: Harness) -> None:
@@ -319,15 +319,13 @@ def test_histograms_by_keyboard(harness: Harness) -> None:
     assert page.locator(".gl-cell").count() < 200
     page.locator("[role=grid]").focus()
     keys(page, "ArrowDown", "ArrowDown", "ArrowRight", "Enter")
-    page.wait_for_timeout(30)
-    assert panel.selected == ["blk.1.attn_k.weight"]
+    until(page, panel, selected=["blk.1.attn_k.weight"])
     keys(page, "Control+End", "Enter")
-    page.wait_for_timeout(30)
-    assert panel.selected == ["blk.79.ffn_norm.weight"]
+    until(page, panel, selected=["blk.79.ffn_norm.weight"])
     panel.selected = ["blk.40.ffn_up.weight"]
     harness.push()
     cell = page.get_by_role("gridcell", name="blk.40.ffn_up.weight")
-    assert cell.get_attribute("aria-selected") == "true"
+    expect(cell).to_have_attribute("aria-selected", "true")
 
 
 def test_histograms_grow_with_a_run(harness: Harness) -> None:
@@ -356,23 +354,22 @@ def test_the_detail_says_what_a_tensor_is(harness: Harness) -> None:
     detail.show(row.name, row, {"absolute": 0.02, "relative": 0.4})
     harness.push()
     page.locator(".gl-steps").wait_for()
-    assert "rows permuted" in page.locator(".gl-detail-facts").inner_text()
+    expect(page.locator(".gl-detail-facts")).to_contain_text("rows permuted")
 
 
 def test_progress_and_cancel(harness: Harness) -> None:
     page = harness.page
-    asked: list[bool] = []
-    progress = Progress(cancel=lambda: asked.append(True))
+    asked = SimpleNamespace(times=0)
+    progress = Progress(cancel=lambda: vars(asked).update(times=asked.times + 1))
     harness.add(progress)
     assert not page.locator(".gl-progress").is_visible()
     progress.report("running", done=250_000, total=1_000_000, seconds=1, tensor="blk.0.attn_q")
     harness.push()
     bar = page.get_by_role("progressbar")
-    assert bar.get_attribute("aria-valuenow") == "250000"
+    expect(bar).to_have_attribute("aria-valuenow", "250000")
     page.get_by_text("250 k of 1.0 M weights · 250 k weights/s · 3 s left").wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.wait_for_timeout(30)
-    assert asked == [True]
+    until(page, asked, times=1)
 
 
 # -- all
@@ -386,9 +383,8 @@ def test_an_error_is_shown_and_dismissed(harness: Harness) -> None:
     page.locator(".gl-tr").first.click()
     page.get_by_role("alert").get_by_text("ZeroDivisionError").wait_for()
     page.get_by_role("button", name="Dismiss").click()
-    page.wait_for_timeout(30)
-    assert table.error == ""
-    assert not page.get_by_role("alert").is_visible()
+    until(page, table, error="")
+    expect(page.get_by_role("alert")).not_to_be_visible()
 
 
 @pytest.mark.parametrize("light", [True, False])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.bridge import chat_prompt
@@ -17,6 +19,7 @@ from gguf_lab.panels.jinja import beside, coloured, lines_of
 from gguf_lab.panels.templates import templates_of
 
 from ..bridge.test_chat import TEMPLATES
+from .browser import until
 from .support import HOSTILE, Metadata, StubModel
 
 if TYPE_CHECKING:
@@ -273,16 +276,17 @@ def test_a_conversation_is_edited_and_rendered(harness: Harness, smollm2: gl.Mod
     # Type: the prompt follows, and the editor keeps the focus.
     box = page.get_by_label("Message 1", exact=True)
     box.fill("Hi there")
-    page.wait_for_function("() => window.models.panel.get('messages')[0].content === 'Hi there'")
+    first = {"role": "user", "content": "Hi there"}
+    until(page, panel, messages=[first])
     settled(harness)
     page.locator("pre.gl-prompt", has_text="Hi there").wait_for()
     assert box.evaluate("node => node === document.activeElement")
     # Another message by keyboard, and its role.
     page.get_by_role("button", name="Add message").press("Enter")
     page.keyboard.type("Hello!")
-    page.wait_for_function("() => window.models.panel.get('messages')[1]?.content === 'Hello!'")
-    assert panel.messages[1] == {"role": "assistant", "content": "Hello!"}
+    until(page, panel, messages=[first, {"role": "assistant", "content": "Hello!"}])
     page.get_by_label("add_generation_prompt").uncheck()
+    until(page, panel, add_generation_prompt=False)
     settled(harness)
     assert panel.prompt is not None
     assert panel.prompt.text.endswith("Hello!<|im_end|>\n")
@@ -291,12 +295,12 @@ def test_a_conversation_is_edited_and_rendered(harness: Harness, smollm2: gl.Mod
     tokens = page.get_by_role("listbox")
     tokens.focus()
     page.keyboard.press("ArrowRight")
-    assert panel.token == (panel.prompt.tokens or ())[1].id
+    until(page, panel, token=(panel.prompt.tokens or ())[1].id)
     chosen = page.locator(".gl-token[aria-selected=true]")
-    assert chosen.inner_text().split() == ["system", "9690"]
+    expect(chosen).to_have_text(re.compile(r"system\s*9690"))
     assert tokens.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
     page.get_by_role("button", name="Remove message 2").click()
-    page.wait_for_function("() => window.models.panel.get('messages').length === 1")
+    until(page, panel, messages=[first])
     # From Python.
     panel.messages = [{"role": "user", "content": "from Python"}]
     settled(harness)
@@ -317,8 +321,8 @@ def test_two_templates_and_hostile_ones(harness: Harness, tmp_path: Path, light:
     harness.add(ChatTemplate(Chat(template), tmp_path, messages=[message]))
     settled(harness)
     page.locator("pre.gl-prompt", has_text="<script>").wait_for()
-    assert page.locator(".gl-line-changed").count() == 2
-    assert page.get_by_label("differs").count() == 4
+    expect(page.locator(".gl-line-changed")).to_have_count(2)
+    expect(page.get_by_label("differs")).to_have_count(4)
     page.get_by_role("button", name="Next difference").click()
     page.get_by_text("difference 1 of 2").wait_for(state="attached")
     assert page.locator("img, #root script").count() == 0

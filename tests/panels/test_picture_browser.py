@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 
+from .browser import until
 from .support import HOSTILE
 from .tensors import write_gguf
 
@@ -58,15 +60,15 @@ def readout(page: Any, pattern: str) -> str:
     return str(found.inner_text())
 
 
+COLOUR = """([x, y]) => {
+  const c = document.querySelector('.gl-heat'), r = devicePixelRatio;
+  return [...c.getContext('2d').getImageData(x * r, y * r, 1, 1).data].slice(0, 3);
+}"""
+
+
 def colour(page: Any, x: float, y: float) -> list[int]:
     """The colour of a place of the canvas, in CSS pixels."""
-    return list(
-        page.evaluate(
-            "([x, y]) => { const c = document.querySelector('.gl-heat'), r = devicePixelRatio;"
-            " return [...c.getContext('2d').getImageData(x * r, y * r, 1, 1).data].slice(0, 3); }",
-            [x, y],
-        )
-    )
+    return list(page.evaluate(COLOUR, [x, y]))
 
 
 @pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
@@ -87,14 +89,12 @@ def test_a_picture_by_keyboard_alone(harness: Harness, minilm: Any, light: bool)
     assert ", difference " in told
     keys(page, "Enter")
     page.locator(".gl-here").filter(has_text="").wait_for()
-    page.wait_for_function("() => window.models.panel.get('cell')[0] === 1")
-    assert view.cell == [1, column]
-    live = page.locator(".gl-live[role=status]").first
-    assert live.inner_text() == told
+    until(page, view, cell=[1, column])
+    expect(page.locator(".gl-live[role=status]").first).to_have_text(told)
     page.get_by_role("button", name="side by side").focus()
     keys(page, "Enter")
     page.get_by_text("difference −").wait_for()  # a scale of its own
-    assert view.show == "all"
+    until(page, view, show="all")
     view.close()
 
 
@@ -111,8 +111,7 @@ def test_a_picture_by_mouse(harness: Harness, minilm: Any) -> None:
     page.mouse.down()
     page.mouse.up()
     # A click on a cell of several weights selects the strongest of them.
-    page.wait_for_function("() => window.models.panel.get('cell')[0] > 0")
-    assert view.cell == [first + int(np.abs(part).argmax()), left]
+    until(page, view, cell=[first + int(np.abs(part).argmax()), left])
     page.locator(".gl-here").wait_for()
     page.get_by_role("button", name="Zoom to the selected weight").click()
     page.get_by_text("one cell is one weight").wait_for()
@@ -131,7 +130,7 @@ def test_a_picture_by_mouse(harness: Harness, minilm: Any) -> None:
     worst = int(np.argmax(view.row_errors))
     page.locator(".gl-worst button").first.click()
     page.locator(".gl-corner-words").filter(has_text=f"row {worst},").wait_for()
-    assert view.cell[0] == worst
+    until(page, view, cell=[worst, view.cell[1]])
     view.close()
 
 
@@ -150,9 +149,7 @@ def test_colours_mean_values(harness: Harness, tmp_path: Path) -> None:
             page.get_by_text(words).wait_for()
         page.get_by_text("1 NaN, 1 inf").wait_for()
         harness.theme(light=False)
-        page.wait_for_function("() => true")
-        page.wait_for_timeout(100)
-        assert colour(page, 58 + 56 + 62, 36 + 28) == [24, 24, 26]
+        page.wait_for_function(f"(at) => ({COLOUR})(at).join() === '24,24,26'", arg=[176, 64])
         view.close()
 
 
@@ -166,14 +163,14 @@ def test_a_click_shows_the_block(harness: Harness, minilm: Any) -> None:
     page.wait_for_function("() => window.models.block.get('cell')[0] > 0")
     row, column = view.cell
     page.wait_for_selector(f"[data-shown='{row} {column}']")
-    assert f"weight {column % 32} " in page.locator(".gl-sums").inner_text()
+    expect(page.locator(".gl-sums")).to_contain_text(f"weight {column % 32} ")
     assert block.wait(10)
     raw = minilm.tensors[Q].blocks(slice(row, row + 1))[0]
     first = column // 32 * 18
     bytes_shown = page.locator(".gl-byte").all_inner_texts()
     assert [int(text, 16) for text in bytes_shown] == raw[first : first + 18].tolist()
     # The scale's 16 bits and one nibble.
-    assert page.locator(".gl-own").count() == 20
+    expect(page.locator(".gl-own")).to_have_count(20)
     view.close()
     block.close()
 
@@ -199,9 +196,9 @@ def test_a_block_by_keyboard_alone(harness: Harness, minilm: Any, light: bool) -
     ):
         keys(page, key)
         page.wait_for_selector(f"[data-shown='{row} {column}']")
-        assert block.cell == [row, column]
+        until(page, block, cell=[row, column])
     at = weights.get_attribute("aria-activedescendant")
-    assert page.locator(f"#{at}").get_attribute("aria-selected") == "true"
+    expect(page.locator(f"#{at}")).to_have_attribute("aria-selected", "true")
     value = minilm.tensors[DOWN].to_numpy()[0, 1535]
     assert page.locator(".gl-sums").inner_text().splitlines()[-1].endswith(f"= {value!s}")
     # The map of bytes: what a byte drives, and on to it.
@@ -213,7 +210,7 @@ def test_a_block_by_keyboard_alone(harness: Harness, minilm: Any, light: bool) -
     page.wait_for_selector("[data-shown='0 1519']")
     keys(page, "Home")
     words.filter(has_text=re.compile("byte 0: .*part of d = .*drives every weight")).wait_for()
-    assert page.locator(".gl-driven").count() == 32
+    expect(page.locator(".gl-driven")).to_have_count(32)
     block.close()
 
 
@@ -260,7 +257,8 @@ def test_what_cannot_be_shown_says_why(harness: Harness, tmp_path: Path) -> None
     with gl.open(path) as model:
         for kind in (TensorView, BlockView):
             harness.add(kind(model, "t.weight"), kind.__name__)
-        assert harness.page.get_by_text("is truncated: its values cannot be shown").count() == 2
+        told = harness.page.get_by_text("is truncated: its values cannot be shown")
+        expect(told).to_have_count(2)
 
 
 def test_what_lasts_can_be_cancelled(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.errors import ComparisonError
@@ -13,6 +14,7 @@ from gguf_lab.panels import SideBySide
 from gguf_lab.panels.pairs import sentence, strength
 
 from ..comparison.test_beside import comparison, only, row
+from .browser import until
 from .support import HOSTILE
 
 if TYPE_CHECKING:
@@ -212,17 +214,17 @@ def test_the_picture_by_mouse_and_keyboard(harness: Harness, tmp_path: Path) -> 
     page = shown(harness, panel)
     grid = page.get_by_role("grid", name="Which file is nearer")
     page.get_by_role("gridcell", name="blk.0.attn_q: A Q4_K").click()
-    assert panel.selected == ["blk.0.attn_q"]
+    until(page, panel, selected=["blk.0.attn_q"])
     page.locator(".gl-table .gl-tr[aria-selected=true]", has_text="blk.0.attn_q").wait_for()
-    assert "A is nearer" in page.locator(".gl-pairs-words").inner_text()
+    expect(page.locator(".gl-pairs-words")).to_contain_text("A is nearer")
     grid.focus()
     for key in ("ArrowDown", "Enter"):
         page.keyboard.press(key)
-    assert panel.selected == ["blk.0.ffn_up"]
-    assert "B is nearer" in page.locator(".gl-pairs-words").inner_text()
+    until(page, panel, selected=["blk.0.ffn_up"])
+    expect(page.locator(".gl-pairs-words")).to_contain_text("B is nearer")
     page.get_by_label("Statistic that decides").select_option(label="SQNR dB")
     page.get_by_role("columnheader", name="SQNR dB A").wait_for()
-    assert panel.statistic == "sqnr_db"
+    until(page, panel, statistic="sqnr_db")
     # The table: filtered, sorted, saved.
     page.get_by_label("nearer: any").select_option("B")
     page.locator(".gl-table .gl-count").get_by_text("3 of 7").wait_for()

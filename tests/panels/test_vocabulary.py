@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.errors import GGUFError
 from gguf_lab.panels import Vocabulary
 from gguf_lab.panels.tokens import TokenList, pieces
 
+from .browser import until
 from .support import HOSTILE, Metadata, StubModel, Tokens
 
 if TYPE_CHECKING:
@@ -260,18 +262,18 @@ def test_a_real_vocabulary_by_mouse_and_keyboard(harness: Harness) -> None:
         harness.push()
         page.get_by_label("Search tokens by text").fill(" hello")
         page.locator(".gl-count").get_by_text("2 of 49,152", exact=True).wait_for()
+        page.get_by_text("38,699").first.wait_for()
         assert ids(page) == ["33,662", "38,699"]
         page.get_by_label("Search tokens by text").press("ArrowDown")
         page.keyboard.press("ArrowDown")
-        page.wait_for_function("() => window.models.panel.get('token') === 33662")
-        note = page.locator(".gl-token-note")
-        assert "6 bytes: 20 68 65 6c 6c 6f \u00b7 made by merge" in note.inner_text()
-        assert panel.token == 33_662
+        until(page, panel, token=33_662)
+        bytes_of = "6 bytes: 20 68 65 6c 6c 6f \u00b7 made by merge"
+        expect(page.locator(".gl-token-note")).to_contain_text(bytes_of)
         # An id, with the filter in the way.
         page.get_by_label("Go to a token by its id").fill("40,000")
         page.keyboard.press("Enter")
         page.locator(".gl-tr[aria-selected=true]").get_by_text("40,000").wait_for()
-        assert panel.token == 40_000
+        until(page, panel, token=40_000)
         page.get_by_label("Go to a token by its id").fill("49152")
         page.keyboard.press("Enter")
         page.get_by_text("ids go from 0 to 49,151").wait_for()
@@ -282,7 +284,7 @@ def test_a_real_vocabulary_by_mouse_and_keyboard(harness: Harness) -> None:
         page.get_by_role("button", name="merge").click()
         page.locator("#" + page.locator(".gl-tr").first.get_attribute("id")).wait_for()
         page.get_by_text("\u0120 t", exact=True).wait_for()
-        assert page.locator("[aria-sort=ascending]").inner_text().startswith("merge")
+        expect(page.locator("[aria-sort=ascending]")).to_contain_text("merge")
         # From Python.
         panel.token = 5
         harness.push()
