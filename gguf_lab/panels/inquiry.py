@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import traitlets
 
+from ..comparison.weighting import weights_of
 from .places import Place
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ..comparison.weighting import Weights
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
@@ -69,8 +71,6 @@ class Inquiry(Place):
         """Work on the answer, and give the share that is done now and then."""
         raise NotImplementedError
 
-    def _weights(self, name: str) -> np.ndarray | None:
+    def _weights(self, name: str) -> Weights | None:
         """Return the importance of a tensor's columns."""
-        if self._importance is None or name not in self._importance:
-            return None
-        return self._importance[name]
+        return weights_of(self._importance, self._sides.tensor(name))

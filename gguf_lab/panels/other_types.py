@@ -169,20 +169,18 @@ class OtherTypes(Inquiry):
         """Return the rows to measure, their importance, and the words about them."""
         tensor = self._sides.tensor(name)
         n, wide = tensor.n_rows, tensor.row_values
-        weights = self._weights(name)
-        if weights is not None:
-            weights = np.asarray(weights, np.float32)
-        if weights is not None and weights.size != wide:  # by expert: those of the first are taken
-            weights, n = weights.reshape(-1, wide)[0], n // (weights.size // wide)
+        parts, weights = self._weights(name), None
+        if parts is not None:  # by expert: those of the first are taken
+            weights, n = parts[0].astype(np.float32), n // len(parts)
+        rows = f"{n:,} rows" + " of the first expert" * (n < tensor.n_rows)
         if n * wide <= _MOST:
-            whole = "all rows" if n == tensor.n_rows else f"the {n:,} rows of the first expert"
-            return [(0, n)], weights, f"Measured on {whole}."
+            return [(0, n)], weights, f"Measured on all {rows}."
         runs = max(1, _MOST // (_RUN * wide))
         size = min(_RUN, max(1, _MOST // wide))
         starts = [(2 * k + 1) * n // (2 * runs) for k in range(runs)]
         spans = [(a, min(a + size, n)) for a in dict.fromkeys(min(a, n - size) for a in starts)]
         count = sum(b - a for a, b in spans)
-        words = f"Measured on a sample: {count:,} of {tensor.n_rows:,} rows, evenly spread."
+        words = f"Measured on a sample: {count:,} of {rows}, evenly spread."
         return spans, weights, words
 
     def _publish(self, sample: str, *, done: bool = False) -> None:

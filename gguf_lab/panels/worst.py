@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..errors import QuantizationError
 from .sides import CHUNK, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..comparison.weighting import Weights
     from .sides import Sides
 
 __all__ = ["Span", "Worst", "find_worst"]
@@ -96,7 +96,7 @@ class _Top:
 
 
 def find_worst(
-    sides: Sides, name: str, importance: np.ndarray | None = None
+    sides: Sides, name: str, weights: Weights | None = None
 ) -> Iterator[tuple[float, Worst | None]]:
     """Walk a tensor and its original once; yield the share that is done, and at the end the finds.
 
@@ -105,18 +105,12 @@ def find_worst(
     sides : Sides
     name : str
         A tensor that has an original.
-    importance : float array (columns,) or (experts, columns), optional
-        What a squared error counts in each column.
-
-    Raises
-    ------
-    QuantizationError
-        If the importance is of another size.
+    weights : float64 array (parts, columns), optional
+        What a squared error counts in each column, in each of the equal parts of the rows.
     """
     tensor = sides.tensor(name)
     readers = sides.readers(name, ("original", "difference"))
     n, wide, size = tensor.n_rows, tensor.row_values, sides.block_size(name)
-    weights = None if importance is None else _fitting(importance, name, tensor.shape)
     per_part = n if weights is None else n // len(weights)
     rows, blocks = _Top(), _Top()
     relative, crests = np.zeros(n), np.zeros(n)
@@ -200,14 +194,3 @@ class _Figures:
 def _median(values: np.ndarray) -> float:
     known = values[np.isfinite(values) & (values > 0)]
     return float(np.median(known)) if len(known) else 0.0
-
-
-def _fitting(importance: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return importance as float64 (parts, columns), checked against the shape of the tensor."""
-    columns, experts = shape[-1], shape[-3] if len(shape) > 2 else 1
-    if importance.size not in {columns, experts * columns}:
-        raise QuantizationError(
-            f"the importance of {name} has {importance.size} values. Expected one for each of "
-            f"{columns} columns" + (f", or of {experts} experts." if experts > 1 else ".")
-        )
-    return importance.astype(np.float64).reshape(-1, columns)

@@ -18,7 +18,7 @@ from ..file.writer import Payload, write_file
 from ..model import Model, open_model
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
-from .imatrix import keys_of, open_imatrix
+from .imatrix import importance_of, keys_of, open_imatrix
 from .result import QuantizedTensor, Requantization
 
 if TYPE_CHECKING:
@@ -174,18 +174,12 @@ class RequantizeRun:
             advice = "Give an importance matrix (imatrix=...), or choose more bits"
         elif not changed:
             return "not needed"
-        elif tensor.name in self._imatrix:
-            found, expected = np.size(self._imatrix[tensor.name]), _columns(tensor)
-            if found == expected:
-                return "used"
-            # That of the embeddings never fits where they serve as output too.
-            if not tensor.name.endswith("token_embd.weight"):
-                raise QuantizationError(
-                    f"tensor {quoted(tensor.name)} has {expected} columns (times experts), but the "
-                    f"importance matrix {found} values for it. Is it of another model?"
-                )
+        elif importance_of(self._imatrix, tensor.name, tensor.shape) is not None:
+            return "used"
+        elif tensor.name in self._imatrix:  # that of embeddings which serve as output too
             if not needed:
-                return f"none: {found} values for {expected} columns"
+                found = np.size(self._imatrix[tensor.name])
+                return f"none: {found} values for {tensor.row_values} columns"
             advice = "Its entry has another size; choose more bits"
         elif not needed:
             return "none: no entry"
@@ -220,7 +214,8 @@ class RequantizeRun:
     def _chunks(self, plan: QuantizedTensor) -> Iterator[NDArray[np.uint8]]:
         tensor = self.model.tensors[plan.name]
         self.current = plan.name
-        importance = self._importance_of(tensor) if plan.importance == "used" else None
+        used = self._imatrix if plan.importance == "used" else None
+        importance = importance_of(used, tensor.name, tensor.shape)
         # No chunk has rows of two experts: each has an importance of its own.
         n_rows = tensor.shape[-2] if len(tensor.shape) > 1 else tensor.n_rows
         step = max(1, _CHUNK // max(1, tensor.row_values))
@@ -233,11 +228,6 @@ class RequantizeRun:
                 blocks = self._encode(tensor, plan, rows, weights)
                 self.done += (rows.stop - rows.start) * tensor.row_values
                 yield blocks
-
-    def _importance_of(self, tensor: Tensor) -> NDArray[np.float32]:
-        assert self._imatrix is not None
-        values = np.asarray(self._imatrix[tensor.name], np.float32)
-        return values.reshape(-1, tensor.row_values)
 
     def _encode(
         self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any
@@ -257,12 +247,6 @@ class RequantizeRun:
                 f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}, rows from "
                 f"{rows.start} on: {error}"
             ) from None
-
-
-def _columns(tensor: Tensor) -> int:
-    """Return the values of its importance: one per column, and in each expert."""
-    experts = tensor.shape[-3] if len(tensor.shape) > 2 else 1
-    return experts * tensor.row_values
 
 
 def _typed(metadata: Any, key: str) -> object:

@@ -8,7 +8,6 @@ import pytest
 
 import gguf_lab as gl
 from gguf_lab.codec import dequantize
-from gguf_lab.errors import QuantizationError
 from gguf_lab.panels import OtherTypes, WorstPlaces
 from gguf_lab.panels.other_types import neighbours
 from gguf_lab.panels.sides import Sides
@@ -69,13 +68,15 @@ def test_importance_decides_what_is_worst(sides: Any) -> None:
     e, _ = both(sides)
     importance = np.zeros(e.shape[1])
     importance[7] = 2.0
-    worst = found(sides, importance=importance)
+    worst = found(sides, importance=importance[None])
     assert worst.squared == pytest.approx(2 * (e[:, 7] ** 2).sum())
     rows = np.argsort(-(e[:, 7] ** 2), kind="stable")[:12]
     assert [span.row for span in worst.rows] == rows.tolist()
     assert {span.left for span in worst.blocks} == {0}
-    with pytest.raises(QuantizationError, match=r"has 3 values\. Expected one for each of 256"):
-        found(sides, importance=np.ones(3))
+    panel = WorstPlaces(sides.model, NAME, FOLDER / "hf", importance={NAME: np.ones(3)})
+    panel.wait(60)
+    assert "the importance matrix has 3 values for tensor" in panel.error
+    assert "Expected one for each of 256 columns" in panel.error
 
 
 def test_the_panel_says_where_and_why(sides: Any) -> None:
@@ -135,7 +136,7 @@ def test_another_type_is_measured_on_the_original(sides: Any) -> None:
             assert change.relative_rmse == pytest.approx(want, rel=1e-5)
             assert change.nbytes == change.bits_per_weight * r.size / 8
     assert "The next larger type, Q" in panel.verdict
-    assert "Measured on all rows." in panel.verdict
+    assert "Measured on all 512 rows." in panel.verdict
     assert "quantized anew" not in panel.snapshot().html
     panel.close()
 
