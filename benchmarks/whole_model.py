@@ -147,7 +147,9 @@ def measure(side: str, file: str, folder: str) -> dict[str, Any]:
 def memory() -> dict[str, int]:
     text = Path("/proc/self/status").read_text(encoding="ascii")
     fields = dict(line.split(":") for line in text.splitlines())
-    return {key: int(fields[key].split()[0]) // 1024 for key in ("VmHWM", "RssAnon", "RssFile")}
+    return {
+        key: int(fields[key].split()[0]) // 1024 for key in ("VmHWM", "VmRSS", "RssAnon", "RssFile")
+    }
 
 
 def ours(file: str, folder: str) -> int:

@@ -83,7 +83,7 @@ class _Counted:
             return
         # a transposed matrix has no rows in common with the next one: matrix by matrix
         into = into.view(-1, *self.parameter.shape[-2:]) if self.transposed else into
-        matrices = into.mT if self.transposed else into.view(1, -1, into.shape[-1])
+        matrices = into.mT if self.transposed else into.view(1, -1, self.parameter.shape[-1])
         each = matrices.shape[1]
         matrix, row = np.divmod(numbers - self.first, each)
         for at, of in _runs(matrix):
@@ -137,6 +137,40 @@ class Place:
     def exactly(self) -> bool:
         """Whether the values only move: nothing has to be calculated."""
         return not any(part.calculations for part in self.parts)
+
+    def target(
+        self, rows: slice, into: Mapping[str, torch.Tensor]
+    ) -> tuple[str, torch.Tensor] | None:
+        """Return where rows of the file can be decoded to at once, instead of with :meth:`put`.
+
+        Parameters
+        ----------
+        rows : slice
+            With a start and a stop.
+        into : Mapping of str to torch.Tensor
+            Contiguous parameters by name.
+
+        Returns
+        -------
+        (str, float32 torch.Tensor (n, row_values)) or None
+            The name of a parameter, and those rows of it. None if they lie apart, or the values are
+            to be calculated, rounded, or brought to another device.
+        """
+        import torch
+
+        if not (self.exactly and self.whole_rows):
+            return None
+        numbers = self.numbers.read(rows.start, rows.stop).view(np.int64).reshape(-1)
+        if not len(numbers) or (np.diff(numbers) != 1).any():
+            return None
+        part = next(part for part in reversed(self.parts) if part.first <= numbers[0])
+        name = part.parameter.name
+        matrix = into[name].view(-1, part.parameter.shape[-1])
+        found = matrix[int(numbers[0]) - part.first :][: len(numbers)]
+        wrong = part.transposed or len(found) < len(numbers)  # they go on in another parameter
+        if wrong or found.dtype != torch.float32 or found.device.type != "cpu":
+            return None
+        return name, found
 
     def put(
         self, start: int, values: torch.Tensor, into: Mapping[str, torch.Tensor]

@@ -6,6 +6,7 @@ from .anatomy import Anatomy, FieldValue, dissect
 from .dispatch import (
     BACKENDS,
     can_decode,
+    check_out,
     choose_backend,
     dequantize,
     find_format,
@@ -30,6 +31,7 @@ __all__ = [
     "Influence",
     "can_decode",
     "can_quantize",
+    "check_out",
     "choose_backend",
     "cpu_count",
     "dequantize",

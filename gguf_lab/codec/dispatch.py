@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKENDS",
     "can_decode",
+    "check_out",
     "choose_backend",
     "dequantize",
     "find_format",
@@ -129,7 +130,12 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
 
 @overload
 def dequantize(
-    blocks: np.ndarray, qtype: str | int, *, device: Any = "cpu", backend: str | None = None
+    blocks: np.ndarray,
+    qtype: str | int,
+    *,
+    device: Any = "cpu",
+    backend: str | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray: ...
 @overload
 def dequantize(
@@ -141,6 +147,7 @@ def dequantize(
     *,
     device: Any = "cpu",
     backend: str | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray | torch.Tensor:
     """Decode quantized rows to float32, bit for bit as ggml does.
 
@@ -155,18 +162,21 @@ def dequantize(
     backend : {"numpy", "numba", "torch", "triton"}, optional
         Default: numba on the CPU (NumPy where numba cannot be imported), Triton on a CUDA device
         (torch where Triton does not work), torch on any other device.
+    out : float32 array, shape (..., row_values), optional
+        Where to write the values of an array of blocks: C-contiguous.
 
     Returns
     -------
     float32 array or tensor, shape (..., row_values)
-        An array for an array; for a tensor a tensor on `device`.
+        An array for an array (`out` if it is given); for a tensor a tensor on `device`.
 
     Raises
     ------
     UnsupportedError
         If the type has no definition.
     GGUFLabError
-        If the bytes are no whole number of blocks, or the backend cannot serve.
+        If the bytes are no whole number of blocks, `out` does not fit them, or the backend cannot
+        serve.
 
     Examples
     --------
@@ -187,6 +197,10 @@ def dequantize(
         )
     out_shape = (*shape[:-1], shape[-1] // size * fmt.qtype.block_size)
     is_array = isinstance(blocks, np.ndarray)
+    if out is not None:
+        if not is_array:
+            raise GGUFLabError("out is for blocks in an array; these are in a tensor")
+        check_out(out, out_shape)
     if chosen in {"torch", "triton"}:
         tensor = to_tensor(blocks) if isinstance(blocks, np.ndarray) else blocks
         tensor = tensor.to(device).reshape(-1, size)
@@ -199,18 +213,35 @@ def dequantize(
 
             result = torch_.dequantize(fmt, tensor)
         result = result.reshape(out_shape)
-        return result.cpu().numpy() if is_array else result
+        if not is_array:
+            return result
+        values = result.cpu().numpy()
+        if out is None:
+            return values
+        out[...] = values
+        return out
     flat = (blocks if isinstance(blocks, np.ndarray) else blocks.cpu().numpy()).reshape(-1, size)
+    target = None if out is None else out.reshape(-1, fmt.qtype.block_size)
     if chosen == "numba":
         from .backends import numba_
 
-        values = numba_.dequantize(fmt, flat)
+        values = numba_.dequantize(fmt, flat, out=target)
     else:
         from .backends import numpy_
 
-        values = numpy_.dequantize(fmt, flat)
-    values = values.reshape(out_shape)
+        values = numpy_.dequantize(fmt, flat, out=target)
+    values = values.reshape(out_shape) if out is None else out
     return values if is_array else to_tensor(values)
+
+
+def check_out(out: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise GGUFLabError unless values of this shape can be written there."""
+    usable = out.dtype == np.float32 and out.flags.c_contiguous and out.flags.writeable
+    if out.shape != shape or not usable:
+        raise GGUFLabError(
+            f"out must be a writeable, C-contiguous float32 array of shape {shape}; "
+            f"got {out.dtype} with shape {out.shape}"
+        )
 
 
 def to_little_endian(blocks: np.ndarray, qtype: str | int) -> np.ndarray:

@@ -164,22 +164,43 @@ class Tensor:
             values = to_tensor(dequantize(blocks, self.qtype, device=device, backend=backend))
         return values.reshape(shape)
 
-    def to_numpy(self, rows: slice | None = None) -> npt.NDArray[np.float32]:
+    def to_numpy(
+        self, rows: slice | None = None, *, out: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Return the values as `dequantize` does, as an array; torch is not needed.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows of the tensor seen as (n_rows, row_values), without step.
+        out : numpy.ndarray of float32, optional
+            Where to write them: C-contiguous, of the shape of what is returned.
 
         Returns
         -------
         numpy.ndarray of float32
-            Of the tensor's shape; (n, row_values) if `rows` is given.
+            Of the tensor's shape; (n, row_values) if `rows` is given; `out` if it is given.
+
+        Raises
+        ------
+        GGUFError
+            If the tensor is truncated or the model closed.
+        UnsupportedError
+            If its type cannot be decoded.
+        GGUFLabError
+            If `out` does not fit.
         """
-        from ..codec import dequantize
+        from ..codec import check_out, dequantize
 
         blocks = self._decodable_blocks(rows)
         shape = self._shape(rows)
+        if out is not None:
+            check_out(out, shape)
         if not math.prod(shape):
-            return np.zeros(shape, np.float32)
-        values: npt.NDArray[np.float32] = dequantize(blocks, self.qtype)
-        return values.reshape(shape)
+            return np.zeros(shape, np.float32) if out is None else out
+        target = None if out is None else out.reshape(len(blocks), -1)
+        values: npt.NDArray[np.float32] = dequantize(blocks, self.qtype, out=target)
+        return values.reshape(shape) if out is None else out
 
     def _decodable_blocks(self, rows: slice | None) -> Bytes:
         blocks = self.blocks(rows)  # refuses what is truncated or opaque

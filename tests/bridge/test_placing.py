@@ -145,6 +145,12 @@ def put_back(
     for place, file, start, stop in data.draw(st.permutations(jobs)):
         read = np.ascontiguousarray(file.read(start, stop)).view(np.float32)
         values = torch.from_numpy(read.copy())
+        target = place.target(slice(start, stop), into)
+        if target is not None and data.draw(st.booleans()):
+            name, rows_of_it = target
+            rows_of_it.copy_(values)  # refuses another shape
+            counts[name] += values.numel()
+            continue
         for name, count in place.put(start, values, into).items():
             counts[name] += count
     assert counts == {name: tensor.numel() for name, tensor in into.items()}
@@ -239,6 +245,24 @@ def test_values_are_rounded_to_the_type_of_the_parameter() -> None:
     values = torch.tensor([[1 + 2.0**-9, 1 + 3 * 2.0**-9]])
     find_place(Parameter("w", (2, 2))).put(1, values, into)
     assert into["w"][1].tolist() == [1, 1 + 2.0**-7]  # to even, and up
+
+
+def test_rows_that_only_move_together_are_decoded_into_their_place() -> None:
+    stored, other = Parameter("w", (8, 4)), Parameter("v", (8, 4))
+    into = {"w": torch.zeros(8, 4), "v": torch.zeros(8, 4)}
+    plain = find_place(Transformed(AsStored(), (stored,)))
+    name, target = plain.target(slice(2, 5), into)
+    target += 1
+    assert name == "w"
+    assert into["w"].sum(axis=1).tolist() == [0, 0, 4, 4, 4, 0, 0, 0]
+    joined = find_place(Transformed(Join("experts"), (stored, other)))
+    assert joined.target(slice(8, 16), into)[0] == "v"
+    assert joined.target(slice(6, 10), into) is None  # in two parameters
+    half = {"w": into["w"].half()}
+    assert plain.target(slice(2, 5), half) is None  # rounded
+    assert plain.target(slice(3, 3), into) is None
+    for transform in (UnpermuteRotary(2), Transpose(), Added(1)):
+        assert find_place(Transformed(transform, (stored,))).target(slice(0, 3), into) is None
 
 
 def test_whole_rows_are_counted_where_they_stay_whole() -> None:

@@ -69,6 +69,26 @@ def test_tensors_come_back_as_tensors_and_arrays_as_arrays(backend):
 
 
 @pytest.mark.parametrize("backend", ON_CPU)
+@pytest.mark.parametrize("name", ["Q4_K", "Q8_0", "BF16"])
+def test_values_are_written_where_they_are_wanted(name, backend):
+    blocks, want = cases(name)[0]
+    room = np.full((len(want) + 2, want.shape[1]), np.nan, np.float32)
+    out = room[1:-1]
+    assert gl.dequantize(blocks, name, backend=backend, out=out) is out
+    assert same_bits(out, want)
+    assert np.isnan(room[[0, -1]]).all()
+    frozen = want.copy()
+    frozen.flags.writeable = False
+    rows, columns = want.shape
+    others = np.zeros((rows, columns - 1), np.float32), np.zeros(want.shape)
+    for wrong in (*others, np.zeros((columns, rows), np.float32).T, frozen):
+        with pytest.raises(gl.GGUFLabError, match=r"out must be a writeable, C-contiguous float32"):
+            gl.dequantize(blocks, name, backend=backend, out=wrong)
+    with pytest.raises(gl.GGUFLabError, match="out is for blocks in an array"):
+        gl.dequantize(torch.from_numpy(blocks), name, backend=backend, out=out)
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_leading_dimensions_are_kept_and_may_be_empty(backend):
     blocks, want = cases("Q8_0")[1]
     shaped = blocks.reshape(2, 4, -1)

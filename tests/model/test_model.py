@@ -85,6 +85,9 @@ def test_values_are_those_of_the_gguf_package() -> None:
         part = expected.reshape(tensor.n_rows, -1)[rows]
         np.testing.assert_array_equal(tensor.dequantize(rows, backend="torch").numpy(), part)
         np.testing.assert_array_equal(tensor.to_numpy(rows), part)
+        out = np.empty(part.shape, np.float32)
+        assert tensor.to_numpy(rows, out=out) is out
+        np.testing.assert_array_equal(out, part)
         assert tensor.blocks(rows).shape == (len(part), tensor.row_bytes)
     assert {"Q4_K", "Q6_K", "F32"} <= seen
 
@@ -150,6 +153,12 @@ def test_scalars_and_empty_tensors(tmp_path: Path) -> None:
     assert scalar.dequantize().shape == ()
     assert scalar.to_numpy() == np.float32(2.5)
     assert scalar.to_numpy(slice(0, 1)).tolist() == [[2.5]]
+    for rows, shape in ((None, ()), (slice(0, 1), (1, 1))):
+        out = np.zeros(shape, np.float32)
+        scalar.to_numpy(rows, out=out)
+        assert out == 2.5
+        with pytest.raises(GGUFLabError, match="out must be"):
+            scalar.to_numpy(rows, out=np.zeros((1, 2), np.float32))
     assert model.tensor("empty").to_numpy().shape == (3, 0)
     assert tuple(model.tensor("empty").dequantize().shape) == (3, 0)
     assert model.tensor("none").to_numpy().shape == (0, 32)

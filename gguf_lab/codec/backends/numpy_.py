@@ -43,7 +43,7 @@ PRIMITIVES: dict[str, Any] = {
 }
 
 
-def dequantize(fmt: type[Format], blocks: np.ndarray) -> np.ndarray:
+def dequantize(fmt: type[Format], blocks: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Decode blocks.
 
     Parameters
@@ -52,13 +52,16 @@ def dequantize(fmt: type[Format], blocks: np.ndarray) -> np.ndarray:
         The definition.
     blocks : uint8 array (n_blocks, type_size)
         Little endian.
+    out : float32 array (n_blocks, block_size), optional
+        Where to write; C-contiguous.
 
     Returns
     -------
     float32 array (n_blocks, block_size)
     """
     size, plain = fmt.qtype.block_size, fmt.plain()
-    out = np.empty((len(blocks), size), np.float32)
+    if out is None:
+        out = np.empty((len(blocks), size), np.float32)
     scale, quant = bind(fmt.scale, PRIMITIVES), bind(fmt.quant, PRIMITIVES)
     step = max(1, _CHUNK // size)
     # NaN, inf and double-to-single overflow are data here, not accidents.
