@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from .panels.browser import CHROMIUM, launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Others may be at work on the machine: how long an example takes says little.
+settings.register_profile("patient", settings.default, deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ from ..errors import ChatTemplateError, GGUFLabError
 from ..file.text import printable, visible
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
 from ..model import Model, open_model
+from .requirement import INSTALL
 from .tokenizers import has_tokenizer
 from .tokenizers.building import build
 from .tokenizers.vocabulary import read_special, read_templates, read_vocabulary
@@ -42,7 +43,6 @@ LONGEST = 4 << 20
 
 _SHOWN_TEXT, _SHOWN_TOKENS = 20_000, 1_000
 _REASONING = ("reasoning_content", "thinking", "reasoning")
-_INSTALL = "pip install 'gguf-lab[transformers]'"
 
 _tokenizers: WeakKeyDictionary[Model, Tokenizer] = WeakKeyDictionary()
 
@@ -253,7 +253,7 @@ def _schema(tool: Mapping[str, object] | Callable[..., object]) -> object:
 
 def _render(template: str, variables: dict[str, object], timeout: float) -> str:
     if find_spec("jinja2") is None:
-        raise ChatTemplateError(f"Chat templates need jinja2: {_INSTALL}.")
+        raise ChatTemplateError(f"Chat templates need jinja2: {INSTALL}.")
     try:
         request = json.dumps(
             {
@@ -345,7 +345,7 @@ def _tokens(model: Model, text: str) -> tuple[ChatToken, ...]:
     if not has_tokenizer(model.metadata):
         raise _NoTokensError("the file has no tokenizer")
     if find_spec("tokenizers") is None:
-        raise _NoTokensError(f"that needs tokenizers: {_INSTALL}")
+        raise _NoTokensError(f"that needs tokenizers: {INSTALL}")
     try:
         tokenizer = _tokenizer(model)
         encoding = tokenizer.encode(text, add_special_tokens=False)

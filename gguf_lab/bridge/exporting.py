@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..file.writer import Payload, write_file
 from ..quantization import open_imatrix
 from .drafting import draft_export
+from .requirement import require_transformers
 from .sources import open_source
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def export(
         does not fit.
     GGUFError
         If the file can't be written: it exists, there is no room, a key is not allowed.
+    GGUFLabError
+        If Transformers is missing or too old.
 
     Warns
     -----
@@ -112,6 +115,7 @@ def export(
     -----
     The file appears under its name when it is complete; a failure leaves nothing behind.
     """
+    require_transformers("export")
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
         if isinstance(imatrix, str | os.PathLike):

@@ -19,6 +19,7 @@ from ..reference.facts import Facts
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
+from .requirement import require_transformers
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +80,7 @@ def to_transformers(
     UnsupportedError
         If the architecture or the type of a tensor is not known, or not to Transformers.
     GGUFLabError
-        If `dtype` is no floating-point type.
+        If `dtype` is no floating-point type; if Transformers is missing or too old.
 
     Examples
     --------
@@ -88,6 +89,7 @@ def to_transformers(
     >>> ids = tokenizer("The sky is", return_tensors="pt")                        # doctest: +SKIP
     >>> tokenizer.decode(model.generate(**ids)[0])                                # doctest: +SKIP
     """
+    require_transformers("to_transformers")
     with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
         kind = _dtype(opened, dtype)
         settings = settings_of(opened)  # whatever is refused by its metadata is refused here
