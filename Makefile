@@ -22,7 +22,7 @@ DEMO := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["pr
 	print(*project["optional-dependencies"]["demo"])
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-oracle lint format bench fuzz binder gpu-check screenshots clean
+.PHONY: help lab test test-fast test-oldest test-oracle lint format bench fuzz binder gpu-check screenshots clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +37,10 @@ test: $(VENV)/.test ## all tests (TEST_ARGS: arguments for pytest)
 
 test-fast: $(VENV)/.test ## tests without browser, notebooks and slow ones: two minutes at most
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not notebook and not oracle" $(TEST_ARGS)
+
+test-oldest: ## tests with the oldest versions that pyproject.toml allows (PYTHON: 3.11 or 3.12)
+	$(MAKE) VENV=.venv-oldest .venv-oldest/.oldest
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not oracle" -W default $(TEST_ARGS)
 
 test-oracle: $(VENV)/.oracle ## tests against llama.cpp itself (compiles llama-cpp-python once: minutes)
 	$(BIN)/python -m pytest -m oracle $(TEST_ARGS)
@@ -69,7 +73,7 @@ screenshots: $(VENV)/.test ## the pictures of the README, taken from a real Jupy
 	$(BIN)/python docs/screenshots.py
 
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-oldest .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	rm -rf notebooks/output notebooks/*.gguf
 	find gguf_lab tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,6 +98,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.test: $(VENV)/.installed
 	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.oldest: tests/oldest.py pyproject.toml constraints.txt | $(VENV)/.created
+	$(BIN)/python tests/oldest.py > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install -c $(VENV)/constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --no-deps $$($(BIN)/python -c '$(DEMO)')
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

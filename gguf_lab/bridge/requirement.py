@@ -10,7 +10,7 @@ from ..errors import GGUFLabError
 __all__ = ["INSTALL", "OLDEST", "require_transformers"]
 
 INSTALL = "pip install 'gguf-lab[transformers]'"
-OLDEST = (5, 16)
+OLDEST = (5, 18)
 """The oldest version of Transformers that loads every family as the tables say."""
 
 

@@ -23,10 +23,10 @@ def missing(_name: str) -> str:
     ("found", "words"),
     [
         (missing, r"needs the package transformers: pip install 'gguf-lab\[transformers\]'"),
-        (lambda _: "4.57.6", r"needs transformers 5\.16 or newer, and 4\.57\.6 is installed"),
+        (lambda _: "4.57.6", r"needs transformers 5\.18 or newer, and 4\.57\.6 is installed"),
         (
             lambda _: "5.9.0.dev0",
-            r"needs transformers 5\.16 or newer, and 5\.9\.0\.dev0 is installed: pip install",
+            r"needs transformers 5\.18 or newer, and 5\.9\.0\.dev0 is installed: pip install",
         ),
     ],
 )
@@ -39,7 +39,7 @@ def test_the_extra_is_named(found, words, monkeypatch, tmp_path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("found", ["5.16.0", "5.23.0", "6.0.0rc1"])
+@pytest.mark.parametrize("found", ["5.18.0", "5.23.0", "6.0.0rc1"])
 def test_newer_ones_are_taken(found, monkeypatch) -> None:
     monkeypatch.setattr(requirement, "version", lambda _: found)
     requirement.require_transformers("it")
