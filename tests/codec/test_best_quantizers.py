@@ -101,13 +101,16 @@ def test_best_is_never_worse_on_any_kind_of_rows(name):
             assert (best <= ggml).all(), (kind, weighting)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(TYPES), weighted=st.booleans())
 def test_best_is_never_worse_on_random_rows(seed, name, weighted):
     rng = np.random.default_rng(seed)
     spread, exponent = rng.uniform(0, 3), rng.uniform(-30, 2)
     values = rng.standard_normal((4, 256)) * np.exp(spread * rng.standard_normal((4, 256)))
-    values = (np.clip(values, -1e4, 1e4) * 10**exponent).astype(np.float32)
+    values = np.clip(values, -1e4, 1e4) * 10**exponent
+    values = np.clip(values, -6e4, 6e4).astype(
+        np.float32
+    )  # a scale in half precision holds no more
     weights = rng.gamma(0.5, 1, 256).astype(np.float32) if weighted else None
     ggml, best = both(values, name, weights)
     assert (best <= ggml).all()
