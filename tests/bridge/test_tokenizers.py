@@ -87,7 +87,7 @@ def test_what_went_out_comes_back(name):
 
 
 @pytest.mark.parametrize("folder", ["qwen2", "llama3", "gpt2", "roberta", "bert", "llama-json"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=ANY_TEXT | LIKELY)
 def test_ids_are_those_of_the_original(folder, text):
     original = original_tokenizer(folder)
@@ -126,7 +126,7 @@ def test_special_tokens_and_templates_are_those_of_the_original(folder):
 @pytest.mark.parametrize(
     ("name", "file"), [("nemotron", "tokenizer.model"), ("t5", "spiece.model")]
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=ANY_TEXT | LIKELY)
 def test_ids_are_those_of_sentencepiece(name, file, text):
     processor = sentence_pieces(expected(name)["folder"], file)
@@ -159,7 +159,7 @@ def test_a_sentencepiece_model_is_read_without_its_library(folder, file):
     assert bool(model.charsmap) == (folder == "t5")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_sentencepiece_model_is_refused_or_read(tmp_path_factory, data):
     whole = bytearray((DATA / "t5" / "spiece.model").read_bytes())

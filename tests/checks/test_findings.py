@@ -134,7 +134,7 @@ def test_a_scan_by_chunks_counts_what_one_look_counts(path: Any, monkeypatch: An
 floats = st.sampled_from([0.0, -0.0, 1.0, 1e-30, -1e-45, 3e38, np.nan, np.inf, -np.inf])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(floats, min_size=3, max_size=3), min_size=1, max_size=6))
 def test_counts_are_exact_where_squares_are_not(rows: list[list[float]]) -> None:
     values = np.array(rows, np.float32)

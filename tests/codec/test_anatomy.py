@@ -48,7 +48,7 @@ def test_every_explained_weight_is_the_dequantized_one(name):
         assert same_bits(np.array([np.float32(text) for text in written]), want)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.sampled_from(NAMES), seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_an_explanation_holds_for_any_block(name, seed, data):
     block = random_blocks(name, 1, seed)[0]

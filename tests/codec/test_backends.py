@@ -107,7 +107,7 @@ def test_read_only_and_strided_input(backend):
     assert same_bits(np.ascontiguousarray(backwards), np.ascontiguousarray(want[::-1]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(name=st.sampled_from(sorted(FORMATS)), n=st.integers(1, 700), seed=st.integers(0, 2**32 - 1))
 def test_backends_agree_on_random_bytes_across_chunk_borders(name, n, seed):
     fmt = FORMATS[name]

@@ -131,7 +131,7 @@ def test_bits_are_those_of_ggml_on_many_distributions(name):
 
 
 @pytest.mark.oracle
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(OFF_GRID), weighted=st.booleans())
 def test_bits_are_those_of_ggml_on_random_rows(seed, name, weighted):
     rng = np.random.default_rng(seed)

@@ -321,7 +321,7 @@ STATISTICS = st.builds(
 
 
 @given(STATISTICS)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_all_figures_come_back_to_the_bit(found):
     again = cache._statistics(json.loads(json.dumps(cache._record(found))))
     assert bits(again) == bits(found)

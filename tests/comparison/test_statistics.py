@@ -65,7 +65,7 @@ def plain_way(weights, reference) -> Statistics:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     qtype=st.sampled_from(["Q4_0", "Q8_0", "Q4_K", "Q6_K", "F32", "BF16"]),
     dtype=st.sampled_from(["F32", "BF16"]),
@@ -91,7 +91,7 @@ def blocks_of(qtype: str, n_rows: int, seed: int) -> tuple[str, np.ndarray]:
     return qtype, rows
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     qtypes=st.tuples(*[st.sampled_from(["Q4_0", "Q8_0", "Q4_K", "Q6_K", "F16", "F32"])] * 2),
     n_rows=st.integers(1, 60),

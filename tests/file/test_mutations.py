@@ -119,7 +119,7 @@ def look_at_everything(content: bytes) -> None:
 @given(st.sampled_from(sorted(FILES)), st.lists(DAMAGES, min_size=1, max_size=4))
 @settings(
     max_examples=600,
-    deadline=timedelta(seconds=10),
+    deadline=timedelta(seconds=1),
     suppress_health_check=[HealthCheck.too_slow],
 )
 @example((3, "little"), [("u64", 8, 2**60)])
@@ -139,7 +139,7 @@ def test_damaged_files(which: tuple[int, str], damages: list[tuple[str, int, int
 
 
 @given(st.binary(max_size=200), st.sampled_from([1, 2, 3]), st.sampled_from(["little", "big"]))
-@settings(max_examples=300, deadline=timedelta(seconds=10))
+@settings(max_examples=300, deadline=timedelta(seconds=1))
 def test_random_bytes_behind_a_good_start(content: bytes, version: int, byteorder: Any) -> None:
     try:
         look_at_everything(b"GGUF" + version.to_bytes(4, byteorder) + content)

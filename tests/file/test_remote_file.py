@@ -127,7 +127,7 @@ def test_nothing_is_fetched_twice_or_without_need(server: Server) -> None:
 
 
 @given(spans=st.lists(st.tuples(st.integers(0, 25_300), st.integers(0, 9000)), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.parametrize("budget", [0, 3])
 def test_blocks_give_the_bytes_of_the_file(budget: int, spans: list[tuple[int, int]]) -> None:
     asked: list[tuple[int, int]] = []

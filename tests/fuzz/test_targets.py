@@ -20,7 +20,6 @@ from .worst import WORST
 
 BOUNDED = settings(
     max_examples=60,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

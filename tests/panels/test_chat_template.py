@@ -297,7 +297,7 @@ def test_a_conversation_is_edited_and_rendered(harness: Harness, smollm2: gl.Mod
     page.keyboard.press("ArrowRight")
     until(page, panel, token=(panel.prompt.tokens or ())[1].id)
     chosen = page.locator(".gl-token[aria-selected=true]")
-    expect(chosen).to_have_text(re.compile(r"system\s*9690"))
+    expect(chosen).to_have_text(re.compile(r"^\s*system\s*9690\s*$"))
     assert tokens.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
     page.get_by_role("button", name="Remove message 2").click()
     until(page, panel, messages=[first])

@@ -55,7 +55,7 @@ def regions(draw: Any) -> tuple[np.ndarray, Region]:
     return plain.reshape(n, m), region
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions(), st.sampled_from(["extreme", "mean"]), st.data())
 def test_pooling_is_exact_in_any_pieces(
     case: tuple[np.ndarray, Region], how: Any, data: Any
@@ -124,7 +124,7 @@ def whole(sides: Sides, originals: dict[str, np.ndarray]) -> dict[str, np.ndarra
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_rectangle_is_what_is_stored(pair: Any, data: Any) -> None:
     sides, originals = pair
@@ -136,7 +136,7 @@ def test_a_rectangle_is_what_is_stored(pair: Any, data: Any) -> None:
         np.testing.assert_array_equal(found[side], expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_picture_is_exact_whatever_is_read_at_once(pair: Any, data: Any) -> None:
     sides, originals = pair

@@ -27,7 +27,7 @@ def least(items: list[list[Option]], budget: int) -> float | None:
     return min((error for size, error in sums if size <= budget), default=None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ITEMS, st.integers(-1, 80))
 def test_no_choice_is_better(items, budget):
     expected, found = least(items, budget), allocate(items, budget)
@@ -41,7 +41,7 @@ def test_no_choice_is_better(items, budget):
     assert found.error == pytest.approx(expected, rel=2e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ITEMS, st.integers(0, 80))
 def test_where_the_search_is_cut_short_the_bound_still_holds(items, budget):
     """With one start followed at a time the answer may be worse: then it does not say optimal."""
@@ -55,7 +55,7 @@ def test_where_the_search_is_cut_short_the_bound_still_holds(items, budget):
         assert found.error == pytest.approx(expected, rel=2e-9, abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ITEMS)
 def test_the_frontier_has_best_choices(items):
     sizes, errors = frontier(items)

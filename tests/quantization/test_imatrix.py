@@ -141,7 +141,7 @@ def test_legacy_files_that_are_refused(refusal):
     assert "byte 13: the number of values of entry 1 of 1 is 2147483647" in refusal(giant)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda raw: b"GGUF" + raw))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("any") / "imatrix"

@@ -216,7 +216,7 @@ def test_hostile_name_is_shown_short_and_escaped(file: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_is_accepted_is_what_safetensors_accepts(tmp_path: Path, data: st.DataObject) -> None:
     """Mutate a good file: a result like safetensors' own, or a CheckpointError; nothing else."""
@@ -246,7 +246,7 @@ def test_what_is_accepted_is_what_safetensors_accepts(tmp_path: Path, data: st.D
             assert ours == bytes(theirs[name]["data"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     shapes=st.lists(st.lists(st.integers(0, 4), max_size=4).map(tuple), max_size=5),
     dtype=st.sampled_from(["float32", "float16", "float64", "int8", "int64", "uint8", "bool"]),

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gguf_lab.codec import dequantize
@@ -280,7 +280,6 @@ def test_squeeze_and_split_keep_the_rows() -> None:
 BITS16 = st.lists(st.integers(0, 0xFFFF), min_size=6, max_size=6)
 
 
-@settings(deadline=None)  # torch is imported by the first example
 @given(bits=BITS16)
 def test_added_rounds_as_the_converter_does(bits: list[int]) -> None:
     """BF16 is widened before, F16 is added in half precision: torch is the oracle."""
@@ -356,7 +355,6 @@ def test_words_of_nested_transforms() -> None:
     assert Transformed(AsStored(), (ArrayRows(array(1)),)).words == ""
 
 
-@settings(deadline=None)
 @given(
     case=st.sampled_from(
         [
