@@ -228,9 +228,9 @@ def influence_of(fmt: type[Format]) -> Influence:
 
     Notes
     -----
-    What only a few blocks in thousands show can be missed. Twelve times the base blocks find the same
-    for all formats but those with the largest grids: of IQ1_S, IQ1_M and IQ2_S up to 0.6 % of the
-    pairs (bit of a grid index, weight) are missing.
+    What only a few blocks in thousands show can be missed. Twelve times the base blocks find the
+    same for all formats but those with the largest grids: of IQ1_S, IQ1_M and IQ2_S up to 0.6 % of
+    the pairs (bit of a grid index, weight) are missing.
     """
     if fmt not in _MEASURED:
         _MEASURED[fmt] = _measure(fmt)
