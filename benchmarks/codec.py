@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 N = 1 << 24  # weights
+SCALED = 1 << 26  # for all threads: waking them costs 0.3 ms, as much as N weights would show
 ROW = 4096
 
 
@@ -50,6 +51,7 @@ def main() -> None:
     c = ggml_library()
     found: dict[str, Any] = {"threads": cpu_count(), "c": c is not None}
     found["dequantize"] = dequantize_table(names, c, arguments.repetitions)
+    found["scaling"] = scaling_table(names, arguments.repetitions)
     found["compare"] = compare_table(arguments.repetitions)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -68,10 +70,10 @@ def medians(sides: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, 
     return {side: statistics.median(t) for side, t in times.items()}
 
 
-def random_blocks(name: str) -> np.ndarray:
+def random_blocks(name: str, n: int = N) -> np.ndarray:
     """Random bytes, with half-precision scales that are neither NaN nor denormal."""
     qtype = FORMATS[name].qtype
-    shape = (N // qtype.block_size, qtype.type_size)
+    shape = (n // qtype.block_size, qtype.type_size)
     blocks = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for field in FORMATS[name].fields:
         if field.kind in ("f16", "bf16", "f32"):
@@ -81,32 +83,57 @@ def random_blocks(name: str) -> np.ndarray:
 
 
 def dequantize_table(names: list[str], c: Any, repetitions: int) -> list[dict[str, Any]]:
-    print(f"Decoding {N / 1e6:.1f} M weights to float32, milliseconds ({cpu_count()} CPUs)")
-    print(f"{'':<8} {'gguf-py':>8} {'ggml C':>8} {'1 thread':>8} {'all':>8}", end="  ")
-    print(f"{'C / 1 thread':>12} {'1 thread / all':>14}")
-    rows = []
+    print(f"Decoding {N / 1e6:.1f} M weights to float32 on one thread, milliseconds")
+    print(f"{'':<8} {'gguf-py':>8} {'ggml C':>8} {'gguf_lab':>8} {'C / gguf_lab':>12}")
+    rows: list[dict[str, Any]] = []
     for name in names:
         sides = dequantize_sides(name, c)
         t = {side: 1e3 * seconds for side, seconds in medians(sides, repetitions).items()}
-        row: dict[str, Any] = {"name": name, **t}
-        rows.append(row)
-        cells = [f"{t[k]:8.1f}" if k in t else f"{'-':>8}" for k in ("gguf", "c", "one", "all")]
+        rows.append({"name": name, **t})
+        cells = [f"{t[k]:8.1f}" if k in t else f"{'-':>8}" for k in ("gguf", "c", "one")]
         ratio = f"{t['c'] / t['one']:12.2f}" if "c" in t else f"{'-':>12}"
-        print(f"{name:<8}", *cells, "", ratio, f"{t['one'] / t['all']:14.2f}", flush=True)
+        print(f"{name:<8}", *cells, ratio, flush=True)
     ratios = [row["c"] / row["one"] for row in rows if "c" in row]
     if ratios:
-        print(f"geometric mean of C / 1 thread: {statistics.geometric_mean(ratios):.2f}", end=", ")
+        print(f"geometric mean of C / gguf_lab: {statistics.geometric_mean(ratios):.2f}", end=", ")
         print(f"lowest {min(ratios):.2f}")
+    return rows
+
+
+def scaling_table(names: list[str], repetitions: int) -> list[dict[str, Any]]:
+    """Decode on one and on all threads, beside writing the same memory without any decoding."""
+    print(f"\nThe same for {SCALED / 1e6:.1f} M weights, on one and on all {cpu_count()} CPUs")
+    print(f"{'':<8} {'1 thread':>8} {'all':>8} {'1 / all':>8}  speed by that of filling: 1, all")
+    rows: list[dict[str, Any]] = []
+    filled = np.empty(SCALED, np.float32)
+
+    def fill_all(threads: int) -> None:
+        run_chunks(lambda a, b: fill(filled[a * ROW : b * ROW]), SCALED // ROW, ROW, threads)
+
+    for name in names:
+        fmt, blocks = FORMATS[name], random_blocks(name, SCALED)
+        out = filled.reshape(-1, fmt.qtype.block_size)
+        sides: dict[str, Callable[[], Any]] = {
+            "one": partial(numba_.dequantize, fmt, blocks, 1, out),
+            "all": partial(numba_.dequantize, fmt, blocks, None, out),
+            "fill one": partial(fill_all, 1),
+            "fill all": partial(fill_all, cpu_count()),
+        }
+        t = {side: 1e3 * seconds for side, seconds in medians(sides, repetitions).items()}
+        rows.append({"name": name, **t})
+        of_filling = [t["fill one"] / t["one"], t["fill all"] / t["all"]]
+        cells = f"{t['one']:8.1f} {t['all']:8.1f} {t['one'] / t['all']:8.2f}"
+        print(f"{name:<8} {cells} {of_filling[0]:>22.0%} {of_filling[1]:>5.0%}", flush=True)
+    print("medians over the formats, one / all:", end=" ")
+    print(f"{statistics.median(row['one'] / row['all'] for row in rows):.2f}", end=", filling: ")
+    print(f"{statistics.median(row['fill one'] / row['fill all'] for row in rows):.2f}")
     return rows
 
 
 def dequantize_sides(name: str, c: Any) -> dict[str, Callable[[], Any]]:
     fmt, blocks = FORMATS[name], random_blocks(name)
     out = np.empty((len(blocks), fmt.qtype.block_size), np.float32)
-    sides: dict[str, Callable[[], Any]] = {
-        "one": partial(numba_.dequantize, fmt, blocks, 1, out),
-        "all": partial(numba_.dequantize, fmt, blocks, None, out),
-    }
+    sides: dict[str, Callable[[], Any]] = {"one": partial(numba_.dequantize, fmt, blocks, 1, out)}
     if name in gguf.GGMLQuantizationType.__members__:
         known = gguf.GGMLQuantizationType[name]
         with contextlib.suppress(NotImplementedError):  # gguf-py has no decoder for some
@@ -157,7 +184,7 @@ def compare_table(repetitions: int) -> list[dict[str, Any]]:
         threads = cpu_count()
         run_chunks(lambda a, b: total(data[a * words : b * words]), N // words, words, threads)
 
-    built = kernels._build(no_bins, no_count, "without_histogram")
+    built = kernels._build(no_patterns, no_count, "without_histogram")
     rows = []
     print(f"\nComparing {N / 1e6:.1f} M weights; GB/s read of both sides together, with histogram")
     print(
@@ -183,11 +210,11 @@ def compare_table(repetitions: int) -> list[dict[str, Any]]:
     return rows
 
 
-def no_bins(x: Any, r: Any, index: Any) -> None:
-    """Stand for the search of the bins."""
+def no_patterns(x: Any, r: Any, n: int, patterns: Any) -> None:
+    """Stand for what finds the bins."""
 
 
-def no_count(index: Any, n: int, counts: Any) -> None:
+def no_count(patterns: Any, n: int, counts: Any) -> None:
     """Stand for the count."""
 
 
@@ -198,6 +225,13 @@ def total(data: Any) -> Any:
     for i in range(data.size):
         sum_ += data[i]
     return sum_
+
+
+@njit(nogil=True)
+def fill(out: Any) -> None:
+    """Write memory as the decoders do, without decoding."""
+    for i in range(out.size):
+        out[i] = np.float32(1)
 
 
 class TypeTraits(ctypes.Structure):

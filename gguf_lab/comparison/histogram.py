@@ -14,7 +14,17 @@ import numpy as np
 
 from ..errors import GGUFLabError
 
-__all__ = ["BINS", "BITS", "CENTRE", "FLOOR", "Histogram", "bin_index", "grid_edges"]
+__all__ = [
+    "BINS",
+    "BITS",
+    "CENTRE",
+    "FLOOR",
+    "PATTERNS",
+    "Histogram",
+    "bin_index",
+    "bin_patterns",
+    "grid_edges",
+]
 
 OCTAVES = (-40, 8)
 BITS = 19
@@ -24,6 +34,8 @@ FLOOR = ((127 + OCTAVES[0]) << 4) - 1
 CENTRE = (OCTAVES[1] - OCTAVES[0]) * 16 + 1
 """Index of the bin around zero; also the number of bins on either side."""
 BINS = 2 * CENTRE + 1
+PATTERNS = 1 << 32 - BITS
+"""What the upper bits of a float32 can be. Numbers that agree in them are in the same bin."""
 
 
 @cache
@@ -46,6 +58,18 @@ def bin_index(error: np.ndarray) -> np.ndarray:
     magnitude = ((bits & 0x7FFFFFFF) >> BITS).astype(np.int64)
     bins = np.clip(magnitude - FLOOR, 0, CENTRE)
     return np.where(bits >> 31, CENTRE - bins, CENTRE + bins)
+
+
+@cache
+def _bins_of_patterns() -> np.ndarray:
+    return bin_index((np.arange(PATTERNS, dtype=np.uint32) << BITS).view(np.float32))
+
+
+def bin_patterns(counts: np.ndarray) -> np.ndarray:
+    """Sort counts by the upper bits of errors into bins: integers (PATTERNS,) -> int64 (BINS,)."""
+    binned = np.zeros(BINS, np.int64)
+    np.add.at(binned, _bins_of_patterns(), counts)
+    return binned
 
 
 @dataclass(frozen=True, slots=True, eq=False)

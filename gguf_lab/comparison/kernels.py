@@ -7,6 +7,7 @@ and for any number of threads, and agrees with float64 to about 1e-7.
 
 from __future__ import annotations
 
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,14 @@ from ..codec.backends.numba_ import (
     select,
 )
 from ..errors import ComparisonError
-from .histogram import BINS, BITS, CENTRE, FLOOR
+from .histogram import BITS, PATTERNS, bin_patterns
 from .statistics import Statistics, measure
 
 __all__ = ["measure_fused"]
 
-_TILE = 1 << 12  # both sides, bins and lanes fit the first-level cache of 48 KiB
-_GRID = f"{BINS}_{BITS}_{FLOOR}"  # constants of another file that the kernels have compiled in
-# Mean squares that float32 lanes can hold without loss; outside, the plain path takes over.
-_SMALLEST, _LARGEST = 1e-30, 1e30
+_TILE = 1 << 12  # both sides, patterns and lanes fit the first-level cache of 48 KiB
+# Tables a power of two apart would share their places in the cache.
+_TABLE_ROOM = PATTERNS + 16
 
 
 def _fold(x: Any, r: Any, lanes: Any) -> None:
@@ -60,50 +60,39 @@ def _fold(x: Any, r: Any, lanes: Any) -> None:
             peak[j] = select(e0 > peak[j], e0, peak[j])
 
 
-def _index_bins(x: Any, r: Any, index: Any) -> None:
-    """Find the bin of each error. Every step is cast back to 32 bits, or the loop runs in 64."""
-    zero, centre = np.int32(0), np.int32(CENTRE)
-    for k in range(x.size):
-        bits = bitcast_u32(x[k] - r[k])
-        magnitude = np.uint32(np.uint32(bits << np.uint32(1)) >> np.uint32(BITS + 1))
-        bin_ = np.int32(np.int32(magnitude) - np.int32(FLOOR))
-        bin_ = select(bin_ > zero, bin_, zero)
-        bin_ = select(bin_ < centre, bin_, centre)
-        minus = np.int32(np.int32(bits) >> np.int32(31))
-        index[k] = np.uint16(np.int32(centre + np.int32(np.int32(bin_ ^ minus) - minus)))
+def _take_patterns(x: Any, r: Any, n: int, patterns: Any) -> None:
+    """Take the upper bits of each error: what decides its bin."""
+    for k in range(n):
+        patterns[k] = np.uint16(np.uint32(bitcast_u32(x[k] - r[k]) >> np.uint32(BITS)))
 
 
-def _count(index: Any, n: int, counts: Any) -> None:
-    """Count bins in four tables, so that neighbours in the same bin do not wait for each other."""
+def _count(patterns: Any, n: int, counts: Any) -> None:
+    """Count in four tables, so that neighbours with the same pattern do not wait for each other."""
     whole = n & ~3
     for k in range(0, whole, 4):
-        counts[0, index[k]] += 1
-        counts[1, index[k + 1]] += 1
-        counts[2, index[k + 2]] += 1
-        counts[3, index[k + 3]] += 1
+        counts[0, patterns[k]] += 1
+        counts[1, patterns[k + 1]] += 1
+        counts[2, patterns[k + 2]] += 1
+        counts[3, patterns[k + 3]] += 1
     for k in range(whole, n):
-        counts[0, index[k]] += 1
+        counts[0, patterns[k]] += 1
+
+
+def _shape(room: Any, n: int, block: int, groups: int) -> Any:
+    """See the first `n` weights of a tile as (blocks, groups, weights of a group).
+
+    block, groups: weights and groups of a block (block 1: a plain type, whose run is one block).
+    """
+    blocks = 1 if block == 1 else n // block
+    return room[:n].reshape((blocks, groups, n // (blocks * groups)))
 
 
 def _decode(  # noqa: PLR0917
-    dequantize_side: Any,
-    src: Any,
-    table: Any,
-    block: int,
-    width: int,
-    groups: int,
-    start: int,
-    out: Any,
+    dequantize_side: Any, src: Any, table: Any, block: int, width: int, start: int, values: Any
 ) -> None:
-    """Decode the weights from `start` on, as many as `out` holds: whole blocks.
-
-    block, width, groups: weights, bytes and groups of a block (block 1: a plain type, whose run is
-    one block).
-    """
-    n = out.size
-    blocks = 1 if block == 1 else n // block
-    part = src[start // block * width : (start + n) // block * width]
-    values = out.reshape((blocks, groups, n // (blocks * groups)))
+    """Decode the weights from `start` on, as many as `values` holds; a block has `width` bytes."""
+    part = src[start // block * width : (start + values.size) // block * width]
+    blocks = values.shape[0]
     dequantize_side(part.reshape((blocks, part.size // blocks)), table, values)
 
 
@@ -121,31 +110,29 @@ def _compare(  # noqa: PLR0917
     r_width: int,
     r_groups: int,
     tile: Any,
-    index: Any,
+    patterns: Any,
     lanes: Any,
     totals: Any,
     counts: Any,
 ) -> None:
-    # For both sides, see _decode; a tile is a whole number of blocks of any type. tile, index: room
-    # for a tile of both sides. lanes, totals, counts: see _fold and _count; the caller has zeroed
-    # them.
+    # For both sides, see _shape and _decode; a tile is a whole number of blocks of any type. tile,
+    # patterns: room for a tile of both sides. lanes, totals, counts: see _fold and _count; the
+    # caller has zeroed them. Views are made once, not for every tile: each costs 10 ns.
     n = xb.size // x_width * x_block
+    x, r = tile[0], tile[1]
+    steps = x.reshape((_TILE // 1024, 4, 256)), r.reshape((_TILE // 1024, 4, 256))
+    xv, rv = shape(x, _TILE, x_block, x_groups), shape(r, _TILE, r_block, r_groups)  # type: ignore[name-defined]  # noqa: F821
     for start in range(0, n, _TILE):
         m = min(_TILE, n - start)
-        x, r = tile[0], tile[1]
-        decode(dequantize_x, xb, xt, x_block, x_width, x_groups, start, x[:m])  # type: ignore[name-defined]  # noqa: F821
-        decode(dequantize_r, rb, rt, r_block, r_width, r_groups, start, r[:m])  # type: ignore[name-defined]  # noqa: F821
-        index_bins(x[:m], r[:m], index)  # type: ignore[name-defined]  # noqa: F821
-        count(index, m, counts)  # type: ignore[name-defined]  # noqa: F821
-        steps = (m + 1023) // 1024
-        for k in range(m, steps * 1024):  # two zeros add nothing
-            x[k] = 0
-            r[k] = 0
-        fold(  # type: ignore[name-defined]  # noqa: F821
-            x[: steps * 1024].reshape((steps, 4, 256)),
-            r[: steps * 1024].reshape((steps, 4, 256)),
-            lanes,
-        )
+        if m < _TILE:  # the last one; two zeros add nothing to a sum
+            x[:] = 0
+            r[:] = 0
+            xv, rv = shape(x, m, x_block, x_groups), shape(r, m, r_block, r_groups)  # type: ignore[name-defined]  # noqa: F821
+        decode(dequantize_x, xb, xt, x_block, x_width, start, xv)  # type: ignore[name-defined]  # noqa: F821
+        decode(dequantize_r, rb, rt, r_block, r_width, start, rv)  # type: ignore[name-defined]  # noqa: F821
+        take_patterns(x, r, m, patterns)  # type: ignore[name-defined]  # noqa: F821
+        count(patterns, m, counts)  # type: ignore[name-defined]  # noqa: F821
+        fold(steps[0], steps[1], lanes)  # type: ignore[name-defined]  # noqa: F821
         if (start // _TILE + 1) % 16 == 0 or start + m == n:
             for k in range(5):
                 for j in range(256):
@@ -154,28 +141,56 @@ def _compare(  # noqa: PLR0917
 
 
 _RUN, _STEPS = types.float32[::1], types.float32[:, :, ::1]
-_LANES, _INDEX, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[:, ::1]
+_LANES, _PATTERN, _TABLE = types.float32[:, ::1], types.uint16[::1], types.uint32[:, ::1]
 
 
 @compile_once
 def _kernel() -> Any:
-    return _build(_index_bins, _count, _GRID)
+    return _build(_take_patterns, _count, f"by_{BITS}")
 
 
-def _build(index_bins: Any, count: Any, name: str) -> Any:
-    """Compile the one kernel for all formats: they come in as functions."""
+def _build(take_patterns: Any, count: Any, name: str) -> Any:
+    """Compile the one kernel for all formats: they come in as functions.
+
+    `name` tells these two kernels, and what of other files they have compiled in, from others.
+    """
     size = types.intp
-    side = FUNCTION, BYTES, BYTES, size, size, size
-    parts = {
-        "fold": compile_kernel(_fold, "fold", {}, types.void(_STEPS, _STEPS, _LANES)),
-        "index_bins": compile_kernel(
-            index_bins, f"index_bins_{name}", {}, types.void(_RUN, _RUN, _INDEX)
-        ),
-        "count": compile_kernel(count, f"count_{name}", {}, types.void(_INDEX, size, _TABLE)),
-        "decode": compile_kernel(_decode, "decode", {}, types.void(*side, size, _RUN)),
+    decoded = FUNCTION, BYTES, BYTES, size, size
+    signatures = {
+        "fold": types.void(_STEPS, _STEPS, _LANES),
+        "take_patterns": types.void(_RUN, _RUN, size, _PATTERN),
+        "count": types.void(_PATTERN, size, _TABLE),
+        "shape": _STEPS(_RUN, size, size, size),
+        "decode": types.void(*decoded, size, _STEPS),
     }
-    room = _LANES, _INDEX, _LANES, types.float64[:, ::1], _TABLE
+    kernels = _fold, take_patterns, count, _shape, _decode
+    parts = {
+        part: compile_kernel(kernel, f"{part}_{name}", {}, signature)
+        for kernel, (part, signature) in zip(kernels, signatures.items(), strict=True)
+    }
+    side = *decoded, size
+    room = _LANES, _PATTERN, _LANES, types.float64[:, ::1], _TABLE
     return compile_kernel(_compare, f"compare_{name}", parts, types.void(*side, *side, *room))
+
+
+class _Room(local):
+    """What a thread works in, made once: new memory is as slow as 100,000 weights."""
+
+    def __init__(self) -> None:
+        self.tile = np.empty((2, _TILE), np.float32)
+        self.patterns = np.empty(_TILE, np.uint16)
+        self.lanes = np.empty((6, 256), np.float32)
+        self.totals = np.empty((5, 256))
+        self.counts = np.empty((4, _TABLE_ROOM), np.uint32)
+
+    def cleared(self) -> tuple[np.ndarray, ...]:
+        """Return everything, as the kernel takes it, with empty sums and counts."""
+        for sums in (self.lanes, self.totals, self.counts):
+            sums.fill(0)
+        return self.tile, self.patterns, self.lanes, self.totals, self.counts
+
+
+_room = _Room()
 
 
 def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray]) -> Statistics:
@@ -198,20 +213,11 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
         )
     if n == 0:
         return Statistics()
-    lanes, totals = np.zeros((6, 256), np.float32), np.zeros((5, 256))
-    counts = np.zeros((4, BINS), np.uint32)
-    _kernel()(
-        *_side(*weights),
-        *_side(*reference),
-        np.empty((2, _TILE), np.float32),
-        np.empty(_TILE, np.uint16),
-        lanes,
-        totals,
-        counts,
-    )
+    *_, lanes, totals, counts = room = _room.cleared()
+    _kernel()(*_side(*weights), *_side(*reference), *room)
     ee, rr, xx, xr, abs_e = totals.sum(axis=1).tolist()
     peak = float(lanes[5].max())
-    histogram = counts.sum(axis=0, dtype=np.int64)
+    histogram = bin_patterns(counts.sum(axis=0, dtype=np.int64)[:PATTERNS])
     found = Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
     if found.fits_float32:
         return found

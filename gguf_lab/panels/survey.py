@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..comparison import Histogram
-from ..comparison.histogram import BINS, BITS, bin_index
+from ..comparison.histogram import BITS, PATTERNS, bin_patterns
 from .sides import CHUNK, SIDES, read
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .sides import Sides
 
 __all__ = ["Survey", "survey"]
-
-_PER_BIN: Final = np.arange(1 << 32 - BITS, dtype=np.uint32) << BITS
 
 
 @dataclass(slots=True)
@@ -60,7 +58,7 @@ def survey(sides: Sides, name: str) -> Generator[float, None, Survey]:
     n, wide = tensor.n_rows, tensor.row_values
     compared = "difference" in readers
     squares = {side: np.zeros(n) for side in readers}
-    counts = np.zeros(len(_PER_BIN), np.int64)
+    counts = np.zeros(PATTERNS, np.int64)
     n_nan = n_inf = 0
     step = max(1, CHUNK // max(1, wide))
     for a in range(0, n, step):
@@ -75,12 +73,12 @@ def survey(sides: Sides, name: str) -> Generator[float, None, Survey]:
                     n_nan += int(np.isnan(values).sum())
                     values = values[~np.isnan(values)]  # noqa: PLW2901
                 bits = np.ascontiguousarray(values).reshape(-1).view(np.uint32) >> BITS
-                counts += np.bincount(bits, minlength=len(counts))
+                counts += np.bincount(bits, minlength=PATTERNS)
         yield b / n
     return Survey(
         np.sqrt(squares["quantized"]),
         _ratio(squares["difference"], squares["original"]) if compared else None,
-        Histogram.of_grid(_fold(counts)),
+        Histogram.of_grid(bin_patterns(counts)),
         n_nan,
         n_inf,
     )
@@ -91,9 +89,3 @@ def _ratio(errors: np.ndarray, originals: np.ndarray) -> np.ndarray:
         ratio: np.ndarray = np.sqrt(errors / originals)
     ratio[(errors == 0) & (originals == 0)] = 0.0
     return ratio
-
-
-def _fold(counts: np.ndarray) -> np.ndarray:
-    """Fold counts by the upper bits of a float into the bins of the grid."""
-    bins = bin_index(_PER_BIN.view(np.float32))
-    return np.bincount(bins, weights=counts, minlength=BINS).astype(np.int64)

@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+from numba.extending import intrinsic, typeof_impl
 
 from ..bind import bind, digest
 from ..formats import FORMATS
@@ -211,9 +211,9 @@ class _Function(types.WrapperAddressProtocol):
     which is not safe while another thread compiles.
     """
 
-    def __init__(self, kernel: Any, signature: Any) -> None:
-        self._kernel, self._signature = kernel, signature
-        compiled = kernel.get_compile_result(signature)
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+        compiled = kernel.get_compile_result(DEQUANTIZE)
         name = compiled.fndesc.llvm_cfunc_wrapper_name
         self._address: int = compiled.library.get_pointer_to_function(name)
 
@@ -221,13 +221,18 @@ class _Function(types.WrapperAddressProtocol):
         return self._address
 
     def signature(self) -> Any:
-        return self._signature
+        return DEQUANTIZE
+
+
+@typeof_impl.register(_Function)
+def _typeof_function(function: _Function, context: Any) -> Any:
+    return FUNCTION  # numba would make the same one anew at every call: 10 us
 
 
 @compile_once
 def as_function(name: str) -> Any:
     """Return the kernel of a format, by name, as an argument of type `FUNCTION`."""
-    return _Function(_kernel(name), DEQUANTIZE)
+    return _Function(_kernel(name))
 
 
 @compile_once
