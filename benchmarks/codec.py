@@ -147,9 +147,9 @@ def dequantize_sides(name: str, c: Any) -> dict[str, Callable[[], Any]]:
 
 def compare_sides(name: str, reference: str, sums: Any) -> dict[str, Any]:
     """Compare with and without histogram, and as NumPy does it; `sums`: the kernel without."""
-    n_rows = N // ROW
-    x = random_blocks(name).reshape(n_rows, -1)
-    r = random_blocks(reference).reshape(n_rows, -1)
+    n_rows = SCALED // ROW
+    x = random_blocks(name, SCALED).reshape(n_rows, -1)
+    r = random_blocks(reference, SCALED).reshape(n_rows, -1)
 
     def compare(threads: int, *, counting: bool = True) -> None:
         def work(start: int, stop: int) -> None:
@@ -159,7 +159,7 @@ def compare_sides(name: str, reference: str, sums: Any) -> dict[str, Any]:
             run_chunks(work, n_rows, ROW, threads)
 
     def as_numpy() -> None:
-        for start in range(0, n_rows, 64):
+        for start in range(0, N // ROW, 64):  # some are enough
             part = slice(start, start + 64)
             error = dequantize(x[part], name, backend="numpy")
             error -= dequantize(r[part], reference, backend="numpy")
@@ -177,16 +177,16 @@ def compare_sides(name: str, reference: str, sums: Any) -> dict[str, Any]:
 
 
 def compare_table(repetitions: int) -> list[dict[str, Any]]:
-    data = np.random.default_rng(0).integers(0, 255, N * 8, dtype=np.uint8).view(np.uint64)
+    data = np.random.default_rng(0).integers(0, 255, SCALED * 8, dtype=np.uint8).view(np.uint64)
     words = 1 << 18
 
     def read() -> None:
         threads = cpu_count()
-        run_chunks(lambda a, b: total(data[a * words : b * words]), N // words, words, threads)
+        run_chunks(lambda a, b: total(data[a * words : b * words]), SCALED // words, words, threads)
 
     built = kernels._build(no_patterns, no_count, "without_histogram")
     rows = []
-    print(f"\nComparing {N / 1e6:.1f} M weights; GB/s read of both sides together, with histogram")
+    print(f"\nComparing {SCALED / 1e6:.1f} M weights; GB/s of both sides together, with histogram")
     print(
         f"{'':<14} {'1 thread':>9} {'all':>9} {'of reading':>11} {'sums alone':>11}"
         f" {'ns a weight':>12} {'sums alone':>11} {'numpy':>7}"
@@ -202,7 +202,8 @@ def compare_table(repetitions: int) -> list[dict[str, Any]]:
             print(
                 f"{name:<6} {reference:<7} {speed['one']:>9.2f} {speed['all']:>9.2f}"
                 f" {speed['all'] / reading:>11.0%} {speed['all, sums alone'] / reading:>11.0%}"
-                f" {t['all'] / N * 1e9:>12.2f} {t['all, sums alone'] / N * 1e9:>11.2f}"
+                f" {t['all'] / SCALED * 1e9:>12.2f}"
+                f" {t['all, sums alone'] / SCALED * 1e9:>11.2f}"
                 f" {t['numpy'] / N * 1e9:>7.1f}",
                 flush=True,
             )

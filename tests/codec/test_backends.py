@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import FunctionType
@@ -253,3 +254,32 @@ def test_names_added_to_builtins_meanwhile_do_not_stop_the_compiler():
         "assert len(calls) >= 4\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+ALL_HALVES = """
+import numpy as np
+from gguf_lab import dequantize
+from gguf_lab.codec.backends.numba_ import _converts_halves
+raw = np.arange(1 << 16, dtype=np.uint16).reshape(16, -1).view(np.uint8)
+ours, theirs = (dequantize(raw, "F16", backend=b).view(np.uint32) for b in ("numba", "numpy"))
+nan = (theirs & 0x7FFFFFFF) > 0x7F800000
+assert ((ours == theirs) | nan).all() and np.isnan(ours.view(np.float32)[nan]).all()
+print(_converts_halves())
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpu", "converts"),
+    [({}, None), ({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, "False\n")],
+    ids=["this one", "any"],
+)
+def test_halves_are_converted_with_and_without_an_instruction_for_it(cpu, converts, tmp_path):
+    environment = {**os.environ, **cpu, "NUMBA_CACHE_DIR": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", ALL_HALVES],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert converts in {None, answer.stdout}

@@ -2,8 +2,8 @@
 
 What makes them fast, each measured: the inner loop has a trip count known only at run time (a
 constant one is unrolled before LLVM vectorizes, and numba ships without the SLP vectorizer); loads
-are marked invariant, so that they may be hoisted over stores; half to float is integer arithmetic
-(the hardware conversion does not exist on every CPU); no fastmath, so that the bits are ggml's.
+are marked invariant, so that they may be hoisted over stores; half to float is one instruction, or
+integer arithmetic where the CPU has none; no fastmath, so that the bits are ggml's.
 """
 
 from __future__ import annotations
@@ -115,6 +115,21 @@ _bitcast_f64 = _bitcast(types.int64, types.float64, ir.DoubleType())
 _inline = njit(inline="always")
 
 
+@intrinsic
+def _half_by_hardware(typing_context: Any, h: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.trunc(args[0], ir.IntType(16))
+        return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())
+
+    return types.float32(h), generate
+
+
+def _converts_halves() -> bool:
+    """Whether kernels are compiled for a CPU that does; LLVM would call a missing function else."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple.startswith(("aarch64", "arm64")) or "+f16c" in features.split(",")
+
+
 @_inline
 def _half(h: Any) -> Any:
     h = np.uint32(h)
@@ -136,7 +151,7 @@ PRIMITIVES: dict[str, Any] = {
     "i64": _load64,
     "at": _inline(lambda t, i: np.int64(_load8(t, i))),
     "f32": _inline(lambda x: np.float32(x)),  # noqa: PLW0108
-    "half": _half,
+    "half": _half_by_hardware if _converts_halves() else _half,
     "bits": _inline(lambda u: bitcast_f32(np.uint32(u))),
     "bits64": _bitcast_f64,
     "where": select,
