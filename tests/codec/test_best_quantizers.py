@@ -108,9 +108,8 @@ def test_best_is_never_worse_on_random_rows(seed, name, weighted):
     spread, exponent = rng.uniform(0, 3), rng.uniform(-30, 2)
     values = rng.standard_normal((4, 256)) * np.exp(spread * rng.standard_normal((4, 256)))
     values = np.clip(values, -1e4, 1e4) * 10**exponent
-    values = np.clip(values, -6e4, 6e4).astype(
-        np.float32
-    )  # a scale in half precision holds no more
+    # Half precision holds no more. (Near it, a weighted fit of ggml's may put a minimum beyond.)
+    values = np.clip(values, -3e4, 3e4).astype(np.float32)
     weights = rng.gamma(0.5, 1, 256).astype(np.float32) if weighted else None
     ggml, best = both(values, name, weights)
     assert (best <= ggml).all()
