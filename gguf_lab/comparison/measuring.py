@@ -44,7 +44,8 @@ class Measuring:
     device : str
         ``"auto"``: a CUDA device if there is one, else the CPU.
     threads : int, optional
-        Default: the CPUs that this process may use, and more if bytes come over a network.
+        Default: one more than the CPUs that this process may use, so that one reads while the
+        others compute; and more if bytes come over a network.
     network : bool, optional
         Whether they do.
     importance : mapping of str to array, optional
@@ -70,7 +71,7 @@ class Measuring:
         self._importance = importance
         self.device = _choose_device(device)
         self.backend = choose_backend(self.device)
-        self.threads = threads or max(cpu_count(), _NETWORK_THREADS if network else 1)
+        self.threads = threads or max(cpu_count() + 1, _NETWORK_THREADS if network else 1)
         self.chunk = _CHUNK
         self._stager: Stager | None = None
         if self.backend in {"torch", "triton"}:

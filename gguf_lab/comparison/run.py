@@ -47,7 +47,7 @@ class Run:
     device : str, optional
         ``"auto"``: a CUDA device if there is one, else the CPU.
     threads : int, optional
-        Default: the CPUs that this process may use. Does not change any figure.
+        Default: one more than the CPUs that this process may use. Does not change any figure.
     cache : str or path, optional
         A folder in which figures are kept, so that they are not measured again; see `compare`.
     client : distributed.Client, optional
@@ -289,7 +289,7 @@ def compare(
     progress : bool, optional
         Show a progress bar if it takes more than half a second.
     threads : int, optional
-        Default: the CPUs that this process may use. Does not change any figure.
+        Default: one more than the CPUs that this process may use. Does not change any figure.
     cache : str or path, optional
         A folder in which the figures of each finished tensor are kept. A comparison of the same
         files that was interrupted goes on from there; the figures are the same to the bit. Files

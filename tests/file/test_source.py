@@ -8,13 +8,21 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gguf_lab.errors import CheckpointError, GGUFError
 from gguf_lab.file import LocalFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_read_is_read_only(tmp_path: Path) -> None:
@@ -169,6 +177,58 @@ def test_closing_while_others_read_mixes_nothing_up(tmp_path: Path) -> None:
             other.read(0, 10)
             thread.join()
         assert all((part == ord("f")).all() for part in found)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 500), st.integers(200, 700), st.integers(0, 3)),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_room_is_read_into_again_only_when_nobody_looks_at_it(
+    numbered: LocalFile, reads: list[tuple[int, int, int]]
+) -> None:
+    """Whole arrays, views of views, memory views and tensors of torch: all keep what they show."""
+    held: list[tuple[Any, int, int]] = []
+    for first, n, how in reads:
+        data = numbered.read(4096 * first, 1024 * n)
+        start = 1024 * n // 2 if how else 0
+        view: Any = data[start:]
+        if how == 2:
+            view = view[::1].view(np.uint8).data
+        if how == 3:
+            with warnings.catch_warnings():  # torch does not know memory that is read only
+                warnings.simplefilter("ignore")
+                view = torch.from_numpy(view)
+        held.append((view, 4096 * first + start, 1024 * n - start))
+        del data, view
+        if n % 3 == 0:
+            held.pop(n % len(held))
+    for view, offset, n in held:
+        found = np.asarray(view).reshape(-1).view("<u4")
+        assert (found == np.arange(offset // 4, (offset + n) // 4)).all()
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFile]:
+    """A file of 3 MB that numbers its words."""
+    path = tmp_path_factory.mktemp("numbered") / "f"
+    path.write_bytes(np.arange(750_000, dtype="<u4").tobytes())
+    with LocalFile(path) as file:
+        yield file
+
+
+def test_reading_large_pieces_one_after_the_other_takes_the_memory_of_one(
+    numbered: LocalFile,
+) -> None:
+    def address(n: int) -> int:
+        return int(numbered.read(0, n).ctypes.data)
+
+    first = address(1 << 20)
+    assert [address(1 << 20), address(900_000), address(1 << 20)] == [first] * 3
+    kept = numbered.read(0, 1 << 20)
+    assert address(1 << 20) != kept.ctypes.data
 
 
 def test_where_there_is_no_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
