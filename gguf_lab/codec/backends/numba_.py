@@ -2,8 +2,9 @@
 
 What makes them fast, each measured: the inner loop has a trip count known only at run time (a
 constant one is unrolled before LLVM vectorizes, and numba ships without the SLP vectorizer); loads
-are marked invariant, so that they may be hoisted over stores; half to float is one instruction, or
-integer arithmetic where the CPU has none; no fastmath, so that the bits are ggml's.
+are marked invariant and apart from stores, so that they may be hoisted over them; half to float is
+one instruction, or integer arithmetic where the CPU has none; no fastmath, so that the bits are
+ggml's.
 """
 
 from __future__ import annotations
@@ -65,8 +66,22 @@ _start_compiler()
 # --- primitives -----------------------------------------------------------------------------------
 
 
-def _loader(number: Any) -> Any:
-    """Make an intrinsic: read a `number` at a byte offset of memory that nobody writes."""
+def _mark(instruction: Any, module: Any, own: str, other: str) -> None:
+    """Say whether an instruction touches a "block" or "weights", which lie apart.
+
+    LLVM would check that for every group of weights.
+    """
+    domain = module.add_metadata(["gguf_lab"])
+    for kind, place in (("alias.scope", own), ("noalias", other)):
+        instruction.set_metadata(kind, module.add_metadata([module.add_metadata([place, domain])]))
+
+
+def _loader(number: Any, *, block: bool = True) -> Any:
+    """Make an intrinsic: read a `number` at a byte offset of memory that nobody writes.
+
+    block: it is one of blocks, not a table. Of tables LLVM shall not know so much: it would gather
+    from them with instructions that are slower than plain reads.
+    """
 
     @intrinsic
     def load(typing_context: Any, array: Any, offset: Any) -> Any:
@@ -76,6 +91,8 @@ def _loader(number: Any) -> Any:
             width = ir.IntType(number.bitwidth)
             value = builder.load(builder.bitcast(pointer, width.as_pointer()), align=1)
             value.set_metadata("invariant.load", builder.module.add_metadata([]))
+            if block:
+                _mark(value, builder.module, "block", "weights")
             return value
 
         return number(array, types.intp), generate
@@ -105,7 +122,19 @@ def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
     return unified(types.boolean, unified, unified), generate
 
 
+@intrinsic
+def _put(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        instruction = builder.store(args[2], builder.gep(data, [args[1]]), align=4)
+        _mark(instruction, builder.module, "weights", "block")
+        return context.get_dummy_value()
+
+    return types.void(weights, types.intp, types.float32), generate
+
+
 select: Any = _choose  # mypy does not see through the decorator
+_look_up = _loader(types.uint8, block=False)
 _load8, _load16 = _loader(types.uint8), _loader(types.uint16)
 _load32, _load64 = _loader(types.uint32), _loader(types.int64)
 bitcast_f32 = _bitcast(types.uint32, types.float32, ir.FloatType())
@@ -149,7 +178,7 @@ PRIMITIVES: dict[str, Any] = {
     "u16": _inline(lambda b, o: np.int64(_load16(b, o))),
     "u32": _inline(lambda b, o: np.int64(_load32(b, o))),
     "i64": _load64,
-    "at": _inline(lambda t, i: np.int64(_load8(t, i))),
+    "at": _inline(lambda t, i: np.int64(_look_up(t, i))),
     "f32": _inline(lambda x: np.float32(x)),  # noqa: PLW0108
     "half": _half_by_hardware if _converts_halves() else _half,
     "bits": _inline(lambda u: bitcast_f32(np.uint32(u))),
@@ -211,7 +240,7 @@ def _dequantize(src: Any, table: Any, out: Any) -> None:
             o = out[i, g]
             for j in range(o.size):
                 q = np.float32(quant(b, table, g, j))  # type: ignore[name-defined]  # noqa: F821
-                o[j] = np.float32(d) * q - np.float32(m)
+                _put(o, j, np.float32(d) * q - np.float32(m))
 
 
 def dequantizer(fmt: type[Format]) -> Any:

@@ -10,7 +10,7 @@ from .definition import Format, bits, f32, nibble, u8, where
 def e2m1_doubled(q: Any) -> Any:
     """Return twice the value of a 4-bit float (sign, 2 bits exponent, 1 mantissa), an integer."""
     e, m = (q >> 1) & 3, q & 1
-    magnitude = where(e == 0, m, (2 + m) << where(e == 0, 0, e - 1))
+    magnitude = where(e == 0, m, (2 + m) << e >> 1)
     return where(q > 7, -magnitude, magnitude)
 
 
