@@ -123,7 +123,7 @@ def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
-def _put(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
+def _store(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         instruction = builder.store(args[2], builder.gep(data, [args[1]]), align=4)
@@ -134,6 +134,7 @@ def _put(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
 
 
 select: Any = _choose  # mypy does not see through the decorator
+_put: Any = _store
 _look_up = _loader(types.uint8, block=False)
 _load8, _load16 = _loader(types.uint8), _loader(types.uint16)
 _load32, _load64 = _loader(types.uint32), _loader(types.int64)
