@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from gguf_lab import GGUFLabError
 from gguf_lab.comparison import Histogram
-from gguf_lab.comparison.histogram import BINS, CENTRE, bin_index, grid_edges
+from gguf_lab.comparison.histogram import (
+    BINS,
+    BITS,
+    CENTRE,
+    PATTERNS,
+    bin_index,
+    bin_patterns,
+    grid_edges,
+)
 
 floats = st.floats(width=32, allow_nan=False)
 
@@ -33,6 +41,14 @@ def test_the_grid_is_symmetric_and_rises():
     assert inner[0] == 2.0**-40
     assert inner[-1] == 2.0**8
     assert (inner[1:] / inner[:-1] <= 1 + 1 / 16).all()
+
+
+@given(st.lists(floats, max_size=60))
+def test_counts_by_the_upper_bits_are_those_by_the_bin(errors):
+    errors = np.array(errors, np.float32)
+    patterns = np.bincount(errors.view(np.uint32) >> BITS, minlength=PATTERNS)
+    want = np.bincount(bin_index(errors), minlength=BINS)
+    assert (bin_patterns(patterns) == want).all()
 
 
 @given(
