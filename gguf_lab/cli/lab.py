@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,11 +63,10 @@ def _tell(command: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         found = None
-        while found is None and server.poll() is None:
+        while (found is None or not _answers(found)) and server.poll() is None:
             time.sleep(_PAUSE)
-            # a server writes a file about itself when it listens
             found = next((s for s in list_running_servers() if s["pid"] == server.pid), None)
-        if found is not None:
+        if found is not None and server.poll() is None:
             print_json({key: found[key] for key in ("url", "token", "port", "root_dir", "pid")})
             sys.stdout.flush()
         while True:
@@ -74,3 +74,16 @@ def _tell(command: list[str], environment: dict[str, str]) -> int:
                 return server.wait()
             except KeyboardInterrupt:  # it has got the same signal, and may ask whether to end
                 continue
+
+
+def _answers(found: dict[str, Any]) -> bool:
+    """Whether a server takes connections: it writes the file about itself a moment before."""
+    if found.get("sock"):
+        return True
+    everywhere = {"", "0.0.0.0", "::"}  # noqa: S104 -- what it listens on, not we
+    host = "localhost" if found["hostname"] in everywhere else found["hostname"]
+    try:
+        socket.create_connection((host, found["port"]), timeout=1).close()
+    except OSError:
+        return False
+    return True

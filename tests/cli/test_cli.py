@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +15,7 @@ import pytest
 
 import gguf_lab
 from gguf_lab import cli
+from gguf_lab.cli import lab
 from gguf_lab.cli.compare import _sort_key
 from gguf_lab.errors import GGUFError
 
@@ -227,6 +229,16 @@ def test_only_root_is_allowed_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     cli.main(["lab"])
     assert called[0][1] == [sys.executable, "-m", "jupyterlab"]
+
+
+@pytest.mark.parametrize("hostname", ["localhost", "127.0.0.1", "0.0.0.0", ""])
+def test_lab_waits_until_connections_are_taken(hostname):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        found = {"hostname": hostname, "port": server.getsockname()[1], "sock": ""}
+        assert not lab._answers(found)  # bound, but it does not listen yet
+        server.listen()
+        assert lab._answers(found)
 
 
 @pytest.mark.slow
