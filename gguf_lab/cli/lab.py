@@ -63,10 +63,11 @@ def _tell(command: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         found = None
-        while (found is None or not _answers(found)) and server.poll() is None:
+        while found is None and server.poll() is None:
             time.sleep(_PAUSE)
-            found = next((s for s in list_running_servers() if s["pid"] == server.pid), None)
-        if found is not None and server.poll() is None:
+            ours = (s for s in list_running_servers() if s["pid"] == server.pid)
+            found = next(filter(_answers, ours), None)
+        if found is not None:
             print_json({key: found[key] for key in ("url", "token", "port", "root_dir", "pid")})
             sys.stdout.flush()
         while True:

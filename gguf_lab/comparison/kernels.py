@@ -156,17 +156,16 @@ def _build(take_patterns: Any, count: Any, name: str) -> Any:
     """
     size = types.intp
     decoded = FUNCTION, BYTES, BYTES, size, size
-    signatures = {
-        "fold": types.void(_STEPS, _STEPS, _LANES),
-        "take_patterns": types.void(_RUN, _RUN, size, _PATTERN),
-        "count": types.void(_PATTERN, size, _TABLE),
-        "shape": _STEPS(_RUN, size, size, size),
-        "decode": types.void(*decoded, size, _STEPS),
+    kernels = {
+        "fold": (_fold, types.void(_STEPS, _STEPS, _LANES)),
+        "take_patterns": (take_patterns, types.void(_RUN, _RUN, size, _PATTERN)),
+        "count": (count, types.void(_PATTERN, size, _TABLE)),
+        "shape": (_shape, _STEPS(_RUN, size, size, size)),
+        "decode": (_decode, types.void(*decoded, size, _STEPS)),
     }
-    kernels = _fold, take_patterns, count, _shape, _decode
     parts = {
         part: compile_kernel(kernel, f"{part}_{name}", {}, signature)
-        for kernel, (part, signature) in zip(kernels, signatures.items(), strict=True)
+        for part, (kernel, signature) in kernels.items()
     }
     side = *decoded, size
     room = _LANES, _PATTERN, _LANES, types.float64[:, ::1], _TABLE

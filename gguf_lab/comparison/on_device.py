@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..codec import dequantize
-from .histogram import BINS, BITS, CENTRE, FLOOR
+from .histogram import BITS, PATTERNS, bin_patterns
 from .staging import Stager
 from .statistics import Statistics
 
@@ -66,9 +66,7 @@ def _measure_with_torch(
     x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
     nan = torch.isnan(x) | torch.isnan(r)
     bits = e.view(torch.int32)
-    magnitude = ((bits & 0x7FFFFFFF) >> BITS) - FLOOR
-    bins = magnitude.clamp(0, CENTRE)
-    bins = torch.where(bits < 0, CENTRE - bins, CENTRE + bins)[~torch.isnan(e)]
+    patterns = (bits >> BITS & PATTERNS - 1)[~torch.isnan(e)]
     sums: list[Any] = [(a * b).sum() for a, b in ((e8, e8), (r8, r8), (x8, x8), (x8, r8))]
     sums += [e8.abs().sum(), e8.abs().max() if e.numel() else e8.sum()]
     ee, rr, xx, xr, abs_e, peak = torch.stack(sums).cpu().tolist()
@@ -82,5 +80,5 @@ def _measure_with_torch(
         peak=peak,
         n_nan=int(nan.sum()),
         n_inf=int(((torch.isinf(x) | torch.isinf(r)) & ~nan).sum()),
-        counts=torch.bincount(bins, minlength=BINS).cpu().numpy(),
+        counts=bin_patterns(torch.bincount(patterns, minlength=PATTERNS).cpu().numpy()),
     )

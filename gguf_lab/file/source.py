@@ -68,6 +68,8 @@ class ByteSource(Protocol):
 # A header is read in steps into a buffer of one of these sizes: room not yet filled costs nothing.
 _STEP = 1 << 20
 _ROOMS = (1 << 16, 1 << 20, 1 << 24, 1 << 28)
+# Rows are read into memory that is used again; what is smaller or larger than this is not kept.
+_SMALLEST_KEPT, _LARGEST_KEPT = 1 << 18, 1 << 24
 
 
 class _Descriptor:
@@ -95,7 +97,7 @@ class _Rooms(threading.local):
 
     def take(self, n: int) -> Bytes:
         """Return room for `n` bytes."""
-        if not _SMALLEST_ROOM <= n <= _LARGEST_ROOM:
+        if not _SMALLEST_KEPT <= n <= _LARGEST_KEPT:
             return np.empty(n, np.uint8)
         for room, references in zip(self._kept, _references(self._kept), strict=True):
             if room.size >= n and references == _UNSEEN:
@@ -103,9 +105,6 @@ class _Rooms(threading.local):
         room = np.empty(n, np.uint8)
         self._kept = [*self._kept[-1:], room]  # two: a model's, and that of its original
         return room[:n]
-
-
-_SMALLEST_ROOM, _LARGEST_ROOM = 1 << 18, 1 << 24
 
 
 def _references(rooms: list[Bytes]) -> list[int]:
