@@ -18,15 +18,15 @@ import triton.language as tl
 from ..codec import find_format
 from ..codec.backends.triton_ import Side, decode, dequantize, indices, launch
 from ..errors import ComparisonError
-from .histogram import BINS, BITS, CENTRE, FLOOR
+from .histogram import BITS, CENTRE, FLOOR, PATTERNS, bin_patterns
 from .statistics import Statistics
 
 __all__ = ["measure_with_triton", "start"]
 
 _BITS, _FLOOR = tl.constexpr(BITS), tl.constexpr(FLOOR)
-_BINS, _CENTRE = tl.constexpr(BINS), tl.constexpr(CENTRE)
-_TILE = 2048
-_TILES = 16
+_PATTERNS, _MAGNITUDE = tl.constexpr(PATTERNS), tl.constexpr(PATTERNS // 2 - 1)
+TILE = 1024
+TILES = 32
 """Tiles to a program: they decide the order of the sums."""
 _TABLES = tl.constexpr(32)
 """Histograms that the programs share, so that they seldom wait for each other."""
@@ -34,12 +34,11 @@ _COLUMNS = tl.constexpr(9)
 
 
 @triton.jit
-def _count(hist, bits, valid):
-    """Count errors in the bins of the grid, but for the one around zero, which is what is left."""
-    magnitude = (bits & 0x7FFFFFFF) >> _BITS
-    bin_ = tl.minimum(magnitude, _FLOOR + _CENTRE)
-    bin_ = tl.where(bits < 0, (_CENTRE + _FLOOR) - bin_, (_CENTRE - _FLOOR) + bin_)
-    tl.atomic_add(hist + bin_, 1, mask=valid & (magnitude > _FLOOR), sem="relaxed")
+def _count(hist, bits):
+    """Count errors by their upper bits, but for those in the bin around zero: what is left."""
+    bits = tl.reshape(bits, [bits.numel], can_reorder=True)  # without moving any
+    pattern = (bits.to(tl.uint32, bitcast=True) >> _BITS).to(tl.int32)
+    tl.atomic_add(hist + pattern, 1, mask=(pattern & _MAGNITUDE) > _FLOOR, sem="relaxed")
 
 
 @triton.jit(do_not_specialize=["n"])
@@ -69,44 +68,47 @@ def compare_kernel(
     number: tl.constexpr = tl.float64 if WIDE else tl.float32
     i, g, j = indices(R, G, L)
     ee = tl.zeros((R, G, L), number)
-    rr = tl.zeros((R, G, L), number)
-    xx = tl.zeros((R, G, L), number)
+    squares = tl.zeros((R, G, L, 2), number)
     xr = tl.zeros((R, G, L), number)
     abs_e = tl.zeros((R, G, L), number)
     peak = tl.zeros((R, G, L), tl.int32)
     nan = tl.zeros((R, G, L), tl.int32)
     inf = tl.zeros((R, G, L), tl.int32)
     nan_e = tl.zeros((R, G, L), tl.int32)
-    for k in range(TILES):
-        first = (program * TILES + k) * R
-        left = tl.maximum(tl.minimum(n - first, R), 0).to(tl.int32)
-        # Beyond the end the last block is decoded again, and weighs nothing.
-        first = tl.minimum(first, n - 1)
-        row = tl.minimum(i, tl.maximum(left - 1, 0)).to(tl.int64)
-        x = decode(xb + first * X_BYTES + row * X_BYTES, xt, g, j, x_scale, x_quant)
-        r = decode(rb + first * R_BYTES + row * R_BYTES, rt, 0, g * L + j, r_scale, r_quant)
-        if left < R:
-            x, r = tl.where(i < left, x, 0.0), tl.where(i < left, r, 0.0)
-        e = x - r
-        bits = e.to(tl.int32, bitcast=True)
-        x_, r_, e_ = x.to(number), r.to(number), e.to(number)
-        ee = tl.fma(e_, e_, ee)
-        rr = tl.fma(r_, r_, rr)
-        xx = tl.fma(x_, x_, xx)
-        xr = tl.fma(x_, r_, xr)
-        abs_e += tl.abs(e_)
-        # As integers, magnitudes order like floats, inf and NaN on top.
-        peak = tl.maximum(peak, bits & 0x7FFFFFFF)
-        valid = True
-        if WIDE:
-            is_nan = (x != x) | (r != r)  # noqa: PLR0124
-            is_inf = (tl.abs(x) == float("inf")) | (tl.abs(r) == float("inf"))
-            nan += is_nan.to(tl.int32)
-            inf += (is_inf & (is_nan == 0)).to(tl.int32)
-            nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
-            valid = e == e  # noqa: PLR0124
-        if COUNT:
-            _count(hist + (program % _TABLES) * _BINS, bits, valid)
+    begin = program * (TILES * R)
+    mine = tl.minimum(n - begin, TILES * R).to(tl.int32)
+    xb += begin * X_BYTES
+    rb += begin * R_BYTES
+    for LAST in tl.static_range(2):  # whole tiles, and what is left
+        for k in range(mine // R if LAST else 0, tl.cdiv(mine, R) if LAST else mine // R):
+            row = k * R + i
+            if LAST:  # beyond the end the last block is decoded again, and weighs nothing
+                row = tl.minimum(row, mine - 1)
+            x = decode(xb + row * X_BYTES, xt, g, j, x_scale, x_quant)
+            r = decode(rb + row * R_BYTES, rt, 0, g * L + j, r_scale, r_quant)
+            if LAST:
+                valid = k * R + i < mine
+                x, r = tl.where(valid, x, 0.0), tl.where(valid, r, 0.0)
+            e = x - r
+            bits = e.to(tl.int32, bitcast=True)
+            x_, r_, e_ = x.to(number), r.to(number), e.to(number)
+            ee = tl.fma(e_, e_, ee)
+            both = tl.join(x_, r_)
+            squares = tl.fma(both, both, squares)
+            xr = tl.fma(x_, r_, xr)
+            abs_e += tl.abs(e_)
+            # As integers, magnitudes order like floats, inf and NaN on top.
+            peak = tl.maximum(peak, bits & 0x7FFFFFFF)
+            if WIDE:
+                is_nan = (x != x) | (r != r)  # noqa: PLR0124
+                is_inf = (tl.abs(x) == float("inf")) | (tl.abs(r) == float("inf"))
+                nan += is_nan.to(tl.int32)
+                inf += (is_inf & (is_nan == 0)).to(tl.int32)
+                nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
+                bits = tl.where(e == e, bits, 0)  # noqa: PLR0124
+            if COUNT:
+                _count(hist + (program % _TABLES) * _PATTERNS, bits)
+    xx, rr = tl.split(squares)
     sums += program * _COLUMNS
     tl.store(sums, tl.sum(tl.ravel(ee).to(tl.float64), 0))
     tl.store(sums + 1, tl.sum(tl.ravel(rr).to(tl.float64), 0))
@@ -161,13 +163,13 @@ def start(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Start the kernel and return its tables, on the device: the programs' sums, the histograms."""
     device = x.blocks.device
-    tile = max(1, _TILE // (x.groups * x.group))
-    programs = -(-x.n // (tile * _TILES))
+    tile = max(1, TILE // (x.groups * x.group))
+    programs = -(-x.n // (tile * TILES))
     sums = torch.zeros((programs, _COLUMNS.value), dtype=torch.float64, device=device)
-    hist = torch.zeros((_TABLES.value, BINS), dtype=torch.int32, device=device)
+    hist = torch.zeros((_TABLES.value, PATTERNS), dtype=torch.int32, device=device)
     arguments: tuple[Any, ...] = (x.blocks, x.table, r.blocks, r.table, sums, hist, x.n)
     arguments += (x.scale, x.quant, r.scale, r.quant, x.width, r.width, x.groups, x.group)
-    launch(compare_kernel, programs, *arguments, tile, _TILES, wide, count, device=device)
+    launch(compare_kernel, programs, *arguments, tile, TILES, wide, count, device=device)
     return sums, hist
 
 
@@ -179,7 +181,7 @@ def _finish(n: int, sums: torch.Tensor, hist: torch.Tensor, *, count: bool) -> S
     ee, rr, xx, xr, abs_e = map(float, columns[:5])
     peak = float(np.uint32(parts[:, 5].max()).view(np.float32))
     n_nan, n_inf, nan_errors = map(int, columns[6:])
-    counts = hist.sum(0, dtype=torch.int64).cpu().numpy()
+    counts = bin_patterns(hist.sum(0).cpu().numpy())
     if count:
         counts[CENTRE] = n - nan_errors - counts.sum()
     return Statistics(n, ee, rr, xx, xr, abs_e, peak, n_nan, n_inf, counts)

@@ -16,6 +16,7 @@ from gguf_lab.errors import GGUFLabError
 
 from ..comparison.test_run import MODELS
 from ..comparison.test_statistics import blocks_of, plain_way, same, sides
+from ..scripts import load
 from . import interpreted
 from .golden import TYPES, cases, same_bits
 
@@ -206,24 +207,10 @@ def test_a_device_on_which_it_fails_gets_torch(monkeypatch):
 # --- the real compiler, which needs no GPU --------------------------------------------------------
 
 
-def compiled(kernel, arguments, constants, folder, monkeypatch):
-    """Compile for compute capability 9.0; return the PTX."""
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(folder))
-    signature = arguments | dict.fromkeys(constants, "constexpr")
-    source = ASTSource(kernel, signature, constants)
-    options = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": False}
-    result = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
-    assert len(result.asm["cubin"]) > 1000
-    return result.asm["ptx"]
-
-
-def definition(name):
-    from gguf_lab.codec.backends import triton_
-
-    return triton_.Side(FORMATS[name], torch.zeros(256 * FORMATS[name].qtype.type_size).byte())
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    return load("benchmarks/gpu_compiled.py")
 
 
 FEW = ("BF16", "F64", "IQ2_XXS", "MXFP4", "Q4_K")
@@ -233,30 +220,33 @@ FEW = ("BF16", "F64", "IQ2_XXS", "MXFP4", "Q4_K")
     "name",
     [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in FORMATS],
 )
-def test_every_definition_compiles_for_a_gpu(name, tmp_path, monkeypatch):
-    from gguf_lab.codec.backends.triton_ import TILE, dequantize_kernel
-
-    side = definition(name)
-    constants = {"scale": side.scale, "quant": side.quant, "BYTES": side.width, "G": side.groups}
-    constants |= {"L": side.group, "R": TILE // (side.groups * side.group), "BFLOAT16": False}
-    arguments = {"src": "*u8", "table": "*u8", "out": "*fp32", "n": "i64"}
-    ptx = compiled(dequantize_kernel, arguments, constants, tmp_path, monkeypatch)
+def test_every_definition_compiles_for_a_gpu(name, compiler):
+    ptx = compiler.compile_decoding(name).asm["ptx"]
     # Products and sums are rounded one by one, and denormals are kept: ggml's bits.
     assert not re.findall(r"\bfma\.|\.ftz\b", ptx)
     assert "st.global" in ptx
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_the_comparison_compiles_for_a_gpu(wide, tmp_path, monkeypatch):
-    from gguf_lab.comparison.triton_kernels import compare_kernel
-
-    x, r = definition("Q4_K"), definition("BF16")
-    constants = {"x_scale": x.scale, "x_quant": x.quant, "r_scale": r.scale, "r_quant": r.quant}
-    constants |= {"X_BYTES": 144, "R_BYTES": 512, "G": 8, "L": 32, "R": 8, "TILES": 16}
-    constants |= {"WIDE": wide, "COUNT": True}
-    pointers = dict.fromkeys(("xb", "xt", "rb", "rt"), "*u8")
-    arguments = pointers | {"sums": "*fp64", "hist": "*i32", "n": "i64"}
-    ptx = compiled(compare_kernel, arguments, constants, tmp_path, monkeypatch)
+def test_the_comparison_compiles_for_a_gpu(wide, compiler):
+    made = compiler.compile_comparison("Q4_K", wide=wide)
+    ptx = made.asm["ptx"]
     assert ".ftz" not in ptx
     assert ("fma.rn.f64" if wide else "fma.rn.f32") in ptx
     assert re.search(r"(red|atom)[.\w:]*\.global[.\w:]*add", ptx)
+    assert 32 < compiler.registers(made) < 256
+
+
+@pytest.mark.parametrize(("name", "loads"), [("BF16", 2), ("F32", 4)])
+def test_plain_numbers_are_read_16_bytes_at_a_time(name, loads, compiler):
+    code = compiler.body(compiler.compile_decoding(name))
+    found = [line.split()[0] for line in code if line.startswith("LDG")]
+    assert found == ["LDG.E.128"] * loads  # of 16 weights to a thread
+
+
+def test_the_comparison_decodes_each_side_once(compiler):
+    """Sums in different layouts of threads would each decode for themselves."""
+    code = compiler.body(compiler.compile_comparison("Q4_0", count=False))
+    conversions = [line for line in code if line.startswith("I2F")]
+    assert len(conversions) == 8  # weights to a thread
+    assert len([line for line in code if line.startswith("LDG.E.128")]) == 1
