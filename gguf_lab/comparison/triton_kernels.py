@@ -68,6 +68,8 @@ def compare_kernel(
     number: tl.constexpr = tl.float64 if WIDE else tl.float32
     i, g, j = indices(R, G, L)
     ee = tl.zeros((R, G, L), number)
+    # Of x and of r, joined: apart they would be laid out over the threads each in its own way, and
+    # the compiler would rather decode x a second time than move it.
     squares = tl.zeros((R, G, L, 2), number)
     xr = tl.zeros((R, G, L), number)
     abs_e = tl.zeros((R, G, L), number)

@@ -37,8 +37,28 @@ _RUN = 256
 
 
 @triton.jit
+def _at(t, i):
+    return tl.load(t + i).to(tl.int32)
+
+
+INTERPRETED = not isinstance(_at, triton.JITFunction)
+"""Whether this process runs the kernels on the CPU, through Triton's interpreter."""
+_NVIDIA = tl.constexpr(not INTERPRETED and torch.version.hip is None)
+
+
+@triton.jit
 def _u8(b, o):
-    return tl.load(b + o).to(tl.int32)
+    x = tl.load(b + o).to(tl.int32)
+    if _NVIDIA:
+        # A copy hides that it was a byte. LLVM would go on in 8 bits, in twice the instructions.
+        copy: tl.constexpr = "mov.b32 $0, $1;"
+        x = tl.inline_asm_elementwise(copy, "=r,r", [x], dtype=tl.int32, is_pure=True, pack=1)
+    return x
+
+
+@triton.jit
+def _i8(b, o):
+    return tl.load(b.to(tl.pointer_type(tl.int8), bitcast=True) + o).to(tl.int32)
 
 
 @triton.jit
@@ -56,11 +76,6 @@ def _u32(b, o):
 @triton.jit
 def _i64(b, o):
     return tl.load((b + o).to(tl.pointer_type(tl.int64), bitcast=True))
-
-
-@triton.jit
-def _at(t, i):
-    return tl.load(t + i).to(tl.int32)
 
 
 @triton.jit
@@ -90,6 +105,7 @@ def _where(c, x, y):
 
 PRIMITIVES: dict[str, Any] = {
     "u8": _u8,
+    "i8": _i8,
     "u16": _u16,
     "u32": _u32,
     "i64": _i64,
@@ -184,10 +200,6 @@ def dequantize_kernel(
         x = _to_bfloat16(x)
     at = (i * G + g) * L + j
     tl.store(out + first * (G * L) + at, x.to(out.dtype.element_ty), mask=i < left)
-
-
-INTERPRETED = not isinstance(dequantize_kernel, triton.JITFunction)
-"""Whether this process runs the kernels on the CPU, through Triton's interpreter."""
 
 
 # --- from Python ----------------------------------------------------------------------------------
