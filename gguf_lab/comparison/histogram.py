@@ -61,15 +61,19 @@ def bin_index(error: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _bins_of_patterns() -> np.ndarray:
-    return bin_index((np.arange(PATTERNS, dtype=np.uint32) << BITS).view(np.float32))
+def _starts() -> np.ndarray:
+    """Return where each bin starts when patterns are in the order of their numbers."""
+    patterns = np.roll(np.arange(PATTERNS, dtype=np.uint32), PATTERNS // 2)
+    patterns[: PATTERNS // 2] = patterns[: PATTERNS // 2][::-1]  # the negative ones
+    bins = bin_index((patterns << BITS).view(np.float32))
+    return np.flatnonzero(np.diff(bins, prepend=-1))
 
 
 def bin_patterns(counts: np.ndarray) -> np.ndarray:
     """Sort counts by the upper bits of errors into bins: integers (PATTERNS,) -> int64 (BINS,)."""
-    binned = np.zeros(BINS, np.int64)
-    np.add.at(binned, _bins_of_patterns(), counts)
-    return binned
+    positive, negative = counts[: PATTERNS // 2], counts[PATTERNS // 2 :]
+    ordered = np.concatenate([negative[::-1], positive])
+    return np.add.reduceat(ordered, _starts(), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

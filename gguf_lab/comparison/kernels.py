@@ -216,7 +216,8 @@ def measure_fused(weights: tuple[str, np.ndarray], reference: tuple[str, np.ndar
     _kernel()(*_side(*weights), *_side(*reference), *room)
     ee, rr, xx, xr, abs_e = totals.sum(axis=1).tolist()
     peak = float(lanes[5].max())
-    histogram = bin_patterns(counts.sum(axis=0, dtype=np.int64)[:PATTERNS])
+    number = np.uint32 if n < 1 << 32 else np.int64  # the former is three times as fast
+    histogram = bin_patterns(counts.sum(axis=0, dtype=number)[:PATTERNS])
     found = Statistics(n, ee, rr, xx, xr, abs_e, peak=peak, counts=histogram)
     if found.fits_float32:
         return found
