@@ -2,7 +2,7 @@
 
 The kernels are compiled with ``enable_fp_fusion=False``: a fused multiply-add rounds once where
 ggml rounds twice, and the bits would differ. Blocks are addressed in 64 bits, for tensors of more
-than 2**31 weights; only offsets within a block are counted in 32.
+than 2**31 weights; only offsets within the share of one program are counted in 32.
 """
 
 from __future__ import annotations
