@@ -21,7 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from gguf_lab.codec import FORMATS
-from gguf_lab.codec.backends.triton_ import TILE, WARPS, Side, dequantize_kernel
+from gguf_lab.codec.backends.triton_ import OPTIONS, TILE, WARPS, Side, dequantize_kernel
 from gguf_lab.comparison import triton_kernels
 
 TOOL = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -57,31 +57,25 @@ def main() -> None:
                 print("        ", n, "weights:", *(f"{k} x{v}" for k, v in sorted(found.items())))
 
 
-def compile_decoding(name: str, out: str = "fp32", *, capability: int = 90) -> Any:
-    """Compile the kernel that decodes a format, as its first launch on a GPU would."""
+def compile_decoding(name: str, *, capability: int = 90) -> Any:
+    """Compile the kernel that decodes a format to float32, as its first launch on a GPU would."""
     side = _side(name)
     constants = {"scale": side.scale, "quant": side.quant, "BYTES": side.width, "G": side.groups}
-    constants |= {"L": side.group, "R": max(1, TILE // (side.groups * side.group))}
-    constants |= {"BFLOAT16": out == "i16"}
-    types = {"src": "*u8", "table": "*u8", "out": f"*{out}", "n": "i64"}
+    constants |= {"L": side.group, "R": side.blocks_in(TILE), "BFLOAT16": False}
+    types = {"src": "*u8", "table": "*u8", "out": "*fp32", "n": "i64"}
     return _compile(dequantize_kernel, types, constants, capability)
 
 
 def compile_comparison(
-    name: str,
-    reference: str = "BF16",
-    *,
-    wide: bool = False,
-    count: bool = True,
-    capability: int = 90,
+    name: str, *, wide: bool = False, count: bool = True, capability: int = 90
 ) -> Any:
-    """Compile the kernel that compares a format with plain numbers."""
+    """Compile the kernel that compares a format with bfloat16."""
     x = _side(name)
-    r = _side(reference, run=x.groups * x.group)
+    r = _side("BF16", run=x.groups * x.group)
     constants = {"x_scale": x.scale, "x_quant": x.quant, "r_scale": r.scale, "r_quant": r.quant}
     constants |= {"X_BYTES": x.width, "R_BYTES": r.width, "G": x.groups, "L": x.group}
-    constants |= {"R": max(1, triton_kernels.TILE // (x.groups * x.group))}
-    constants |= {"TILES": triton_kernels.TILES, "WIDE": wide, "COUNT": count}
+    constants |= {"R": x.blocks_in(triton_kernels.TILE), "TILES": triton_kernels.TILES}
+    constants |= {"WIDE": wide, "COUNT": count}
     types = dict.fromkeys(("xb", "xt", "rb", "rt"), "*u8")
     types |= {"sums": "*fp64", "hist": "*i32", "n": "i64"}
     return _compile(triton_kernels.compare_kernel, types, constants, capability)
@@ -100,8 +94,7 @@ def _compile(kernel: Any, types: dict[str, str], constants: dict[str, Any], capa
         if kind.startswith("*")
     }
     source = ASTSource(kernel, types | dict.fromkeys(constants, "constexpr"), constants, aligned)
-    options = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": False}
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
 
 
 def _ask(made: Any, what: str) -> str:

@@ -60,20 +60,23 @@ def bin_index(error: np.ndarray) -> np.ndarray:
     return np.where(bits >> 31, CENTRE - bins, CENTRE + bins)
 
 
+def _in_order(patterns: np.ndarray) -> np.ndarray:
+    """Put what belongs to patterns into the order of their numbers: the negative ones first."""
+    positive, negative = patterns[: PATTERNS // 2], patterns[PATTERNS // 2 :]
+    return np.concatenate([negative[::-1], positive])
+
+
 @cache
 def _starts() -> np.ndarray:
-    """Return where each bin starts when patterns are in the order of their numbers."""
-    patterns = np.roll(np.arange(PATTERNS, dtype=np.uint32), PATTERNS // 2)
-    patterns[: PATTERNS // 2] = patterns[: PATTERNS // 2][::-1]  # the negative ones
+    """Return where each bin starts among the patterns in order."""
+    patterns = _in_order(np.arange(PATTERNS, dtype=np.uint32))
     bins = bin_index((patterns << BITS).view(np.float32))
     return np.flatnonzero(np.diff(bins, prepend=-1))
 
 
 def bin_patterns(counts: np.ndarray) -> np.ndarray:
     """Sort counts by the upper bits of errors into bins: integers (PATTERNS,) -> int64 (BINS,)."""
-    positive, negative = counts[: PATTERNS // 2], counts[PATTERNS // 2 :]
-    ordered = np.concatenate([negative[::-1], positive])
-    return np.add.reduceat(ordered, _starts(), dtype=np.int64)
+    return np.add.reduceat(_in_order(counts), _starts(), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -66,7 +66,7 @@ def _measure_with_torch(
     x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
     nan = torch.isnan(x) | torch.isnan(r)
     bits = e.view(torch.int32)
-    patterns = (bits >> BITS & PATTERNS - 1)[~torch.isnan(e)]
+    patterns = ((bits >> BITS) & (PATTERNS - 1))[~torch.isnan(e)]
     sums: list[Any] = [(a * b).sum() for a, b in ((e8, e8), (r8, r8), (x8, x8), (x8, r8))]
     sums += [e8.abs().sum(), e8.abs().max() if e.numel() else e8.sum()]
     ee, rr, xx, xr, abs_e, peak = torch.stack(sums).cpu().tolist()

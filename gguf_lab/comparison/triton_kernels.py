@@ -79,18 +79,18 @@ def compare_kernel(
     nan_e = tl.zeros((R, G, L), tl.int32)
     begin = program * (TILES * R)
     mine = tl.minimum(n - begin, TILES * R).to(tl.int32)
+    whole = mine // R
     xb += begin * X_BYTES
     rb += begin * R_BYTES
     for LAST in tl.static_range(2):  # whole tiles, and what is left
-        for k in range(mine // R if LAST else 0, tl.cdiv(mine, R) if LAST else mine // R):
+        for k in range(whole if LAST else 0, tl.cdiv(mine, R) if LAST else whole):
             row = k * R + i
-            if LAST:  # beyond the end the last block is decoded again, and weighs nothing
-                row = tl.minimum(row, mine - 1)
-            x = decode(xb + row * X_BYTES, xt, g, j, x_scale, x_quant)
-            r = decode(rb + row * R_BYTES, rt, 0, g * L + j, r_scale, r_quant)
+            # Beyond the end the last block is decoded again, and weighs nothing.
+            block = tl.minimum(row, mine - 1) if LAST else row
+            x = decode(xb + block * X_BYTES, xt, g, j, x_scale, x_quant)
+            r = decode(rb + block * R_BYTES, rt, 0, g * L + j, r_scale, r_quant)
             if LAST:
-                valid = k * R + i < mine
-                x, r = tl.where(valid, x, 0.0), tl.where(valid, r, 0.0)
+                x, r = tl.where(row < mine, x, 0.0), tl.where(row < mine, r, 0.0)
             e = x - r
             bits = e.to(tl.int32, bitcast=True)
             x_, r_, e_ = x.to(number), r.to(number), e.to(number)
@@ -165,7 +165,7 @@ def start(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Start the kernel and return its tables, on the device: the programs' sums, the histograms."""
     device = x.blocks.device
-    tile = max(1, TILE // (x.groups * x.group))
+    tile = x.blocks_in(TILE)
     programs = -(-x.n // (tile * TILES))
     sums = torch.zeros((programs, _COLUMNS.value), dtype=torch.float64, device=device)
     hist = torch.zeros((_TABLES.value, PATTERNS), dtype=torch.int32, device=device)

@@ -221,7 +221,9 @@ FEW = ("BF16", "F64", "IQ2_XXS", "MXFP4", "Q4_K")
     [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in FORMATS],
 )
 def test_every_definition_compiles_for_a_gpu(name, compiler):
-    ptx = compiler.compile_decoding(name).asm["ptx"]
+    made = compiler.compile_decoding(name)
+    assert len(made.asm["cubin"]) > 1000
+    ptx = made.asm["ptx"]
     # Products and sums are rounded one by one, and denormals are kept: ggml's bits.
     assert not re.findall(r"\bfma\.|\.ftz\b", ptx)
     assert "st.global" in ptx
@@ -230,6 +232,7 @@ def test_every_definition_compiles_for_a_gpu(name, compiler):
 @pytest.mark.parametrize("wide", [False, True])
 def test_the_comparison_compiles_for_a_gpu(wide, compiler):
     made = compiler.compile_comparison("Q4_K", wide=wide)
+    assert len(made.asm["cubin"]) > 1000
     ptx = made.asm["ptx"]
     assert ".ftz" not in ptx
     assert ("fma.rn.f64" if wide else "fma.rn.f32") in ptx

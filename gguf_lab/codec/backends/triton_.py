@@ -30,6 +30,8 @@ __all__ = ["INTERPRETED", "Side", "decode", "dequantize", "launch"]
 # Weights that a program decodes at a time, and its warps: 16 weights to a thread.
 TILE = 2048
 WARPS = 4
+OPTIONS = {"num_warps": WARPS, "num_stages": 1, "enable_fp_fusion": False}
+"""How every kernel is compiled."""
 # Plain numbers are taken in blocks too, of as many as divide their number, but not more than this.
 _RUN = 256
 
@@ -105,7 +107,7 @@ def _where(c, x, y):
 
 PRIMITIVES: dict[str, Any] = {
     "u8": _u8,
-    "i8": _i8,
+    "i8": _i8,  # a helper of the definitions, but one that a GPU can load
     "u16": _u16,
     "u32": _u32,
     "i64": _i64,
@@ -217,7 +219,7 @@ def launch(kernel: Any, programs: int, *arguments: Any, device: torch.device) ->
         there = torch.cuda.device(device)
     # The interpreter is made of NumPy: NaN, inf and overflow are data here.
     with there, _LAUNCHING, np.errstate(all="ignore"):
-        kernel[(programs,)](*arguments, num_warps=WARPS, num_stages=1, enable_fp_fusion=False)
+        kernel[(programs,)](*arguments, **OPTIONS)
 
 
 @cache
@@ -269,6 +271,10 @@ class Side:
             self.n //= self.group
             self.width *= self.group
 
+    def blocks_in(self, weights: int) -> int:
+        """Return how many blocks have so many weights, at least one."""
+        return max(1, weights // (self.groups * self.group))
+
 
 def dequantize(
     fmt: type[Format],
@@ -298,7 +304,7 @@ def dequantize(
     if not out.numel():
         return out
     side = Side(fmt, blocks)
-    tile = max(1, TILE // (side.groups * side.group))
+    tile = side.blocks_in(TILE)
     is_bfloat16 = dtype == torch.bfloat16
     launch(
         dequantize_kernel,
