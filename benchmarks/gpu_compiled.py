@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -24,9 +24,12 @@ from gguf_lab.codec import FORMATS
 from gguf_lab.codec.backends.triton_ import OPTIONS, TILE, WARPS, Side, dequantize_kernel
 from gguf_lab.comparison import triton_kernels
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 TOOL = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/ +(?:@!?U?P\w+ )?(.*?) *;")
-KINDS = ("LDG", "STG", "LDS", "STS", "RED")
+KINDS = ("LDG", "STG", "LDS", "STS", "RED", "ATOM", "BAR")
 
 
 def main() -> None:
@@ -62,8 +65,8 @@ def compile_decoding(name: str, *, capability: int = 90) -> Any:
     side = _side(name)
     constants = {"scale": side.scale, "quant": side.quant, "BYTES": side.width, "G": side.groups}
     constants |= {"L": side.group, "R": side.blocks_in(TILE), "BFLOAT16": False}
-    types = {"src": "*u8", "table": "*u8", "out": "*fp32", "n": "i64"}
-    return _compile(dequantize_kernel, types, constants, capability)
+    types = {"src": "*u8", "table": "*u8", "out": "*fp32"}
+    return compile_kernel(dequantize_kernel, types | {"n": "i32"}, constants, types, capability)
 
 
 def compile_comparison(
@@ -77,8 +80,9 @@ def compile_comparison(
     constants |= {"R": x.blocks_in(triton_kernels.TILE), "TILES": triton_kernels.TILES}
     constants |= {"WIDE": wide, "COUNT": count}
     types = dict.fromkeys(("xb", "xt", "rb", "rt"), "*u8")
-    types |= {"sums": "*fp64", "hist": "*i32", "n": "i64"}
-    return _compile(triton_kernels.compare_kernel, types, constants, capability)
+    types |= {"sums": "*fp64", "hist": "*i32"}
+    kernel = triton_kernels.compare_kernel
+    return compile_kernel(kernel, types | {"n": "i32"}, constants, types, capability)
 
 
 def _side(name: str, run: int | None = None) -> Side:
@@ -86,14 +90,16 @@ def _side(name: str, run: int | None = None) -> Side:
     return Side(fmt, torch.zeros(256 * fmt.qtype.type_size, dtype=torch.uint8), run)
 
 
-def _compile(kernel: Any, types: dict[str, str], constants: dict[str, Any], capability: int) -> Any:
-    # torch's memory begins at multiples of 16 and more, which a launch tells the compiler
-    aligned = {
-        (kernel.arg_names.index(name),): [["tt.divisibility", 16]]
-        for name, kind in types.items()
-        if kind.startswith("*")
-    }
-    source = ASTSource(kernel, types | dict.fromkeys(constants, "constexpr"), constants, aligned)
+def compile_kernel(
+    kernel: Any,
+    types: dict[str, str],
+    constants: dict[str, Any],
+    aligned: Iterable[str],
+    capability: int = 90,
+) -> Any:
+    """Compile a kernel; what is aligned begins at a multiple of 16, as a launch finds out."""
+    hints = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
+    source = ASTSource(kernel, types | dict.fromkeys(constants, "constexpr"), constants, hints)
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
 
 

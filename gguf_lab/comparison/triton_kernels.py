@@ -18,27 +18,16 @@ import triton.language as tl
 from ..codec import find_format
 from ..codec.backends.triton_ import Side, decode, dequantize, indices, launch
 from ..errors import ComparisonError
-from .histogram import BITS, CENTRE, FLOOR, PATTERNS, bin_patterns
+from .histogram import BINS
 from .statistics import Statistics
+from .triton_histogram import close_counts, count_errors, new_counts, open_counts, sort_counts
 
 __all__ = ["measure_with_triton", "start"]
 
-_BITS, _FLOOR = tl.constexpr(BITS), tl.constexpr(FLOOR)
-_PATTERNS, _MAGNITUDE = tl.constexpr(PATTERNS), tl.constexpr(PATTERNS // 2 - 1)
 TILE = 1024
 TILES = 32
 """Tiles to a program: they decide the order of the sums."""
-_TABLES = tl.constexpr(32)
-"""Histograms that the programs share, so that they seldom wait for each other."""
 _COLUMNS = tl.constexpr(9)
-
-
-@triton.jit
-def _count(hist, bits):
-    """Count errors by their upper bits, but for those in the bin around zero: what is left."""
-    bits = tl.reshape(bits, [bits.numel], can_reorder=True)  # without moving any
-    pattern = (bits.to(tl.uint32, bitcast=True) >> _BITS).to(tl.int32)
-    tl.atomic_add(hist + pattern, 1, mask=(pattern & _MAGNITUDE) > _FLOOR, sem="relaxed")
 
 
 @triton.jit(do_not_specialize=["n"])
@@ -78,6 +67,7 @@ def compare_kernel(
     inf = tl.zeros((R, G, L), tl.int32)
     nan_e = tl.zeros((R, G, L), tl.int32)
     begin = program * (TILES * R)
+    table = open_counts(hist, program) if COUNT else hist
     mine = tl.minimum(n - begin, TILES * R).to(tl.int32)
     whole = mine // R
     xb += begin * X_BYTES
@@ -109,7 +99,9 @@ def compare_kernel(
                 nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
                 bits = tl.where(e == e, bits, 0)  # noqa: PLR0124
             if COUNT:
-                _count(hist + (program % _TABLES) * _PATTERNS, bits)
+                count_errors(table, bits)
+    if COUNT:
+        close_counts(table, hist, program)
     xx, rr = tl.split(squares)
     sums += program * _COLUMNS
     tl.store(sums, tl.sum(tl.ravel(ee).to(tl.float64), 0))
@@ -168,7 +160,7 @@ def start(
     tile = x.blocks_in(TILE)
     programs = -(-x.n // (tile * TILES))
     sums = torch.zeros((programs, _COLUMNS.value), dtype=torch.float64, device=device)
-    hist = torch.zeros((_TABLES.value, PATTERNS), dtype=torch.int32, device=device)
+    hist = new_counts(device)
     arguments: tuple[Any, ...] = (x.blocks, x.table, r.blocks, r.table, sums, hist, x.n)
     arguments += (x.scale, x.quant, r.scale, r.quant, x.width, r.width, x.groups, x.group)
     launch(compare_kernel, programs, *arguments, tile, TILES, wide, count, device=device)
@@ -183,7 +175,5 @@ def _finish(n: int, sums: torch.Tensor, hist: torch.Tensor, *, count: bool) -> S
     ee, rr, xx, xr, abs_e = map(float, columns[:5])
     peak = float(np.uint32(parts[:, 5].max()).view(np.float32))
     n_nan, n_inf, nan_errors = map(int, columns[6:])
-    counts = bin_patterns(hist.sum(0).cpu().numpy())
-    if count:
-        counts[CENTRE] = n - nan_errors - counts.sum()
+    counts = sort_counts(hist, n - nan_errors) if count else np.zeros(BINS, np.int64)
     return Statistics(n, ee, rr, xx, xr, abs_e, peak, n_nan, n_inf, counts)

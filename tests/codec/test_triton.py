@@ -1,8 +1,6 @@
-"""The Triton backend without a GPU: interpreted for its figures, compiled to see that it does."""
+"""The Triton backend through its interpreter, and when it is chosen."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from gguf_lab.errors import GGUFLabError
 
 from ..comparison.test_run import MODELS
 from ..comparison.test_statistics import blocks_of, plain_way, same, sides
-from ..scripts import load
 from . import interpreted
 from .golden import TYPES, cases, same_bits
 
@@ -36,7 +33,7 @@ PAIRS = {
         (x, r): (blocks_of(x, 12, 5), blocks_of(r, 12, 6))
         for x, r in (("Q6_K", "Q4_0"), ("F16", "Q4_K"))
     },
-    ("F32", "F16"): sides("F32", "F16", 331, 5),  # an odd number of rows, several programs
+    ("F32", "F16"): sides("F32", "F16", 701, 5),  # an odd number of rows, several programs
     ("tiny", "F32"): sides("F32", "F32", 50, 1, 1e-25),
     ("huge", "F32"): sides("F32", "F32", 50, 1, 1e18),
 }
@@ -202,54 +199,3 @@ def test_a_device_on_which_it_fails_gets_torch(monkeypatch):
     monkeypatch.setattr(triton_, "dequantize", lambda *arguments: torch.zeros(1))
     assert choose_backend("cuda:7") == "triton"
     dispatch._triton_trouble.cache_clear()
-
-
-# --- the real compiler, which needs no GPU --------------------------------------------------------
-
-
-@pytest.fixture
-def compiler(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    return load("benchmarks/gpu_compiled.py")
-
-
-FEW = ("BF16", "F64", "IQ2_XXS", "MXFP4", "Q4_K")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in FORMATS],
-)
-def test_every_definition_compiles_for_a_gpu(name, compiler):
-    made = compiler.compile_decoding(name)
-    assert len(made.asm["cubin"]) > 1000
-    ptx = made.asm["ptx"]
-    # Products and sums are rounded one by one, and denormals are kept: ggml's bits.
-    assert not re.findall(r"\bfma\.|\.ftz\b", ptx)
-    assert "st.global" in ptx
-
-
-@pytest.mark.parametrize("wide", [False, True])
-def test_the_comparison_compiles_for_a_gpu(wide, compiler):
-    made = compiler.compile_comparison("Q4_K", wide=wide)
-    assert len(made.asm["cubin"]) > 1000
-    ptx = made.asm["ptx"]
-    assert ".ftz" not in ptx
-    assert ("fma.rn.f64" if wide else "fma.rn.f32") in ptx
-    assert re.search(r"(red|atom)[.\w:]*\.global[.\w:]*add", ptx)
-    assert 32 < compiler.registers(made) < 256
-
-
-@pytest.mark.parametrize(("name", "loads"), [("BF16", 2), ("F32", 4)])
-def test_plain_numbers_are_read_16_bytes_at_a_time(name, loads, compiler):
-    code = compiler.body(compiler.compile_decoding(name))
-    found = [line.split()[0] for line in code if line.startswith("LDG")]
-    assert found == ["LDG.E.128"] * loads  # of 16 weights to a thread
-
-
-def test_the_comparison_decodes_each_side_once(compiler):
-    """Sums in different layouts of threads would each decode for themselves."""
-    code = compiler.body(compiler.compile_comparison("Q4_0", count=False))
-    conversions = [line for line in code if line.startswith("I2F")]
-    assert len(conversions) == 8  # weights to a thread
-    assert len([line for line in code if line.startswith("LDG.E.128")]) == 1

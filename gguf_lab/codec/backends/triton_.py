@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..formats import Format
 
-__all__ = ["INTERPRETED", "Side", "decode", "dequantize", "launch"]
+__all__ = ["INTERPRETED", "NVIDIA", "Side", "decode", "dequantize", "launch"]
 
 # Weights that a program decodes at a time, and its warps: 16 weights to a thread.
 TILE = 2048
@@ -45,13 +45,14 @@ def _at(t, i):
 
 INTERPRETED = not isinstance(_at, triton.JITFunction)
 """Whether this process runs the kernels on the CPU, through Triton's interpreter."""
-_NVIDIA = tl.constexpr(not INTERPRETED and torch.version.hip is None)
+NVIDIA = tl.constexpr(not INTERPRETED and torch.version.hip is None)
+"""Whether PTX is understood."""
 
 
 @triton.jit
 def _u8(b, o):
     x = tl.load(b + o).to(tl.int32)
-    if _NVIDIA:
+    if NVIDIA:
         # A copy hides that it was a byte. LLVM would go on in 8 bits, in twice the instructions.
         copy: tl.constexpr = "mov.b32 $0, $1;"
         x = tl.inline_asm_elementwise(copy, "=r,r", [x], dtype=tl.int32, is_pure=True, pack=1)
