@@ -149,7 +149,9 @@ class Kernel:
         return symbols.get(text, text)
 
     def width(self, register):
-        return dtype(self.registers[register.rstrip("0123456789")])
+        """Return the type that a register's bits have in an array."""
+        kind = dtype(self.registers[register.rstrip("0123456789")])
+        return kind if kind.kind == "b" else np.dtype(f"u{kind.itemsize}")
 
     def run(self, programs, arguments, memory, last_warp_first=False):
         """Run so many programs; arguments are integers: addresses, where they are pointers."""
