@@ -25,7 +25,7 @@ from tests.panels.lab import jupyterlab, run_all, write_notebook  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 SCALE = 1.5  # pixels of the picture per CSS pixel
 PATIENCE = 1500  # seconds; a busy machine starts JupyterLab slowly
-COLOURS = 128  # of a picture; the panels have few, and a palette makes it small
+COLOURS = 256  # of a picture; the panels have few, and a palette makes it small
 WORST = "blk.2.ffn_down.weight"
 SETUP = """\
 import gguf_lab as gl
@@ -165,7 +165,8 @@ def show_all_cells(home: Path) -> None:
 def shrink(path: Path) -> None:
     """Write a picture again with a palette."""
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        # Means of what is alike: else a thin line takes the colour of another.
+        small = picture.convert("RGB").quantize(COLOURS, kmeans=4, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 

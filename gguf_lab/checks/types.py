@@ -104,9 +104,9 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
         more = weights * (qtype(got).bits_per_weight - qtype(wanted).bits_per_weight) / 8
         yield Found(
             names[0],
-            f"{counted(len(names), 'tensors have')} {got} ({weights / total:.1%} of the weights) "
-            f"where the mix has {wanted}: rows of {row:,} are no multiple of {block}. "
-            f"That is {grown:+.0%} in size ({examples(names)})",
+            f"{counted(len(names), 'tensors have')} {got} ({100 * weights / total:.1f} % of the "
+            f"weights) where the mix has {wanted}: rows of {row:,} are no multiple of {block}. "
+            f"That is {100 * grown:+.0f} % in size ({examples(names)})",
             f"A mix on a type with blocks of 32 (Q4_0, Q8_0, IQ4_NL) fits rows of {row:,}."
             if row % 32 == 0
             else "",
@@ -159,7 +159,7 @@ def giant(subject: Subject) -> Iterator[Found]:
             giants[0].name,
             f"{counted(len(giants), 'large tensors')} in 16 or 32 bits "
             f"({examples(t.name for t in giants)}): {bytes_in_words(size)}, "
-            f"{size / model.nbytes:.0%} of the tensor data of a quantized file{known}",
+            f"{100 * size / model.nbytes:.0f} % of the tensor data of a quantized file{known}",
             "" if why else "Quantize them too: --tensor-type NAME=Q8_0 takes about half of F16.",
             "note" if why else None,
         )

@@ -73,8 +73,8 @@ def zero_rows(subject: Subject) -> Iterator[Found]:
         if len(subject.model.tensors[name].shape) > 1 and 0 < scan.zero_rows < scan.n_rows:
             yield Found(
                 name,
-                f"{scan.zero_rows:,} of {scan.n_rows:,} rows ({scan.zero_rows / scan.n_rows:.2%}) "
-                "are all zero",
+                f"{scan.zero_rows:,} of {scan.n_rows:,} rows "
+                f"({100 * scan.zero_rows / scan.n_rows:.2f} %) are all zero",
             )
 
 
@@ -92,8 +92,8 @@ def zero_blocks(subject: Subject) -> Iterator[Found]:
         if extra > _MANY * scan.n_blocks:
             yield Found(
                 name,
-                f"{extra:,} of {scan.n_blocks:,} blocks ({extra / scan.n_blocks:.1%}) have a scale "
-                "of zero, beyond those of rows that are all zero",
+                f"{extra:,} of {scan.n_blocks:,} blocks ({100 * extra / scan.n_blocks:.1f} %) have "
+                "a scale of zero, beyond those of rows that are all zero",
                 "Compare them with the original.",
             )
 
@@ -115,8 +115,8 @@ def coarse_scales(subject: Subject) -> Iterator[Found]:
         found.sort(key=lambda item: -item[1])
         yield Found(
             found[0][0],
-            f"{found[0][1]:.1%} of the blocks have a scale deep among the subnormal numbers of "
-            "binary16, with five bits or fewer"
+            f"{100 * found[0][1]:.1f} % of the blocks have a scale deep among the subnormal "
+            "numbers of binary16, with five bits or fewer"
             + (f"; so it is in {examples(name for name, _ in found[1:])}" if found[1:] else ""),
             "Where such blocks matter, a plain type (F16, BF16) keeps their small weights.",
         )

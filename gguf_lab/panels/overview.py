@@ -187,8 +187,8 @@ def _facts(model: Model) -> list[list[str]]:
     facts = [[label, visible(text, 200)] for label, text in facts_of(model)]
     active = active_parameters(model) if model.architecture else None
     if active is not None:
-        share = active / max(1, model.n_parameters)
-        words = f"{count_in_words(active)} ({active:,}), {share:.0%}: of experts those in use"
+        share = 100 * active / max(1, model.n_parameters)
+        words = f"{count_in_words(active)} ({active:,}), {share:.0f} %: of experts those in use"
         at = next((k for k, fact in enumerate(facts) if fact[0] == "parameters"), -1)
         facts.insert(at + 1, ["active parameters", words])
     return facts

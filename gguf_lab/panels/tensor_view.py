@@ -20,6 +20,7 @@ from .places import Place, told
 from .pooling import Region
 from .sides import SIDES, read
 from .survey import survey
+from .verdicts import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +164,7 @@ class TensorView(Place):
             kept = merged(found.histogram, _SPREAD * spread, _BINS)
             bins, beyond = np.concatenate([kept.edges, kept.counts]).tobytes(), kept.below
             beyond += kept.above
-        worst = [[row, number(100 * ratio, "%")] for row, ratio in found.worst()]
+        worst = [[row, percent(ratio)] for row, ratio in found.worst()]
         with self.hold_sync():
             self._survey = found
             self.summary = {
@@ -283,7 +284,7 @@ class TensorView(Place):
         except GGUFLabError as error:  # the file may have been closed since
             return card(self.facts["label"], facts(rows), note(str(error)))
         worst = [] if self._survey is None else self._survey.worst()
-        lines = [(f"{row:,}", number(100 * ratio, "%")) for row, ratio in worst]
+        lines = [(f"{row:,}", percent(ratio)) for row, ratio in worst]
         table = (grid(("row", "relative error"), lines, (0, 1)),) if lines else ()
         return card(self.facts["label"], facts(rows), images, note(words), *table)
 

@@ -8,18 +8,26 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..file.text import visible
+from .chart import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..comparison import TensorComparison
 
-__all__ = ["percent", "suffering"]
+__all__ = ["percent", "suffering", "three_digits"]
+
+
+def three_digits(x: float) -> str:
+    """Write a number with three significant digits, zeros too, so that a column lines up."""
+    if not x or not math.isfinite(x):
+        return number(x)
+    return f"{x:#.3g}".rstrip(".").replace("-", "\u2212")
 
 
 def percent(ratio: float) -> str:
     """Write a ratio as a percentage with three significant digits."""
-    return f"{100 * ratio:.3g} %"
+    return f"{three_digits(100 * ratio)} %"
 
 
 def suffering(rows: Iterable[TensorComparison]) -> str:
@@ -45,8 +53,8 @@ def suffering(rows: Iterable[TensorComparison]) -> str:
     members = layers[worst]
     total = sum(_error(row) for row in members)
     source = max(members, key=_error)
-    words += f". {_error(source) / total:.0%} of its squared error is in {visible(source.kind, 60)}"
-    words += f", {_of(source)}"
+    share = 100 * _error(source) / total
+    words += f". {share:.0f} % of its squared error is in {visible(source.kind, 60)}, {_of(source)}"
     others = [row.relative_rmse for row in kinds[source.kind] if row is not source]
     finite = [ratio for ratio in others if ratio is not None and math.isfinite(ratio)]
     if finite:

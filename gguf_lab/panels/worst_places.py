@@ -10,7 +10,7 @@ from ..file.text import visible
 from ..markup import card, fold, grid, note
 from .assets import script, style
 from .inquiry import Inquiry
-from .verdicts import percent
+from .verdicts import percent, three_digits
 from .worst import find_worst
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ _WHY: Final = (
 def _told(span: Span, found: Worst, *, weighted: bool) -> list[Any]:
     share = (span.importance if weighted else span.squared) / found.squared
     columns = f"{span.left:,} to {span.right - 1:,}"
-    figures = (percent(share), percent(span.relative), f"{span.crest:.3g}")
+    figures = (percent(share), percent(span.relative), three_digits(span.crest))
     return [f"{span.row:,}", columns, *figures, span.row, span.peak]
 
 
 def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
-    """Say which row holds most of the error and what is special about it."""
+    """Say which row has the largest share of the error and what is special about it."""
     strange = f" {found.n_strange:,} weights are not finite and are left out." * bool(
         found.n_strange
     )
@@ -123,14 +123,14 @@ def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
     share = (first.importance if weighted else first.squared) / found.squared
     what = "importance-weighted squared error" if weighted else "squared error"
     words = (
-        f"Row {first.row:,} holds most of the {what}: {percent(share)}, where each of {n_rows:,} "
-        f"rows would hold {percent(1 / n_rows)}. Its relative error is {percent(first.relative)} "
-        f"(median of all rows {percent(found.relative)})"
+        f"Row {first.row:,} has the largest share of the {what}: {percent(share)}; evenly spread, "
+        f"each of {n_rows:,} would have {percent(1 / n_rows)}. Its relative error is "
+        f"{percent(first.relative)} (median of all rows {percent(found.relative)})"
     )
     if first.crest > _WIDER * found.crest:
         words += (
-            f"; its largest weight is {first.crest:.3g} times its RMS (median {found.crest:.3g}), "
-            "so that steps are wide for all its other weights"
+            f"; its largest weight is {three_digits(first.crest)} times its RMS (median "
+            f"{three_digits(found.crest)}), so that steps are wide for all its other weights"
         )
     elif first.relative < _WIDER * found.relative:
         words += "; it is not less exact than others, its weights are larger"

@@ -146,7 +146,7 @@ def _kinds(model: Model) -> list[tuple[str, ...]]:
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
+    return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
 def metadata(model: Model) -> Section:

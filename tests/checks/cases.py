@@ -490,20 +490,20 @@ VALUES = (
     case("all-zero", "every value is zero", values={"blk.1.ffn_norm.weight": _zero(slice(None))}),
     case(
         "zero-rows",
-        "3 of 512 rows (0.59%) are all zero",
+        "3 of 512 rows (0.59 %) are all zero",
         "note",
         values={"token_embd.weight": _zero(slice(10, 13))},
     ),
     case(
         "zero-blocks",
-        "25 of 512 blocks (4.9%) have a scale of zero",
+        "25 of 512 blocks (4.9 %) have a scale of zero",
         "note",
         source=Q4_K_M,
         values={_DOWN: _block_scales(0.05, 0)},
     ),
     case(
         "coarse-scales",
-        "10.0% of the blocks have a scale deep among the subnormal",
+        "10.0 % of the blocks have a scale deep among the subnormal",
         "note",
         source=Q4_K_M,
         values={_DOWN: _block_scales(0.1, 3)},

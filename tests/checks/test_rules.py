@@ -70,8 +70,8 @@ def test_types_that_came_instead_are_told_with_what_they_cost(tmp_path: Any) -> 
     (instead,) = [f for f in found if f.code == "fallback-type"]
     assert (instead.severity, instead.where) == ("note", name)
     assert instead.message.startswith(
-        f"1 tensor has Q5_0 ({96 * 96 / 310_944:.1%} of the weights) where the mix has Q4_K: "
-        f"rows of 96 are no multiple of 256. That is {5.5 / 4.5 - 1:+.0%} in size"
+        f"1 tensor has Q5_0 ({100 * 96 * 96 / 310_944:.1f} % of the weights) where the mix has "
+        f"Q4_K: rows of 96 are no multiple of 256. That is {100 * (5.5 / 4.5 - 1):+.0f} % in size"
     )
     assert instead.what_to_do.startswith("A mix on a type with blocks of 32")
 

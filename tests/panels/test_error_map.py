@@ -68,7 +68,7 @@ def test_which_layer_suffers_most_and_why() -> None:
     rows[at] = bad
     words = suffering(rows)
     assert words.startswith("Layer 2 suffers most: relative RMSE ")
-    assert "of its squared error is in ffn_gate, stored as Q4_K (4.50 bits) with 80 %" in words
+    assert "of its squared error is in ffn_gate, stored as Q4_K (4.50 bits) with 80.0 %" in words
     assert "median of this kind in other layers" in words
     assert "In the same layer " in words  # others have more bits
     # Pooled by hand.
@@ -76,7 +76,7 @@ def test_which_layer_suffers_most_and_why() -> None:
     ee = sum(r.rmse**2 * r.n_elements for r in mine)
     rr = sum(r.reference_rms**2 * r.n_elements for r in mine)
     assert f"relative RMSE {100 * math.sqrt(ee / rr):.3g} %" in words
-    assert f"{bad.rmse**2 * bad.n_elements / ee:.0%} of its squared error" in words
+    assert f"{100 * bad.rmse**2 * bad.n_elements / ee:.0f} % of its squared error" in words
 
 
 def test_what_is_unverified_or_missing_says_nothing_about_layers() -> None:

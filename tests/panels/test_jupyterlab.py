@@ -179,7 +179,7 @@ def test_the_workbench_follows_a_selection_everywhere(lab: Lab, address: str) ->
     expect(heat.locator(".gl-map-verdict")).to_contain_text("suffers most")
     heat.get_by_role("gridcell", name="blk.0.ffn_up.weight").click()
     small.locator("[aria-selected=true][aria-label^='blk.0.ffn_up.weight']").wait_for()
-    page.locator(".gl-worst-verdict", has_text="holds most of the squared error").wait_for()
+    page.locator(".gl-worst-verdict", has_text="largest share of the squared error").wait_for()
     page.locator(".gl-worst-verdict", has_text="The next larger type").wait_for()
     # A jump leads to the picture and the block of that weight.
     jump = page.locator(".gl-worst-places .gl-jump").first

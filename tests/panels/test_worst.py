@@ -84,7 +84,7 @@ def test_the_panel_says_where_and_why(sides: Any) -> None:
     assert panel.wait(60)
     assert panel.error == ""
     first = panel.worst.rows[0]
-    assert panel.verdict.startswith(f"Row {first.row:,} holds most of the squared error")
+    assert panel.verdict.startswith(f"Row {first.row:,} has the largest share of the squared error")
     assert panel.rows[0][5:7] == [first.row, first.peak]
     html = panel.snapshot().html
     assert f"Worst rows and blocks of {NAME}" in html

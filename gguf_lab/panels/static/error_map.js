@@ -30,9 +30,9 @@ export default panel("error-map", (p) => {
   const real = (v) => (typeof v === "string" ? { inf: Infinity, "-inf": -Infinity, NaN }[v] : v);
   const stat = () => model.get("statistics")[which] ?? {};
   const forms = {
-    percent, figure,
+    percent, figure: aligned,
     decibel: (v) => (Number.isFinite(v) ? `${v.toFixed(1)} dB` : `${figure(v)} dB`),
-    cosine: (v) => (v > 0.999 && v < 1 ? `1 ${MINUS} ${figure(1 - v)}` : figure(v)),
+    cosine: (v) => (v > 0.999 && v < 1 ? `1 ${MINUS} ${aligned(1 - v)}` : aligned(v)),
   };
   const short = { percent: (v) => (100 * v).toPrecision(2), decibel: (v) => v.toFixed(0), figure, cosine: (v) => v.toFixed(3) };
   const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : forms[s.form](v));

@@ -56,6 +56,9 @@ function figure(x) {
     : String(Number(text)).replace("-", MINUS);
 }
 
+/** The same with its zeros at the end, so that a column of them lines up. @param {number} x */
+const aligned = (x) => (x && Math.abs(x) >= 1e-3 && Math.abs(x) < 999.5 ? x.toPrecision(3).replace("-", MINUS) : figure(x));
+
 /** @param {number} n bytes */
 function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -65,7 +65,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     change_percent: (v) => sign(v, Number.isFinite(v) ? `${(100 * Math.abs(v)).toFixed(2)} %` : figure(Math.abs(v))),
     change_decibel: (v) => sign(v, Number.isFinite(v) ? Math.abs(v).toFixed(1) : figure(Math.abs(v))),
     change: (v) => sign(v, figure(Math.abs(v))),
-    figure: (v) => (v && Number.isFinite(v) && Math.abs(v) >= 1e-3 && Math.abs(v) < 1000 ? v.toPrecision(3) : figure(v)),
+    figure: aligned,
   };
   const missing = (v) => v === null || v === undefined || v === "";
   function shown(row, c) {
