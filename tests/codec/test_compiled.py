@@ -151,6 +151,11 @@ def test_the_comparison_compiles_for_a_gpu(wide, compiler):
     assert 32 < compiler.registers(made) < 256
 
 
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_K", "Q6_K", "MXFP4"])
+def test_threads_do_not_wait_for_each_other_at_every_tile(name, compiler):
+    assert not [line for line in compiler.body(compiler.compile_comparison(name)) if "BAR" in line]
+
+
 def test_errors_are_counted_in_shared_memory(compiler):
     code = compiler.body(compiler.compile_comparison("Q8_0"))
     added = [line.split()[0] for line in code if line.startswith(("ATOM", "RED"))]

@@ -160,7 +160,9 @@ PLAIN = PRIMITIVES | {"u16": _run_u16, "u32": _run_u32, "i64": _run_i64}
 def indices(R: tl.constexpr, G: tl.constexpr, L: tl.constexpr):
     """Return the indices of R blocks, of their G groups, of a group's L weights: one axis each."""
     i, g, j = tl.arange(0, R), tl.arange(0, G), tl.arange(0, L)
-    return i[:, None, None], g[None, :, None], j[None, None, :]
+    # Groups can share bytes. Each loads them, or threads would pass them on, and wait for that.
+    j = tl.broadcast_to(j[None, None, :], [1, G, L])
+    return i[:, None, None], g[None, :, None], j
 
 
 @triton.jit
