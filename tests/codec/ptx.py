@@ -22,6 +22,7 @@ WARP = 32
 TYPE = re.compile(r"(pred|[bsuf]\d+(?:x2)?)$")
 STATEMENT = re.compile(r"\s*(?:(?P<brace>[{}])|(?P<label>[$\w]+):|(?P<code>[^;]+);)")
 INSTRUCTION = re.compile(r"(?:@(!?[%\w]+)\s+)?([\w.:]+)\s*(.*)", re.DOTALL)
+OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^\s,{}\[\]]+")
 COMPARE = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -117,12 +118,11 @@ class Kernel:
         name, *parts = code.replace("::", ".").split(".")
         if "ftz" in parts or "approx" in parts:
             raise NotImplementedError(f"not exact: {text}")
-        parts_of = re.findall(r"\{[^}]*\}|\[[^\]]*\]|[^\s,{}\[\]]+", rest)
         operands = [
-            [self._operand(one, symbols) for one in text[1:-1].split(",")]
-            if text.startswith("{")
-            else self._operand(text, symbols)
-            for text in parts_of
+            [self._operand(one, symbols) for one in word[1:-1].split(",")]
+            if word.startswith("{")
+            else self._operand(word, symbols)
+            for word in OPERAND.findall(rest)
         ]
         return Instruction(
             name,
@@ -180,10 +180,8 @@ class Warp:
             "%tid.x": (lanes % WARP + number * WARP).astype(np.uint32),
             "%ctaid.x": (lanes // WARP).astype(np.uint32),
         }
-        self.shared, self.offset = (
-            Memory(shared),
-            shared.ctypes.data + lanes // WARP * kernel.shared,
-        )
+        self.shared = Memory(shared)
+        self.offset = shared.ctypes.data + lanes // WARP * kernel.shared
 
     def advance(self):
         """Run every thread to the next barrier or the end."""

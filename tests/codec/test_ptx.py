@@ -1,0 +1,75 @@
+"""The machine for PTX sees what goes wrong on a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from .ptx import Kernel, Memory
+
+THREADS = 64
+# Every thread shares its number, and stores that of the thread 32 further on.
+EXCHANGE = """
+.visible .entry exchange(.param .u64 exchange_param_0)
+.reqntid 64
+{
+    .reg .b32 %r<9>;
+    .reg .b64 %rd<4>;
+    .shared .align 4 .b32 numbers[64];
+    ld.param.b64 %rd1, [exchange_param_0];
+    mov.u32 %r1, %tid.x;
+    mov.u32 %r2, numbers;
+    shl.b32 %r3, %r1, 2;
+    add.s32 %r4, %r2, %r3;
+    st.shared.b32 [%r4], %r1;
+    bar.sync 0;
+    xor.b32 %r5, %r3, 128;
+    add.s32 %r6, %r2, %r5;
+    ld.shared.b32 %r7, [%r6+0];
+    mul.wide.u32 %rd2, %r1, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    st.global.b32 [%rd3+0], %r7;
+    ret;
+}
+"""
+
+
+def run(ptx, last_warp_first=False, size=THREADS):
+    out = np.zeros(size, np.uint32)
+    Kernel(ptx).run(1, [out.ctypes.data], Memory(out), last_warp_first)
+    return out
+
+
+@pytest.mark.parametrize("last_warp_first", [False, True])
+def test_threads_exchange_numbers(last_warp_first):
+    assert (run(EXCHANGE, last_warp_first) == np.arange(THREADS) ^ 32).all()
+
+
+@pytest.mark.parametrize("last_warp_first", [False, True])
+def test_a_missing_barrier_shows(last_warp_first):
+    found = run(EXCHANGE.replace("bar.sync 0;", ""), last_warp_first)
+    assert (found != np.arange(THREADS) ^ 32).sum() == 32
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[%rd3+0]", "[%rd3+2]", "misaligned"),
+        ("[%rd3+0]", "[%rd3+4]", "outside of the arguments"),
+        ("[%r6+0]", "[%r6+256]", "outside of the program's shared memory"),
+        ("bar.sync 0;", "setp.lt.u32 %p1, %r1, 32; @%p1 bar.sync 0;", "different barriers"),
+        ("bar.sync 0;", "shfl.sync.bfly.b32 %r1, %r1, 1, 7, -1;", "shfl"),
+        ("bar.sync 0;", "setp.lt.u32 %p1, %r1, 9; @%p1 redux.sync.add.s32 %r8, %r1, -1;", "a part"),
+        ("bar.sync 0;", "ex2.approx.ftz.f32 %r1, %r1;", "not exact"),
+        ("bar.sync 0;", "popc.b32 %r1, %r1;", "popc"),
+    ],
+)
+def test_what_a_gpu_would_not_do_is_an_error(old, new, words):
+    ptx = EXCHANGE.replace(".reg .b32", ".reg .pred %p<2>;\n    .reg .b32").replace(old, new)
+    with pytest.raises((ValueError, NotImplementedError, AttributeError), match=words):
+        run(ptx)
+
+
+def test_what_was_not_written_is_no_zero():
+    ptx = EXCHANGE.replace("st.shared.b32 [%r4], %r1;", "")
+    assert (run(ptx) == 0xA5A5A5A5).all()
