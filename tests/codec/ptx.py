@@ -23,6 +23,18 @@ TYPE = re.compile(r"(pred|[bsuf]\d+(?:x2)?)$")
 STATEMENT = re.compile(r"\s*(?:(?P<brace>[{}])|(?P<label>[$\w]+):|(?P<code>[^;]+);)")
 INSTRUCTION = re.compile(r"(?:@(!?[%\w]+)\s+)?([\w.:]+)\s*(.*)", re.DOTALL)
 OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^\s,{}\[\]]+")
+PLAIN = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "neg": operator.neg,
+    "abs": np.abs,
+    "min": np.fmin,
+    "max": np.fmax,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "not": operator.invert,
+}
 COMPARE = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -202,10 +214,19 @@ class Warp:
                 waiting |= self.on
             elif self.on.any():
                 try:
-                    getattr(self, f"_{one.name}")(one, *one.operands)
+                    self._execute(one)
                 except Exception as error:
                     error.add_note(f"in {one}")
                     raise
+
+    def _execute(self, one):
+        if one.name in PLAIN:
+            d, *operands = one.operands
+            self.set(d, PLAIN[one.name](*self.inputs(one, operands)))
+        elif hasattr(self, f"_{one.name}"):
+            getattr(self, f"_{one.name}")(one, *one.operands)
+        else:
+            raise NotImplementedError(str(one))
 
     # --- registers --------------------------------------------------------------------------------
 
@@ -255,39 +276,6 @@ class Warp:
         return [self.get(operand, one.types[-1]) for operand in operands]
 
     # --- arithmetic -------------------------------------------------------------------------------
-
-    def _each(self, one, function, d, *operands):
-        self.set(d, function(*self.inputs(one, operands)))
-
-    def _add(self, one, *operands):
-        self._each(one, operator.add, *operands)
-
-    def _sub(self, one, *operands):
-        self._each(one, operator.sub, *operands)
-
-    def _neg(self, one, *operands):
-        self._each(one, operator.neg, *operands)
-
-    def _abs(self, one, *operands):
-        self._each(one, np.abs, *operands)
-
-    def _min(self, one, *operands):
-        self._each(one, np.fmin, *operands)
-
-    def _max(self, one, *operands):
-        self._each(one, np.fmax, *operands)
-
-    def _and(self, one, *operands):
-        self._each(one, operator.and_, *operands)
-
-    def _or(self, one, *operands):
-        self._each(one, operator.or_, *operands)
-
-    def _xor(self, one, *operands):
-        self._each(one, operator.xor, *operands)
-
-    def _not(self, one, *operands):
-        self._each(one, operator.invert, *operands)
 
     def _mul(self, one, d, a, b):
         self.set(d, self._product(one, a, b))
