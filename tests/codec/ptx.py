@@ -454,11 +454,12 @@ class Warp:
         (count,) = (int(part[1:]) for part in one.modifiers if re.match(r"x\d", part))
         base, offset = address
         rows = self._warps(self.get(base, "u32").astype(np.int64) + offset)
+        on = self.on.reshape(-1, WARP)[:, 0]
         thread = np.arange(WARP)
         for k in range(count):
             # Thread 8 k + i has the address of row i; thread t holds two numbers of row t // 4.
             at = rows[:, 8 * k + thread // 4] + 4 * (thread % 4)
-            if (rows[:, 8 * k : 8 * k + 8] % 16).any() or "trans" in one.modifiers:
+            if (rows[on, 8 * k : 8 * k + 8] % 16).any() or "trans" in one.modifiers:
                 raise NotImplementedError(f"misaligned or transposed: {one}")
             yield k, at.reshape(-1)
 
