@@ -18,6 +18,9 @@ from .histogram import BINS, BITS, CENTRE, FLOOR
 __all__ = ["close_counts", "count_errors", "new_counts", "open_counts", "sort_counts"]
 
 _BITS, _FLOOR, _CENTRE = tl.constexpr(BITS), tl.constexpr(FLOOR), tl.constexpr(CENTRE)
+_SMALLEST = tl.constexpr(float(np.uint32(FLOOR << BITS).view(np.float32)))
+_LARGEST = tl.constexpr(float(np.uint32((FLOOR + CENTRE) << BITS).view(np.float32)))
+"""Errors in the bin around zero, and in those beyond the grid."""
 _TABLES = tl.constexpr(32)
 """Histograms that the programs share, so that they seldom wait for each other."""
 _SIZE = tl.constexpr(triton.next_power_of_2(2 * (CENTRE + 1)))
@@ -41,18 +44,19 @@ def open_counts(counts, program):
 
 
 @triton.jit
-def count_errors(table, bits):
-    """Count errors, given as bits of float32; in the bin around zero the counts mean nothing."""
-    bits = tl.reshape(bits, [bits.numel], can_reorder=True)  # without moving any
-    magnitude = tl.maximum(bits & 0x7FFFFFFF, _FLOOR << _BITS)
-    magnitude = tl.minimum(magnitude, (_FLOOR + _CENTRE) << _BITS)
-    side = (bits.to(tl.uint32, bitcast=True) >> 31).to(tl.int32)
-    at = (magnitude >> _BITS) - _FLOOR + side * (_CENTRE + 1)
+def count_errors(table, e):
+    """Count errors of float32; in the bin around zero, where NaN goes, the counts mean nothing."""
+    e = tl.reshape(e, [e.numel], can_reorder=True)  # without moving any
+    size = tl.minimum(tl.maximum(tl.abs(e), _SMALLEST), _LARGEST)
+    step = (size.to(tl.int32, bitcast=True) >> _BITS) - _FLOOR
+    side = (e.to(tl.uint32, bitcast=True) >> 31).to(tl.int32)
+    at = step + side * (_CENTRE + 1)
     if NVIDIA:
         add: tl.constexpr = "{ red.shared.add.u32 [$1], 1; mov.u32 $0, 0; }"
         tl.inline_asm_elementwise(add, "=r,r", [table + 4 * at], tl.int32, is_pure=False, pack=1)
     else:
-        tl.atomic_add(table + at, 1, mask=magnitude > (_FLOOR << _BITS), sem="relaxed")
+        # A maximum with NaN is the other number, but for the interpreter.
+        tl.atomic_add(table + at, 1, mask=(step > 0) & (e == e), sem="relaxed")  # noqa: PLR0124
 
 
 @triton.jit

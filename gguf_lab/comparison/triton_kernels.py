@@ -8,6 +8,7 @@ not finite, the same kernel runs again in float64 and counts what is not a numbe
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def compare_kernel(
     squares = tl.zeros((R, G, L, 2), number)
     xr = tl.zeros((R, G, L), number)
     abs_e = tl.zeros((R, G, L), number)
-    peak = tl.zeros((R, G, L), tl.int32)
+    peak = tl.zeros((R, G, L), tl.float32)
     nan = tl.zeros((R, G, L), tl.int32)
     inf = tl.zeros((R, G, L), tl.int32)
     nan_e = tl.zeros((R, G, L), tl.int32)
@@ -82,24 +83,21 @@ def compare_kernel(
             if LAST:
                 x, r = tl.where(row < mine, x, 0.0), tl.where(row < mine, r, 0.0)
             e = x - r
-            bits = e.to(tl.int32, bitcast=True)
             x_, r_, e_ = x.to(number), r.to(number), e.to(number)
             ee = tl.fma(e_, e_, ee)
             both = tl.join(x_, r_)
             squares = tl.fma(both, both, squares)
             xr = tl.fma(x_, r_, xr)
             abs_e += tl.abs(e_)
-            # As integers, magnitudes order like floats, inf and NaN on top.
-            peak = tl.maximum(peak, bits & 0x7FFFFFFF)
+            peak = tl.maximum(peak, tl.abs(e))  # of numbers
             if WIDE:
                 is_nan = (x != x) | (r != r)  # noqa: PLR0124
                 is_inf = (tl.abs(x) == float("inf")) | (tl.abs(r) == float("inf"))
                 nan += is_nan.to(tl.int32)
                 inf += (is_inf & (is_nan == 0)).to(tl.int32)
                 nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
-                bits = tl.where(e == e, bits, 0)  # noqa: PLR0124
             if COUNT:
-                count_errors(table, bits)
+                count_errors(table, e)
     if COUNT:
         close_counts(table, hist, program)
     xx, rr = tl.split(squares)
@@ -109,7 +107,8 @@ def compare_kernel(
     tl.store(sums + 2, tl.sum(tl.ravel(xx).to(tl.float64), 0))
     tl.store(sums + 3, tl.sum(tl.ravel(xr).to(tl.float64), 0))
     tl.store(sums + 4, tl.sum(tl.ravel(abs_e).to(tl.float64), 0))
-    tl.store(sums + 5, tl.max(tl.ravel(peak), 0).to(tl.float64))
+    # Bits of what is positive order like the numbers, and are compared across threads at once.
+    tl.store(sums + 5, tl.max(tl.ravel(peak.to(tl.int32, bitcast=True)), 0).to(tl.float64))
     tl.store(sums + 6, tl.sum(tl.ravel(nan), 0).to(tl.float64))
     tl.store(sums + 7, tl.sum(tl.ravel(inf), 0).to(tl.float64))
     tl.store(sums + 8, tl.sum(tl.ravel(nan_e), 0).to(tl.float64))
@@ -173,7 +172,7 @@ def _finish(n: int, sums: torch.Tensor, hist: torch.Tensor, *, count: bool) -> S
     with np.errstate(invalid="ignore"):
         columns = parts.sum(0)
     ee, rr, xx, xr, abs_e = map(float, columns[:5])
-    peak = float(np.uint32(parts[:, 5].max()).view(np.float32))
     n_nan, n_inf, nan_errors = map(int, columns[6:])
+    peak = math.nan if nan_errors else float(np.uint32(parts[:, 5].max()).view(np.float32))
     counts = sort_counts(hist, n - nan_errors) if count else np.zeros(BINS, np.int64)
     return Statistics(n, ee, rr, xx, xr, abs_e, peak, n_nan, n_inf, counts)
