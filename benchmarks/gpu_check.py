@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESULTS = Path(__file__).with_name("results")
+DEVICE = "cuda"
 CHECKED_BYTES = 1 << 20  # random bytes per format, compared with NumPy
 TIMED_WEIGHTS = 1 << 28  # 1 GiB of float32: far more than any cache
+TIMED_ROOM = 64  # bytes of the device's memory for each of them: torch alone takes many steps
 STREAMED_WEIGHTS = 1 << 29
 HUGE_WEIGHTS = (1 << 31) + (1 << 20)
 SUMS = ("ee", "rr", "xx", "xr", "abs_e", "peak")
@@ -60,24 +62,29 @@ def main() -> int:
         print("gpu-check: torch sees no CUDA device here; nothing was checked", file=sys.stderr)
         return 2
 
-    device, copy = torch.cuda.get_device_name(), measure_copy("cuda", 1 << 30)
+    device, copy = torch.cuda.get_device_name(), measure_copy(DEVICE, 1 << 30)
     backends = ("torch", "triton") if find_spec("triton") else ("torch",)
     print(f"{device}: copies {copy:.0f} GB/s (read and written); torch {torch.__version__}")
     print(
         "share of that reached by: decoding with torch, with Triton to float32, float16, bfloat16;"
     )
     print("the fused comparison with bfloat16, without and with histogram")
+    room = torch.cuda.mem_get_info()[0] // TIMED_ROOM
+    timed = min(TIMED_WEIGHTS, 1 << room.bit_length() - 1)
     rows = []
     for name in arguments.formats or FORMATS:
         generator = np.random.default_rng(arguments.seed)
-        rows.append(check(name, "cuda", backends, generator, CHECKED_BYTES))
+        rows.append(check(name, DEVICE, backends, generator, CHECKED_BYTES))
         if not rows[-1]["error"]:
-            rows[-1] |= speed(name, "cuda", backends, copy, TIMED_WEIGHTS)
+            rows[-1] |= guarded(speed, name, DEVICE, backends, copy, timed)
         print(line(rows[-1]), flush=True)
         torch.cuda.empty_cache()
     extra = [
-        guarded(check_huge, "cuda", HUGE_WEIGHTS),
-        guarded(check_streaming, "cuda", STREAMED_WEIGHTS),
+        {"check": name, "wrong": []} | guarded(work, DEVICE, weights)
+        for name, work, weights in (
+            ("huge", check_huge, HUGE_WEIGHTS),
+            ("streaming", check_streaming, STREAMED_WEIGHTS),
+        )
     ]
     for row in extra:
         print(*(f"{key}: {value}" for key, value in row.items()), sep="; ")
@@ -93,6 +100,7 @@ def main() -> int:
         "python": platform.python_version(),
         "seed": arguments.seed,
         "copy_gb_per_s": copy,
+        "timed_weights": timed,
         "formats": rows,
         "others": extra,
     }
@@ -118,12 +126,11 @@ def triton_version() -> str | None:
 
 
 def guarded(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Return what a check says; one that breaks must not hide the others."""
+    """Return what a check says, with its error; one that breaks must not hide the others."""
     try:
         return {"error": None, **work(*arguments)}
     except Exception as error:  # noqa: BLE001
-        name = getattr(work, "__name__", str(work))
-        return {"check": name, "error": f"{type(error).__name__}: {error}", "wrong": []}
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 # --- is it right? ---------------------------------------------------------------------------------
@@ -133,10 +140,9 @@ def check(
     name: str, device: str, backends: tuple[str, ...], generator: np.random.Generator, n_bytes: int
 ) -> dict[str, Any]:
     """Compare the bits of one format with NumPy, and the fused comparison with the plain one."""
-    row = {"format": name, "blocks": max(1, n_bytes // FORMATS[name].qtype.type_size)}
-    found = guarded(_check, name, device, backends, generator, row["blocks"])
-    found.pop("check", None)
-    return row | found
+    n = max(1, n_bytes // FORMATS[name].qtype.type_size)
+    row = {"format": name, "blocks": n, "wrong": []}
+    return row | guarded(_check, name, device, backends, generator, n)
 
 
 def _check(
@@ -254,7 +260,7 @@ def check_huge(device: str, weights: int) -> dict[str, Any]:
     want.counts[len(want.counts) // 2] += n * 32 - want.n
     want.n = n * 32
     wrong += differences(measure_with_triton((name, blocks), ("BF16", reference)), want)
-    return {"check": "huge", "weights": n * 32, "wrong": wrong}
+    return {"weights": n * 32, "wrong": wrong}
 
 
 def check_streaming(device: str, weights: int) -> dict[str, Any]:
@@ -281,7 +287,7 @@ def check_streaming(device: str, weights: int) -> dict[str, Any]:
         seconds = perf_counter() - started
     wrong = sorted({what for part in parts for what in differences(part, want)})
     n_bytes = len(parts) * (blocks.nbytes + rows.nbytes)
-    row = {"check": "streaming", "backend": backend, "threads": threads, "wrong": wrong}
+    row = {"backend": backend, "threads": threads, "wrong": wrong}
     return row | {
         "weights_per_s": len(parts) * chunk / seconds,
         "gb_per_s": n_bytes / seconds / 1e9,

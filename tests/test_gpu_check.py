@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_one_broken_format_is_reported_and_does_not_hide_the_others(gpu_check, m
     monkeypatch.setattr(gpu_check, "dequantize", broken)
     row = gpu_check.check("IQ2_XXS", "cpu", ("torch",), np.random.default_rng(0), 1000)
     assert row["error"] == "ImportError: no module named gguf"
+    assert row["wrong"] == []
     assert "ImportError" in gpu_check.line(row)
 
 
@@ -98,7 +100,8 @@ def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     jobs = {name: ("gpu_check", name) for name in ("Q4_0", "IQ2_XXS", "F16", "huge", "streaming")}
     results = interpreted.run(jobs, tmp_path)
     for result in results.values():
-        assert (result["error"], result["wrong"]) == (None, [])
+        assert result["error"] is None
+        assert result["wrong"] == []
     assert list(results["Q4_0"]["of_copy"]) == [
         "torch",
         "torch.float32",
@@ -109,3 +112,43 @@ def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     ]
     assert results["huge"]["weights"] == 96_000
     assert results["streaming"]["backend"] == "triton"
+
+
+def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path, capsys):
+    """With the kernels as they are compiled; one format breaks, another one is wrong."""
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    import torch
+
+    from .codec.compiled import on_the_cpu
+
+    answers = {"is_available": True, "get_device_name": "Pretended 1", "mem_get_info": (1 << 18, 0)}
+    for name, answer in (answers | {"get_device_capability": (9, 0)}).items():
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+    small = {"CHECKED_BYTES": 2000, "STREAMED_WEIGHTS": 1 << 15, "HUGE_WEIGHTS": 32 * 3000}
+    for name, value in (small | {"DEVICE": "cpu", "measure_copy": lambda *_: 1.0}).items():
+        monkeypatch.setattr(gpu_check, name, value)
+    right = gpu_check.dequantize
+
+    def sometimes(blocks, name, *, device="cpu", backend=None):
+        if name == "Q5_0":
+            raise RuntimeError("out of memory")
+        values = right(blocks, name, device=device, backend=backend)
+        if (name, backend) == ("Q8_0", "torch"):
+            values[0] += 1
+        return values
+
+    monkeypatch.setattr(gpu_check, "dequantize", sometimes)
+    command = ["gpu_check", "Q4_K", "Q5_0", "Q8_0", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with on_the_cpu():
+        assert gpu_check.main() == 1
+    assert capsys.readouterr().err == "gpu-check: differing or unchecked: Q5_0, Q8_0\n"
+    found = json.loads((tmp_path / "gpu-check-pretended-1.json").read_text(encoding="utf-8"))
+    assert found["timed_weights"] == 1 << 12
+    good, broken, wrong = found["formats"]
+    assert (good["error"], good["wrong"]) == (None, [])
+    assert all(share > 0 for share in good["of_copy"].values())
+    assert broken["error"] == "RuntimeError: out of memory"
+    assert "of_copy" not in broken
+    assert wrong["wrong"] == ["torch: 32 values"]
+    assert [row["check"] for row in found["others"]] == ["huge", "streaming"]
