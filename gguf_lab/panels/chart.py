@@ -12,33 +12,18 @@ from ..file.text import visible
 from .base import Panel
 from .bins import merged, unit_of
 from .columns import name_of
+from .numbers import number
 
 if TYPE_CHECKING:
     from ..comparison import TensorComparison
 
-__all__ = ["Chart", "doubt", "number", "verdict"]
+__all__ = ["Chart", "doubt", "verdict"]
 
 _BINS: Final = 160
 _AXIS: Final = {
     "absolute": "error of a weight: stored − reference",
     "relative": "error of a weight / RMS of the reference",
 }
-
-
-def number(value: float | None, unit: str = "") -> str:
-    """Write a figure with four significant digits.
-
-    Examples
-    --------
-    >>> number(0.0123456), number(float("inf"), "dB"), number(None)
-    ('0.01235', '∞ dB', '–')
-    """
-    if value is None:
-        return "–"
-    if math.isnan(value):
-        return "NaN"
-    text = ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.4g}".replace("-", "−")
-    return f"{text} {unit}".rstrip()
 
 
 def verdict(row: TensorComparison) -> str:

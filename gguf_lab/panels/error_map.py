@@ -14,8 +14,8 @@ from ..file.text import visible
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
-from .chart import number
 from .histograms import in_order
+from .numbers import number
 from .selection import Selection
 from .verdicts import suffering
 

@@ -12,8 +12,9 @@ from ..file.text import visible
 from ..markup import card, grid, more
 from .assets import script, style
 from .bins import common_limit, merged, unit_of
-from .chart import Chart, doubt, number
+from .chart import Chart, doubt
 from .columns import comparison_facts
+from .numbers import number
 from .selection import Selection
 from .sketch import sketch
 

@@ -17,8 +17,8 @@ from ..markup import card, grid
 from ..model.words import bytes_in_words
 from .assets import script, style
 from .inquiry import Inquiry
+from .numbers import percent
 from .sides import read
-from .verdicts import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ import numpy as np
 from ..comparison.beside import STATISTICS
 from ..file.text import visible
 from ..model.words import bytes_in_words
-from .chart import number
 from .columns import STATE, Column, name_of
+from .numbers import number
 
 if TYPE_CHECKING:
     from ..comparison import TensorPair

@@ -13,14 +13,13 @@ from ..file.text import visible
 from ..markup import card, facts, grid, note
 from .assets import script, style
 from .bins import merged
-from .chart import number
 from .heat import heat
+from .numbers import number, percent
 from .pictures import picture, strongest
 from .places import Place, told
 from .pooling import Region
 from .sides import SIDES, read
 from .survey import survey
-from .verdicts import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,26 +8,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..file.text import visible
-from .chart import number
+from .numbers import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..comparison import TensorComparison
 
-__all__ = ["percent", "suffering", "three_digits"]
-
-
-def three_digits(x: float) -> str:
-    """Write a number with three significant digits, zeros too, so that a column lines up."""
-    if not x or not math.isfinite(x):
-        return number(x)
-    return f"{x:#.3g}".rstrip(".").replace("-", "\u2212")
-
-
-def percent(ratio: float) -> str:
-    """Write a ratio as a percentage with three significant digits."""
-    return f"{three_digits(100 * ratio)} %"
+__all__ = ["suffering"]
 
 
 def suffering(rows: Iterable[TensorComparison]) -> str:

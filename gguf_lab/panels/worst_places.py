@@ -10,7 +10,7 @@ from ..file.text import visible
 from ..markup import card, fold, grid, note
 from .assets import script, style
 from .inquiry import Inquiry
-from .verdicts import percent, three_digits
+from .numbers import percent, three_digits
 from .worst import find_worst
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 
 from gguf_lab.errors import ComparisonError
 from gguf_lab.panels import ErrorHistograms
-from gguf_lab.panels.chart import number, verdict
+from gguf_lab.panels.chart import verdict
+from gguf_lab.panels.numbers import number
 
 from .support import (
     HOSTILE,

@@ -1,0 +1,35 @@
+"""How the panels write figures."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["number", "percent", "three_digits"]
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Write a figure with four significant digits.
+
+    Examples
+    --------
+    >>> number(0.0123456), number(float("inf"), "dB"), number(None)
+    ('0.01235', '∞ dB', '–')
+    """
+    if value is None:
+        return "–"
+    if math.isnan(value):
+        return "NaN"
+    text = ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.4g}".replace("-", "−")
+    return f"{text} {unit}".rstrip()
+
+
+def three_digits(x: float) -> str:
+    """Write a number with three significant digits, zeros too, so that a column lines up."""
+    if not x or not math.isfinite(x):
+        return number(x)
+    return f"{x:#.3g}".rstrip(".").replace("-", "\u2212")
+
+
+def percent(ratio: float) -> str:
+    """Write a ratio as a percentage with three significant digits."""
+    return f"{three_digits(100 * ratio)} %"
