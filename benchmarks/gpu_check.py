@@ -287,8 +287,10 @@ def check_streaming(device: str, weights: int) -> dict[str, Any]:
         seconds = perf_counter() - started
     wrong = sorted({what for part in parts for what in differences(part, want)})
     n_bytes = len(parts) * (blocks.nbytes + rows.nbytes)
-    row = {"backend": backend, "threads": threads, "wrong": wrong}
-    return row | {
+    return {
+        "backend": backend,
+        "threads": threads,
+        "wrong": wrong,
         "weights_per_s": len(parts) * chunk / seconds,
         "gb_per_s": n_bytes / seconds / 1e9,
     }

@@ -121,6 +121,7 @@ def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path
 
     from .codec.compiled import on_the_cpu
 
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
     answers = {"is_available": True, "get_device_name": "Pretended 1", "mem_get_info": (1 << 18, 0)}
     for name, answer in (answers | {"get_device_capability": (9, 0)}).items():
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)

@@ -7,18 +7,10 @@ from functools import cache
 from unittest.mock import patch
 
 import torch
+from triton.runtime.jit import mangle_type
 
 from ..scripts import load
 from . import ptx
-
-KINDS = {
-    torch.uint8: "u8",
-    torch.int16: "i16",
-    torch.int32: "i32",
-    torch.float16: "fp16",
-    torch.float32: "fp32",
-    torch.float64: "fp64",
-}
 
 
 @contextmanager
@@ -33,14 +25,12 @@ def on_the_cpu(capability=90, last_warp_first=False):
         for parameter, value in zip(kernel.params, arguments, strict=True):
             if parameter.is_constexpr:
                 constants[parameter.name] = value
-            elif isinstance(value, torch.Tensor):
-                types[parameter.name] = f"*{KINDS[value.dtype]}"
-                if value.data_ptr() % 16 == 0:
-                    aligned.append(parameter.name)
-                values.append(value.data_ptr())
-            else:
-                types[parameter.name] = "i32" if value < 2**31 else "i64"
-                values.append(value)
+                continue
+            types[parameter.name] = mangle_type(value)
+            is_pointer = isinstance(value, torch.Tensor)
+            values.append(value.data_ptr() if is_pointer else value)
+            if is_pointer and values[-1] % 16 == 0:
+                aligned.append(parameter.name)
         lists = (tuple(x.items()) for x in (types, constants))
         compiled = _compile(kernel, *lists, tuple(aligned), capability)
         memory = ptx.Memory(*(x.numpy() for x in arguments if isinstance(x, torch.Tensor)))
@@ -48,12 +38,12 @@ def on_the_cpu(capability=90, last_warp_first=False):
         compiled.run(programs, [*values, 0, 0], memory, last_warp_first)
 
     with ExitStack() as stack:
+        stack.callback(dispatch._triton_trouble.cache_clear)
         for module in (triton_, triton_kernels):
             stack.enter_context(patch.object(module, "launch", launch))
         stack.enter_context(patch.object(triton_, "INTERPRETED", True))
         dispatch._triton_trouble.cache_clear()
         yield
-    dispatch._triton_trouble.cache_clear()
 
 
 @cache

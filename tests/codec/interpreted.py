@@ -38,6 +38,9 @@ def run(jobs, folder):
     return pickle.loads(answered.read_bytes())
 
 
+# --- jobs; tests of the compiled kernels call some, too -------------------------------------------
+
+
 def dequantize(name, blocks, dtype="float32"):
     """Return the bits of the backend's result: as integers, which bfloat16 needs."""
     import torch

@@ -6,7 +6,7 @@ sharing of a tile's work among threads, barriers, PTX of our own) can only be wr
 All programs of a launch run at once, an array element to a thread: warps one after another from
 barrier to barrier, the first warp first or last, so that a missing barrier shows. Shared memory and
 registers hold no zeros at first; an address must lie in one of the arguments and be a multiple of
-what is read there. ``fma`` of float64 is rounded twice. See https://docs.nvidia.com/cuda/
+what is read there. ``fma`` is rounded twice, to long double first. See https://docs.nvidia.com/cuda/
 parallel-thread-execution for the instructions; one that is not known here is an error.
 """
 

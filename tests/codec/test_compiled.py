@@ -6,12 +6,13 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
 from gguf_lab.codec import FORMATS
+from gguf_lab.comparison.statistics import Statistics
 
 from ..comparison.test_statistics import plain_way, same
 from ..scripts import load
+from . import interpreted
 from .golden import TYPES, same_bits
 from .test_triton import GOLDEN, PAIRS, not_numbers, random_blocks, zeros
 
@@ -28,17 +29,11 @@ def cache(tmp_path_factory):
 
 
 def dequantize(name, blocks):
-    from gguf_lab.codec.backends import triton_
-
-    flat = torch.from_numpy(blocks).reshape(-1, FORMATS[name].qtype.type_size)
-    return triton_.dequantize(FORMATS[name], flat).numpy()
+    return interpreted.dequantize(name, blocks).view(np.float32)
 
 
-def measure(weights, reference, **options):
-    from gguf_lab.comparison.triton_kernels import measure_with_triton
-
-    sides = ((qtype, torch.from_numpy(rows)) for qtype, rows in (weights, reference))
-    return measure_with_triton(*sides, **options)
+def measure(*sides):
+    return Statistics(**interpreted.measure(*sides))
 
 
 # --- run ------------------------------------------------------------------------------------------
@@ -101,7 +96,7 @@ def test_both_ends_of_a_large_tensor():
 
 def test_without_a_histogram_the_sums_are_the_same():
     with on_the_cpu():
-        one, other = (measure(*PAIRS["Q4_0", "BF16"], count=count) for count in (True, False))
+        one, other = (measure(*PAIRS["Q4_0", "BF16"], count) for count in (True, False))
     assert not other.counts.any()
     assert [one.ee, one.rr, one.xx, one.xr] == [other.ee, other.rr, other.xx, other.xr]
 
@@ -125,8 +120,7 @@ def test_blocks_may_begin_anywhere(name, start):
 
 
 @pytest.fixture
-def compiler(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+def compiler():
     return load("benchmarks/gpu_compiled.py")
 
 

@@ -158,7 +158,7 @@ PLAIN = PRIMITIVES | {"u16": _run_u16, "u32": _run_u32, "i64": _run_i64}
 
 @triton.jit
 def indices(R: tl.constexpr, G: tl.constexpr, L: tl.constexpr):
-    """Return the indices of R blocks, of their G groups, of a group's L weights: one axis each."""
+    """Return the indices of R blocks, their G groups, a group's L weights, along three axes."""
     i, g, j = tl.arange(0, R), tl.arange(0, G), tl.arange(0, L)
     # Groups can share bytes. Each loads them, or threads would pass them on, and wait for that.
     j = tl.broadcast_to(j[None, None, :], [1, G, L])
