@@ -13,7 +13,7 @@ from ..markup import Html, card, fold, grid, mark, note, preformatted
 from .backends import numpy_
 from .dispatch import find_format
 from .explanation import Explanation, explain
-from .influence import Influence, flip_each, influence_of
+from .influence import Influence, check_index, flip_each, influence_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class FieldValue:
     bits : tuple of str
         Per element, the highest bit first: ``"00111100"``.
     integers : numpy.ndarray of int64, shape (count,)
-        Per element the bits as an integer: two's complement if the kind is signed.
+        Per element the bits as an integer: two's complement if the kind is signed, or has 64 bits.
     values : numpy.ndarray of float64, shape (count,)
         What an element means as a number: the float of a float's bits, else the integer.
     """
@@ -153,11 +153,7 @@ class Anatomy:
         GGUFLabError
             If there is no such weight.
         """
-        n = self.qtype.block_size
-        if not 0 <= i < n:
-            raise GGUFLabError(
-                f"a {self.qtype.name} block has the weights 0 to {n - 1}: there is no weight {i}"
-            )
+        check_index(i, self.qtype.block_size, f"weights of a {self.qtype.name} block")
         return explain(find_format(self.qtype.name), self.block, int(i))
 
     def flip_each(self) -> npt.NDArray[np.float32]:

@@ -12,6 +12,8 @@ import hashlib
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -46,7 +48,7 @@ def bind(fn: Any, primitives: Mapping[str, Any], jit: Callable[[Any], Any] = lam
 
 
 def digest(*functions: Any, primitives: Mapping[str, Any]) -> str:
-    """Return a short hash of the functions' code and of all the helpers that they call.
+    """Return a short hash of the functions' code, the numbers and all the helpers that they name.
 
     A compiler's disk cache watches one source file; the digest, put into a kernel's name, makes an
     edit of a definition in another file a different kernel.
@@ -54,7 +56,10 @@ def digest(*functions: Any, primitives: Mapping[str, Any]) -> str:
     state = hashlib.blake2b(digest_size=6)
     for fn in functions:
         code = fn.__code__
-        state.update(repr((code.co_code, code.co_consts, code.co_names)).encode())
+        named = {name: fn.__globals__.get(name) for name in code.co_names}
+        numbers = {name: x for name, x in named.items() if isinstance(x, (int, float, np.number))}
+        parts = (code.co_code, code.co_consts, code.co_names, fn.__defaults__, numbers)
+        state.update(repr(parts).encode())
         for helper in _helpers(fn, primitives).values():
             state.update(digest(helper, primitives=primitives).encode())
     return state.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib.util import find_spec
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -33,7 +34,7 @@ BACKENDS = ("numpy", "numba", "torch", "triton")
 
 
 def _name_of(qtype: str | int) -> str:
-    return QTYPES[qtype].name if isinstance(qtype, int) and qtype in QTYPES else str(qtype)
+    return QTYPES[qtype].name if isinstance(qtype, Integral) and qtype in QTYPES else str(qtype)
 
 
 def find_format(qtype: str | int) -> type[Format]:
@@ -57,6 +58,10 @@ def can_decode(qtype: str | int) -> bool:
     return _name_of(qtype) in FORMATS
 
 
+def _is_cpu(device: str) -> bool:
+    return device.partition(":")[0] == "cpu"
+
+
 @cache
 def _numba_works() -> bool:
     # The kernels load little-endian numbers straight from memory.
@@ -69,6 +74,19 @@ def _numba_works() -> bool:
     return True
 
 
+@cache  # of devices that work: an exception is not kept
+def _require_torch(device: str) -> None:
+    """Raise GGUFLabError unless torch can use the device, found by taking a number there."""
+    try:
+        import torch
+
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:
+        raise GGUFLabError(
+            f"device {device!r} cannot be used with torch here: {type(error).__name__}: {error}"
+        ) from error
+
+
 @cache
 def _triton_trouble(device: str) -> str:
     """Return why Triton cannot serve a device, found by decoding one block there; "" if it can."""
@@ -77,7 +95,7 @@ def _triton_trouble(device: str) -> str:
     try:
         from .backends import triton_
 
-        if device.startswith("cpu") and not triton_.INTERPRETED:
+        if _is_cpu(device) and not triton_.INTERPRETED:
             return "on the CPU it runs interpreted only: set TRITON_INTERPRET=1 before the start"
         if not device.startswith(("cpu", "cuda")):
             return "it runs on CUDA devices"
@@ -104,20 +122,24 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     Raises
     ------
     GGUFLabError
-        If the asked one is unknown, not installed, or does not know the device.
+        If the asked one is unknown, not installed, or does not know the device; or if the device
+        is none that torch can use.
     """
     if backend is None:
-        if not device.startswith("cpu"):
-            return "triton" if _serves_by_itself(device) else "torch"
-        return "numba" if _numba_works() else "numpy"
+        if _is_cpu(device):
+            return "numba" if _numba_works() else "numpy"
+        _require_torch(device)
+        return "triton" if _serves_by_itself(device) else "torch"
     if backend not in BACKENDS:
         raise GGUFLabError(f"backend {backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
-    if backend in {"numpy", "numba"} and not device.startswith("cpu"):
+    if backend in {"numpy", "numba"} and not _is_cpu(device):
         raise GGUFLabError(f"backend {backend!r} is for the CPU; device {device!r} needs 'torch'")
     if backend == "numba" and not _numba_works():
         raise GGUFLabError("backend 'numba' cannot be used here: is numba installed?")
     if backend == "triton" and (trouble := _triton_trouble(device)):
         raise GGUFLabError(f"backend 'triton' cannot be used on device {device!r}: {trouble}")
+    if backend == "torch":
+        _require_torch(device)
     return backend
 
 
@@ -175,8 +197,8 @@ def dequantize(
     UnsupportedError
         If the type has no definition.
     GGUFLabError
-        If the bytes are no whole number of blocks, `out` does not fit them, or the backend cannot
-        serve.
+        If the bytes are no whole number of blocks, `out` does not fit them or overlaps them, or
+        the backend or the device cannot serve.
 
     Examples
     --------
@@ -189,18 +211,16 @@ def dequantize(
     """
     fmt, device = find_format(qtype), str(device)
     chosen = choose_backend(device, backend)
+    _check_blocks(fmt, blocks)
     size, shape = fmt.qtype.type_size, tuple(blocks.shape)
-    if not str(blocks.dtype).endswith("uint8") or not shape or shape[-1] % size:
-        raise GGUFLabError(
-            f"blocks of {fmt.name} are uint8 with a last dimension that is a multiple of {size} "
-            f"bytes; got {blocks.dtype} with shape {shape}"
-        )
     out_shape = (*shape[:-1], shape[-1] // size * fmt.qtype.block_size)
     is_array = isinstance(blocks, np.ndarray)
     if out is not None:
         if not is_array:
             raise GGUFLabError("out is for blocks in an array; these are in a tensor")
         check_out(out, out_shape)
+        if np.may_share_memory(out, blocks):
+            raise GGUFLabError("out overlaps the blocks, which would change while they are read")
     if chosen in {"torch", "triton"}:
         tensor = to_tensor(blocks) if isinstance(blocks, np.ndarray) else blocks
         tensor = tensor.to(device).reshape(-1, size)
@@ -234,14 +254,31 @@ def dequantize(
     return values if is_array else to_tensor(values)
 
 
-def check_out(out: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise GGUFLabError unless values of this shape can be written there."""
-    usable = out.dtype == np.float32 and out.flags.c_contiguous and out.flags.writeable
-    if out.shape != shape or not usable:
+def _check_blocks(fmt: type[Format], blocks: Any) -> None:
+    """Raise GGUFLabError unless the rows of an array or tensor are whole blocks."""
+    size, dtype = fmt.qtype.type_size, getattr(blocks, "dtype", type(blocks).__name__)
+    shape = tuple(getattr(blocks, "shape", ()))
+    if str(dtype).rpartition(".")[2] != "uint8" or not shape or shape[-1] % size:
         raise GGUFLabError(
-            f"out must be a writeable, C-contiguous float32 array of shape {shape}; "
-            f"got {out.dtype} with shape {out.shape}"
+            f"blocks of {fmt.name} are an array of uint8 with a last dimension that is a multiple "
+            f"of {size} bytes; got {dtype} with shape {shape}"
         )
+
+
+def check_out(out: Any, shape: tuple[int, ...]) -> None:
+    """Raise GGUFLabError unless values of this shape can be written there."""
+    got = type(out).__name__
+    if isinstance(out, np.ndarray):
+        flags = out.flags
+        fits = out.shape == shape and out.dtype == np.float32
+        if fits and flags.c_contiguous and flags.writeable:
+            return
+        got = f"{out.dtype} of shape {out.shape}"
+        got += "" if flags.c_contiguous else ", not contiguous"
+        got += "" if flags.writeable else ", read-only"
+    raise GGUFLabError(
+        f"out must be a writeable, C-contiguous float32 array of shape {shape}; got {got}"
+    )
 
 
 def to_little_endian(blocks: np.ndarray, qtype: str | int) -> np.ndarray:
@@ -259,15 +296,24 @@ def to_little_endian(blocks: np.ndarray, qtype: str | int) -> np.ndarray:
     uint8 array, same shape
         A copy in little endian.
 
+    Raises
+    ------
+    UnsupportedError
+        If the type has no definition.
+    GGUFLabError
+        If the bytes are no whole number of blocks.
+
     Notes
     -----
-    The fields are those of ggml's block structs: the conversion that llama.cpp's
-    ``gguf_convert_endian.py`` does for the types that it knows.
+    A field is a member of ggml's block struct, or what ggml's code reads from one as a number: the
+    conversion that llama.cpp's ``gguf_convert_endian.py`` does for the types that it knows.
     """
     fmt = find_format(qtype)
+    _check_blocks(fmt, blocks)
     swapped = np.array(blocks).reshape(-1, fmt.qtype.type_size)
     for field in fmt.fields:
         if field.width > 1:
             part = swapped[:, field.offset : field.stop]
-            part[...] = part.reshape(len(part), -1, field.width)[:, :, ::-1].reshape(part.shape)
+            numbers = part.reshape(len(part), field.count, field.width)
+            part[...] = numbers[:, :, ::-1].reshape(part.shape)
     return swapped.reshape(blocks.shape)

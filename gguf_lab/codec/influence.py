@@ -3,8 +3,8 @@
 What a bit does depends on the block around it: a scale of zero or NaN hides everything, and a bit
 of a grid index may change a weight here and leave it alone there. So the answer that belongs to the
 format is a union: a bit drives a weight if flipping it changed the weight in at least one of up to
-512 base blocks, always the same ones. Among them every byte takes all of its 256 values twice, in
-random company.
+512 base blocks (of plain numbers, more), always the same ones. Among them every byte takes all of
+its 256 values twice, in random company.
 
 Bits whose bytes are read by no common weight are flipped in the same run: which bytes a weight
 reads is the same in every block, and known from one run that writes down the addresses. The blocks
@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import GGUFLabError
 from .backends import numpy_
 from .bind import bind
 from .formats import FORMATS
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ..file.qtypes import QType
     from .formats import Format
 
-__all__ = ["Influence", "flip_each", "influence_of"]
+__all__ = ["Influence", "check_index", "flip_each", "influence_of"]
 
 _MEASURED: WeakKeyDictionary[type[Format], Influence] = WeakKeyDictionary()
 
@@ -79,7 +81,8 @@ class Influence:
         return f"{n} weights" if n != group else f"a group of {n}"
 
     def bits_of(self, weight: int) -> tuple[int, ...]:
-        """Return the bits that drive a weight."""
+        """Return the bits that drive a weight; GGUFLabError if there is no such weight."""
+        check_index(weight, self.matrix.shape[1], f"weights of a {self.qtype.name} block")
         return tuple(map(int, np.flatnonzero(self.matrix[:, weight])))
 
     def driving(self, weight: int) -> str:
@@ -95,14 +98,22 @@ class Influence:
         return ", ".join(parts) or "no bit"
 
     def weights_of(self, bit: int) -> tuple[int, ...]:
-        """Return the weights that a bit drives."""
+        """Return the weights that a bit drives; GGUFLabError if there is no such bit."""
+        check_index(bit, len(self.matrix), f"bits of a {self.qtype.name} block")
         return tuple(map(int, np.flatnonzero(self.matrix[bit])))
 
     def __repr__(self) -> str:
         bits, weights = self.matrix.shape
         fields = FORMATS[self.qtype.name].fields
         reach = "; ".join(f"{f.name}: {self.reach(f.offset, f.stop)}" for f in fields)
-        return f"Influence of {bits} bits on {weights} weights of {self.qtype.name}: {reach}"
+        driven = f"{weights} weight{'s' * (weights > 1)} of {self.qtype.name}"
+        return f"Influence of {bits} bits on {driven}: {reach}"
+
+
+def check_index(i: int, n: int, things: str) -> None:
+    """Raise GGUFLabError unless there is a thing i of n, counted from 0."""
+    if not 0 <= index(i) < n:
+        raise GGUFLabError(f"the {things} are counted from 0 to {n - 1}: there is no {i}")
 
 
 def _runs(numbers: list[int]) -> str:

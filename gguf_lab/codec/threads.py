@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from numbers import Integral
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING
+
+from ..errors import GGUFLabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["cpu_count", "pool", "run_chunks"]
+__all__ = ["check_threads", "cpu_count", "pool", "run_chunks"]
 
 # Weights per task: a few milliseconds, so that handing it out costs nothing.
 _TASK = 1 << 21
@@ -43,10 +47,29 @@ def _cgroup_quota() -> int | None:
     return -(-int(quota) // int(period))
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise GGUFLabError unless this is None or a number of threads."""
+    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
+        raise GGUFLabError(f"threads must be a whole number, at least 1; got {threads!r}")
+
+
+_here = local()
+"""`in_pool`: whether this thread is one of a pool."""
+
+
+def _enter_pool() -> None:
+    _here.in_pool = True
+
+
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
     """Return the shared pool of so many threads."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="gguf_lab")
+    return ThreadPoolExecutor(threads, thread_name_prefix="gguf_lab", initializer=_enter_pool)
+
+
+if hasattr(os, "register_at_fork"):
+    # A child has the pools, but none of their threads.
+    os.register_at_fork(after_in_child=pool.cache_clear)
 
 
 def run_chunks(
@@ -63,13 +86,19 @@ def run_chunks(
     weights_each : int
         Weights per item.
     threads : int, optional
-        Default: :func:`cpu_count`.
+        Default: :func:`cpu_count`. A thread of a pool does all of it alone.
     """
+    check_threads(threads)
     threads = threads or cpu_count()
     step = max(1, _TASK // weights_each)
-    if threads == 1 or n <= step:
+    # In a pool whose threads all wait for that pool, nothing would ever be done.
+    if threads == 1 or n <= step or getattr(_here, "in_pool", False):
         work(0, n)
         return
     futures = [pool(threads).submit(work, i, min(i + step, n)) for i in range(0, n, step)]
-    for future in futures:
-        future.result()
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        # After an error or Ctrl-C: nothing may still write into the caller's memory.
+        wait([future for future in futures if not future.cancel()])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codec import choose_backend, cpu_count, dequantize
-from ..codec.threads import pool
+from ..codec.threads import check_threads, pool
 from .statistics import Statistics, measure
 from .weighting import weigh, weights_of
 
@@ -68,6 +68,7 @@ class Measuring:
         network: bool = False,
         importance: Importance | None = None,
     ) -> None:
+        check_threads(threads)
         self._importance = importance
         self.device = _choose_device(device)
         self.backend = choose_backend(self.device)

@@ -149,6 +149,8 @@ class Tensor:
             If the tensor is truncated or the model closed.
         UnsupportedError
             If its type cannot be decoded.
+        GGUFLabError
+            If the backend or the device cannot be used here.
         """
         from ..codec import choose_backend, dequantize, to_tensor
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..codec import can_quantize, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
+from ..codec.threads import check_threads
 from ..errors import GGUFError, GGUFLabError, QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.writer import Payload, write_file
@@ -77,6 +78,7 @@ class RequantizeRun:
         overwrite: bool = False,
         threads: int | None = None,
     ) -> None:
+        check_threads(threads)
         self._opened = ExitStack()
         self.path, self.mix = Path(path), find_mix(mix)[0]
         self._effort, self._threads = effort, threads

@@ -173,8 +173,14 @@ def test_what_a_choice_depends_on_is_said():
 def test_there_is_no_weight_beyond_the_block():
     anatomy = gl.dissect(block_of("Q4_0"), "Q4_0")
     for i in (-1, 32):
-        with pytest.raises(gl.GGUFLabError, match=rf"0 to 31: there is no weight {i}"):
+        with pytest.raises(gl.GGUFLabError, match=rf"weights .* from 0 to 31: there is no {i}"):
             anatomy.explain(i)
+        with pytest.raises(gl.GGUFLabError, match=rf"there is no {i}"):
+            anatomy.influence.bits_of(i)
+    with pytest.raises(gl.GGUFLabError, match=r"bits .* from 0 to 143: there is no 144"):
+        anatomy.influence.weights_of(144)
+    with pytest.raises(TypeError):
+        anatomy.explain(2.7)
 
 
 def test_a_traced_value_refuses_to_choose_a_branch():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import gguf_lab as gl
 from gguf_lab.codec import BACKENDS, FORMATS, dispatch, to_little_endian
 from gguf_lab.codec.backends import numpy_, torch_
+from gguf_lab.codec.bind import digest
 
 from .golden import TYPES, cases, same_bits
 
@@ -80,6 +81,14 @@ def test_values_are_written_where_they_are_wanted(name, backend):
     assert np.isnan(room[[0, -1]]).all()
     frozen = want.copy()
     frozen.flags.writeable = False
+    with pytest.raises(gl.GGUFLabError, match=r"float32 of shape .*, read-only$"):
+        gl.dequantize(blocks, name, backend=backend, out=frozen)
+    with pytest.raises(gl.GGUFLabError, match=r"got list$"):
+        gl.dequantize(blocks, name, backend=backend, out=[])
+    both = np.zeros(want.nbytes, np.uint8)
+    overlapping, inside = both.view(np.float32).reshape(want.shape), both[: blocks.size]
+    with pytest.raises(gl.GGUFLabError, match="out overlaps the blocks"):
+        gl.dequantize(inside.reshape(blocks.shape), name, backend=backend, out=overlapping)
     rows, columns = want.shape
     others = np.zeros((rows, columns - 1), np.float32), np.zeros(want.shape)
     for wrong in (*others, np.zeros((rows, 2 * columns), np.float32)[:, ::2], frozen):
@@ -196,6 +205,11 @@ def test_big_endian_blocks_are_turned_field_by_field():
     numbers = np.array([1.5, -2.25], ">f4").view(np.uint8)
     assert gl.dequantize(to_little_endian(numbers, "F32"), "F32").tolist() == [1.5, -2.25]
     assert (block == np.arange(144)).all()
+    for shape in [(0, 144), (3, 0)]:
+        assert to_little_endian(np.zeros(shape, np.uint8), "Q4_K").shape == shape
+    for wrong in (block[:143], block.astype(float), block.reshape(16, 9), [0] * 144):
+        with pytest.raises(gl.GGUFLabError, match="a multiple of 144 bytes; got"):
+            to_little_endian(wrong, "Q4_K")
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
@@ -219,6 +233,35 @@ def test_clear_errors():
         gl.dequantize(block, "Q4_0", backend="cython")
     with pytest.raises(gl.GGUFLabError, match="needs 'torch'"):
         gl.dequantize(block, "Q4_0", device="cuda", backend="numba")
+    with pytest.raises(gl.GGUFLabError, match=r"an array of uint8 .*; got list with shape \(\)"):
+        gl.dequantize([0] * 18, "Q4_0")
+    assert gl.dequantize(block, np.int64(2)).shape == (32,)
+
+
+@pytest.mark.parametrize("device", ["banana", "cpufoo", "CPU", "meta", "cuda:77"])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(gl.GGUFLabError, match=f"device '{device}' cannot be used with torch here"):
+        gl.dequantize(np.zeros(18, np.uint8), "Q4_0", device=device)
+
+
+def test_without_torch_its_backend_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    dispatch._require_torch.cache_clear()
+    with pytest.raises(gl.GGUFLabError, match="with torch here: ModuleNotFoundError"):
+        dispatch.choose_backend("cpu", "torch")
+
+
+def test_a_number_or_a_default_that_a_definition_names_makes_it_another():
+    """The compiled kernel of another definition is kept on disk under the digest."""
+
+    def definition(zero: int, default: int) -> FunctionType:
+        scope: dict = {"ZERO": zero}
+        exec(f"def quant(b, t, g, j, k={default}):\n    return u8(b, j) - ZERO + k", scope)
+        return scope["quant"]
+
+    seen = {digest(definition(*numbers), primitives={}) for numbers in [(8, 0), (7, 0), (8, 1)]}
+    assert len(seen) == 3
+    assert digest(definition(8, 0), primitives={}) in seen
 
 
 def test_without_numba_numpy_serves(monkeypatch):

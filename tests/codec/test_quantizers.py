@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import gguf_lab as gl
 from gguf_lab.codec import FORMATS, REQUIRES_IMPORTANCE, can_quantize
 from gguf_lab.codec.quantizers import k_quants, legacy, symmetric_k, ternary
+from gguf_lab.codec.quantizers.arithmetic import mean_square
 from gguf_lab.errors import QuantizationError, UnsupportedError
 
 from .ggml import ggml_quantize
@@ -116,6 +117,8 @@ def weightings():
     yield "gamma", rng.gamma(0.5, 1, N).astype(np.float32)
     yield "sparse", (rng.gamma(1, 1, N) * (rng.random(N) < 0.1)).astype(np.float32)
     yield "wide", (10 ** rng.uniform(-20, 10, N)).astype(np.float32)
+    # With tiny rows: what is a denormal on the way counts.
+    yield "huge", (rng.exponential(size=N) * 1e20).astype(np.float32)
 
 
 @pytest.mark.oracle
@@ -141,6 +144,19 @@ def test_bits_are_those_of_ggml_on_random_rows(seed, name, weighted):
     weights = rng.gamma(0.5, 1, 256).astype(np.float32) if weighted else None
     ours = gl.quantize(values, name, importance=weights)
     assert np.array_equal(ours, ggml_quantize(name, values, weights))
+
+
+def test_a_mean_of_squares_is_rounded_once_as_ggml_does():
+    """ggml's ``2*sum/QK_K``: halving a denormal, then doubling it, would be another number."""
+    others = 0
+    for size in np.linspace(1e-20, 3e-20, 50, dtype=np.float32):
+        x, total = np.full(256, size), np.float32(0)
+        for number in x:
+            total += number * number
+        once = np.float32(2) * total / np.float32(256)
+        assert mean_square(x, 2) == once
+        others += total / np.float32(256) * np.float32(2) != once
+    assert others
 
 
 # --- packing is the inverse of the definitions ----------------------------------------------------
@@ -310,6 +326,8 @@ def test_what_overflows_half_precision_is_named(name, size):
         (np.where(np.arange(N) == 5, -1, 1), "column 5 is -1.0"),
         (np.where(np.arange(N) == 6, np.nan, 1), "column 6 is nan"),
         (np.where(np.arange(N) == 7, 1e60, 1), "column 7 is inf"),
+        (np.ones(N, complex), "must be real numbers; got complex128"),
+        (["heavy"] * N, "must be real numbers; got <U5"),
     ],
 )
 def test_malformed_importance_is_refused(weights, message):
@@ -326,6 +344,9 @@ def test_other_bad_input_is_refused():
         gl.quantize(torch.ones((1, 32), dtype=torch.int64), "Q8_0")
     with pytest.raises(UnsupportedError, match="'Q9_9' cannot be decoded"):
         gl.quantize(rows(), "Q9_9")
+    assert not can_quantize("Q9_9")
+    with pytest.raises(QuantizationError, match="row 0, column 0 is inf in float32"):
+        gl.quantize(np.full((1, 32), 1e300), "Q8_0")
     with pytest.raises(UnsupportedError, match="no quantizer of effort 'ggml' for type I8"):
         gl.quantize(rows(), "I8")
     with pytest.raises(gl.GGUFLabError, match="effort 'more' is unknown"):

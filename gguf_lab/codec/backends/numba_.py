@@ -35,6 +35,8 @@ __all__ = [
     "FUNCTION",
     "as_blocks",
     "as_function",
+    "bitcast",
+    "bitcast_f32",
     "bitcast_u32",
     "compile_kernel",
     "compile_once",
@@ -100,7 +102,7 @@ def _loader(number: Any, *, block: bool = True) -> Any:
     return load
 
 
-def _bitcast(source: Any, target: Any, width: Any) -> Any:
+def bitcast(source: Any, target: Any, width: Any) -> Any:
     """Make an intrinsic: the same bits as another type."""
 
     @intrinsic
@@ -138,9 +140,9 @@ _put: Any = _store
 _look_up = _loader(types.uint8, block=False)
 _load8, _load16 = _loader(types.uint8), _loader(types.uint16)
 _load32, _load64 = _loader(types.uint32), _loader(types.int64)
-bitcast_f32 = _bitcast(types.uint32, types.float32, ir.FloatType())
-bitcast_u32 = _bitcast(types.float32, types.uint32, ir.IntType(32))
-_bitcast_f64 = _bitcast(types.int64, types.float64, ir.DoubleType())
+bitcast_f32 = bitcast(types.uint32, types.float32, ir.FloatType())
+bitcast_u32 = bitcast(types.float32, types.uint32, ir.IntType(32))
+_bitcast_f64 = bitcast(types.int64, types.float64, ir.DoubleType())
 
 _inline = njit(inline="always")
 

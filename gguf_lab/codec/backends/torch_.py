@@ -13,7 +13,7 @@ from ..formats import FORMATS
 if TYPE_CHECKING:
     from ..formats import Format
 
-__all__ = ["dequantize"]
+__all__ = ["dequantize", "table_on"]
 
 # Weights per pass. On a CPU chunks of this size are 2.5 to 7 times faster than whole tensors
 # (temporaries stay in the cache); a GPU wants fewer launches.
@@ -59,7 +59,8 @@ PRIMITIVES: dict[str, Any] = {
 
 
 @cache
-def _table(name: str, device: torch.device) -> torch.Tensor:
+def table_on(name: str, device: torch.device) -> torch.Tensor:
+    """Return the lookup table of a format on a device."""
     return torch.from_numpy(FORMATS[name].table().copy()).to(device)
 
 
@@ -81,7 +82,7 @@ def dequantize(fmt: type[Format], blocks: torch.Tensor) -> torch.Tensor:
     out = torch.empty((len(blocks), size), dtype=torch.float32, device=device)
     scale, quant = bind(fmt.scale, PRIMITIVES), bind(fmt.quant, PRIMITIVES)
     step = max(1, _CHUNK.get(device.type, _CHUNK_GPU) // size)
-    table = _table(fmt.name, device)
+    table = table_on(fmt.name, device)
     for i in range(0, len(blocks), step):
         b, target = blocks[i : i + step].contiguous(), out[i : i + step]
         if plain:

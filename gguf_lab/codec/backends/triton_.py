@@ -19,6 +19,7 @@ import triton.language as tl
 
 from ..bind import bind
 from ..formats import FORMATS
+from .torch_ import table_on
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -226,11 +227,6 @@ def launch(kernel: Any, programs: int, *arguments: Any, device: torch.device) ->
 
 
 @cache
-def _table(name: str, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(FORMATS[name].table().copy()).to(device)
-
-
-@cache
 def _functions(name: str) -> tuple[Any, Any]:
     fmt = FORMATS[name]
     primitives = PLAIN if fmt.plain() else PRIMITIVES
@@ -264,7 +260,7 @@ class Side:
     def __init__(self, fmt: type[Format], blocks: torch.Tensor, run: int | None = None) -> None:
         blocks = blocks.contiguous()
         self.blocks = blocks.clone() if blocks.data_ptr() % 8 else blocks
-        self.table = _table(fmt.name, blocks.device)
+        self.table = table_on(fmt.name, blocks.device)
         self.scale, self.quant = _functions(fmt.name)
         self.width, self.group = fmt.qtype.type_size, fmt.group
         self.groups = fmt.qtype.block_size // fmt.group

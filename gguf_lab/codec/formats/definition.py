@@ -133,7 +133,7 @@ class Field:
     Attributes
     ----------
     name : str
-        ggml's name of the struct member.
+        ggml's name of the struct member; of one that ggml's code reads as several, what it is.
     kind : str
         Type of one element: u8, i8, u16, i16, f16, bf16, u32, i32, f32, i64 or f64.
     offset : int
@@ -180,8 +180,9 @@ class Format:
     Parameters (class keywords)
     ---------------------------
     fields : str
-        The block as ggml's struct, in order: ``"d:f16 qs:u8[16]"``. Checked against the block's
-        size in :mod:`gguf_lab.file.qtypes`; it is also the docstring's byte map.
+        The block as ggml's struct, in order: ``"d:f16 qs:u8[16]"``; bytes that ggml's code reads
+        as a number are that number (``qh:u32`` of Q5_0). Checked against the block's size in
+        :mod:`gguf_lab.file.qtypes`; it is also the docstring's byte map.
     group : int
         Weights that share a scale, chosen so that byte addresses are affine in ``j``.
     table : callable, optional

@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 
-from ..backends.numba_ import PRIMITIVES, _bitcast, bitcast_f32, bitcast_u32, select
+from ..backends.numba_ import PRIMITIVES, bitcast, bitcast_f32, bitcast_u32, select
 
 __all__ = [
     "GROUP_MAX_EPS",
@@ -40,7 +40,7 @@ inlined = njit(error_model="numpy", forceinline=True)
 # Below this a group of weights counts as zero (ggml's name).
 GROUP_MAX_EPS = np.float32(1e-15)
 
-_bitcast_i32 = _bitcast(types.float32, types.int32, ir.IntType(32))
+_bitcast_i32 = bitcast(types.float32, types.int32, ir.IntType(32))
 _MAGIC = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the integer in the mantissa
 
 
@@ -88,9 +88,9 @@ def put_u16(b: Any, o: Any, value: Any) -> None:
 
 
 @helper
-def mean_square(x: Any) -> Any:
-    """Return the sum of squares, taken in order, divided by their number."""
+def mean_square(x: Any, times: Any = 1) -> Any:
+    """Return the sum of squares, taken in order, `times` that, divided by their number."""
     total = np.float32(0)
     for i in range(x.size):
         total += x[i] * x[i]
-    return total / np.float32(x.size)
+    return np.float32(times) * total / np.float32(x.size)

@@ -110,7 +110,7 @@ def iq4_nl(values: Any, importance: Any, table: Any, out: Any) -> None:
             if importance.size:
                 for k in range(LANES):
                     first = 32 * (b + min(k, groups - 1))
-                    mean[k] = np.float32(2) * mean_square(values[r, first : first + 32])
+                    mean[k] = mean_square(values[r, first : first + 32], 2)
                 weigh(x, load(mean, 0), 32, w)
             scale = uneven(x, w, levels)
             store(scales, 0, scale)
@@ -134,7 +134,7 @@ def iq4_xs(values: Any, importance: Any, table: Any, out: Any) -> None:
             v, o = values[r, 256 * b : 256 * b + 256], out[r, 136 * b : 136 * b + 136]
             own_or_given(values[r], importance, 256 * b, 8, x, w)
             if importance.size:
-                weigh(x, np.float32(2) * mean_square(v), 32, w)
+                weigh(x, mean_square(v, 2), 32, w)
             store(scales, 0, uneven(x, w, levels))
             d = -largest(scales) / np.float32(32)
             put_u16(o, 0, half_bits(d))

@@ -45,7 +45,7 @@ def search(
     """
     mean = _0
     if importance.size:
-        mean = mean_square(values) * np.float32(2 if n == 32 else 1)
+        mean = mean_square(values, 2 if n == 32 else 1)
     for g in range(0, 256 // n, LANES):
         part = slice(n * g, n * (g + LANES))
         gather(values, n * g, n, LANES, x[part])

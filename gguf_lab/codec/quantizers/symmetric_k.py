@@ -131,7 +131,7 @@ def q3_k(values: Any, importance: Any, table: Any, out: Any) -> None:
     for r in range(values.shape[0]):
         for b in range(values.shape[1] // 256):
             v, o = values[r, 256 * b : 256 * b + 256], out[r, 110 * b : 110 * b + 110]
-            mean = np.float32(2) * mean_square(v) if importance.size else _0
+            mean = mean_square(v, 2) if importance.size else _0
             for g in range(0, 16, LANES):
                 part = slice(16 * g, 16 * (g + LANES))
                 gather(v, 16 * g, 16, LANES, x[part])

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.codec import threads
+from gguf_lab.codec.threads import pool, run_chunks
+
+LARGE = 1 << 22
+"""Weights of an item: more than one task takes."""
+
+
+def test_a_pool_whose_threads_share_out_work_again_does_not_wait_for_itself():
+    done: list[int] = []
+
+    def inner(_: int) -> None:
+        run_chunks(lambda start, stop: done.extend(range(start, stop)), 8, LARGE, threads=3)
+
+    try:
+        futures = [pool(3).submit(inner, k) for k in range(3)]
+        for future in futures:
+            future.result(timeout=30)
+    finally:
+        pool(3).shutdown(wait=False, cancel_futures=True)
+        pool.cache_clear()
+    assert sorted(done) == sorted(list(range(8)) * 3)
+
+
+def test_after_an_error_nothing_goes_on():
+    calls = []
+
+    def work(start: int, stop: int) -> None:
+        calls.append(start)
+        time.sleep(0.02)
+        if start == 0:
+            raise ValueError("the first one")
+
+    with pytest.raises(ValueError, match="the first one"):
+        run_chunks(work, 100, LARGE, threads=2)
+    seen = len(calls)
+    assert seen < 10
+    time.sleep(0.1)
+    assert len(calls) == seen
+
+
+def test_work_is_done_once_and_completely():
+    seen = np.zeros(1000, int)
+
+    def work(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+
+    run_chunks(work, 1000, threads._TASK // 7, threads=2)
+    assert (seen == 1).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_child_of_fork_decodes():
+    script = """
+import multiprocessing, numpy as np, gguf_lab as gl
+blocks = np.zeros((1 << 18, 18), np.uint8)
+
+def decode():
+    assert not gl.dequantize(blocks, "Q4_0").any()
+
+decode()
+child = multiprocessing.get_context("fork").Process(target=decode)
+child.start()
+child.join(60)
+hangs = child.is_alive()
+child.kill()
+assert not hangs and child.exitcode == 0, (hangs, child.exitcode)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2"])
+def test_threads_are_a_number_of_threads(number):
+    values = np.zeros((2, 32), np.float32)
+    with pytest.raises(gl.GGUFLabError, match="threads must be a whole number, at least 1; got"):
+        gl.quantize(values, "Q8_0", threads=number)
+    assert gl.quantize(values, "Q8_0", threads=np.int64(2)).shape == (2, 34)
