@@ -29,8 +29,6 @@ class TensorDetail(Chart):
         An open model.
     height : int
         Height in CSS pixels.
-    choose_mode : bool
-        Offer the choice between absolute and relative errors.
     """
 
     _esm = script("axes", "chart", "detail")
@@ -38,15 +36,14 @@ class TensorDetail(Chart):
 
     title = traitlets.Unicode("", help="Name of the tensor").tag(sync=True)
     facts = traitlets.List(traitlets.List(), help="[name, text]").tag(sync=True)
-    choose_mode = traitlets.Bool(True, help="Offer the choice of `mode` here").tag(sync=True)
     hint = traitlets.Unicode("", help="What could be done to see more").tag(sync=True)
 
-    def __init__(self, model: Model, *, height: int = 420, choose_mode: bool = True) -> None:
+    def __init__(self, model: Model, *, height: int = 420) -> None:
         self._model = model
         self._name: str | None = None
         self._row: TensorComparison | None = None
         self._limits: dict[str, float] = {}
-        super().__init__(height=height, choose_mode=choose_mode, label="Selected tensor")
+        super().__init__(height=height, label="Selected tensor")
         self.observe(self._refresh, ["mode", "extent"])
 
     def show(

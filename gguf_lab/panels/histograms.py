@@ -50,10 +50,6 @@ class ErrorHistograms(Selection, Chart):
         Its rows are shown; `extend` adds more while a run goes on.
     height : int
         Height in CSS pixels.
-    large : bool
-        Show the selected histogram large beside the small ones.
-    hint : str
-        Words shown as long as there is nothing to show.
     """
 
     _esm = script("axes", "chart", "histograms")
@@ -67,17 +63,8 @@ class ErrorHistograms(Selection, Chart):
     )
     bins_relative = traitlets.Bytes(b"", help="the same in units of the reference").tag(sync=True)
     reference_only = traitlets.Int(0, help="Tensors that only the reference has").tag(sync=True)
-    hint = traitlets.Unicode("", help="Shown as long as there is nothing to show").tag(sync=True)
-    large = traitlets.Bool(True, help="Show the selected histogram large").tag(sync=True)
 
-    def __init__(
-        self,
-        comparison: Comparison | None = None,
-        *,
-        height: int = 480,
-        large: bool = True,
-        hint: str = "No tensor has been compared yet.",
-    ) -> None:
+    def __init__(self, comparison: Comparison | None = None, *, height: int = 480) -> None:
         self._cells: dict[str, dict[str, Any]] = {}
         self._results: dict[str, TensorComparison] = {}
         self._drawn: dict[str, dict[str, np.ndarray[Any, np.dtype[np.float32]]]] = {
@@ -86,7 +73,7 @@ class ErrorHistograms(Selection, Chart):
         self._limits = dict.fromkeys(_MODES, 0.0)
         self._matrices: set[str] = set()
         self._reference_only = 0
-        super().__init__(height=height, large=large, hint=hint, label="Weight-space error")
+        super().__init__(height=height, label="Weight-space error")
         self.observe(self._redraw, ["selected", "mode", "extent"])
         if comparison is not None:
             self.extend(comparison.rows)
@@ -160,7 +147,7 @@ class ErrorHistograms(Selection, Chart):
         name = self.selected[0] if self.selected else None
         row = self._results.get(name) if name is not None else None
         with self._lock, self.hold_sync():
-            self._draw(row if self.large else None, self._limits)
+            self._draw(row, self._limits)
 
     @property
     def shared_limits(self) -> dict[str, float]:
@@ -198,7 +185,7 @@ class ErrorHistograms(Selection, Chart):
             sketch(self._results, self._drawn["absolute"], self._limits["absolute"], self.kinds),
             grid(headers, lines, (1, 2, 3)),
             more(len(rows), len(shown), "tensors"),
-            note="" if rows else self.hint,
+            note="" if rows else "No tensor has been compared yet.",
         )
 
 

@@ -10,7 +10,7 @@ export default panel("detail", (p) => {
   scroll.append(name, facts);
   const chart = h("div", { class: "gl-detail-chart" });
   scroll.append(chart, hint);
-  largeChart(p, chart, { mode: model.get("choose_mode") });
+  largeChart(p, chart, { mode: true });
   function show() {
     const rows = model.get("facts");
     empty.hidden = rows.length > 0;

@@ -25,7 +25,7 @@ export default panel("histograms", (p) => {
   const outside = h("div", { class: "gl-outside", role: "row" });
   const header = h("div", { class: "gl-kinds", role: "row" });
   const body = h("div", { class: "gl-body", role: "rowgroup" });
-  const empty = h("div", { class: "gl-empty" });
+  const empty = h("div", { class: "gl-empty" }, "No tensor has been compared yet.");
   const note = h("div", { class: "gl-note" });
   const large = h("div", { class: "gl-large" });
   const name = h("div", { class: "gl-large-name gl-code" });
@@ -33,18 +33,16 @@ export default panel("histograms", (p) => {
   root.append(
     h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Weight-space error"), modeChoice(p), legend, count),
     h("div", { class: "gl-split" }, h("div", { class: "gl-split-main" }, scroller, empty, note), large));
-  if (model.get("large")) {
-    large.append(name);
-    largeChart(p, large, { mode: false });
-    const title = () => {
-      const { label } = model.get("chart");
-      name.textContent = label ?? "Select a histogram to see it large.";
-      name.classList.toggle("gl-code", label !== undefined);
-      name.classList.toggle("gl-muted", label === undefined);
-    };
-    on("chart", title);
-    title();
-  } else large.remove();
+  large.append(name);
+  largeChart(p, large, { mode: false });
+  const title = () => {
+    const { label } = model.get("chart");
+    name.textContent = label ?? "Select a histogram to see it large.";
+    name.classList.toggle("gl-code", label !== undefined);
+    name.classList.toggle("gl-muted", label === undefined);
+  };
+  on("chart", title);
+  title();
   const list = virtualList({ scroller, body, height: TALL, count: () => layers.length, draw: (i) => draw(i) });
   leave(list.close);
 
@@ -70,7 +68,6 @@ export default panel("histograms", (p) => {
     scroller.style.setProperty("--columns", `44px ${tight.map((x) => (x && some ? "minmax(50px, .5fr)" : "minmax(62px, 1fr)")).join(" ")}`);
     scroller.style.setProperty("--wide", `${44 + tight.reduce((sum, x) => sum + (x && some ? 50 : 62), 0)}px`);
     empty.hidden = cells.length > 0;
-    empty.textContent = model.get("hint");
     scroller.hidden = !cells.length;
     header.hidden = !layers.length;
     header.replaceChildren(h("div", { role: "columnheader", class: "gl-corner" }, "layer"), ...kinds.map((k) => h("div", { role: "columnheader", class: "gl-kind", title: k }, ...broken(k))));
@@ -205,7 +202,7 @@ export default panel("histograms", (p) => {
     else return;
     event.preventDefault();
   }));
-  on("cells kinds limits bins_absolute bins_relative hint", perFrame(safe(load)));
+  on("cells kinds limits bins_absolute bins_relative", perFrame(safe(load)));
   on("mode", bars);
   on("selected", () => follow());
   load();
