@@ -83,12 +83,12 @@ class Run:
         self._opened = ExitStack()
         self._fetched_before = [getattr(side, "fetched", 0) for side in (model, reference)]
         try:
-            self.model = model if isinstance(model, Model) else self._own(open_model(model))
-            self.reference: Checkpoint | Model = (
-                reference
-                if isinstance(reference, Checkpoint | Model)
-                else self._own(open_reference(reference))
-            )
+            if not isinstance(model, Model):
+                model = self._opened.enter_context(open_model(model))
+            if not isinstance(reference, Checkpoint | Model):
+                reference = open_reference(reference)
+                self._opened.callback(reference.close)
+            self.model, self.reference = model, reference
             self._cluster: Cluster | None = None
             weights = open_importance(importance, self.model, self._opened, client)
             if client is None:
@@ -123,10 +123,6 @@ class Run:
         self._rows: list[TensorComparison] = []
         self._cancelled = self._finished = False
         self._seconds = 0.0
-
-    def _own(self, opened: Any) -> Any:
-        self._opened.callback(opened.close)
-        return opened
 
     def cancel(self) -> None:
         """Stop after the chunks under way; what is finished stays."""

@@ -12,6 +12,7 @@ from .columns import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager, ExitStack
 
     from .progress import Progress
 
@@ -34,7 +35,7 @@ class Comparing(Generic[Result]):
     progress: Progress
     _run: Any = None
     _background: Background | None = None
-    _owned: list[Any]
+    _owned: ExitStack
 
     @property
     def result(self) -> Result | None:
@@ -49,13 +50,11 @@ class Comparing(Generic[Result]):
         """Close panels and `_owned`."""
         raise NotImplementedError
 
-    def _opened(self, given: Any, opener: Callable[[Any], Any]) -> Any:
+    def _opened(self, given: Any, opener: Callable[[Any], AbstractContextManager[Any]]) -> Any:
         """Return what was given; a path or an address is opened, and closed with the panel."""
         if not isinstance(given, str | PathLike | Address):
             return given
-        opened = opener(given)
-        self._owned.append(opened)
-        return opened
+        return self._owned.enter_context(opener(given))
 
     def _start(self) -> None:
         self._background = Background(self._run, self._report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -82,7 +83,7 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
         threads: int | None = None,
         height: int = 420,
     ) -> None:
-        self._owned: list[Any] = []
+        self._owned = ExitStack()
         self._panels: list[Panel] = []
         self._pairs: dict[str, TensorPair] = {}
         self._result: Beside | None = None
@@ -168,9 +169,10 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
         return self._result
 
     def _release(self) -> None:
-        for part in (*self._panels, *self._owned):
-            part.close()
-        self._panels, self._owned = [], []
+        for panel in self._panels:
+            panel.close()
+        self._panels = []
+        self._owned.close()
 
     # -- static form
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,7 +92,7 @@ pair, run, metadata, vocabulary, template : Panel
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self._owned = []
+        self._owned = ExitStack()
         try:
             self.model = self._opened(model, open_model)
             self.reference = self._opened(reference, open_reference)
@@ -139,9 +140,7 @@ pair, run, metadata, vocabulary, template : Panel
         for key in ("headline", "progress"):
             if key in vars(self):
                 vars(self)[key].close()
-        for owned in reversed(self._owned):
-            owned.close()
-        self._owned = []
+        self._owned.close()
 
     # -- static form
 

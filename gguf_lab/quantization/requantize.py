@@ -85,12 +85,11 @@ class RequantizeRun:
         self._writing = {"max_shard_bytes": max_shard_bytes, "overwrite": overwrite}
         self._cancelled = False
         try:
-            self.model = model if isinstance(model, Model) else self._own(open_model(model))
+            opened = self._opened.enter_context
+            self.model = model if isinstance(model, Model) else opened(open_model(model))
             self._check_path()
             self._imatrix: Mapping[str, Any] | None = (
-                self._own(open_imatrix(imatrix))
-                if isinstance(imatrix, str | os.PathLike)
-                else imatrix
+                opened(open_imatrix(imatrix)) if isinstance(imatrix, str | os.PathLike) else imatrix
             )
             choices = choose_types(
                 self.mix,
@@ -108,10 +107,6 @@ class RequantizeRun:
             raise
         self.total = sum(tensor.n_elements for tensor in self.tensors)
         self.done, self.current = 0, ""
-
-    def _own(self, opened: Any) -> Any:
-        self._opened.callback(opened.close)
-        return opened
 
     def close(self) -> None:
         """Close the files that this run has opened."""
