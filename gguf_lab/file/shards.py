@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import GGUFError, UnsupportedError
 from .header import Header, parse_header
-from .remote import Address, RemoteFile, is_remote
+from .remote import Address, RemoteFile, location
 from .source import Bytes, ByteSource, LocalFile
 from .text import preview, quoted
 
@@ -200,9 +200,8 @@ def open_file(
 def _open(
     path: str | os.PathLike[str] | Address, options: RemoteOptions | None
 ) -> LocalFile | RemoteFile:
-    if isinstance(path, Address) or is_remote(path):
-        return RemoteFile(path, options)
-    return LocalFile(path)
+    place = location(path)
+    return RemoteFile(place, options) if isinstance(place, Address) else LocalFile(place)
 
 
 def _open_set(

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
-from ..file.remote import Address, is_remote
+from ..file.remote import Address, location
 from ..file.source import LocalFile
 from ..file.text import printable, quoted
 from ..markup import card, facts
@@ -204,12 +204,12 @@ def open_checkpoint(
     """
     if isinstance(path, Checkpoint):
         return path
-    if isinstance(path, Address) or is_remote(path):
+    place = location(path)
+    if isinstance(place, Address):
         from .remote_checkpoint import open_remote_checkpoint
 
-        return open_remote_checkpoint(path, options)
-    path = Path(path).expanduser()
-    weights = _find_weights(path)
+        return open_remote_checkpoint(place, options)
+    weights = _find_weights(place)
     config = _read_config(weights.parent / "config.json")
     sources: list[ByteSource] = []
     try:
@@ -221,7 +221,7 @@ def open_checkpoint(
         for source in sources:
             source.close()
         raise
-    return Checkpoint(path, config, MappingProxyType(tensors), tuple(sources))
+    return Checkpoint(place, config, MappingProxyType(tensors), tuple(sources))
 
 
 def _find_weights(path: Path) -> Path:

@@ -13,7 +13,6 @@ from ..file.remote import (
     MissingFileError,
     RemoteFile,
     RemoteOptions,
-    parse_address,
     read_repository,
     read_small,
 )
@@ -62,7 +61,7 @@ class _Reader:
         self.fetched += n
 
 
-def open_remote_checkpoint(name: str | Address, options: RemoteOptions | None = None) -> Checkpoint:
+def open_remote_checkpoint(address: Address, options: RemoteOptions | None) -> Checkpoint:
     """Open a checkpoint on a server; see `open_checkpoint`.
 
     Raises
@@ -72,7 +71,6 @@ def open_remote_checkpoint(name: str | Address, options: RemoteOptions | None = 
     RemoteError
         If it cannot be had.
     """
-    address = parse_address(name)
     reader = _Reader(options or RemoteOptions.from_environment())
     with ExitStack() as undo:
         undo.callback(reader.close)

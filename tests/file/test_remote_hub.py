@@ -14,7 +14,6 @@ from gguf_lab.errors import RemoteError
 from gguf_lab.file.remote import (
     RemoteFile,
     RemoteOptions,
-    is_remote,
     location,
     parse_address,
     read_repository,
@@ -97,9 +96,16 @@ def test_parts_of_a_name(server: Server) -> None:
     url = parse_address("https://host:1/a/b%20c.gguf?Revision=x#y")
     assert (url.name, url.url) == ("b c.gguf", "https://host:1/a/b%20c.gguf?Revision=x")
     assert str(url) == "https://host:1/a/b c.gguf"
-    assert is_remote("https://h/f")
-    assert not is_remote("folder/hf:/x")
-    assert str(location("folder/f.gguf")) == str(Path("folder", "f.gguf"))
+
+
+def test_where_something_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    address = location("https://h/f")
+    assert str(address) == "https://h/f"
+    assert location(address) is address
+    for name in ("folder/f.gguf", "folder/hf:/x", "~no-such-user/x"):
+        assert location(name) == Path(name)
+    assert location("~/f.gguf") == Path("/home/someone/f.gguf")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ A server is not trusted: its bytes count only if status, range, length and ETag 
 
 from __future__ import annotations
 
-from .address import Address, is_remote, location, parse_address
+from .address import Address, location, parse_address
 from .hub import HubFile, Repository, read_repository
 from .options import RemoteOptions
 from .refusals import MissingFileError
@@ -24,7 +24,6 @@ __all__ = [
     "RemoteFile",
     "RemoteOptions",
     "Repository",
-    "is_remote",
     "location",
     "parse_address",
     "read_repository",

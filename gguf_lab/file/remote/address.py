@@ -5,10 +5,10 @@ A URL may carry a signature or a key in its query. It is used to ask, and never 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import quote, unquote
 
 from ...errors import RemoteError
@@ -16,10 +16,7 @@ from ..text import quoted
 from .login import endpoint
 from .urls import split_url
 
-if TYPE_CHECKING:
-    import os
-
-__all__ = ["Address", "is_remote", "location", "parse_address", "parse_repository"]
+__all__ = ["Address", "location", "parse_address", "parse_repository"]
 
 _SCHEMES = ("hf://", "https://", "http://")
 _OWNER_OR_REPO = re.compile(r"[\w-]+(?:\.[\w-]+)*", re.ASCII)
@@ -103,18 +100,16 @@ class Address:
         return f"{self.root}/{unquote(self.path)}" if self.path else self.root
 
 
-def is_remote(name: object) -> TypeGuard[str | Address]:
-    """Tell whether a name is one of something on a server, by how it begins."""
-    return isinstance(name, Address) or (
-        isinstance(name, str) and name.lower().startswith(_SCHEMES)
-    )
-
-
 def location(name: str | os.PathLike[str] | Address) -> Path | Address:
-    """Return where something is: an address if the name is one of a server, else a path."""
-    if isinstance(name, Address) or is_remote(name):
+    """Return where something is: an address if the name begins like one of a server, else a path.
+
+    A path may begin with ``~``.
+    """
+    if isinstance(name, Address):
+        return name
+    if isinstance(name, str) and name.lower().startswith(_SCHEMES):
         return parse_address(name)
-    return Path(name)
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - that of Path refuses "~no-such-user"
 
 
 def parse_address(name: str | Address) -> Address:
@@ -151,7 +146,8 @@ def parse_repository(name: str | Address) -> Address:
     RemoteError
         If it is not the name of a repository.
     """
-    address = parse_address(name if is_remote(name) else f"hf://{name}")
+    place = location(name)
+    address = place if isinstance(place, Address) else parse_address(f"hf://{name}")
     if not address.repository or address.path:
         raise RemoteError(f"{address} is not a repository. Expected owner/repo.")
     return address
