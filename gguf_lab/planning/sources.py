@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..bridge.drafting import draft_export
@@ -14,7 +13,7 @@ from ..codec import find_format
 from ..model import Model, open_model
 from ..quantization import ALIASES, MIXES, Facts, choose_types, requantize
 from ..quantization.measuring import Matrix
-from ..reference import Checkpoint
+from ..reference import Checkpoint, is_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +92,7 @@ def open_subject(reference: Any) -> Subject:
         return _of_model(reference, reference, lambda: None)
     if isinstance(reference, Checkpoint) or hasattr(reference, "state_dict"):
         return _of_checkpoint(reference)
-    if str(reference).startswith("hf://") or not _is_checkpoint(Path(reference)):
+    if is_gguf(reference):
         model = open_model(reference)
         try:
             return _of_model(model, reference, model.close)
@@ -101,10 +100,6 @@ def open_subject(reference: Any) -> Subject:
             model.close()
             raise
     return _of_checkpoint(reference)
-
-
-def _is_checkpoint(path: Path) -> bool:
-    return path.is_dir() or path.suffix == ".safetensors" or path.name.endswith(".index.json")
 
 
 def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subject:

@@ -21,13 +21,22 @@ if TYPE_CHECKING:
 
     from ..model import Model, Tensor
 
-__all__ = ["align_files", "line_up", "open_reference"]
+__all__ = ["align_files", "is_gguf", "line_up", "open_reference"]
+
+
+def is_gguf(path: str | os.PathLike[str] | Address) -> bool:
+    """Tell a GGUF file from a checkpoint: by its name, on this machine by its first bytes too."""
+    place = location(path)
+    if isinstance(place, Address) or not place.exists():
+        return place.suffix == ".gguf"
+    if not place.is_file():
+        return False
+    with place.open("rb") as file:
+        return place.suffix == ".gguf" or file.read(4) == b"GGUF"
 
 
 def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model:
-    """Open what a model is compared with: a GGUF file, known by its first bytes, or a checkpoint.
-
-    On a server, a GGUF file is known by its name.
+    """Open what a model is compared with: a GGUF file, or a checkpoint.
 
     Raises
     ------
@@ -36,14 +45,7 @@ def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model
     RemoteError
         If it lies on a server and cannot be had from there.
     """
-    path = location(path)
-    if isinstance(path, Address):
-        return open_model(path) if path.suffix == ".gguf" else open_checkpoint(path)
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(4) == b"GGUF" or path.suffix == ".gguf":
-                return open_model(path)
-    return open_checkpoint(path)
+    return open_model(path) if is_gguf(path) else open_checkpoint(path)
 
 
 def line_up(model: Model, reference: Checkpoint | Model) -> Alignment:
