@@ -7,7 +7,7 @@ from argparse import RawDescriptionHelpFormatter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .terminal import escape, print_json, print_table
+from .terminal import FILE, escape, print_json, print_table
 
 if TYPE_CHECKING:
     import argparse
@@ -35,9 +35,7 @@ def add_check(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument(
         "reference", nargs="?", help="its original, to compare with: a checkpoint, or a GGUF file"
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ComparisonError
-from .terminal import escape, listed, print_json, print_table, show
+from .terminal import FILE, escape, listed, print_json, print_table, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +28,7 @@ _LOW_IS_BAD = frozenset(("sqnr_db", "cosine"))
 def add_compare(commands: Any) -> None:
     """Add ``compare``."""
     command = commands.add_parser("compare", help="the error of each tensor against its original")
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument(
         "reference",
         help="the folder of the original safetensors checkpoint, or another GGUF file; hf://owner/repo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .terminal import plain, print_json, print_table, show
+from .terminal import FILE, plain, print_json, print_table, show
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,7 @@ __all__ = ["add_info", "add_tensors"]
 def add_info(commands: Any) -> None:
     """Add ``info``."""
     command = commands.add_parser("info", help="what the file is, and its metadata")
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument("--json", action="store_true", help="print JSON, arrays in full")
     command.set_defaults(run=_info)
 
@@ -27,9 +25,7 @@ def add_info(commands: Any) -> None:
 def add_tensors(commands: Any) -> None:
     """Add ``tensors``."""
     command = commands.add_parser("tensors", help="one line per tensor")
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_tensors)
 

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .terminal import escape, print_json, print_table
+from .terminal import FILE, escape, print_json, print_table
 
 if TYPE_CHECKING:
     import argparse
@@ -34,9 +34,7 @@ def add_memory(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument(
         "--context", type=int, default=4096, metavar="N", help="tokens of all sequences (4096)"
     )

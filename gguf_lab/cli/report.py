@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .terminal import escape, print_json
+from .terminal import FILE, escape, print_json
 
 if TYPE_CHECKING:
     import argparse
@@ -19,9 +19,7 @@ def add_report(commands: Any) -> None:
     command = commands.add_parser(
         "report", help="one HTML page about a file, to keep, send or print"
     )
-    command.add_argument(
-        "file", help="a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
-    )
+    command.add_argument("file", help=FILE)
     command.add_argument(
         "--reference",
         metavar="REF",

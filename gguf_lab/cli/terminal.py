@@ -1,4 +1,4 @@
-"""What all commands share: tables, JSON, one line for an error."""
+"""What all commands share: what they call a file, tables, JSON, one line for an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["escape", "fail", "listed", "plain", "print_json", "print_table", "show"]
+__all__ = ["FILE", "escape", "fail", "listed", "plain", "print_json", "print_table", "show"]
+
+FILE = "a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
 
 _ARRAY_ITEMS = 3  # of an array, in a table
 _WIDTH = 72  # of a text, in a table
