@@ -19,8 +19,9 @@ PACKAGE = ROOT / "gguf_lab"
 
 # From the ground up. A room imports itself and rooms to its left, also where it imports lazily.
 ROOMS = (
-    *("errors", "file", "markup", "codec", "exercises", "model", "footprint", "reference", "plots"),
-    *("quantization", "bridge", "planning", "comparison", "checks", "reporting", "panels", "cli"),
+    *("errors", "progress", "file", "markup", "codec", "exercises", "model", "footprint"),
+    *("reference", "plots", "quantization", "bridge", "planning", "comparison", "checks"),
+    *("reporting", "panels", "cli"),
 )
 
 HEAVY = ("anywidget", "gguf", "httpx", "ipywidgets", "matplotlib", "numba", "pandas", "torch")

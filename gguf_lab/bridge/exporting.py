@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..file.writer import Payload, write_file
+from ..progress import counted
 from ..quantization import open_imatrix
 from .drafting import draft_export
 from .requirement import require_transformers
 from .sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import Self
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -138,21 +139,15 @@ def export(
         target = Path(path).expanduser()
         if target.is_dir():
             target /= draft.file_name
-        with _Progress(progress) as moved:
-            payloads = [
-                Payload(
-                    t.name,
-                    t.shape,
-                    t.qtype,
-                    partial(moved.counted, partial(t.chunks, imatrix, effort)),
-                )
-                for t in draft.tensors
-            ]
-            moved.begin(sum(payload.nbytes for payload in payloads))
+        payloads = [
+            Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort))
+            for t in draft.tensors
+        ]
+        with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
             paths = write_file(
                 target,
                 draft.metadata,
-                payloads,
+                [replace(p, chunks=partial(_each, p.chunks, count)) for p in payloads],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
             )
@@ -174,37 +169,10 @@ def _warn_of_fallbacks(draft: Draft) -> None:
         warnings.warn(listed, UserWarning, stacklevel=3)
 
 
-class _Progress:
-    """Counts bytes on their way, for a bar or a function."""
-
-    def __init__(self, wanted: bool | Callable[[int, int], object]) -> None:
-        self._wanted = wanted
-        self._bar: Any = None
-        self._done = self._total = 0
-
-    def begin(self, total: int) -> None:
-        """Say how many bytes there will be."""
-        self._total = total
-        if self._wanted is True:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="export", delay=0.5)
-
-    def counted(
-        self, chunks: Callable[[], Iterator[NDArray[np.uint8]]]
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Hand on the chunks of a tensor, each counted when the next one is asked for."""
-        for chunk in chunks():
-            yield chunk
-            self._done += chunk.nbytes
-            if self._bar is not None:
-                self._bar.update(chunk.nbytes)
-            elif callable(self._wanted):
-                self._wanted(self._done, self._total)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+def _each(
+    chunks: Callable[[], Iterable[NDArray[np.uint8]]], count: Callable[[int], object]
+) -> Iterator[NDArray[np.uint8]]:
+    """Hand on the chunks of a tensor, each counted when the next one is asked for."""
+    for chunk in chunks():
+        yield chunk
+        count(chunk.nbytes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..comparison import Run
 from ..errors import ComparisonError, GGUFError
 from ..model import Model, open_model
+from ..progress import counted
 from ..reference import Checkpoint, open_reference
 
 # Importing them enters their rules into the table, in this order.
@@ -28,6 +29,8 @@ from .rules import RULES, Subject
 from .scan import Scan, scan_tensor, scannable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..comparison import Comparison
     from ..file import Address
 
@@ -106,12 +109,13 @@ def _check(
 ) -> Findings:
     skipped, found = {}, []
     scans: dict[str, Scan] = {}
-    with _bar(model, reference, deep=deep, show=progress, known=comparison) as bar:
+    passes = deep * (1 + (reference is not None and comparison is None))
+    with counted(progress, passes * model.n_parameters, "check") as count:
         if deep:
-            scans = _scan(model, bar)
+            scans = _scan(model, count)
         if deep and reference is not None and comparison is None:
             try:
-                comparison = _compare(model, reference, bar)
+                comparison = Run(model, reference).result(count)
             except ComparisonError as error:
                 found.append(Finding("error", "other-model", "file", str(error)))
     subject = Subject(model, reference, comparison, scans)
@@ -141,28 +145,11 @@ def _no_original(reference: Checkpoint | Model | None) -> str:
     return "the checkpoint's tokenizer is on a server"
 
 
-def _bar(model: Model, reference: object, *, deep: bool, show: bool, known: object) -> Any:
-    from tqdm.auto import tqdm
-
-    passes = deep * (1 + (reference is not None and known is None))
-    total = passes * model.n_parameters
-    return tqdm(total=total, unit="w", unit_scale=True, desc="check", delay=0.5, disable=not show)
-
-
-def _scan(model: Model, bar: Any) -> dict[str, Scan]:
+def _scan(model: Model, count: Callable[[int], object]) -> dict[str, Scan]:
     scans = {}
     for name, tensor in model.tensors.items():
         if scannable(tensor):
             for scan in scan_tensor(tensor):
                 scans[name] = scan
-        bar.update(tensor.n_elements)
+        count(tensor.n_elements)
     return scans
-
-
-def _compare(model: Model, reference: Checkpoint | Model, bar: Any) -> Comparison:
-    run = Run(model, reference)
-    done = 0
-    for _ in run:
-        bar.update(run.done - done)
-        done = run.done
-    return run.result()

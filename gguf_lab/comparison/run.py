@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ComparisonError
 from ..file.text import preview, suggest
 from ..model import Model, open_model
+from ..progress import counted
 from ..reference import Checkpoint, line_up, open_reference
 from .cache import ResultCache
 from .measuring import Measuring
@@ -20,7 +21,7 @@ from .statistics import Statistics
 from .weighting import digest_of, open_importance
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from os import PathLike
     from pathlib import Path
 
@@ -206,11 +207,19 @@ class Run:
             ours, theirs = ours + self._cluster.fetched[0], theirs + self._cluster.fetched[1]
         return ours, theirs
 
-    def result(self) -> Comparison:
-        """Return what has been finished; run to the end first what has not been started."""
+    def result(self, count: Callable[[int], object] = lambda _: None) -> Comparison:
+        """Return what has been finished; run to the end first what has not been started.
+
+        Parameters
+        ----------
+        count : callable, optional
+            Called after each tensor with the weights that have been compared just now.
+        """
         if not (self._rows or self._finished or self._cancelled):
+            before = self.done
             for _ in self:
-                pass
+                count(self.done - before)
+                before = self.done
         only = [TensorComparison.of_reference(name) for name in self._reference_only]
         return Comparison(
             rows=tuple(self._rows) + tuple(only),
@@ -335,11 +344,5 @@ def compare(
         client=client,
         importance=importance,
     )
-    if not progress:
-        return run.result()
-    from tqdm.auto import tqdm
-
-    with tqdm(total=run.total, unit="w", unit_scale=True, desc="compare", delay=0.5) as bar:
-        for _ in run:
-            bar.update(run.done - bar.n)
-    return run.result()
+    with counted(progress, run.total, "compare") as count:
+        return run.result(count)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..codec.quantizers.driver import EFFORTS
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import QTYPES, printable, quoted, suggest
+from ..progress import counted
 from ..quantization import find_mix, fitting_type, open_imatrix
 from ..quantization.imatrix import importance_of
-from ..quantization.measuring import counted
 from .basis import Basis
 from .measuring import Measured, measure, why_not
 from .result import Plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Chunk", "Matrix", "chunks_of", "counted", "matrix_of", "restored", "squared_error"]
+__all__ = ["Chunk", "Matrix", "chunks_of", "matrix_of", "restored", "squared_error"]
 
 _FLOATS = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
@@ -185,42 +184,6 @@ def _read(matrix: Matrix, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     if last - first + 1 == len(positions):
         return matrix.read(first, last + 1)
     return np.concatenate([matrix.read(int(row), int(row) + 1) for row in positions])
-
-
-@contextmanager
-def counted(
-    progress: bool | Callable[[int, int], object], total: int, what: str
-) -> Iterator[Callable[[int], object]]:
-    """Show how far a measurement is: in a bar after half a second, or by a function's call.
-
-    Parameters
-    ----------
-    progress : bool or callable
-        Called with the weights that were tried and all of them.
-    total : int
-    what : str
-        What the bar says.
-
-    Yields
-    ------
-    callable
-        To be called with the weights that were tried just now.
-    """
-    done = 0
-
-    def count(n: int) -> None:
-        nonlocal done
-        done += n
-        if callable(progress):
-            progress(done, total)
-
-    if progress is not True:
-        yield count
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, unit="w", unit_scale=True, desc=what, delay=0.5) as bar:
-        yield bar.update
 
 
 def restored(chunk: Chunk, qtype: str, effort: str = "ggml") -> NDArray[np.float32]:

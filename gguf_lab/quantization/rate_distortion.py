@@ -11,7 +11,8 @@ import numpy as np
 
 from ..codec.quantizers.driver import EFFORTS
 from ..errors import GGUFLabError
-from .measuring import Chunk, chunks_of, counted, matrix_of, squared_error
+from ..progress import counted
+from .measuring import Chunk, chunks_of, matrix_of, squared_error
 from .methods import Method, baselines, default_types, ggml_methods
 from .others import other_methods
 from .rates import DB_PER_BIT, Rate, RateDistortion
