@@ -8,7 +8,7 @@ from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
 from .rate_distortion import rate_distortion
 from .rates import RateDistortion
-from .requantize import RequantizeRun, requantize
+from .requantize import requantize
 from .result import QuantizedTensor, Requantization
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "QuantizedTensor",
     "RateDistortion",
     "Requantization",
-    "RequantizeRun",
     "choose_types",
     "file_order",
     "find_mix",

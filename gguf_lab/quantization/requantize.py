@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,11 @@ import numpy as np
 from ..codec import can_quantize, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
-from ..errors import GGUFError, GGUFLabError, QuantizationError, UnsupportedError
+from ..errors import GGUFError, QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.writer import Payload, write_file
 from ..model import Model, open_model
+from ..progress import counted
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
 from .imatrix import importance_of, keys_of, open_imatrix
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from ..model import Tensor
     from .choices import Choice
 
-__all__ = ["RequantizeRun", "requantize"]
+__all__ = ["requantize"]
 
 _CHUNK = 1 << 22
 """Weights decoded at once: 16 MiB of float32."""
@@ -46,107 +49,27 @@ _NOT_COPIED = {
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION
 
 
-class RequantizeRun:
-    """One quantization of a model: chosen and checked when it is made, done by `run`.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is quantized, open, and how: see :func:`requantize`."""
 
-    Parameters
-    ----------
-    model, path, mix, imatrix, overrides, pure, effort, max_shard_bytes, overwrite, threads
-        As in :func:`requantize`.
+    model: Model
+    mix: str
+    imatrix: Mapping[str, Any] | None
+    effort: str
+    threads: int | None
 
-    Attributes
-    ----------
-    tensors : tuple of QuantizedTensor
-        What each tensor will become, in the order of the new file.
-    total, done : int
-        Weights in all, and written so far.
-    current : str
-        The tensor that is being written.
-    """
-
-    def __init__(
-        self,
-        model: str | os.PathLike[str] | Model,
-        path: str | os.PathLike[str],
-        mix: str,
-        *,
-        imatrix: str | os.PathLike[str] | Mapping[str, Any] | None = None,
-        overrides: Mapping[str, str] | None = None,
-        pure: bool = False,
-        effort: str = "ggml",
-        max_shard_bytes: int | None = None,
-        overwrite: bool = False,
-        threads: int | None = None,
-    ) -> None:
-        check_threads(threads)
-        self._opened = ExitStack()
-        self.path, self.mix = Path(path), find_mix(mix)[0]
-        self._effort, self._threads = effort, threads
-        self._writing = {"max_shard_bytes": max_shard_bytes, "overwrite": overwrite}
-        self._cancelled = False
-        try:
-            opened = self._opened.enter_context
-            self.model = model if isinstance(model, Model) else opened(open_model(model))
-            self._check_path()
-            self._imatrix: Mapping[str, Any] | None = (
-                opened(open_imatrix(imatrix)) if isinstance(imatrix, str | os.PathLike) else imatrix
-            )
-            choices = choose_types(
-                self.mix,
-                [(t.name, t.shape, t.qtype) for t in self.model.tensors.values()],
-                Facts.of(self.model.metadata),
-                has_imatrix=self._imatrix is not None,
-                overrides=overrides,
-                pure=pure,
-            )
-            self.tensors = tuple(
-                self._plan(self.model.tensors[name], choices[name]) for name in file_order(choices)
-            )
-        except BaseException:
-            self._opened.close()
-            raise
-        self.total = sum(tensor.n_elements for tensor in self.tensors)
-        self.done, self.current = 0, ""
-
-    def close(self) -> None:
-        """Close the files that this run has opened."""
-        self._opened.close()
-
-    def cancel(self) -> None:
-        """Stop after the chunk under way: `run` raises an error and leaves no file behind."""
-        self._cancelled = True
-
-    def run(self, on_chunk: Callable[[], object] = lambda: None) -> Requantization:
-        """Write the file.
-
-        Parameters
-        ----------
-        on_chunk : callable, optional
-            Called after each chunk of rows.
-
-        Raises
-        ------
-        GGUFLabError
-            If the run was cancelled, or values cannot be quantized. Then nothing was written.
-        """
-        started = time.perf_counter()
-        try:
-            payloads = [self._payload(tensor, on_chunk) for tensor in self.tensors]
-            paths = write_file(self.path, self._metadata(), payloads, **self._writing)  # type: ignore[arg-type]
-        finally:
-            self.close()
-        seconds = time.perf_counter() - started
-        source = str(self.model.path)
-        return Requantization(tuple(paths), source, self.mix, self.tensors, seconds)
-
-    def _check_path(self) -> None:
-        for path in self.model.file.paths:
-            if not isinstance(path, Path):  # on a server
-                continue
-            if self.path.exists() and path.exists() and self.path.samefile(path):
-                raise GGUFError(
-                    f"{printable(str(self.path))} is the file that is read. Give another name."
-                )
+    def plan(self, overrides: Mapping[str, str] | None, *, pure: bool) -> list[QuantizedTensor]:
+        """Choose and check what each tensor will become, in the order of the new file."""
+        choices = choose_types(
+            self.mix,
+            [(t.name, t.shape, t.qtype) for t in self.model.tensors.values()],
+            Facts.of(self.model.metadata),
+            has_imatrix=self.imatrix is not None,
+            overrides=overrides,
+            pure=pure,
+        )
+        return [self._plan(self.model.tensors[name], choices[name]) for name in file_order(choices)]
 
     def _plan(self, tensor: Tensor, choice: Choice) -> QuantizedTensor:
         """Refuse before the work what would fail in its midst."""
@@ -154,10 +77,10 @@ class RequantizeRun:
         changed = choice.qtype != tensor.qtype
         if changed:
             find_format(tensor.qtype)
-            if not can_quantize(choice.qtype, self._effort):
+            if not can_quantize(choice.qtype, self.effort):
                 raise UnsupportedError(
                     f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: there is no "
-                    f"quantizer for it with effort {self._effort!r}."
+                    f"quantizer for it with effort {self.effort!r}."
                 )
         importance = self._why_importance(tensor, choice, changed=changed)
         return QuantizedTensor(tensor.name, tensor.shape, tensor.qtype, choice, importance)
@@ -165,17 +88,17 @@ class RequantizeRun:
     def _why_importance(self, tensor: Tensor, choice: Choice, *, changed: bool) -> str:
         """Return "used", or why there is no importance; refuse where there must be one."""
         needed = choice.needs_importance or choice.qtype in REQUIRES_IMPORTANCE
-        if self._imatrix is None:
+        if self.imatrix is None:
             if not (needed and choice.quantized):
                 return ""
             advice = "Give an importance matrix (imatrix=...), or choose more bits"
         elif not changed:
             return "not needed"
-        elif importance_of(self._imatrix, tensor.name, tensor.shape) is not None:
+        elif importance_of(self.imatrix, tensor.name, tensor.shape) is not None:
             return "used"
-        elif tensor.name in self._imatrix:  # that of embeddings which serve as output too
+        elif tensor.name in self.imatrix:  # that of embeddings which serve as output too
             if not needed:
-                found = np.size(self._imatrix[tensor.name])
+                found = np.size(self.imatrix[tensor.name])
                 return f"none: {found} values for {tensor.row_values} columns"
             advice = "Its entry has another size; choose more bits"
         elif not needed:
@@ -187,31 +110,28 @@ class RequantizeRun:
             f"without importance is of no use; llama-quantize refuses it too. {advice}."
         )
 
-    def _metadata(self) -> dict[str, object]:
+    def metadata(self) -> dict[str, object]:
         """Copy the metadata in llama-quantize's order, with what it adds."""
         old = self.model.metadata
         new = {key: _typed(old, key) for key in old if key not in _NOT_COPIED}
         new["general.quantization_version"] = np.uint32(_QUANTIZATION_VERSION)
         number = next(number for number, name in FILE_TYPES.items() if name == self.mix)
         new["general.file_type"] = np.uint32(number)
-        if self._imatrix is not None:
-            for key, value in keys_of(self._imatrix).items():
+        if self.imatrix is not None:
+            for key, value in keys_of(self.imatrix).items():
                 new.pop(key, None)
                 new[key] = value
         return new
 
-    def _payload(self, plan: QuantizedTensor, on_chunk: Callable[[], object]) -> Payload:
-        def chunks() -> Iterator[NDArray[np.uint8]]:
-            for chunk in self._chunks(plan):
-                yield chunk
-                on_chunk()
-
+    def payload(self, plan: QuantizedTensor, count: Callable[[int], object]) -> Payload:
+        chunks = partial(self._chunks, plan, count)
         return Payload(plan.name, plan.shape or (1,), qtype(plan.qtype), chunks)
 
-    def _chunks(self, plan: QuantizedTensor) -> Iterator[NDArray[np.uint8]]:
+    def _chunks(
+        self, plan: QuantizedTensor, count: Callable[[int], object]
+    ) -> Iterator[NDArray[np.uint8]]:
         tensor = self.model.tensors[plan.name]
-        self.current = plan.name
-        used = self._imatrix if plan.importance == "used" else None
+        used = self.imatrix if plan.importance == "used" else None
         importance = importance_of(used, tensor.name, tensor.shape)
         # No chunk has rows of two experts: each has an importance of its own.
         n_rows = tensor.shape[-2] if len(tensor.shape) > 1 else tensor.n_rows
@@ -219,12 +139,9 @@ class RequantizeRun:
         for first in range(0, tensor.n_rows, max(1, n_rows)):
             weights = None if importance is None else importance[first // n_rows % len(importance)]
             for start in range(first, first + n_rows, step):
-                if self._cancelled:
-                    raise GGUFLabError(f"cancelled: {printable(str(self.path))} was not written.")
                 rows = slice(start, min(start + step, first + n_rows))
-                blocks = self._encode(tensor, plan, rows, weights)
-                self.done += (rows.stop - rows.start) * tensor.row_values
-                yield blocks
+                yield self._encode(tensor, plan, rows, weights)
+                count((rows.stop - rows.start) * tensor.row_values)
 
     def _encode(
         self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any
@@ -236,8 +153,8 @@ class RequantizeRun:
                 tensor.to_numpy(rows),
                 plan.qtype,
                 importance=weights,
-                effort=self._effort,
-                threads=self._threads,
+                effort=self.effort,
+                threads=self.threads,
             )
         except QuantizationError as error:
             raise QuantizationError(
@@ -294,7 +211,7 @@ def requantize(
         Replace the file if it exists.
     progress : bool or callable, optional
         Show a progress bar if it takes more than half a second; or call a function with the weights
-        that are done and all weights.
+        that are done and all weights. What it raises stops the work, and leaves no file behind.
     threads : int, optional
         Default: the CPUs that this process may use. Does not change any byte.
 
@@ -312,25 +229,36 @@ def requantize(
     QuantizationError
         If an importance matrix is needed, or does not fit; if values are not finite.
     GGUFLabError
-        If the mix or an override is unknown.
+        If the mix or an override is unknown, or `threads` is no number of threads.
     """
-    run = RequantizeRun(
-        model,
-        path,
-        mix,
-        imatrix=imatrix,
-        overrides=overrides,
-        pure=pure,
-        effort=effort,
-        max_shard_bytes=max_shard_bytes,
-        overwrite=overwrite,
-        threads=threads,
-    )
-    if callable(progress):
-        return run.run(lambda: progress(run.done, run.total))
-    if not progress:
-        return run.run()
-    from tqdm.auto import tqdm
+    check_threads(threads)
+    target, mix = Path(path), find_mix(mix)[0]
+    with ExitStack() as opened:
+        if not isinstance(model, Model):
+            model = opened.enter_context(open_model(model))
+        _check_path(target, model)
+        if isinstance(imatrix, str | os.PathLike):
+            imatrix = opened.enter_context(open_imatrix(imatrix))
+        work = _Work(model, mix, imatrix, effort, threads)
+        tensors = work.plan(overrides, pure=pure)
+        started = time.perf_counter()
+        with counted(progress, sum(t.n_elements for t in tensors), "quantize") as count:
+            paths = write_file(
+                target,
+                work.metadata(),
+                [work.payload(tensor, count) for tensor in tensors],
+                max_shard_bytes=max_shard_bytes,
+                overwrite=overwrite,
+            )
+        seconds = time.perf_counter() - started
+        return Requantization(tuple(paths), str(model.path), mix, tuple(tensors), seconds)
 
-    with tqdm(total=run.total, unit="w", unit_scale=True, desc="quantize", delay=0.5) as bar:
-        return run.run(lambda: bar.update(run.done - bar.n))
+
+def _check_path(target: Path, model: Model) -> None:
+    for path in model.file.paths:
+        if not isinstance(path, Path):  # on a server
+            continue
+        if target.exists() and path.exists() and target.samefile(path):
+            raise GGUFError(
+                f"{printable(str(target))} is the file that is read. Give another name."
+            )

@@ -12,7 +12,7 @@ import gguf_lab as gl
 from gguf_lab.errors import GGUFError, GGUFLabError, QuantizationError, UnsupportedError
 from gguf_lab.file import qtype
 from gguf_lab.file.writer import Payload, write_file
-from gguf_lab.quantization import RequantizeRun, open_imatrix, requantize
+from gguf_lab.quantization import open_imatrix, requantize
 from gguf_lab.reference import align, open_checkpoint
 
 from .record_files import RECORDED, SKETCHES, digests, importance, record, weights
@@ -273,19 +273,17 @@ def digests_of_shards(path: Path) -> dict[str, str]:
     return found
 
 
-def test_cancelling_leaves_nothing_behind(llama, tmp_path):
-    run = RequantizeRun(llama, tmp_path / "new.gguf", "Q8_0")
+def test_stopping_leaves_nothing_behind(llama, tmp_path):
     seen = []
 
-    def on_chunk() -> None:
-        seen.append((run.current, run.done))
+    def stop(done: int, _total: int) -> None:
+        seen.append(done)
         if len(seen) == 3:
-            run.cancel()
+            raise KeyboardInterrupt
 
-    with pytest.raises(GGUFLabError, match=r"cancelled: .*new\.gg.* was not written"):
-        run.run(on_chunk)
-    assert len(seen) == 3
-    assert seen[0] == ("output.weight", 6 * 256)
+    with pytest.raises(KeyboardInterrupt):
+        requantize(llama, tmp_path / "new.gguf", "Q8_0", progress=stop)
+    assert seen[0] == 6 * 256  # of output.weight, which is written first
     assert [*tmp_path.iterdir()] == []
 
 
