@@ -151,7 +151,7 @@ def draft_export(
     effort: str = "ggml",
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
-    mix = mix_of(qtype)
+    mix, metadata = mix_of(qtype), metadata or {}
     choose = chooser("F16" if mix else qtype)
     family = family_of_model_type(str(source.config.get("model_type")))
     if family is None:
@@ -185,7 +185,7 @@ def draft_export(
         **settings,
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
-        **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0]),
+        **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0], metadata),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
@@ -194,7 +194,7 @@ def draft_export(
     }
     if other_pooling:
         unsaid["pooling"] = f"{other_pooling} in modules.json; llama.cpp has mean, cls, lasttoken"
-    return Draft(added(keys, metadata or {}), tensors, plan.left_out, unsaid)
+    return Draft(added(keys, metadata), tensors, plan.left_out, unsaid)
 
 
 def _leave_out(plan: Plan, facts: Facts) -> None:
@@ -332,7 +332,9 @@ def _quantization_version() -> int:
     return int(GGML_QUANT_VERSION)
 
 
-def _vocabulary(source: Source, tokenizer: Any, rows: int) -> dict[str, object]:
+def _vocabulary(
+    source: Source, tokenizer: Any, rows: int, metadata: Mapping[str, Any]
+) -> dict[str, object]:
     if tokenizer is False:
         return {"tokenizer.ggml.model": "none"}
     given = source.folder if tokenizer is None else tokenizer
@@ -342,4 +344,9 @@ def _vocabulary(source: Source, tokenizer: Any, rows: int) -> dict[str, object]:
         )
     from .tokenizers import metadata_of_tokenizer
 
-    return metadata_of_tokenizer(given, config=source.config, vocabulary=rows)
+    return metadata_of_tokenizer(
+        given,
+        config=source.config,
+        vocabulary=rows,
+        pre_tokenizer=metadata.get("tokenizer.ggml.pre"),
+    )

@@ -495,6 +495,15 @@ def test_an_open_checkpoint_and_a_file_are_sources(tmp_path: Path) -> None:
     assert checkpoint.tensors["model.norm.weight"].read(0, 1).size  # it was not closed
 
 
+def test_a_pre_tokenizer_that_nobody_knows_can_be_named(tmp_path: Path) -> None:
+    model, tokenizer = causal("gpt2"), byte_level("o")
+    with pytest.raises(UnsupportedError, match=r"metadata={'tokenizer.ggml.pre': 'gpt-2'}"):
+        export(model, tmp_path / "f.gguf", tokenizer=tokenizer, progress=False)
+    named = {"tokenizer.ggml.pre": "starcoder"}
+    path = export(model, tmp_path / "f.gguf", tokenizer=tokenizer, metadata=named, progress=False)
+    assert gl.open(path).metadata["tokenizer.ggml.pre"] == "starcoder"
+
+
 def test_a_tokenizer_goes_with_the_model(tmp_path: Path) -> None:
     tokenizer = byte_level()
     path = export(causal("gpt2"), tmp_path / "f.gguf", tokenizer=tokenizer, progress=False)

@@ -329,7 +329,7 @@ def test_an_unknown_pre_tokenizer_can_be_named(tmp_path):
         0, {"type": "Split", "pattern": {"String": "o"}, "behavior": "Isolated", "invert": False}
     )
     path.write_text(json.dumps(whole))
-    with pytest.raises(gl.UnsupportedError, match=r"pre_tokenizer='gpt-2'"):
+    with pytest.raises(gl.UnsupportedError, match=r"metadata={'tokenizer.ggml.pre': 'gpt-2'}"):
         metadata_of_tokenizer(tmp_path, config={}, vocabulary=384)
     found = metadata_of_tokenizer(tmp_path, config={}, vocabulary=384, pre_tokenizer="starcoder")
     assert found["tokenizer.ggml.pre"] == "starcoder"

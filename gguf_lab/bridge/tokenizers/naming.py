@@ -17,7 +17,7 @@ __all__ = ["pre_tokenizer_name"]
 _NAMES = {*PRE_TOKENIZERS, *FINGERPRINTS.values()}
 
 
-def pre_tokenizer_name(source: Source, given: str | None = None) -> str:
+def pre_tokenizer_name(source: Source, given: str | None) -> str:
     """Return what `tokenizer.ggml.pre` should say.
 
     The converter knows vocabularies by fingerprint. One that it has not met is told by its parts:
@@ -49,7 +49,7 @@ def pre_tokenizer_name(source: Source, given: str | None = None) -> str:
         raise UnsupportedError(
             f"The pre-tokenizer in {source.folder} is not one that llama.cpp's converter knows (its"
             f" fingerprint is {found}), and none of llama.cpp's cuts text in the same way. If you"
-            " know which one suits, name it: pre_tokenizer='gpt-2', for example."
+            " know which one suits, name it: metadata={'tokenizer.ggml.pre': 'gpt-2'}, for example."
         )
     return name
 
