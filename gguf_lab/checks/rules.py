@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ..file.text import quoted
 from .findings import Finding, Severity
 
 if TYPE_CHECKING:
@@ -152,10 +153,8 @@ def counted(number: int, words: str) -> str:
     return f"{number:,} {words}"
 
 
-def examples(names: Iterable[str], shown: int = 3) -> str:
-    """Write the first few of some names, and how many more there are."""
-    from ..file.text import quoted
-
+def examples(names: Iterable[str]) -> str:
+    """Write the first three of some names, and how many more there are."""
     every = list(names)
-    words = ", ".join(quoted(name) for name in every[:shown])
-    return words + (f" and {len(every) - shown:,} more" if len(every) > shown else "")
+    words = ", ".join(quoted(name) for name in every[:3])
+    return words + (f" and {len(every) - 3:,} more" if len(every) > 3 else "")

@@ -79,9 +79,9 @@ class Solution:
         with np.errstate(all="ignore"):
             return self.solve(given, **{**self._right, **choices})
 
-    def deviations(self, most: int = _MOST) -> Iterator[dict[str, str]]:
-        """Yield every combination of up to `most` mistakes, the fewest first."""
-        for n in range(1, most + 1):
+    def deviations(self) -> Iterator[dict[str, str]]:
+        """Yield every combination of a few mistakes, the fewest first."""
+        for n in range(1, _MOST + 1):
             for chosen in combinations(self.choices, n):
                 for ways in product(*(choice.wrong for choice in chosen)):
                     yield {c.name: way for c, way in zip(chosen, ways, strict=True)}

@@ -22,6 +22,7 @@ _PLACES = (
 
 _TOUCHING = 8  # points of distance up to which a name needs no line to its point
 _RADIUS = 3.5
+_FONT = 8
 
 
 def label_points(
@@ -30,7 +31,6 @@ def label_points(
     points: Sequence[tuple[float, float, str]],
     *,
     others: Iterable[tuple[float, float]] = (),
-    fontsize: float = 8,
 ) -> list[str]:
     """Write names beside points, the first of them in the best places.
 
@@ -41,7 +41,6 @@ def label_points(
     points : sequence of (x, y, name)
     others : iterable of (x, y)
         Points that are not to be covered either.
-    fontsize : float
 
     Returns
     -------
@@ -59,7 +58,7 @@ def label_points(
     ]
     left_out = []
     for (x, y, name), spot in zip(points, spots, strict=False):
-        text = axes.text(x, y, name, fontsize=fontsize)
+        text = axes.text(x, y, name, fontsize=_FONT)
         size = text.get_window_extent(renderer)
         text.remove()
         for dx, dy in _PLACES:
@@ -69,16 +68,14 @@ def label_points(
             inside &= frame.y0 < box.y0 and box.y1 < frame.y1
             if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
-                _write(axes, (x, y), (dx, dy), name, fontsize)
+                _write(axes, (x, y), (dx, dy), name)
                 break
         else:
             left_out.append(name)
     return left_out
 
 
-def _write(
-    axes: Any, point: tuple[float, float], offset: tuple[float, float], name: str, fontsize: float
-) -> None:
+def _write(axes: Any, point: tuple[float, float], offset: tuple[float, float], name: str) -> None:
     dx, dy = offset
     far = max(abs(dx), abs(dy)) > _TOUCHING + 6
     axes.annotate(
@@ -86,7 +83,7 @@ def _write(
         point,
         offset,
         textcoords="offset points",
-        fontsize=fontsize,
+        fontsize=_FONT,
         ha="left" if dx > 0 else "right" if dx < 0 else "center",
         va="bottom",
         color="#222222",

@@ -97,16 +97,17 @@ class FileSide:
             raise self.wrong(key, f"a whole number from {least} to {_MOST}")
         return int(value)
 
-    def layers(self, key: str = "block_count") -> int:
+    def layers(self) -> int:
         """Return the number of layers."""
+        key = "block_count"
         number = self._counted(key, self._raw(key, REQUIRED), least=1)
         if number > _MOST_LAYERS:
             raise self.wrong(key, f"at most {_MOST_LAYERS} layers")
         return number
 
-    def per_layer(self, key: str, absent: int | _Required = REQUIRED) -> list[int]:
+    def per_layer(self, key: str) -> list[int]:
         """Return one whole number per layer; a single one counts for all."""
-        value, layers = self._raw(key, absent), self.layers()
+        value, layers = self._raw(key, REQUIRED), self.layers()
         if not _is_list(value):
             return [self._counted(key, value)] * layers
         return [self._counted(key, item) for item in self._items(key, value, layers)]

@@ -21,7 +21,7 @@ _CHUNK = {"cpu": 1 << 17}
 _CHUNK_GPU = 1 << 24
 
 
-def _load(b: torch.Tensor, o: Any, width: int, *, signed: bool = False) -> torch.Tensor:
+def _load(b: torch.Tensor, o: Any, width: int) -> torch.Tensor:
     """Read little-endian numbers at the byte offsets `o`, (groups, values), of every block."""
     o = torch.as_tensor(o, device=b.device)
     o = o.reshape((1,) * (2 - o.ndim) + tuple(o.shape)) if o.ndim < 2 else o
@@ -40,10 +40,6 @@ def _bits(u: Any) -> Any:
     return u.to(torch.int32).view(torch.float32)  # int64 -> int32 keeps the low 32 bits
 
 
-def _where(c: Any, x: Any, y: Any) -> Any:
-    return torch.where(c, x, y)
-
-
 PRIMITIVES: dict[str, Any] = {
     "u8": lambda b, o: _load(b, o, 1),
     "u16": lambda b, o: _load(b, o, 2),
@@ -54,7 +50,7 @@ PRIMITIVES: dict[str, Any] = {
     "half": lambda h: h.to(torch.int16).view(torch.float16).to(torch.float32),
     "bits": _bits,
     "bits64": lambda i: i.view(torch.float64),
-    "where": _where,
+    "where": torch.where,
 }
 
 
