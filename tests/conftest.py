@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from .file.server import serving
 from .panels.browser import CHROMIUM, launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .file.server import Server
 
 # Others may be at work on the machine: how long an example takes says little.
 settings.register_profile("patient", settings.default, deadline=None)
@@ -22,8 +25,21 @@ settings.load_profile("patient")
 @pytest.fixture(scope="session", autouse=True)
 def _own_settings() -> None:
     """Forget what a person or a service has set: the tests set what they need."""
-    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "GGUF_LAB_CACHE"):
+    names = (
+        *("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_HOME", "GGUF_LAB_CACHE"),
+        *("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
+    )
+    for name in names:
         os.environ.pop(name, None)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A hub on this machine, still empty, on which nobody is logged in."""
+    with serving() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "no-login"))
+        yield server
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

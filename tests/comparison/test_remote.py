@@ -17,7 +17,7 @@ from gguf_lab import cli
 from gguf_lab.file import RemoteOptions
 from gguf_lab.file.scan import WINDOW
 
-from ..file.server import COMMIT, etag_of, serving
+from ..file.server import COMMIT, etag_of
 from ..file.test_shards import write_set
 
 MODELS = Path(__file__).parents[1] / "data" / "models"
@@ -28,21 +28,14 @@ TENSOR = "blk.1.ffn_down.weight"
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with serving() as server:
-        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):
-            monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "no-login"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("GGUF_LAB_CACHE", raising=False)
-        server.add_repository(
-            "maker/llama-GGUF",
-            {"llama-Q4_K_M.gguf": Q4_K_M.read_bytes()},
-            {"base_model": "org/llama"},
-        )
-        server.add_repository("org/llama", ORIGINAL)
-        yield server
+def hub(hub):
+    hub.add_repository(
+        "maker/llama-GGUF",
+        {"llama-Q4_K_M.gguf": Q4_K_M.read_bytes()},
+        {"base_model": "org/llama"},
+    )
+    hub.add_repository("org/llama", ORIGINAL)
+    return hub
 
 
 @pytest.fixture(scope="module")

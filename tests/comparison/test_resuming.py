@@ -23,7 +23,7 @@ from gguf_lab import cli
 from gguf_lab.comparison import STATISTICS_VERSION, Run, Statistics, cache, measuring
 from gguf_lab.comparison.histogram import BINS
 
-from ..file.server import etag_of, serving
+from ..file.server import etag_of
 from .llama import MODELS, ORIGINAL, Q4_K_M, bits, compare, figures
 
 N = 21
@@ -330,12 +330,9 @@ def test_all_figures_come_back_to_the_bit(found):
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "no-login"))
-    monkeypatch.delenv("GGUF_LAB_CACHE", raising=False)
-    with serving() as server:
-        server.files["/model.gguf"] = Q4_K_M.read_bytes()
-        yield server
+def server(hub):
+    hub.files["/model.gguf"] = Q4_K_M.read_bytes()
+    return hub
 
 
 def test_a_server_with_a_strong_etag(server, tmp_path, whole):

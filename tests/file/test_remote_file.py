@@ -19,7 +19,7 @@ from gguf_lab.errors import RemoteError
 from gguf_lab.file.remote import RemoteFile, RemoteOptions
 from gguf_lab.file.remote.blocks import Blocks
 
-from .server import COMMIT, Handler, Server, etag_of, serving
+from .server import COMMIT, Handler, Server, etag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,17 +41,11 @@ QUICK = RemoteOptions(
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    with serving() as server:
-        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):
-            monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "no-login"))
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.delenv("GGUF_LAB_CACHE", raising=False)
-        server.files["/f.bin"] = CONTENT
-        server.add_repository("o/r", {"f.bin": CONTENT})
-        yield server
+def server(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.files["/f.bin"] = CONTENT
+    hub.add_repository("o/r", {"f.bin": CONTENT})
+    return hub
 
 
 @pytest.fixture(autouse=True)

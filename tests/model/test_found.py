@@ -7,8 +7,6 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.model import find
 
-from ..file.server import serving
-
 FILES = {
     "README.md": 10,
     "Tiny-1B-Q8_0.gguf": 800,
@@ -24,16 +22,10 @@ FILES = {
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with serving() as server:
-        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):
-            monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        card = {"base_model": "org/Tiny-1B"}
-        server.add_repository("maker/Tiny", {p: bytes(n) for p, n in FILES.items()}, card)
-        yield server
+def hub(hub):
+    card = {"base_model": "org/Tiny-1B"}
+    hub.add_repository("maker/Tiny", {p: bytes(n) for p, n in FILES.items()}, card)
+    return hub
 
 
 def test_files_are_grouped_and_sets_are_joined(hub):

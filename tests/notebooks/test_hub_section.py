@@ -7,11 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-import pytest
-
 import gguf_lab as gl
-
-from ..file.server import serving
 
 ROOT = Path(__file__).parents[2]
 TINY = next((ROOT / "tests" / "data" / "models" / "llama").glob("*.gguf"))
@@ -35,27 +31,11 @@ def run(capsys):
     return capsys.readouterr().out, shown, time.monotonic() - start
 
 
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path):
-    for name in (
-        "HTTP_PROXY",
-        "http_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "HF_HUB_OFFLINE",
-        "HF_TOKEN",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-
-
-def test_with_a_hub(monkeypatch, capsys):
-    with serving() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        files = {"SmolLM2-135M-Instruct-Q4_K_M.gguf": TINY.read_bytes()}
-        card = {"base_model": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-        server.add_repository(REPOSITORY, files, card)
-        printed, shown, _ = run(capsys)
+def test_with_a_hub(hub, capsys):
+    files = {"SmolLM2-135M-Instruct-Q4_K_M.gguf": TINY.read_bytes()}
+    card = {"base_model": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+    hub.add_repository(REPOSITORY, files, card)
+    printed, shown, _ = run(capsys)
     found, remote = shown
     assert found.reference == "hf://HuggingFaceTB/SmolLM2-135M-Instruct"
     assert remote.fetched > 0
@@ -92,9 +72,7 @@ def test_when_the_hub_must_not_be_asked(monkeypatch, capsys):
     assert seconds < 1
 
 
-def test_when_the_hub_has_gone_or_is_none(monkeypatch, capsys):
-    with serving() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        printed, shown, _ = run(capsys)
+def test_when_the_hub_has_gone_or_is_none(hub, capsys):
+    printed, shown, _ = run(capsys)
     assert "answers 404" in printed
     assert shown == []
