@@ -11,6 +11,7 @@ LAB_ARGS ?=
 TEST_ARGS ?=
 FUZZ_SECONDS ?= 600
 NOTEBOOK ?= notebooks/00_tour.ipynb
+CONSTRAINTS ?= constraints.txt
 
 # A module of tests stays on one worker: its fixtures (a browser, a model) are made once.
 PARALLEL := -n auto --maxprocesses 4 --dist loadscope
@@ -39,7 +40,7 @@ test-fast: $(VENV)/.test ## tests without browser, notebooks and slow ones: two 
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not notebook and not oracle" $(TEST_ARGS)
 
 test-oldest: ## tests with the oldest versions that pyproject.toml allows (PYTHON: 3.11 or 3.12)
-	$(MAKE) VENV=.venv-oldest .venv-oldest/.oldest
+	$(MAKE) VENV=.venv-oldest CONSTRAINTS=.venv-oldest/constraints.txt .venv-oldest/.test
 	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not oracle" -W default $(TEST_ARGS)
 
 test-oracle: $(VENV)/.oracle ## tests against llama.cpp itself (compiles llama-cpp-python once: minutes)
@@ -91,19 +92,16 @@ $(VENV)/.created:
 	"$$found" -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
-	$(BIN)/python -m pip install -c constraints.txt -e .
+$(VENV)/constraints.txt: tests/oldest.py pyproject.toml constraints.txt | $(VENV)/.created
+	$(BIN)/python tests/oldest.py > $@
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/.created
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e .
 	$(BIN)/python -m pip install --no-deps $$($(BIN)/python -c '$(DEMO)')
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed
-	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
-	@touch $@
-
-$(VENV)/.oldest: tests/oldest.py pyproject.toml constraints.txt | $(VENV)/.created
-	$(BIN)/python tests/oldest.py > $(VENV)/constraints.txt
-	$(BIN)/python -m pip install -c $(VENV)/constraints.txt -e ".[test]"
-	$(BIN)/python -m pip install --no-deps $$($(BIN)/python -c '$(DEMO)')
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
