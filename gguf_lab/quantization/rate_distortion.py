@@ -116,7 +116,7 @@ def rate_distortion(
     Returns
     -------
     RateDistortion
-        ``.frame`` has the figures, ``.plot()`` the picture.
+        ``.to_frame()`` has the figures, ``.plot()`` the picture.
 
     Raises
     ------
