@@ -11,7 +11,7 @@ import base64
 import html
 from typing import TYPE_CHECKING
 
-from .file.text import visible
+from .file.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,14 +59,16 @@ class Html(str):
 
 
 def escaped(text: str, limit: int | None = 400, *, lines: bool = False) -> Html:
-    """Show a text inside HTML: `visible`, then with the characters of HTML escaped.
+    """Show a text inside HTML: `printable`, then with the characters of HTML escaped.
 
     Examples
     --------
     >>> escaped("<b>")
     '&lt;b&gt;'
     """
-    return text if isinstance(text, Html) else Html(html.escape(visible(text, limit, lines=lines)))
+    if isinstance(text, Html):
+        return text
+    return Html(html.escape(printable(text, limit, lines=lines)))
 
 
 def card(title: str, *parts: Html, note: str = "", warnings: Iterable[str] = ()) -> Html:

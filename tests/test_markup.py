@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from gguf_lab.file.text import visible
+from gguf_lab.file.text import printable
 from gguf_lab.markup import escaped
 
 from .panels.support import HOSTILE
 
 
 def test_nothing_invisible_is_left() -> None:
-    shown = visible(HOSTILE)
+    shown = printable(HOSTILE, None)
     assert shown.isprintable()
     assert "\\x1b[31m" in shown
     assert "\\u202e" in shown
@@ -22,11 +22,11 @@ def test_html_cannot_be_closed() -> None:
 
 
 def test_lines_are_kept_where_asked() -> None:
-    assert visible("a\n\tb\x07\u2028c", lines=True) == "a\n\tb\\x07\\u2028c"
-    assert visible("a\nb") == "a\\nb"
+    assert printable("a\n\tb\x07\u2028c", None, lines=True) == "a\n\tb\\x07\\u2028c"
+    assert printable("a\nb", None) == "a\\nb"
 
 
 def test_long_texts_are_cut() -> None:
-    assert visible("x" * 100, 10) == "x" * 9 + "…"
-    assert visible("x" * 100, 10, lines=True) == "x" * 10 + "…"
-    assert visible("\x00" * 50) == "\\x00" * 50
+    assert printable("x" * 100, 10) == "x" * 9 + "…"
+    assert printable("x" * 100, 10, lines=True) == "x" * 9 + "…"
+    assert printable("\x00" * 50, None) == "\\x00" * 50

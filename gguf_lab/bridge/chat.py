@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..errors import ChatTemplateError, GGUFLabError
-from ..file.text import printable, visible
+from ..file.text import printable
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
 from ..model import Model, open_model
 from .requirement import INSTALL
@@ -92,7 +92,8 @@ class ChatPrompt:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Chat prompt, {self._counts()}:\n{visible(self.text[:_SHOWN_TEXT], lines=True)}"
+        text = printable(self.text[:_SHOWN_TEXT], None, lines=True)
+        return f"Chat prompt, {self._counts()}:\n{text}"
 
     def _counts(self) -> str:
         characters = f"{len(self.text):,} characters"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["decode", "preview", "printable", "quoted", "suggest", "visible"]
+__all__ = ["decode", "preview", "printable", "quoted", "suggest"]
 
 _LONGEST_ESCAPE = 10  # \U0001f600
 
@@ -28,11 +28,20 @@ def decode(raw: bytes | memoryview) -> str:
     return str(raw, "utf-8", "backslashreplace")
 
 
-def printable(text: str, limit: int = 80) -> str:
-    r"""Return `text` on one line of at most `limit` characters, control characters escaped.
+def printable(text: str, limit: int | None = 80, *, lines: bool = False) -> str:
+    r"""Return `text` with at most `limit` characters, control characters escaped.
 
     Whatever ``str.isprintable`` refuses (control characters, line separators, the characters that
-    turn the direction of writing) is written as Python would write it in a literal.
+    turn the direction of writing) is written as Python would write it in a literal. It is not HTML.
+
+    Parameters
+    ----------
+    text : str
+        Any text, for example a token of a vocabulary.
+    limit : int or None
+        Longest result; what is cut off is marked with an ellipsis.
+    lines : bool
+        Keep line breaks and tabs, as for preformatted text.
 
     Examples
     --------
@@ -40,46 +49,18 @@ def printable(text: str, limit: int = 80) -> str:
     a\x1b[31m\u202eb\n
     >>> printable("x" * 10, limit=5)
     'xxxx…'
-    """
-    cut = len(text) > limit
-    text = text[:limit]
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-        cut = cut or len(text) > limit
-    return text[: limit - 1] + "…" if cut else text
-
-
-def visible(text: str, limit: int | None = None, *, lines: bool = False) -> str:
-    r"""Show a text as it is, control and bidirectional characters escaped.
-
-    Parameters
-    ----------
-    text : str
-        Any text, for example a token of a vocabulary.
-    limit : int, optional
-        Longest result; what is cut off is marked with an ellipsis.
-    lines : bool
-        Keep line breaks and tabs, as for preformatted text.
-
-    Returns
-    -------
-    str
-        Printable text. It is not HTML.
-
-    Examples
-    --------
-    >>> print(visible("a\x1b[31mred\n"))
-    a\x1b[31mred\n
-    >>> visible("one\n\ttwo\x00", lines=True)
+    >>> printable("one\n\ttwo\x00", lines=True)
     'one\n\ttwo\\x00'
     """
     if limit is None:
         limit = max(1, len(text) * _LONGEST_ESCAPE)
-    if not lines:
-        return printable(text, limit)
+    kept = "\n\t" if lines else ""
     cut = len(text) > limit
-    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text[:limit])
-    return f"{shown}…" if cut else shown
+    text = text[:limit]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+        cut = cut or len(text) > limit
+    return text[: limit - 1] + "…" if cut else text
 
 
 def quoted(text: str) -> str:

@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from ..errors import GGUFLabError
-from ..file.text import visible
+from ..file.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ def explain(error: BaseException) -> str:
     Our own errors say all that is needed; of others, which nobody expected, type and place are
     named.
     """
-    words = visible(str(error), 2000, lines=True)
+    words = printable(str(error), 2000, lines=True)
     if isinstance(error, GGUFLabError):
         return words
     frames = traceback.extract_tb(error.__traceback__)

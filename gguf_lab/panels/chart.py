@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from .base import Panel
 from .bins import merged, unit_of
 from .columns import name_of
@@ -29,7 +29,7 @@ _AXIS: Final = {
 def verdict(row: TensorComparison) -> str:
     """Say why a tensor has no histogram; empty if it has one."""
     if not row.measured:
-        return f"{row.status}: {visible(row.reason or 'no reason is known', 600)}"
+        return f"{row.status}: {printable(row.reason or 'no reason is known', 600)}"
     if row.histogram is None or (not row.max_abs_error and not row.n_nan):
         return "exact: every weight equals the reference, so there is no error to draw"
     return ""
@@ -39,7 +39,7 @@ def doubt(row: TensorComparison) -> str:
     """Say what is to be kept in mind of a tensor's figures; empty if nothing is."""
     if not row.measured or row.status == "compared":
         return ""
-    return f"\u26a0 {row.status}: {visible(row.reason or 'no reason is known', 600)}"
+    return f"\u26a0 {row.status}: {printable(row.reason or 'no reason is known', 600)}"
 
 
 def _figures(row: TensorComparison) -> list[list[str]]:
@@ -88,7 +88,7 @@ class Chart(Panel):
     ) -> tuple[dict[str, Any], bytes]:
         words = verdict(row)
         chart: dict[str, Any] = {
-            "label": visible(name_of(row), 200),
+            "label": printable(name_of(row), 200),
             "figures": _figures(row),
             "verdict": words,
             "bad": not row.measured,

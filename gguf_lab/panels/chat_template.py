@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
@@ -9,7 +10,7 @@ import traitlets
 from ..bridge import chat_prompt
 from ..bridge.tokenizers.vocabulary import read_templates
 from ..errors import ChatTemplateError, GGUFLabError
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import Html, card, fold, grid, more, note, preformatted
 from .assets import script, style
 from .base import Panel, Snapshot
@@ -34,6 +35,8 @@ _MOST_TEXT: Final = 20_000  # characters of a prompt that are shown
 _MOST_TOKENS: Final = 2_000
 _MOST_SOURCE: Final = 100_000  # characters of a template that are shown
 _MOST_LINES: Final = 3_000
+
+_whole = partial(printable, limit=None, lines=True)
 
 
 class ChatTemplate(Panel):
@@ -134,9 +137,9 @@ class ChatTemplate(Panel):
     def _check_name(self, proposal: dict[str, Any]) -> str:
         name = str(proposal["value"])
         if name and name not in self.names:
-            known = ", ".join(visible(n, 80) for n in self.names) or "none"
+            known = ", ".join(printable(n, 80) for n in self.names) or "none"
             raise ChatTemplateError(
-                f"There is no template {visible(name, 80)!r}; there are: {known}."
+                f"There is no template {printable(name, 80)!r}; there are: {known}."
             )
         return name
 
@@ -211,7 +214,7 @@ class ChatTemplate(Panel):
     def _show(self, prompt: ChatPrompt | None, refusal: str) -> None:
         with self.hold_sync():
             self.prompt = prompt
-            self.refusal = visible(refusal, 2000, lines=True)
+            self.refusal = printable(refusal, 2000, lines=True)
             self.rendered = {} if prompt is None else self._rendered(prompt)
             self.rendering = False
 
@@ -225,12 +228,12 @@ class ChatTemplate(Panel):
             meaning = self._tokens.meaning(token.id, stored[0]) if stored else token.text
             listed.append([token.id, [list(piece) for piece in pieces(meaning)], token.special])
         return {
-            "spans": _spans(text, tokens) if tokens else [[visible(text, lines=True), [], False]],
+            "spans": _spans(text, tokens) if tokens else [[_whole(text), [], False]],
             "tokens": listed,
             "characters": len(prompt.text),
             "n_tokens": None if prompt.tokens is None else len(prompt.tokens),
             "n_special": sum(token.special for token in prompt.tokens or ()),
-            "reason": visible(prompt.reason, 400),
+            "reason": printable(prompt.reason, 400),
             "cut": len(prompt.text) > _MOST_TEXT or len(prompt.tokens or ()) > _MOST_TOKENS,
         }
 
@@ -249,7 +252,7 @@ class ChatTemplate(Panel):
 
     def __repr__(self) -> str:
         n = len(self.messages)
-        return f"<ChatTemplate: {visible(self._model.name, 80)}, {n} message{'s' * (n != 1)}>"
+        return f"<ChatTemplate: {printable(self._model.name, 80)}, {n} message{'s' * (n != 1)}>"
 
     def snapshot(self, rows: int | None = 1000) -> Snapshot:
         """Return what the panel shows as an ordinary static output, once it is rendered.
@@ -274,7 +277,7 @@ class ChatTemplate(Panel):
             head = ("in the file", "in the reference")
             parts.append(fold(f"{len(changed):,} lines differ", grid(head, changed)))
         parts += self._static_prompt(limit)
-        return card(f"Chat template of {visible(self._model.name, 120)}", *parts)
+        return card(f"Chat template of {printable(self._model.name, 120)}", *parts)
 
     def _static_prompt(self, limit: int | None) -> list[Html]:
         if self.refusal:
@@ -298,7 +301,7 @@ class ChatTemplate(Panel):
 
 
 def _shown(line: Line | None) -> list[list[str]] | None:
-    return None if line is None else [[visible(text, lines=True), kind] for text, kind in line]
+    return None if line is None else [[_whole(text), kind] for text, kind in line]
 
 
 def _plain(line: Sequence[Sequence[str]] | None) -> str:
@@ -313,14 +316,12 @@ def _spans(text: str, tokens: Sequence[Any]) -> list[list[Any]]:
         if spans and token.start < at:
             spans[-1][1].append(number)
             if token.stop > at:
-                spans[-1][0] += visible(text[at : token.stop], lines=True)
+                spans[-1][0] += _whole(text[at : token.stop])
         else:
             if token.start > at:
-                spans.append([visible(text[at : token.start], lines=True), [], False])
-            spans.append(
-                [visible(text[token.start : token.stop], lines=True), [number], token.special]
-            )
+                spans.append([_whole(text[at : token.start]), [], False])
+            spans.append([_whole(text[token.start : token.stop]), [number], token.special])
         at = max(at, token.stop)
     if at < len(text):
-        spans.append([visible(text[at:], lines=True), [], False])
+        spans.append([_whole(text[at:]), [], False])
     return spans

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..file.text import visible
+from ..file.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,8 +96,8 @@ def tensor_facts(tensor: Tensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
         "layer": tensor.layer,
-        "kind": visible(tensor.kind, 120),
-        "qtype": visible(tensor.qtype, 40),
+        "kind": printable(tensor.kind, 120),
+        "qtype": printable(tensor.qtype, 40),
         "shape": _shape(tensor.shape),
         "bits_per_weight": tensor.bits_per_weight,
         "nbytes": tensor.nbytes,
@@ -111,8 +111,8 @@ def comparison_facts(row: TensorComparison) -> dict[str, Any]:
     return {
         "name": name_of(row),
         "layer": row.layer,
-        "kind": visible(row.kind or "", 120),
-        "qtype": visible(row.qtype or "", 40),
+        "kind": printable(row.kind or "", 120),
+        "qtype": printable(row.qtype or "", 40),
         "shape": _shape(row.shape or ()),
         "bits_per_weight": bits,
         "nbytes": None if bits is None else round(bits * row.n_elements / 8),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid
 from .assets import script, style
 from .chart import Chart
@@ -68,7 +68,7 @@ class TensorDetail(Chart):
         """
         self._row, self._limits = row, dict(limits or {})
         with self.hold_sync():
-            self.title = visible(name, 300) if name is not None else ""
+            self.title = printable(name, 300) if name is not None else ""
             self.facts = [] if name is None else self._facts(name, row)
             self.hint = hint if name is not None else ""
             self._refresh()
@@ -96,7 +96,7 @@ class TensorDetail(Chart):
                 ("reference type", row.reference_qtype),
                 ("aligned by", row.transform or None),
             ]
-        return [[key, visible(str(text), 300)] for key, text in facts if text is not None]
+        return [[key, printable(str(text), 300)] for key, text in facts if text is not None]
 
     def __repr__(self) -> str:
         return f"<TensorDetail: {self.title or 'nothing selected'}>"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
@@ -151,14 +151,14 @@ class ErrorMap(Selection, Panel):
 
     def _note(self, kind: str, shape: tuple[int, ...]) -> None:
         if len(shape) > 1:
-            self._matrices.add(visible(kind, 120))
+            self._matrices.add(printable(kind, 120))
 
     def _publish(self) -> None:
         kinds = dict.fromkeys(c["kind"] for c in self._cells.values() if c["layer"] is not None)
         with self.hold_sync():
             self.cells = list(self._cells.values())
             self.kinds = in_order(kinds, self._matrices)
-            self.verdict = visible(suffering(self._rows.values()), 800)
+            self.verdict = printable(suffering(self._rows.values()), 800)
 
     @property
     def names(self) -> list[str]:
@@ -237,13 +237,13 @@ def _cell(name: str, facts: Any, status: str, reason: str, figures: list[Any]) -
     bits = facts.bits_per_weight
     return {
         "name": name,
-        "label": visible(name, 200),
+        "label": printable(name, 200),
         "layer": facts.layer,
-        "kind": visible(facts.kind or name, 120),
-        "qtype": visible(facts.qtype or "", 40),
+        "kind": printable(facts.kind or name, 120),
+        "qtype": printable(facts.qtype or "", 40),
         "bits": "" if bits is None or math.isnan(bits) else f"{bits:.2f}",
         "status": status,
-        "reason": visible(reason, 300),
+        "reason": printable(reason, 300),
         "figures": figures,
     }
 
@@ -266,6 +266,6 @@ def _badness(figure: float | str | None, *, low_is_bad: bool) -> float:
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
-        text = visible(value)
+        text = printable(value, None)
         return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
     return repr(value) if isinstance(value, float) else value

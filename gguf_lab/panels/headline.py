@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid
 from .assets import script, style
 from .base import Panel
@@ -36,9 +36,9 @@ class Headline(Panel):
     facts = traitlets.List(traitlets.List(), help="[name, text, explanation]").tag(sync=True)
 
     def __init__(self, model: Model, *, reference: str = "") -> None:
-        path = visible(str(getattr(model.path, "name", model.path)), 160)
-        name = visible(model.name, 160)
-        parts = [part for part in (name, visible(reference, 200)) if part and part != path]
+        path = printable(str(getattr(model.path, "name", model.path)), 160)
+        name = printable(model.name, 160)
+        parts = [part for part in (name, printable(reference, 200)) if part and part != path]
         super().__init__(
             title=path,
             subtitle="  ·  ".join(parts),
@@ -66,7 +66,7 @@ def _facts(model: Model) -> list[list[str]]:
         ["GGUF", f"v{model.version}, {model.byteorder}-endian", "Version of the file format"],
     ]
     return [
-        [name, visible(str(text), 60), words]
+        [name, printable(str(text), 60), words]
         for name, text, words in facts
         if text and text != "model"
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .bins import common_limit, merged, unit_of
@@ -117,7 +117,7 @@ class ErrorHistograms(Selection, Chart):
 
     def _note_matrix(self, kind: str, shape: tuple[int, ...]) -> None:
         if len(shape) > 1:
-            self._matrices.add(visible(kind, 120))
+            self._matrices.add(printable(kind, 120))
 
     def _merge(self, row: TensorComparison, mode: str, limit: float) -> None:
         unit = unit_of(row, mode)
@@ -173,7 +173,7 @@ class ErrorHistograms(Selection, Chart):
         shown = rows if limit is None else rows[:limit]
         lines = []
         for row in shown:
-            label = visible(row.name or "", 200)
+            label = printable(row.name or "", 200)
             if row.measured:
                 figures = [row.relative_rmse, row.sqnr_db, row.max_abs_error]
                 lines.append([label, *(number(f) for f in figures), doubt(row)])
@@ -192,11 +192,11 @@ class ErrorHistograms(Selection, Chart):
 def _cell(facts: dict[str, Any], status: str, reason: str = "") -> dict[str, Any]:
     return {
         "name": facts["name"],
-        "label": visible(facts["name"], 200),
+        "label": printable(facts["name"], 200),
         "layer": facts["layer"],
-        "kind": visible(facts["kind"] or facts["name"], 120),
+        "kind": printable(facts["kind"] or facts["name"], 120),
         "status": status,
-        "reason": visible(reason, 300),
+        "reason": printable(reason, 300),
         "exact": False,
         "ratio": None,
         "absolute": None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from ..file.text import visible
+from ..file.text import printable
 
 __all__ = ["Leaf", "item_text", "leaves", "search_items"]
 
@@ -30,7 +30,7 @@ def item_text(value: object, limit: int = _ITEM) -> str:
     ('" the"', 'true', '[1, 2, 3]')
     """
     if isinstance(value, str):
-        return f'"{visible(value, limit)}"'
+        return f'"{printable(value, limit)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -38,7 +38,7 @@ def item_text(value: object, limit: int = _ITEM) -> str:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         first = ", ".join(item_text(item, 40) for item in islice(value, 8))
         return f"[{first}, … {len(value):,} items]" if len(value) > 8 else f"[{first}]"
-    return visible(str(value), limit)
+    return printable(str(value), limit)
 
 
 def leaves(metadata: Any) -> list[Leaf]:
@@ -54,7 +54,7 @@ def leaves(metadata: Any) -> list[Leaf]:
     list of dict
         ``id`` (position), ``key``, ``type``, ``value`` (one line), ``count`` and ``items`` (arrays:
         the first 20), ``text``, ``chars`` and ``more`` (strings that need more than one line).
-        All text is `visible`.
+        All text is `printable`.
     """
     return [
         _leaf(position, key, metadata) for position, key in enumerate(islice(metadata, MAX_LEAVES))
@@ -65,8 +65,8 @@ def _leaf(position: int, key: str, metadata: Any) -> Leaf:
     value = metadata[key]
     leaf: Leaf = {
         "id": position,
-        "key": visible(key, 300),
-        "type": visible(metadata.type_of(key), 80),
+        "key": printable(key, 300),
+        "type": printable(metadata.type_of(key), 80),
         "value": "",
         "count": None,
         "items": None,
@@ -77,7 +77,7 @@ def _leaf(position: int, key: str, metadata: Any) -> Leaf:
     if isinstance(value, str):
         leaf["value"] = item_text(value, _VALUE)
         if len(value) > 80 or "\n" in value:
-            leaf["text"] = visible(value[:_TEXT], lines=True)
+            leaf["text"] = printable(value[:_TEXT], None, lines=True)
             leaf["chars"] = len(value)
             leaf["more"] = len(value) > _TEXT
     elif isinstance(value, Sequence):

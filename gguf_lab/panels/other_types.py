@@ -12,7 +12,7 @@ import traitlets
 from ..codec import REQUIRES_IMPORTANCE, can_quantize, dequantize, quantize
 from ..errors import GGUFLabError
 from ..file import qtype
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid
 from ..model.words import bytes_in_words
 from .assets import script, style
@@ -139,8 +139,8 @@ class OtherTypes(Inquiry):
         original = np.ascontiguousarray(found["original"])
         if not np.isfinite(original).all():
             raise GGUFLabError(
-                f"{visible(name, 120)}: the original has values that are not finite, which cannot "
-                "be quantized"
+                f"{printable(name, 120)}: the original has values that are not finite, which "
+                "cannot be quantized"
             )
         power = float(np.square(original, dtype=np.float64).sum())
         stored = _relative(found["quantized"], original, power)
@@ -191,7 +191,7 @@ class OtherTypes(Inquiry):
             self.verdict = f"{_in_words(self.changes, stored)} {sample}" if done else sample
 
     def __repr__(self) -> str:
-        return f"<OtherTypes: {visible(self.name or 'no tensor', 80)}, {len(self.changes)} types>"
+        return f"<OtherTypes: {printable(self.name or 'no tensor', 80)}, {len(self.changes)} types>"
 
     def _static(self, limit: int | None) -> str:
         del limit

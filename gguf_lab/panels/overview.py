@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..footprint import active_parameters
 from ..markup import card, fold, grid, more
 from ..model.card import facts_of, warnings_of
@@ -130,14 +130,14 @@ class Overview(Selection, Panel):
         rows = []
         for finding in found[:_MOST_FINDINGS]:
             texts = (finding.severity, finding.code, finding.where)
-            words = (visible(finding.message, 1000), visible(finding.what_to_do, 1000))
+            words = (printable(finding.message, 1000), printable(finding.what_to_do, 1000))
             name = finding.where if finding.where in self._model.tensors else None
-            rows.append([*(visible(text, 200) for text in texts), *words, name])
+            rows.append([*(printable(text, 200) for text in texts), *words, name])
         with self.hold_sync():
             self.found = found
             self.findings = rows
             left = more_words(len(found), len(rows))
-            self.verdict = visible(f"{found.summary}{left}", 400)
+            self.verdict = printable(f"{found.summary}{left}", 400)
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +153,7 @@ class Overview(Selection, Panel):
         super().close()
 
     def __repr__(self) -> str:
-        return f"<Overview: {visible(self._model.name, 80)}, {self.verdict or 'not checked'}>"
+        return f"<Overview: {printable(self._model.name, 80)}, {self.verdict or 'not checked'}>"
 
     def _static(self, limit: int | None) -> str:
         stop = limit or len(self.findings)
@@ -184,7 +184,7 @@ def more_words(total: int, shown: int) -> str:
 
 
 def _facts(model: Model) -> list[list[str]]:
-    facts = [[label, visible(text, 200)] for label, text in facts_of(model)]
+    facts = [[label, printable(text, 200)] for label, text in facts_of(model)]
     active = active_parameters(model) if model.architecture else None
     if active is not None:
         share = 100 * active / max(1, model.n_parameters)
@@ -202,7 +202,7 @@ def _named(model: Model) -> list[list[str]]:
     parts = [[label, str(getattr(name, key))] for key, label in _NAMED if getattr(name, key)]
     if name.shard_count is not None:
         parts.append(["shard", f"{name.shard} of {name.shard_count}"])
-    return [[label, visible(text, 160)] for label, text in parts]
+    return [[label, printable(text, 160)] for label, text in parts]
 
 
 def _shards(model: Model) -> list[list[Any]]:
@@ -215,7 +215,7 @@ def _shards(model: Model) -> list[list[Any]]:
         tensors[info.shard] += 1
         size[info.shard] += info.nbytes or 0
     return [
-        [visible(path.name, 160), tensors[number], bytes_in_words(size[number])]
+        [printable(path.name, 160), tensors[number], bytes_in_words(size[number])]
         for number, path in enumerate(paths[:1000])
     ]
 
@@ -237,7 +237,7 @@ def _sizes(model: Model) -> dict[str, Any]:
         for qtype, (size, count) in by_kind[kind].items():
             rest[qtype][0] += size
             rest[qtype][1] += count
-    named = [(visible(kind, 60), by_kind[kind]) for kind in kinds[:_KINDS]]
+    named = [(printable(kind, 60), by_kind[kind]) for kind in kinds[:_KINDS]]
     if rest:
         named.append((f"{len(kinds) - _KINDS} other kinds", rest))
     rows = []
@@ -246,7 +246,7 @@ def _sizes(model: Model) -> dict[str, Any]:
         total = sum(part[1] for part in parts)
         rows.append({"kind": kind, "total": total, "parts": parts})
     return {
-        "types": [visible(t, 40) for t in types],
+        "types": [printable(t, 40) for t in types],
         "by_type": [by_type[t] for t in types],
         "rows": rows,
         "colours": _TYPES,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import traitlets
 
 from ..comparison.beside import STATISTICS, pool
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, fold, grid, more, note
 from ..model.words import bytes_in_words
 from .assets import script, style
@@ -79,8 +79,8 @@ class PairMap(Selection, Panel):
         self._names: dict[str, None] = {}
         super().__init__(
             label="A and B",
-            files=[visible(name, 200) for name in names[:2]],
-            reference=visible(names[2], 200),
+            files=[printable(name, 200) for name in names[:2]],
+            reference=printable(names[2], 200),
             statistic=statistic,
             direct=direct,
             statistics=[[name, label] for name, label in LABELS.items()],
@@ -117,7 +117,7 @@ class PairMap(Selection, Panel):
         if len(drawn) > _MOST_CELLS:
             left.append(f"{len(drawn) - _MOST_CELLS:,} further matrices")
         with self.hold_sync():
-            self.kinds, self.layers = [visible(kind, 80) for kind in kinds], layers
+            self.kinds, self.layers = [printable(kind, 80) for kind in kinds], layers
             self.cells = cells
             self.sums = self._sums(pairs)
             words = " and ".join(filter(None, left))

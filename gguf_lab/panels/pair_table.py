@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .columns import name_of
 from .pairs import columns_of, facts_of, figures_of, written
@@ -55,7 +55,7 @@ class PairTable(Table):
             if name_of(pair) not in self._at:
                 self._add(
                     facts_of(pair, statistic),
-                    [pair.status, visible(pair.reason, 300)],
+                    [pair.status, printable(pair.reason, 300)],
                     figures_of(pair, statistic, direct=direct),
                 )
         self._publish_rows(columns_of(statistic, direct=direct), figures=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..comparison.beside import STATISTICS
-from ..file.text import visible
+from ..file.text import printable
 from ..model.words import bytes_in_words
 from .columns import STATE, Column, name_of
 from .numbers import number
@@ -81,7 +81,7 @@ def columns_of(statistic: str, *, direct: bool) -> list[Column]:
 def facts_of(pair: TensorPair, statistic: str) -> dict[str, Any]:
     """Return the facts of a pair: one value per column, and what the filters choose by."""
     a, b = pair.nbytes_a, pair.nbytes_b
-    types = (visible(pair.qtype_a or "\u2013", 40), visible(pair.qtype_b or "\u2013", 40))
+    types = (printable(pair.qtype_a or "\u2013", 40), printable(pair.qtype_b or "\u2013", 40))
     return {
         "name": name_of(pair),
         "better": pair.better(statistic) or "",
@@ -92,7 +92,7 @@ def facts_of(pair: TensorPair, statistic: str) -> dict[str, Any]:
         "nbytes_b": b,
         "nbytes_change": None if a is None or b is None else b - a,
         "layer": pair.layer,
-        "kind": visible(pair.kind, 120),
+        "kind": printable(pair.kind, 120),
         "shape": " \u00d7 ".join(str(n) for n in pair.shape),
         "n_elements": pair.n_elements,
     }
@@ -139,10 +139,10 @@ def sentence(pair: TensorPair, statistic: str, *, direct: bool) -> str:
     """Say in words how a tensor fares in both files."""
     a, b = (written(statistic, value) for value in pair.figures(statistic))
     sizes = ["\u2013" if n is None else bytes_in_words(n) for n in (pair.nbytes_a, pair.nbytes_b)]
-    types = [visible(qtype or "\u2013", 40) for qtype in (pair.qtype_a, pair.qtype_b)]
-    name = visible(name_of(pair), 120)
+    types = [printable(qtype or "\u2013", 40) for qtype in (pair.qtype_a, pair.qtype_b)]
+    name = printable(name_of(pair), 120)
     if pair.status not in {"compared", "unverified"}:
-        return f"{name}: {pair.status}, {visible(pair.reason, 300)}"
+        return f"{name}: {pair.status}, {printable(pair.reason, 300)}"
     if direct:
         sides = [f"{s} {t}, {n}" for s, t, n in zip("AB", types, sizes, strict=True)]
         return " \u00b7 ".join([f"{name}: {LABELS[statistic]} {a}", *sides])

@@ -9,7 +9,7 @@ import traitlets
 
 from ..codec import can_decode
 from ..errors import ComparisonError, GGUFLabError
-from ..file.text import quoted, visible
+from ..file.text import printable, quoted
 from .base import Panel
 from .jobs import Jobs
 from .selection import Selection
@@ -179,7 +179,7 @@ class Place(Selection, Panel):
 
     def _list_choices(self) -> list[list[str]]:
         listed = list(self._sides.model.tensors.values())[:MOST_NAMES]
-        return [[t.name, f"{visible(t.name, 120)}  ({visible(t.qtype, 20)})"] for t in listed]
+        return [[t.name, f"{printable(t.name, 120)}  ({printable(t.qtype, 20)})"] for t in listed]
 
     def _describe(self, name: str | None) -> dict[str, Any]:
         if name is None:
@@ -191,20 +191,20 @@ class Place(Selection, Panel):
             if not tensor.n_elements:
                 problem = "The tensor has no weights."
         except GGUFLabError as error:
-            problem = visible(str(error), 400)
+            problem = printable(str(error), 400)
         pair = self._sides.pair(name)
         return {
             "name": name,
-            "label": visible(name, 200),
-            "qtype": visible(tensor.qtype, 40),
+            "label": printable(name, 200),
+            "qtype": printable(tensor.qtype, 40),
             "shape": " × ".join(str(n) for n in tensor.shape),
             "n_rows": tensor.n_rows,
             "n_columns": tensor.row_values,
             "block_size": size,
             "compared": pair is not None,
-            "original": "" if pair is None else visible(", ".join(pair.reference_names), 200),
-            "transform": "" if pair is None else visible(pair.transform, 300),
-            "remark": visible(self._sides.why_not(name), 300),
+            "original": "" if pair is None else printable(", ".join(pair.reference_names), 200),
+            "transform": "" if pair is None else printable(pair.transform, 300),
+            "remark": printable(self._sides.why_not(name), 300),
             "problem": problem,
         }
 

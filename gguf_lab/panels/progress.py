@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card
 from .assets import script, style
 from .base import Panel
@@ -67,7 +67,7 @@ class Progress(Panel):
         """
         with self.hold_sync():
             self.state, self.done, self.total = state, int(done), int(total)
-            self.seconds, self.tensor = float(seconds), visible(tensor, 120)
+            self.seconds, self.tensor = float(seconds), printable(tensor, 120)
             late = state == "running" and (self.shown or seconds > _PATIENCE)
             self.shown = late or state in ("cancelled", "failed")
 

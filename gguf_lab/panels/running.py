@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import traitlets
 
 from ..errors import GGUFLabError
-from ..file.text import visible
+from ..file.text import printable
 from ..footprint import KV_TYPES, Counter
 from ..footprint.words import facts_of, formulas_of, html_of, machine_rows
 from ..markup import Html, card, note
@@ -84,7 +84,7 @@ class WillItRun(Panel):
         try:
             self._counter = Counter(model)
         except GGUFLabError as error:
-            self._problem = visible(str(error), 600)
+            self._problem = printable(str(error), 600)
         super().__init__(context=context, height=height, label="Will it run")
         names = ["context", "kv_type", "parallel", "capacity", "gpus", "gpu_layers"]
         self.observe(self._refresh, names)
@@ -98,7 +98,7 @@ class WillItRun(Panel):
         try:
             self.memory = self._count(self.context, self.kv_type)
         except GGUFLabError as error:
-            self.result = {"problem": visible(str(error), 600)}
+            self.result = {"problem": printable(str(error), 600)}
             return
         found = self.memory
         self.result = {
@@ -106,7 +106,7 @@ class WillItRun(Panel):
             "fits": self._fits(found),
             "most": self._longest() if found.generates else "",
             "devices": self._devices(found),
-            "facts": [[label, visible(text, 400)] for label, text in facts_of(found)],
+            "facts": [[label, printable(text, 400)] for label, text in facts_of(found)],
             "contexts": self._contexts() if found.generates else {},
             "machines": [list(row) for row in machine_rows(found)],
             "generates": found.generates,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
@@ -89,7 +89,9 @@ class Table(Selection, Panel):
             keys = self._facts[0] if self._facts else ()
             lists: dict[str, Any] = {key: [facts[key] for facts in self._facts] for key in keys}
             # A name that could deceive is shown escaped; it stays the key of the selection.
-            lists["labels"] = {name: visible(name) for name in names if not name.isprintable()}
+            lists["labels"] = {
+                name: printable(name, None) for name in names if not name.isprintable()
+            }
             self.rows = lists
             self.states = list(self._states)
             self.figures = np.array(self._values).tobytes() if figures else b""
@@ -136,7 +138,7 @@ class TensorTable(Table):
         self._compared = True
         for row in rows:
             name = name_of(row)
-            state = [row.status, visible(row.reason or "", 300)]
+            state = [row.status, printable(row.reason or "", 300)]
             if name not in self._at:
                 self._add(comparison_facts(row), state, figures_of(None))
             if name in self._at:

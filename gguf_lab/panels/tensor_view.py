@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from ..errors import GGUFLabError
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, facts, grid, note
 from .assets import script, style
 from .bins import merged
@@ -214,7 +214,7 @@ class TensorView(Place):
         rows, columns = region.shape
         if rows < 1 or columns < 1 or rows * columns > _MOST_CELLS:
             raise GGUFLabError(
-                f"a picture of {rows} × {columns} cells of {visible(name, 120)} was asked for; "
+                f"a picture of {rows} × {columns} cells of {printable(name, 120)} was asked for; "
                 f"expected between 1 and {_MOST_CELLS:,} cells inside the tensor"
             )
         return region

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..bridge.tokenizers.vocabulary import CONTINUES, MATCHED, SPACE, TokenType
 from ..errors import GGUFError
-from ..file.text import preview, visible
+from ..file.text import preview, printable
 
 __all__ = ["Piece", "TokenList", "pieces"]
 
@@ -197,7 +197,7 @@ class TokenList:
         if self.merged is None or self.merged[token] < 0:
             return None
         rank = int(self.merged[token])
-        return rank, visible(self.merges[rank], 2 * _LONGEST)
+        return rank, printable(self.merges[rank], 2 * _LONGEST)
 
     # -- all of them
 

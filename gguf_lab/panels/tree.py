@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
@@ -69,7 +69,7 @@ class MetadataTree(Panel):
             stop = min(int(question["stop"]), start + PAGE)
             return {"items": [item_text(item) for item in self._value(question)[start:stop]]}
         if ask == "text":
-            return {"text": visible(self._value(question), _LONGEST_TEXT, lines=True)}
+            return {"text": printable(self._value(question), _LONGEST_TEXT, lines=True)}
         if ask == "search":
             text, first = str(question["text"])[:200], question.get("start") or (0, 0)
             place = int(first[0]), int(first[1])
@@ -78,13 +78,13 @@ class MetadataTree(Panel):
         return super()._answer(question)
 
     def __repr__(self) -> str:
-        return f"<MetadataTree: {len(self._metadata):,} keys of {visible(self._name, 80)}>"
+        return f"<MetadataTree: {len(self._metadata):,} keys of {printable(self._name, 80)}>"
 
     def _static(self, limit: int | None) -> str:
         shown = self.leaves if limit is None else self.leaves[:limit]
         rows = [(leaf["key"], leaf["type"], leaf["value"]) for leaf in shown]
         return card(
-            f"Metadata of {visible(self._name, 120)}",
+            f"Metadata of {printable(self._name, 120)}",
             grid(("key", "type", "value"), rows),
             more(len(self._metadata), len(rows), "keys"),
         )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..file.text import visible
+from ..file.text import printable
 from .numbers import percent
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def suffering(rows: Iterable[TensorComparison]) -> str:
     total = sum(_error(row) for row in members)
     source = max(members, key=_error)
     share = 100 * _error(source) / total
-    words += f". {share:.0f} % of its squared error is in {visible(source.kind, 60)}, {_of(source)}"
+    kind = printable(source.kind, 60)
+    words += f". {share:.0f} % of its squared error is in {kind}, {_of(source)}"
     others = [row.relative_rmse for row in kinds[source.kind] if row is not source]
     finite = [ratio for ratio in others if ratio is not None and math.isfinite(ratio)]
     if finite:
@@ -54,7 +55,7 @@ def _of(row: TensorComparison) -> str:
     bits = "" if row.bits_per_weight is None else f" ({row.bits_per_weight:.2f} bits)"
     ratio = row.relative_rmse
     error = "" if ratio is None or not math.isfinite(ratio) else f" with {percent(ratio)}"
-    return f"stored as {visible(row.qtype or '?', 20)}{bits}{error}"
+    return f"stored as {printable(row.qtype or '?', 20)}{bits}{error}"
 
 
 def _finer(source: TensorComparison, members: list[TensorComparison]) -> str:
@@ -71,7 +72,7 @@ def _finer(source: TensorComparison, members: list[TensorComparison]) -> str:
     if not finer:
         return ""
     best = min(finer, key=lambda row: row.relative_rmse or 0.0)
-    return f" In the same layer {visible(best.kind, 60)} is {_of(best)}."
+    return f" In the same layer {printable(best.kind, 60)} is {_of(best)}."
 
 
 def _squares(row: TensorComparison) -> tuple[float, float] | None:

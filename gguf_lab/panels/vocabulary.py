@@ -12,7 +12,7 @@ import traitlets
 
 from ..bridge.tokenizers.vocabulary import TokenType, read_special
 from ..errors import GGUFError, GGUFLabError
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
@@ -202,7 +202,7 @@ class Vocabulary(Panel):
         return {
             "id": token,
             "text": [list(piece) for piece in pieces(meaning)],
-            "token": visible(stored, 120),
+            "token": printable(stored, 120),
             "type": _kind(self._tokens.type_of(token)),
             "role": self._roles.get(token, ""),
             "score": None if scores is None else f"{scores[token]:.6g}".replace("-", "\u2212"),
@@ -214,7 +214,7 @@ class Vocabulary(Panel):
     # -- static form
 
     def __repr__(self) -> str:
-        return f"<Vocabulary: {self.total:,} tokens of {visible(self._name, 80)}>"
+        return f"<Vocabulary: {self.total:,} tokens of {printable(self._name, 80)}>"
 
     def _static(self, limit: int | None) -> str:
         shown = self.total if limit is None else min(limit, self.total)
@@ -225,7 +225,7 @@ class Vocabulary(Panel):
             for row in self._rows(np.arange(start, min(start + PAGE, shown)))
         ]
         return card(
-            f"Vocabulary of {visible(self._name, 120)}",
+            f"Vocabulary of {printable(self._name, 120)}",
             grid([column["label"] for column in self.columns], rows, numeric=[0]),
             more(self.total, shown, "tokens"),
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..comparison import Comparison, Run
-from ..file.text import visible
+from ..file.text import printable
 from ..model import open_model
 from ..quantization import open_imatrix
 from ..reference import open_reference
@@ -145,7 +145,7 @@ pair, run, metadata, vocabulary, template : Panel
     # -- static form
 
     def __repr__(self) -> str:
-        name = visible(self.model.name, 80)
+        name = printable(self.model.name, 80)
         if self._background is None:
             return f"<Workbench: {name}, {len(self.model.tensors):,} tensors, no reference>"
         return (

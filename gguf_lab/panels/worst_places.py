@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from ..file.text import visible
+from ..file.text import printable
 from ..markup import card, fold, grid, note
 from .assets import script, style
 from .inquiry import Inquiry
@@ -87,7 +87,7 @@ class WorstPlaces(Inquiry):
             self.verdict = _in_words(found, self.facts["n_rows"], weighted=weighted)
 
     def __repr__(self) -> str:
-        return f"<WorstPlaces: {visible(self.name or 'no tensor', 80)}>"
+        return f"<WorstPlaces: {printable(self.name or 'no tensor', 80)}>"
 
     def _static(self, limit: int | None) -> str:
         stop = limit or len(self.rows)
