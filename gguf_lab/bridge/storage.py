@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,7 +15,7 @@ from ..file.file_types import FILE_TYPES
 from ..file.qtypes import QTYPES, QType
 from ..file.text import printable, quoted, suggest
 from ..quantization import ALIASES, MIXES, Facts, choose_types, find_mix, fitting_type
-from ..quantization.imatrix import importance_of
+from ..quantization.imatrix import importance_of, portions
 from ..reference.architectures.family import pattern_of
 
 if TYPE_CHECKING:
@@ -39,9 +38,6 @@ Choose = Callable[[str, tuple[int, ...]], str]
 """Gives the type for a tensor of this name and shape (NumPy order)."""
 
 _BY_NAME = {qtype.name: qtype for qtype in QTYPES.values()}
-
-# Rows are read, converted and written in portions of so many values.
-_PORTION = 1 << 22
 
 ALWAYS_F32: tuple[tuple[str, str], ...] = (
     ("*_norm.weight", "a norm"),
@@ -234,12 +230,8 @@ def read_as(
     QuantizationError
         If a value can't be represented: it says where.
     """
-    shape, dtype = rows.shape, rows.dtype
-    n_rows, values = math.prod(shape[:-1]), shape[-1] if shape else 1
-    step = max(1, _PORTION // max(1, values))
-    # No portion has rows of two experts: each has an importance of its own.
-    part = shape[-2] if importance is not None and len(importance) > 1 else n_rows
-    for start, stop in _portions(n_rows, part, step):
+    dtype = rows.dtype
+    for start, stop, weights in portions(rows.shape, importance):
         data = rows.read(start, stop)
         if dtype == qtype.name:
             yield data
@@ -252,15 +244,7 @@ def read_as(
             if qtype.block_size == 1:
                 yield quantize(numbers, qtype.name)
                 continue
-            weights = None if importance is None else importance[start // part % len(importance)]
             yield quantize(numbers, qtype.name, importance=weights, effort=effort)
         except QuantizationError as error:
             where = f" (rows counted from {start})" if start else ""
             raise QuantizationError(f"tensor {quoted(name)}: {error}{where}") from None
-
-
-def _portions(n_rows: int, part: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield where portions of rows begin and end; none has rows of two parts."""
-    for first in range(0, n_rows, max(1, part)):
-        for start in range(first, first + part, step):
-            yield start, min(start + step, first + part)

@@ -8,6 +8,7 @@ Source: ``common_imatrix_load`` and ``load_imatrix`` of llama-quantize for both 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Imatrix", "importance_of", "keys_of", "open_imatrix"]
+__all__ = ["Imatrix", "importance_of", "keys_of", "open_imatrix", "portions"]
 
 _Values = npt.NDArray[np.float32]
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+
+_PORTION = 1 << 22
+"""Weights that are quantized at once: 16 MiB of float32."""
 
 _LONGEST_OVERRIDE = 127
 """Bytes of a text that llama-quantize writes beside an importance matrix."""
@@ -168,6 +172,26 @@ def importance_of(
         f"tensor {quoted(name)} has {experts * shape[-1]} columns (times experts), but the "
         f"importance matrix {values.size} values for it. Is it of another model?"
     )
+
+
+def portions(
+    shape: tuple[int, ...], importance: _Values | None
+) -> Iterator[tuple[int, int, _Values | None]]:
+    """Yield rows of a tensor to quantize at once, from and to, and what counts in their columns.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    importance : float32 array (experts, columns), optional
+        As `importance_of` returns it. No portion has rows of two experts.
+    """
+    n_rows, columns = math.prod(shape[:-1]), shape[-1] if shape else 1
+    step = max(1, _PORTION // max(1, columns))
+    part = shape[-2] if importance is not None and len(importance) > 1 else n_rows
+    for first in range(0, n_rows, max(1, part)):
+        weights = None if importance is None else importance[first // part % len(importance)]
+        for start in range(first, first + part, step):
+            yield start, min(start + step, first + part), weights
 
 
 def keys_of(imatrix: Mapping[str, Any]) -> dict[str, object]:

@@ -22,7 +22,7 @@ from ..model import Model, open_model
 from ..progress import counted
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
-from .imatrix import importance_of, keys_of, open_imatrix
+from .imatrix import importance_of, keys_of, open_imatrix, portions
 from .result import QuantizedTensor, Requantization
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from .choices import Choice
 
 __all__ = ["requantize"]
-
-_CHUNK = 1 << 22
-"""Weights decoded at once: 16 MiB of float32."""
 
 _NOT_COPIED = {
     "general.quantization_version",  # written anew
@@ -133,15 +130,9 @@ class _Work:
         tensor = self.model.tensors[plan.name]
         used = self.imatrix if plan.importance == "used" else None
         importance = importance_of(used, tensor.name, tensor.shape)
-        # No chunk has rows of two experts: each has an importance of its own.
-        n_rows = tensor.shape[-2] if len(tensor.shape) > 1 else tensor.n_rows
-        step = max(1, _CHUNK // max(1, tensor.row_values))
-        for first in range(0, tensor.n_rows, max(1, n_rows)):
-            weights = None if importance is None else importance[first // n_rows % len(importance)]
-            for start in range(first, first + n_rows, step):
-                rows = slice(start, min(start + step, first + n_rows))
-                yield self._encode(tensor, plan, rows, weights)
-                count((rows.stop - rows.start) * tensor.row_values)
+        for start, stop, weights in portions(tensor.shape, importance):
+            yield self._encode(tensor, plan, slice(start, stop), weights)
+            count((stop - start) * tensor.row_values)
 
     def _encode(
         self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any

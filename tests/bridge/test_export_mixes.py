@@ -11,6 +11,7 @@ from gguf_lab.bridge import storage
 from gguf_lab.bridge.exporting import export
 from gguf_lab.errors import QuantizationError, UnsupportedError
 from gguf_lab.file import qtype
+from gguf_lab.quantization import imatrix
 
 if TYPE_CHECKING:
     from gguf_lab import Model
@@ -94,7 +95,7 @@ def test_each_expert_has_its_own_importance(rows_at_once, monkeypatch):
         def read(self, start, stop):
             return values.reshape(12, 256)[start:stop].view(np.uint8)
 
-    monkeypatch.setattr(storage, "_PORTION", 256 * rows_at_once)
+    monkeypatch.setattr(imatrix, "_PORTION", 256 * rows_at_once)
     blocks = [gl.quantize(v, "Q4_K", importance=w) for v, w in zip(values, matrix, strict=True)]
     got = storage.read_as("experts", Rows(), qtype("Q4_K"), matrix)
     np.testing.assert_array_equal(np.concatenate(list(got)), np.concatenate(blocks))
