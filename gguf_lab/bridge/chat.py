@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ from .tokenizers.vocabulary import read_special, read_templates, read_vocabulary
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from tokenizers import Tokenizer
 
@@ -41,6 +42,7 @@ MEMORY = 512 << 20
 LONGEST = 4 << 20
 """Characters that a template may write."""
 
+_LONGEST_WAIT = 3600
 _SHOWN_TEXT, _SHOWN_TOKENS = 20_000, 1_000
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
@@ -152,7 +154,7 @@ def chat_prompt(
         The name of one of the file's templates, or a template to render instead. Default: the one
         for tools if there are tools, else the file's template without a name.
     timeout : float
-        Seconds that the template may take.
+        Seconds that the template may take: at most 3600.
     **variables
         What else the template shall see (``enable_thinking=False``).
 
@@ -196,6 +198,14 @@ def chat_text(
     **variables: object,
 ) -> str:
     """Return the text of `chat_prompt` alone: no tokenizer is built, which takes long if large."""
+    if not isinstance(messages, Sequence) or not all(isinstance(m, Mapping) for m in messages):
+        raise ChatTemplateError(
+            'Messages are a list such as [{"role": "user", "content": "Hello"}].'
+        )
+    if not isinstance(timeout, int | float) or not 0 < timeout <= _LONGEST_WAIT:
+        raise ChatTemplateError(
+            f"timeout is {timeout!r}: expected seconds, more than 0 and at most {_LONGEST_WAIT}."
+        )
     request = {
         **_special_tokens(model),
         **variables,

@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not arguments.takes_rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
+    if sys.stdout is None:  # closed by who started us (>&-): nobody reads it
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that a terminal may lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -74,8 +74,13 @@ def print_json(value: object) -> None:
     Letters stay as they are; what would steer a terminal is written as an escape of JSON.
     """
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        unsafe = not text.replace("\n", "").isprintable()
+    except UnicodeEncodeError:  # a terminal that lacks a letter would get Python's escape of it
+        text, unsafe = json.dumps(_finite(value), indent=2), True
     safe = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    print(text if text.replace("\n", "").isprintable() else "".join(safe))
+    print("".join(safe) if unsafe else text)
 
 
 def _finite(value: Any) -> Any:
@@ -83,7 +88,7 @@ def _finite(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
 

@@ -135,10 +135,11 @@ class Measuring:
             step = max(1, self.chunk // max(1, tensor.row_values))
             step = -(-step // together) * together
             weights = weights_of(self._importance, tensor)
-            for start in range(0, max(1, tensor.n_rows), step):
-                stop = min(start + step, tensor.n_rows)
+            n_rows = tensor.n_rows if tensor.row_values else 0  # empty rows may be 2^60
+            for start in range(0, max(1, n_rows), step):
+                stop = min(start + step, n_rows)
                 chunk = tensor, pair, slice(start, stop), weights
-                yield self._submit(*chunk), stop >= tensor.n_rows
+                yield self._submit(*chunk), stop >= n_rows
 
     def _submit(
         self, tensor: Tensor, pair: Pair, rows: slice, weights: Weights | None

@@ -7,6 +7,7 @@ of bytes that so many items could take, before anything is allocated or looped o
 from __future__ import annotations
 
 import struct
+from copy import copy
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -243,7 +244,7 @@ class Cursor:
         # found four times as fast, a window at a time; what a window does not explain (strings of
         # 256 bytes, with zeros, empty ones in a row) is walked, and the longer the more it is.
         start = position = self.position
-        offsets = np.zeros(-(-count // STRIDE), np.uint64)
+        offsets = self._places(count, what)
         done, walk = 0, STRIDE
         while done < count:
             try:
@@ -318,17 +319,30 @@ class Cursor:
         raise AssertionError("a string array was refused, but each of its strings fits")
 
     def _arrays(self, count: int, what: str, depth: int) -> NestedArray:
-        offsets = np.zeros(-(-count // STRIDE), np.uint64)
+        offsets = self._places(count, what)
         for index in range(count):
             if index % STRIDE == 0:
                 offsets[index // STRIDE] = self.position
             self.array(what, depth + 1)
 
         def scan(position: int) -> tuple[ArrayValue, int]:
-            self.position = position
-            return self.array(what, depth + 1), self.position
+            cursor = copy(self)  # one's own: arrays are looked at by several threads
+            cursor.position = position
+            return cursor.array(what, depth + 1), cursor.position
 
         return NestedArray(count, offsets, scan)
+
+    def _places(self, count: int, what: str) -> npt.NDArray[np.uint64]:
+        """Return room for the places of items: the count fits a file that only claims its size."""
+        try:
+            return np.zeros(-(-count // STRIDE), np.uint64)
+        except MemoryError:
+            raise malformed(
+                self.name,
+                self.position,
+                f"{what} claims {count:,} items, more than there is memory for",
+                "fewer",
+            ) from None
 
     def _no_bool(self, at: int, value: int, what: str) -> GGUFError:
         # The specification: "Anything else is invalid, and should be treated as either the model

@@ -7,12 +7,15 @@ import stat
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GGUFError, GGUFLabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ByteSource", "Bytes", "LocalFile"]
 
@@ -116,6 +119,10 @@ _UNSEEN = _references([np.empty(0, np.uint8)])[0]
 _rooms = _Rooms()
 
 
+def _fresh(n: int) -> Bytes:
+    return np.empty(n, np.uint8)
+
+
 class LocalFile:
     """A file of this machine. Nothing is read before it is asked for.
 
@@ -203,7 +210,7 @@ class LocalFile:
                 f"{self.name}: bytes {offset} to {offset + n} were asked, but the file has "
                 f"{self.size} bytes. It may have been cut short; fetch it again."
             )
-        data = _rooms.take(n)
+        data = self._room(n, _rooms.take)
         try:
             got = _read_into(file.number, data.data, offset)
             now = os.fstat(file.number)
@@ -220,6 +227,16 @@ class LocalFile:
         data.flags.writeable = False
         return data
 
+    def _room(self, n: int, take: Callable[[int], Bytes]) -> Bytes:
+        """Return room for `n` bytes; a file with holes can have more than there is memory."""
+        try:
+            return take(n)
+        except MemoryError:
+            raise self._error(
+                f"{self.name}: {n:,} bytes at once do not fit into memory. Read fewer rows, or "
+                "check whether the file is what it claims to be."
+            ) from None
+
     def head(self, n: int) -> Bytes:
         """Return the first `n` bytes and some more, for a header to grow; raises as `read` does.
 
@@ -229,8 +246,9 @@ class LocalFile:
         if n > self.size:
             return self.read(0, n)  # refuses
         if n > self._head.size:
-            room = next((r for r in _ROOMS if r >= n), n)
-            self._head, self._filled = np.empty(min(room, self.size), np.uint8), 0
+            # Beyond these rooms twice the last one: no head is read again at each of its numbers.
+            room = next((r for r in _ROOMS if r >= n), max(n, 2 * self._head.size))
+            self._head, self._filled = self._room(min(room, self.size), _fresh), 0
         if n > self._filled:
             stop = min(max(n, self._filled + _STEP), self._head.size)
             more = self.read(self._filled, stop - self._filled)

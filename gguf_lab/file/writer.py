@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .qtypes import QType
 
-__all__ = ["Payload", "shard_paths", "write_file"]
+__all__ = ["Payload", "check_target", "shard_paths", "write_file"]
 
 _SHARD_LIMIT = 99_999  # five digits in the name
 
@@ -104,7 +104,7 @@ def write_file(
         _head(metadata if number == 0 else {}, shard, number, shards)
         for number, shard in enumerate(shards)
     ]
-    _check_target(paths, sum(map(len, heads)) + sum(t.nbytes for t in tensors), overwrite)
+    check_target(paths, sum(map(len, heads)) + sum(t.nbytes for t in tensors), overwrite)
     partial = [p.with_name(f".{p.name[:200]}.{token_hex(4)}.partial") for p in paths]
     try:
         for target, head, shard in zip(partial, heads, shards, strict=True):
@@ -210,8 +210,8 @@ def _write(path: Path, head: bytes, tensors: Sequence[Payload]) -> None:
             file.write(bytes(_padded(written) - written))
 
 
-def _check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
-    """Refuse before the work what would fail after it."""
+def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
+    """Refuse before the work what would fail after it: GGUFError says what stands in the way."""
     folder = paths[0].parent
     if not folder.is_dir():
         raise GGUFError(f"there is no folder {printable(str(folder))} to write into.")

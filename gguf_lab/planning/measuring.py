@@ -99,6 +99,8 @@ def measure(
         for name in types
         if (why := why_not(matrix, name, effort, importance=importance is not None))
     }
+    if not matrix.n_elements:
+        return Errors(0.0, dict.fromkeys(sorted(types - set(refused)), 0.0), refused)
     sample = matrix.sample(rows)
     factor = matrix.n_rows / len(sample)
     if importance is not None:

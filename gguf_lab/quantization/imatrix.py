@@ -186,7 +186,9 @@ def portions(
         As `importance_of` returns it. No portion has rows of two experts.
     """
     n_rows, columns = math.prod(shape[:-1]), shape[-1] if shape else 1
-    step = max(1, _PORTION // max(1, columns))
+    if not columns:
+        return  # of no bytes, in up to 2**60 rows
+    step = max(1, _PORTION // columns)
     part = shape[-2] if importance is not None and len(importance) > 1 else n_rows
     for first in range(0, n_rows, max(1, part)):
         weights = None if importance is None else importance[first // part % len(importance)]

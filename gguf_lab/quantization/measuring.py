@@ -65,7 +65,7 @@ class Matrix:
 
     def sample(self, rows: int | None) -> NDArray[np.int64]:
         """Return the positions of at most `rows` rows, evenly spaced; of all if None."""
-        n = self.n_rows
+        n = self.n_rows if self.columns else 0  # empty rows may be 2^60
         if rows is None or rows >= n:
             return np.arange(n)
         if rows < 1:

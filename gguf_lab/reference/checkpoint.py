@@ -16,6 +16,7 @@ from ..file.remote import Address, location
 from ..file.source import LocalFile
 from ..file.text import printable, quoted
 from ..markup import card, facts
+from .links import check_link, check_links
 from .safetensors_header import (
     DTYPE_BITS,
     HEADER_LIMIT,
@@ -209,8 +210,16 @@ def open_checkpoint(
         from .remote_checkpoint import open_remote_checkpoint
 
         return open_remote_checkpoint(place, options)
-    weights = _find_weights(place)
-    config = _read_config(weights.parent / "config.json")
+    try:
+        weights = _find_weights(place)
+        if place.is_dir():
+            check_links(place)
+        config = _read_config(weights.parent / "config.json")
+    except OSError as problem:
+        where = printable(str(place), 200)
+        raise CheckpointError(
+            f"{where} cannot be read: {problem.strerror}. Check the path and your rights."
+        ) from None
     sources: list[ByteSource] = []
     try:
         if weights.name.endswith(".json"):
@@ -287,7 +296,11 @@ def _read_json(path: Path, what: str) -> dict[str, object]:
 
 
 def _read_config(path: Path) -> dict[str, object]:
-    return _read_json(path, "the configuration") if path.is_file() else {}
+    if path.is_file():
+        return _read_json(path, "the configuration")
+    if path.exists() or path.is_symlink():
+        raise CheckpointError(f"{path}, the configuration, is no file that can be read.")
+    return {}
 
 
 def _open_file(path: Path, sources: list[ByteSource]) -> dict[str, CheckpointTensor]:
@@ -319,6 +332,8 @@ def weight_map_of(index: dict[str, object], where: Path | Address) -> dict[str, 
         raise CheckpointError(
             f"{where}: weight_map should be an object that gives a file name for each tensor."
         )
+    if not weight_map:
+        raise CheckpointError(f"{where} names no file.")
     return weight_map
 
 
@@ -370,12 +385,5 @@ def _shard_path(index: Path, name: str) -> Path:
         raise CheckpointError(
             f"{index}: the shard {quoted(name)} is missing in {folder}. Is the download complete?"
         )
-    target, home = path.resolve(), folder.resolve()
-    # the cache of huggingface_hub: snapshots/<revision>/<file> -> ../../blobs/<hash>
-    cached = home.parent.name == "snapshots" and target.parent == home.parent.parent / "blobs"
-    if not target.is_relative_to(home) and not cached:
-        raise CheckpointError(
-            f"{index}: the shard {quoted(name)} is a link that leads out of the folder, to"
-            f" {printable(str(target))}."
-        )
+    check_link(path, folder, f"{index}: the shard {quoted(name)}")
     return path

@@ -113,8 +113,6 @@ def _open_index(index: Address, reader: _Reader) -> tuple[dict[str, CheckpointTe
     weight_map = weight_map_of(content, index)
     names = sorted(set(weight_map.values()))
     files = [index.parent.child(shard_name(name, index)) for name in names]
-    if not files:
-        raise CheckpointError(f"{index} names no file.")
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="gguf_lab-shards") as pool:
         shards = dict(zip(names, pool.map(reader.open, files), strict=True))
     return joined(weight_map, shards, index), index

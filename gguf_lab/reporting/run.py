@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..checks import check
 from ..comparison import compare
-from ..errors import GGUFLabError
+from ..file.writer import check_target
 from ..model import Model, open_model
 from ..model.card import title_of
 from ..reference import Checkpoint, open_reference
@@ -64,21 +64,19 @@ def report(
     Raises
     ------
     GGUFError
-        If the file is malformed.
+        If the file is malformed, or the page cannot be written: there is a file at `path` and
+        `overwrite` is not set.
     CheckpointError
         If the reference is malformed.
     ComparisonError
         If the reference is of another model.
-    GGUFLabError
-        If there is a file at `path` and `overwrite` is not set.
 
     See Also
     --------
     check, compare : what the page shows, as objects.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise GGUFLabError(f"{path} exists already; say overwrite to replace it.")
+    check_target([path], 0, overwrite)
     with ExitStack() as opened:
         if not isinstance(model, Model):
             model = opened.enter_context(open_model(model))

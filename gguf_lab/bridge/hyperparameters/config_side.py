@@ -96,7 +96,10 @@ def real(config: ConfigSide, name: str, value: object) -> float:
     """Check that a value is a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise config.wrong(name, value, "a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise config.wrong(name, value, "a number that a float can be") from None
 
 
 def filled_in(config: Mapping[str, object]) -> dict[str, Any]:

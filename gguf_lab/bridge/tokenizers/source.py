@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError
+from ...reference.links import check_links
 from .sentencepiece import SentencePieceModel, read_sentencepiece
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ class Source:
         path = self.folder / "chat_template.jinja"
         more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
         if path.is_file():
-            other = path.read_text(encoding="utf-8")
+            other = _text(path)
             if more:
                 other = [{"name": "default", "template": other}]
-                other += [{"name": p.stem, "template": p.read_text(encoding="utf-8")} for p in more]
+                other += [{"name": p.stem, "template": _text(p)} for p in more]
         elif (saved := self._read("chat_template.json")) is not None:
             other = saved.get("chat_template")
         return (self.settings or {}).get("chat_template", other)
@@ -113,12 +114,19 @@ class Source:
         if not path.is_file():
             return None
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            value = json.loads(_text(path))
+        except (json.JSONDecodeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not JSON: {error}.") from None
         if not isinstance(value, dict):
             raise CheckpointError(f"{path} does not hold an object.")
         return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from None
 
 
 @contextmanager
@@ -128,6 +136,7 @@ def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
         folder = Path(source)
         if not folder.is_dir():
             raise CheckpointError(f"{folder} is not a folder.")
+        check_links(folder)
         yield Source(folder, config)
     elif hasattr(source, "save_pretrained") and hasattr(source, "get_vocab"):
         with TemporaryDirectory() as place:

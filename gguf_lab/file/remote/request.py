@@ -157,6 +157,11 @@ class Request:
             if "CERTIFICATE" in words.upper():
                 raise RemoteError(f"{host} has no valid certificate: {words}.") from None
             raise Transient(f"no connection to {host} ({words})") from None
+        except UnicodeError:  # of IDNA: a label of the host is empty, too long or malformed
+            raise RemoteError(
+                f"{printable(host)}, or where it redirects to, is no name of a host. Check the"
+                " address."
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as problem:
             kind = type(problem).__name__  # its text may repeat what was sent
             raise Transient(f"the connection to {host} broke off ({kind})") from None
