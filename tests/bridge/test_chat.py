@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -302,6 +303,18 @@ def test_a_malformed_template_names_the_line(llama):
 def test_messages_must_be_json(llama):
     with pytest.raises(gl.ChatTemplateError, match="what JSON can say"):
         gl.chat_prompt(llama, [{"role": "user", "content": object()}])
+
+
+@pytest.mark.parametrize("messages", ["hi", ["hi"], HELLO[0], 3, None])
+def test_messages_are_a_list_of_mappings(llama, messages):
+    with pytest.raises(gl.ChatTemplateError, match="Messages are a list such as"):
+        gl.chat_prompt(llama, messages, template="safe")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, None, "5"])
+def test_a_timeout_is_a_number_of_seconds(llama, timeout):
+    with pytest.raises(gl.ChatTemplateError, match=r"timeout is .* expected seconds"):
+        gl.chat_prompt(llama, HELLO, template="safe", timeout=timeout)
 
 
 def test_the_environment_of_who_runs_it_changes_nothing(llama, tmp_path, monkeypatch):

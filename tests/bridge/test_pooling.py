@@ -64,6 +64,8 @@ def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
         ("modules.json", "{}", "a list of modules"),
         ("modules.json", "[1]", "a list of modules"),
         ("modules.json", '[{"type": "Pooling", "path": "../.."}]', "not in the folder"),
+        ("modules.json", '[{"type": "Pooling", "path": "\\u0000"}]', "not in the folder"),
+        ("modules.json", '[{"type": "Pooling", "path": "\\ud800"}]', "not in the folder"),
         ("modules.json", '[{"type": "Pooling", "path": "/etc"}]', "not in the folder"),
         ("modules.json", '[{"type": "Pooling"}]', "can't be read"),
         ("1_Pooling/config.json", "no", "is not JSON"),

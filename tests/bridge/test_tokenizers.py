@@ -372,9 +372,21 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(gl.CheckpointError, match="cannot load the tokenizer"):
         metadata_of_tokenizer(tmp_path, config={}, vocabulary=3)
-    (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(gl.CheckpointError, match="is not JSON"):
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "tokenizer.json").write_text(text)
+        with pytest.raises(gl.CheckpointError, match="is not JSON"):
+            metadata_of_tokenizer(tmp_path, config={}, vocabulary=3)
+    (tmp_path / "tokenizer.json").write_bytes(b"\xff")
+    with pytest.raises(gl.CheckpointError, match="cannot be read"):
         metadata_of_tokenizer(tmp_path, config={}, vocabulary=3)
+
+
+def test_a_template_outside_of_the_folder_is_not_written_into_a_file(tmp_path):
+    shutil.copytree(DATA / "gpt2", tmp_path / "model")
+    (tmp_path / "private").write_text("a key")
+    (tmp_path / "model" / "chat_template.jinja").symlink_to(tmp_path / "private")
+    with pytest.raises(gl.CheckpointError, match="a link that leads out of the folder"):
+        metadata_of_tokenizer(tmp_path / "model", config={}, vocabulary=3)
 
 
 # --- Malformed files ---

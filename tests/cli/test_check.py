@@ -128,6 +128,10 @@ def test_report_writes_a_page_and_says_where(
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert cli.main(["report", str(files["note"]), "-o", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
+    nowhere = tmp_path / "none" / "page.html"
+    for place, words in ((nowhere, "there is no folder"), (tmp_path, "is a folder")):
+        assert cli.main(["report", str(files["note"]), "--overwrite", "-o", str(place)]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_report_names_the_page_like_the_file(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -111,3 +113,23 @@ def test_arguments_are_a_strangers_too(capsys, tmp_path):
         captured = capsys.readouterr()
         assert captured.out == ""
         assert is_text(captured.err)
+
+
+def test_json_is_json_where_letters_are_missing(tmp_path):
+    path = Builder().key("general.name", "string", "\u00e9 \U0001f600").write(tmp_path / "a.gguf")
+    run = [sys.executable, "-m", "gguf_lab", "info", str(path), "--json"]
+    plain, narrow = (
+        subprocess.run(
+            run, env=os.environ | {"PYTHONIOENCODING": encoding}, stdout=subprocess.PIPE, check=True
+        ).stdout
+        for encoding in ("utf-8", "ascii")
+    )
+    assert narrow.isascii()
+    assert json.loads(narrow) == json.loads(plain)
+    assert not plain.isascii()
+
+
+def test_nobody_needs_to_listen(files):
+    command = f'exec "{sys.executable}" -m gguf_lab info "{files["every text"]}" >&-'
+    run = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")

@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from gguf_lab.errors import GGUFError
@@ -386,3 +387,27 @@ def test_names_in_messages_are_safe_to_print(tmp_path: Path) -> None:
     message = refusal(tmp_path, Builder().key(key, "uint8", 1).key(key, "uint8", 1))
     assert message.isprintable()
     assert len(message) < 500 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["array[string]", "array[array[uint8]]"])
+def test_what_a_file_with_holes_claims_is_not_made_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It has the bytes for so many items, and nothing is in them."""
+    builder = small().key("a", kind, [])
+    inner = builder.kind(kind[6:-1])
+    builder.keys[-1] = builder.keys[-1].removesuffix(bytes(8)) + builder.count(1 << 39)
+    assert inner in builder.keys[-1]
+    path = builder.write(tmp_path / "file.gguf")
+    with path.open("r+b") as file:
+        file.truncate((1 << 43) - 4096)
+    zeros = np.zeros
+
+    def with_little_memory(n: int, *rest: object) -> object:
+        if n > 1 << 30:
+            raise MemoryError
+        return zeros(n, *rest)
+
+    monkeypatch.setattr("gguf_lab.file.scan.np.zeros", with_little_memory)
+    with pytest.raises(GGUFError, match=r", byte \d+: .* items, more than"):
+        open_file(path)

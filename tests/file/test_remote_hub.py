@@ -478,3 +478,15 @@ def test_the_next_page_is_not_followed_to_another_host(server: Server, cdn: Serv
     with pytest.raises(RemoteError, match="on the same host"):
         read_repository("o/r", QUICK)
     assert not cdn.requests
+
+
+@pytest.mark.parametrize("host", ["a..b", "xn--", "l" * 300])
+def test_a_host_that_is_none_is_an_error(server: Server, host: str) -> None:
+    def away(handler: Handler) -> bool:
+        handler.answer(302, b"", Location=f"http://{host}/x")
+        return True
+
+    server.tricks.append(away)
+    for url in (f"{server.url}/f.bin", f"http://{host}/f.bin"):
+        with pytest.raises(RemoteError):
+            RemoteFile(url, QUICK)

@@ -236,3 +236,34 @@ def test_where_there_is_no_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "f").write_bytes(bytes(range(100)))
     with LocalFile(tmp_path / "f") as file:
         assert file.read(90, 10).tolist() == list(range(90, 100))
+
+
+def test_a_head_of_any_length_is_read_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = np.random.default_rng(0).integers(0, 256, 10_000, np.uint8)
+    content.tofile(tmp_path / "f")
+    monkeypatch.setattr("gguf_lab.file.source._ROOMS", (16,))
+    monkeypatch.setattr("gguf_lab.file.source._STEP", 16)
+    read, seen = LocalFile.read, []
+    monkeypatch.setattr(LocalFile, "read", lambda *given: (seen.append(given[2]), read(*given))[1])
+    with LocalFile(tmp_path / "f") as file:
+        for n in range(1, content.size, 5):
+            assert np.array_equal(file.head(n)[:n], content[:n])
+    assert sum(seen) < 4 * content.size
+
+
+def test_more_bytes_than_memory_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    with (tmp_path / "f").open("wb") as holes:
+        holes.truncate(1 << 33)
+    with LocalFile(tmp_path / "f", error=CheckpointError) as file:
+        monkeypatch.setattr("gguf_lab.file.source._fresh", refuse)
+        monkeypatch.setattr("gguf_lab.file.source._Rooms.take", refuse)
+        for read in (file.head, lambda n: file.read(0, n)):
+            with pytest.raises(CheckpointError, match="f: 8,589,934,592 bytes at once do not fit"):
+                read(1 << 33)

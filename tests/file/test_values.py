@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gguf_lab.errors import GGUFError
 from gguf_lab.file import ArrayValue, parse_header
 
 from .builders import Builder, Grudging
@@ -129,3 +132,29 @@ def test_many_strings(which: str, count: int, version: int, order: str) -> None:
     assert value == strings
     assert [value[i] for i in range(0, count, 61)] == strings[::61]
     assert metadata["after"] == 2
+
+
+def test_arrays_of_arrays_are_looked_at_by_several_threads() -> None:
+    rows = [[i] * 3 for i in range(2000)]
+    nested = array_of("array[uint32]", rows)
+    wrong: list[object] = []
+
+    def look(seed: int) -> None:
+        for i in np.random.default_rng(seed).integers(0, len(rows), 2000).tolist():
+            try:
+                if list(nested[i]) != rows[i]:
+                    wrong.append(i)
+            except GGUFError as error:
+                wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=look, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong

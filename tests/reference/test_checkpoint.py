@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from .support import DATA, ramp, write_checkpoint, write_raw
 if TYPE_CHECKING:
     from pathlib import Path
 
-INDEX = "model.safetensors.index.json"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def write_index(folder: Path, weight_map: object) -> Path:
@@ -203,6 +204,58 @@ def test_link_that_leaves_the_folder(tmp_path: Path) -> None:
     write_index(folder, {"w": "a.safetensors"})
     with pytest.raises(CheckpointError, match="a link that leads out"):
         open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "config.json",
+        "chat_template.jinja",
+        "additional_chat_templates/a.jinja",
+    ],
+)
+def test_no_file_of_a_folder_is_a_link_out_of_it(tmp_path: Path, name: str) -> None:
+    folder, outside = tmp_path / "model", tmp_path / "outside"
+    (folder / "additional_chat_templates").mkdir(parents=True)
+    write_checkpoint(folder / "model.safetensors", {"w": ramp(1)})
+    write_checkpoint(outside, {"w": ramp(1)})
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    words = f"'{name.rsplit('/', maxsplit=1)[-1]}' is a link that leads out of the folder"
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        open_checkpoint(folder)
+    outside.rename(folder / "inside")
+    (folder / name).unlink()
+    (folder / name).symlink_to(folder / "inside")
+    if name.endswith((".safetensors", ".jinja")):
+        assert list(open_checkpoint(folder).tensors) == ["w"]
+
+
+def test_templates_are_no_folder_elsewhere(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {"w": ramp(1)})
+    (tmp_path / "additional_chat_templates").symlink_to("/")
+    with pytest.raises(CheckpointError, match="'additional_chat_templates' is a link"):
+        open_checkpoint(tmp_path)
+
+
+def test_an_index_without_a_file(tmp_path: Path) -> None:
+    write_index(tmp_path, {})
+    with pytest.raises(CheckpointError, match="names no file"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_configuration_that_is_no_file(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {"w": ramp(1)})
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(CheckpointError, match=r"config\.json, the configuration, is no file"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~there-is-no-such-user/x"])
+def test_paths_that_are_none(name: str) -> None:
+    with pytest.raises(CheckpointError):
+        open_checkpoint(name)
 
 
 def test_the_cache_of_the_hub_may_link_to_its_blobs(tmp_path: Path) -> None:
