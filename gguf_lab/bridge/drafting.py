@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import REQUIRES_IMPORTANCE, can_quantize, dequantize
+from ..codec import REQUIRES_IMPORTANCE, dequantize
 from ..errors import CheckpointError, ComparisonError, QuantizationError, UnsupportedError
 from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
@@ -148,7 +148,6 @@ def draft_export(
     metadata: Mapping[str, object] | None = None,
     file_type: str | None = None,
     imatrix: Mapping[str, Any] | None = None,
-    effort: str = "ggml",
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
     mix, metadata = mix_of(qtype), metadata or {}
@@ -171,7 +170,7 @@ def draft_export(
             mix, found, {"general.architecture": architecture, **settings}, imatrix
         )
     tensors = tuple(_tensors(plan, source, choose))
-    _check_quantizers(tensors, imatrix, effort)
+    _check_importance(tensors, imatrix)
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
     pooling, other_pooling = pooling_of(source.folder)
@@ -231,20 +230,12 @@ def _check(plan: Plan, source: Source) -> None:
         )
 
 
-def _check_quantizers(
-    tensors: tuple[DraftTensor, ...], imatrix: Mapping[str, Any] | None, effort: str
-) -> None:
+def _check_importance(tensors: tuple[DraftTensor, ...], imatrix: Mapping[str, Any] | None) -> None:
     """Refuse before the work what would fail in its midst."""
     for tensor in tensors:
-        name = tensor.qtype.name
         if not tensor.quantized:
             continue
-        if not can_quantize(name, effort):
-            raise UnsupportedError(
-                f"tensor {quoted(tensor.name)} cannot become {name}: there is no quantizer for it"
-                f" with effort {effort!r}."
-            )
-        importance = importance_of(imatrix, tensor.name, tensor.shape)
+        name, importance = tensor.qtype.name, importance_of(imatrix, tensor.name, tensor.shape)
         if importance is None and name in REQUIRES_IMPORTANCE:
             raise QuantizationError(
                 f"tensor {quoted(tensor.name)} cannot become {name} without importance. Give an"

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..codec import check_effort
 from ..file.writer import Payload, write_file
 from ..progress import counted
 from ..quantization import open_imatrix
@@ -104,7 +105,7 @@ def export(
     GGUFError
         If the file can't be written: it exists, there is no room, a key is not allowed.
     GGUFLabError
-        If Transformers is missing or too old.
+        If Transformers is missing or too old; if the effort is unknown.
 
     Warns
     -----
@@ -117,6 +118,7 @@ def export(
     The file appears under its name when it is complete; a failure leaves nothing behind.
     """
     require_transformers("export")
+    check_effort(effort)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
         if isinstance(imatrix, str | os.PathLike):
@@ -128,7 +130,6 @@ def export(
             metadata=metadata,
             file_type=file_type,
             imatrix=imatrix,
-            effort=effort,
         )
         if report is not None:
             report(draft)

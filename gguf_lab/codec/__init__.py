@@ -16,7 +16,7 @@ from .dispatch import (
 from .explanation import Explanation
 from .formats import FORMATS, Field, Format
 from .influence import Influence, influence_of
-from .quantizers import REQUIRES_IMPORTANCE, can_quantize, quantize
+from .quantizers import REQUIRES_IMPORTANCE, can_quantize, check_effort, quantize
 from .threads import cpu_count
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Influence",
     "can_decode",
     "can_quantize",
+    "check_effort",
     "check_out",
     "choose_backend",
     "cpu_count",

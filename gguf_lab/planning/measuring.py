@@ -48,15 +48,15 @@ Measured = dict[str, Errors]
 """By the name of the tensor."""
 
 
-def why_not(matrix: Matrix, name: str, effort: str, *, importance: bool) -> str:
+def why_not(matrix: Matrix, name: str, *, importance: bool) -> str:
     """Return why a tensor cannot have a type; empty if it can, or has it already."""
     if name == matrix.qtype:
         return ""
     block = qtype(name).block_size
     if matrix.columns % block:
         return f"rows of {matrix.columns} are no multiple of {block}"
-    if not can_quantize(name, effort):
-        return f"no quantizer of effort {effort!r}"
+    if not can_quantize(name):
+        return "no quantizer"
     if name in _NEED_IMPORTANCE and not importance:
         return "needs an importance matrix with an entry for it"
     return ""
@@ -97,7 +97,7 @@ def measure(
     refused = {
         name: why
         for name in types
-        if (why := why_not(matrix, name, effort, importance=importance is not None))
+        if (why := why_not(matrix, name, importance=importance is not None))
     }
     if not matrix.n_elements:
         return Errors(0.0, dict.fromkeys(sorted(types - set(refused)), 0.0), refused)

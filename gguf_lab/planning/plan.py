@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..codec.quantizers.driver import EFFORTS
+from ..codec import check_effort
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import QTYPES, printable, quoted, suggest
 from ..progress import counted
@@ -102,8 +102,7 @@ def plan(
     """
     names = _known(allowed)
     full = [find_mix(name)[0] for name in mixes]
-    if effort not in EFFORTS:
-        raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(EFFORTS)}")
+    check_effort(effort)
     with ExitStack() as opened:
         imatrix: Mapping[str, Any] | None = (
             opened.enter_context(open_imatrix(importance))
@@ -112,7 +111,7 @@ def plan(
         )
         subject = opened.enter_context(open_subject(reference))
         free = [c for c in subject.candidates if not c.fixed]
-        offered = {c.matrix.name: _offered(c, names, effort, imatrix) for c in free}
+        offered = {c.matrix.name: _offered(c, names, imatrix) for c in free}
         wanted = {name: _wanted(subject, name, imatrix) for name in full}
         types = {name: set(types) for name, (types, _) in offered.items()}
         for chosen in wanted.values():
@@ -150,12 +149,12 @@ def _known(allowed: Sequence[str]) -> list[str]:
 
 
 def _offered(
-    candidate: Candidate, names: Sequence[str], effort: str, imatrix: Mapping[str, Any] | None
+    candidate: Candidate, names: Sequence[str], imatrix: Mapping[str, Any] | None
 ) -> tuple[tuple[str, ...], str]:
     """Return the types that a tensor may get, and a word if they are others than allowed."""
     matrix = candidate.matrix
     has = importance_of(imatrix, matrix.name, matrix.shape) is not None
-    reasons = {name: why_not(matrix, name, effort, importance=has) for name in names}
+    reasons = {name: why_not(matrix, name, importance=has) for name in names}
     fitting = tuple(name for name in names if not reasons[name])
     if fitting:
         return fitting, ""
@@ -164,7 +163,7 @@ def _offered(
             fits
             for name in names
             if (fits := fitting_type(name, matrix.columns))
-            and not why_not(matrix, fits, effort, importance=has)
+            and not why_not(matrix, fits, importance=has)
         )
     )
     if instead:

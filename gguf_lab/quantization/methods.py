@@ -58,15 +58,15 @@ class Method:
     why_not: str = ""
 
 
-def default_types(effort: str) -> tuple[str, ...]:
+def default_types() -> tuple[str, ...]:
     """Return all types of at most 16 bits that can be written, the smallest first."""
-    found = [t for t in QTYPES.values() if t.bits_per_weight <= _MOST_BITS and _can(t.name, effort)]
+    found = [t for t in QTYPES.values() if t.bits_per_weight <= _MOST_BITS and _can(t.name)]
     return tuple(t.name for t in sorted(found, key=lambda t: (t.bits_per_weight, t.name)))
 
 
-def _can(name: str, effort: str) -> bool:
+def _can(name: str) -> bool:
     try:
-        return can_quantize(name, effort)
+        return can_quantize(name)
     except UnsupportedError:  # a type without definition
         return False
 
@@ -95,8 +95,8 @@ def _ggml(name: str, columns: int, effort: str, *, weighted: bool) -> Method:
         )
     stored = qtype(name)
     why = ""
-    if not _can(name, effort):
-        why = f"no quantizer of effort {effort!r}"
+    if not _can(name):
+        why = "no quantizer"
     elif name in REQUIRES_IMPORTANCE and not weighted:
         why = "needs importance=..."
     elif columns % stored.block_size:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec.quantizers.driver import EFFORTS
+from ..codec import check_effort
 from ..errors import GGUFLabError
 from ..progress import counted
 from .measuring import Chunk, chunks_of, matrix_of, squared_error
@@ -141,12 +141,11 @@ def rate_distortion(
     >>> [(rate.method, rate.bits_per_weight) for rate in result.rates]
     [('Q8_0', 8.5)]
     """
-    if effort not in EFFORTS:
-        raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(EFFORTS)}")
+    check_effort(effort)
     matrix = matrix_of(values)
     sample = matrix.sample(rows)
     facts = _Facts.of(chunks_of(matrix, importance, sample))
-    types = default_types(effort) if qtypes is None else qtypes
+    types = default_types() if qtypes is None else qtypes
     methods = ggml_methods(types, matrix.columns, effort, weighted=importance is not None)
     if others:
         methods += [*baselines(facts.peak), *other_methods()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import can_quantize, find_format, quantize
+from ..codec import can_quantize, check_effort, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
 from ..errors import GGUFError, QuantizationError, UnsupportedError
@@ -74,10 +74,10 @@ class _Work:
         changed = choice.qtype != tensor.qtype
         if changed:
             find_format(tensor.qtype)
-            if not can_quantize(choice.qtype, self.effort):
+            if not can_quantize(choice.qtype):
                 raise UnsupportedError(
                     f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: there is no "
-                    f"quantizer for it with effort {self.effort!r}."
+                    "quantizer for it."
                 )
         importance = self._why_importance(tensor, choice, changed=changed)
         return QuantizedTensor(tensor.name, tensor.shape, tensor.qtype, choice, importance)
@@ -220,10 +220,11 @@ def requantize(
     QuantizationError
         If an importance matrix is needed, or does not fit; if values are not finite.
     GGUFLabError
-        If the mix or an override is unknown, or `threads` is no number of threads.
+        If the mix, an override or the effort is unknown, or `threads` is no number of threads.
     """
+    check_effort(effort)
     check_threads(threads)
-    target, mix = Path(path), find_mix(mix)[0]
+    target, mix = Path(path).expanduser(), find_mix(mix)[0]
     with ExitStack() as opened:
         if not isinstance(model, Model):
             model = opened.enter_context(open_model(model))

@@ -75,7 +75,7 @@ def report(
     --------
     check, compare : what the page shows, as objects.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     check_target([path], 0, overwrite)
     with ExitStack() as opened:
         if not isinstance(model, Model):

@@ -9,7 +9,7 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.bridge import storage
 from gguf_lab.bridge.exporting import export
-from gguf_lab.errors import QuantizationError, UnsupportedError
+from gguf_lab.errors import GGUFLabError, QuantizationError, UnsupportedError
 from gguf_lab.file import qtype
 from gguf_lab.quantization import imatrix
 
@@ -111,6 +111,6 @@ def test_what_would_fail_in_its_midst_is_refused_before(tmp_path):
         export(source, path, qtype="IQ2_XXS", imatrix={"other": np.ones(3)}, **options)
     with pytest.raises(QuantizationError, match="cannot become IQ2_XXS without importance"):
         export(source, path, qtype={"*": "IQ2_XXS"}, **options)
-    with pytest.raises(UnsupportedError, match="no quantizer for it with effort 'lazy'"):
+    with pytest.raises(GGUFLabError, match="effort 'lazy' is unknown"):
         export(source, path, qtype="Q4_0", effort="lazy", **options)
     assert [*tmp_path.iterdir()] == []

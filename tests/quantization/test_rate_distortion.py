@@ -44,7 +44,7 @@ def everything():
 # bits
 
 
-@pytest.mark.parametrize("name", default_types("ggml"))
+@pytest.mark.parametrize("name", default_types())
 def test_bits_are_those_of_the_blocks(name):
     weights, importance, result = everything()
     stored = gl.quantize(weights, name, importance=importance).nbytes
@@ -57,7 +57,7 @@ def test_all_types_of_ggml_that_can_be_written_are_measured():
     *_, result = everything()
     measured = {r.qtype for r in result.rates if r.family == "ggml" and r.status == "measured"}
     assert measured == {t.name for t in QTYPES.values() if t.bits_per_weight <= 16} & {
-        *default_types("ggml")
+        *default_types()
     }
     assert len(measured) >= 25
 
@@ -74,7 +74,7 @@ def test_bits_of_the_baselines_have_their_scales():
 # errors
 
 
-@pytest.mark.parametrize("name", default_types("ggml"))
+@pytest.mark.parametrize("name", default_types())
 def test_errors_are_those_of_the_values_read_back(name):
     weights, importance, result = everything()
     back = gl.dequantize(gl.quantize(weights, name, importance=importance), name)
@@ -264,7 +264,7 @@ def test_what_cannot_be_is_a_row_with_its_reason():
     assert rates["Q4_K"].status == "rows of 96 are no multiple of 256, its block"
     assert rates["IQ1_S"].status == "needs importance=..."
     assert rates["Q8_0"].status == "measured"
-    assert rates["Q8_K"].status == "no quantizer of effort 'ggml'"
+    assert rates["Q8_K"].status == "no quantizer"
     assert math.isnan(rates["Q4_K"].bits_per_weight)
     assert math.isnan(rates["Q4_K"].sqnr_db)
 

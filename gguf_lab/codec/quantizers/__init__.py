@@ -7,6 +7,6 @@ of ``effort="ggml"`` make the choices of ggml's reference quantizers, bit for bi
 
 from __future__ import annotations
 
-from .driver import REQUIRES_IMPORTANCE, can_quantize, quantize
+from .driver import REQUIRES_IMPORTANCE, can_quantize, check_effort, quantize
 
-__all__ = ["REQUIRES_IMPORTANCE", "can_quantize", "quantize"]
+__all__ = ["REQUIRES_IMPORTANCE", "can_quantize", "check_effort", "quantize"]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from ..formats import Format
 
-__all__ = ["EFFORTS", "REQUIRES_IMPORTANCE", "can_quantize", "quantize"]
+__all__ = ["REQUIRES_IMPORTANCE", "can_quantize", "check_effort", "quantize"]
 
-EFFORTS = ("ggml", "best")
+_EFFORTS = ("ggml", "best")
 
 REQUIRES_IMPORTANCE = frozenset({"IQ1_S", "IQ2_XS", "IQ2_XXS"})
 """Types that ggml does not write without an importance (``ggml_quantize_requires_imatrix``)."""
@@ -55,11 +55,16 @@ def _register() -> None:
         import_module(f".{family}", __package__)
 
 
-def can_quantize(qtype: str | int, effort: str = "ggml") -> bool:
+def can_quantize(qtype: str | int) -> bool:
     """Whether there is a quantizer of a type, given by ggml's name or number."""
     _register()
-    known = effort in EFFORTS and can_decode(qtype)
-    return known and (find_format(qtype).name, "ggml") in QUANTIZERS
+    return can_decode(qtype) and (find_format(qtype).name, "ggml") in QUANTIZERS
+
+
+def check_effort(effort: str) -> None:
+    """Refuse an effort that there is not; each of them serves all types."""
+    if effort not in _EFFORTS:
+        raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(_EFFORTS)}")
 
 
 def quantize(
@@ -98,7 +103,9 @@ def quantize(
     Raises
     ------
     UnsupportedError
-        If there is no quantizer for the type or the effort.
+        If there is no quantizer for the type.
+    GGUFLabError
+        If the effort is unknown.
     QuantizationError
         If values are NaN or infinite, overflow a half-precision scale, are no whole number of
         blocks, or the importance is missing or malformed.
@@ -112,14 +119,11 @@ def quantize(
     >>> blocks.shape, blocks[0, 2:6].view(np.int8)
     ((1, 34), array([-127, -119, -111, -102], dtype=int8))
     """
-    if effort not in EFFORTS:
-        raise GGUFLabError(f"effort {effort!r} is unknown: choose one of {', '.join(EFFORTS)}")
+    check_effort(effort)
     fmt = find_format(qtype)
-    if not can_quantize(fmt.name, effort):
+    if not can_quantize(fmt.name):
         able = [name for name, e in QUANTIZERS if e == "ggml"]
-        raise UnsupportedError(
-            f"no quantizer of effort {effort!r} for type {fmt.name}: there are {', '.join(able)}"
-        )
+        raise UnsupportedError(f"no quantizer for type {fmt.name}: there are {', '.join(able)}")
     rows = _as_rows(values, fmt)
     weights = _check_importance(importance, rows.shape[1], fmt.name)
     choose_backend("cpu", "numba")  # says so if numba cannot be used here
