@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..bridge.tokenizers.source import open_source
 from ..bridge.tokenizers.vocabulary import read_templates
 from ..errors import CheckpointError
+from ..file.remote import Address, location
 from ..model import Model, open_model
+from ..reference import is_gguf
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..reference import Checkpoint
 
 __all__ = ["templates_of"]
@@ -36,16 +39,15 @@ def templates_of(reference: Checkpoint | Model | str | PathLike[str]) -> dict[st
     """
     if isinstance(reference, Model):
         return read_templates(reference.metadata)
-    place: Any = reference if isinstance(reference, str | PathLike) else reference.path
-    if not isinstance(place, str | PathLike):
+    place = location(reference) if isinstance(reference, str | PathLike) else reference.path
+    if is_gguf(place):
+        with open_model(place) as model:
+            return read_templates(model.metadata)
+    if isinstance(place, Address):
         raise CheckpointError(
             f"{place} is on a server; give a folder on this machine to see its chat template."
         )
-    path = Path(place)
-    if path.suffix == ".gguf":
-        with open_model(path) as model:
-            return read_templates(model.metadata)
-    with open_source(path if path.is_dir() else path.parent, {}) as source:
+    with open_source(place if place.is_dir() else place.parent, {}) as source:
         return _named(source.template, source.folder)
 
 

@@ -139,6 +139,8 @@ def test_templates_of_every_kind_of_reference(tmp_path: Path, smollm2: gl.Model)
         templates_of(tmp_path)
     with pytest.raises(CheckpointError, match="is not a folder"):
         templates_of(tmp_path / "nowhere" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="hf://o/r is on a server"):
+        templates_of("hf://o/r")
 
 
 # -- the panel
