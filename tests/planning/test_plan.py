@@ -415,3 +415,10 @@ def test_html_escapes_names(small, tmp_path):
     assert isinstance(evil, basis.Basis)
     html = replace(found, basis=evil)._repr_html_()
     assert "<script>" not in html
+
+
+def test_an_original_on_a_server_is_no_gguf_file(hub):
+    hub.add_repository("org/llama", HF)
+    wanted = {"target_bits_per_weight": 6, "allowed": FEW, "rows": 8, "progress": False}
+    there, here = gl.plan("hf://org/llama", **wanted), gl.plan(HF, **wanted)
+    assert there.to_frame().equals(here.to_frame())

@@ -356,3 +356,9 @@ def test_smollm2_still_reads_in_llama_cpp(tmp_path):
         assert "had been quantized before" in result.summary
         more[mix] = surprise(result.paths[0]) - before
     assert {mix: gain for mix, gain in more.items() if abs(gain) > most[mix]} == {}, more
+
+
+def test_a_leading_tilde_is_the_home(llama, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert requantize(llama, "~/new.gguf", "Q8_0", progress=False).paths == (tmp_path / "new.gguf",)
