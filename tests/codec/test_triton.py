@@ -173,6 +173,13 @@ def test_on_the_cpu_it_is_refused_unless_interpreted():
         choose_backend("cpu", "triton")
 
 
+@pytest.fixture
+def any_device(monkeypatch):
+    """Torch can use every device."""
+    monkeypatch.setattr(dispatch, "_require_torch", lambda device: None)
+
+
+@pytest.mark.usefixtures("any_device")
 def test_without_triton_torch_serves(monkeypatch):
     monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
     dispatch._triton_trouble.cache_clear()
@@ -182,6 +189,7 @@ def test_without_triton_torch_serves(monkeypatch):
     dispatch._triton_trouble.cache_clear()
 
 
+@pytest.mark.usefixtures("any_device")
 def test_a_device_on_which_it_fails_gets_torch(monkeypatch):
     from gguf_lab.codec.backends import triton_
 
