@@ -29,6 +29,10 @@ __all__ = ["FITTING_MATRICES", "Alignment", "Pair", "ReferenceOnly", "align", "s
 # whichever has fewer, so that one shard may be compared on its own.
 FITTING_MATRICES = 0.7
 
+# Tables of numbers are stored so on both sides. Where only the checkpoint has them, it is quantized
+# (compressed-tensors, bitsandbytes), and the numbers mean nothing without the scales beside them.
+_WHOLE_NUMBERS = frozenset(("I8", "I16", "I32", "I64"))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -223,6 +227,9 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
     for name, where in ((tensor.qtype, "file"), (dtype, "checkpoint")):
         if not can_decode(name):
             return replace(pair, reason=f"type {printable(name)} of the {where} is not decoded")
+    if dtype in _WHOLE_NUMBERS and tensor.qtype not in _WHOLE_NUMBERS:
+        why = f"the checkpoint has whole numbers ({dtype}): it is quantized, its scales are unknown"
+        return replace(pair, reason=why)
     return replace(pair, status="matched", _rows=rows)
 
 

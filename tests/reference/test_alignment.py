@@ -324,6 +324,25 @@ def test_dtype_that_cannot_be_decoded(tmp_path: Path, dtype: str) -> None:
     assert pair.reason == f"type {dtype} of the checkpoint is not decoded"
 
 
+@pytest.mark.parametrize("dtype", ["I8", "I16", "I32", "I64"])
+def test_weights_that_the_checkpoint_has_quantized(tmp_path: Path, dtype: str) -> None:
+    """Without their scales they are no weights: figures would be of something else."""
+    tensors = {n: ramp(*s) for n, s in SHAPES.items()}
+    tensors["model.layers.0.mlp.up_proj.weight"] = (dtype, (12, 8), bytes(96 * int(dtype[1:]) // 8))
+    tensors["model.layers.0.mlp.up_proj.weight_scale"] = ramp(12, 1)
+    file = write_checkpoint(tmp_path / "model.safetensors", tensors)
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
+    pairs = by_name(align(model, open_checkpoint(file)))
+    pair = pairs["blk.0.ffn_up.weight"]
+    assert (pair.status, pair.dtype, pair.readable) == ("unsupported", dtype, False)
+    assert pair.reason == (
+        f"the checkpoint has whole numbers ({dtype}): it is quantized, its scales are unknown"
+    )
+    assert pairs["blk.1.ffn_up.weight"].status == "matched"
+    model.tensors["blk.0.ffn_up.weight"].qtype = "I32"  # a table of numbers on both sides
+    assert by_name(align(model, open_checkpoint(file)))["blk.0.ffn_up.weight"].status == "matched"
+
+
 def test_file_tensors_that_cannot_be_decoded(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in SHAPES.items()})
     model = fake_model("llama", FILE_SHAPES, attention__head_count=4, attention__head_count_kv=2)
