@@ -25,6 +25,7 @@ from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
 from .hyperparameters import metadata_of, rope_factors_of, unsaid_of
+from .loadable import check_loadable
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
@@ -173,6 +174,7 @@ def draft_export(
     _check_importance(tensors, imatrix)
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
+    check_loadable(source.words, facts, shapes)
     pooling, other_pooling = pooling_of(source.folder)
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling

@@ -98,7 +98,8 @@ def export(
     UnsupportedError
         If the model is of no known family, or a type can't be written or read.
     CheckpointError
-        If the checkpoint is malformed or has tensors that the family's table doesn't know.
+        If the checkpoint is malformed or has tensors that the family's table doesn't know; if
+        tensors are missing without which llama.cpp doesn't load the file, or have wrong shapes.
     QuantizationError
         If a weight is not finite, or too large for the type; if an importance matrix is needed, or
         does not fit.

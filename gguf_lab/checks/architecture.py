@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
-from .requirements import missing_tensors
+from ..reference.requirements import missing_tensors
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -81,17 +81,23 @@ def layers(subject: Subject) -> Iterator[Found]:
         )
 
 
-@rule("missing-tensor", "error", "llama.cpp: 'missing tensor'; see requirements.py")
+@rule("missing-tensor", "error", "llama.cpp: 'missing tensor'; see reference/requirements.py")
 def missing(subject: Subject) -> Iterator[Found]:
     """Expect every tensor without which the architecture cannot be loaded."""
     if subject.model.kind != "model" or not subject.model.tensors:
         return
-    there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
+    # The rule on layers speaks of those that have no tensor at all.
+    there: dict[bool, set[int]] = {False: set(), True: set()}
+    for tensor in subject.model.tensors.values():
+        if tensor.layer is not None:
+            there[tensor.kind.startswith("dec.")].add(tensor.layer)
     last = (subject.figure("block_count") or 0) - (subject.figure("nextn_predict_layers") or 0)
-    present = sorted(layer for layer in there if layer < last)
+    present = sorted(layer for layer in there[False] if layer < last)
     absent = [
         " or ".join(names)
-        for names in missing_tensors(subject.architecture, subject.model.tensors, present)
+        for names in missing_tensors(
+            subject.architecture, subject.model.tensors, present, sorted(there[True])
+        )
     ]
     if absent:
         yield Found(

@@ -31,6 +31,7 @@ from gguf_lab.file import ArrayValue
 from gguf_lab.reference import align, open_checkpoint
 
 from ..reference.support import ramp, write_checkpoint
+from .checkpoints import exported, llama_tensors, llama_with
 from .small_models import DATA, byte_level, causal
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
@@ -63,11 +64,6 @@ OTHER_VALUES = {
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
-
-
-def exported(source: Any, target: Path, **settings: Any) -> gl.Model:
-    settings = {"tokenizer": False, "qtype": "F32", "progress": False} | settings
-    return gl.open(export(source, target, **settings))
 
 
 def plain(metadata: Any) -> dict[str, tuple[str, Any]]:
@@ -355,20 +351,6 @@ def test_metadata_of_the_user(tmp_path: Path) -> None:
 def test_metadata_that_is_refused(key: str, value: object, words: str) -> None:
     with pytest.raises(GGUFError, match=words):
         added({"llama.block_count": 3, "general.architecture": "llama"}, {key: value})
-
-
-def llama_tensors() -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    tensors = open_checkpoint(DATA / "llama" / "hf").tensors.values()
-    return {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes()) for t in tensors}
-
-
-def llama_with(folder: Path, tensors: Any, **settings: Any) -> Path:
-    """The checkpoint of a llama with other tensors or settings."""
-    folder.mkdir()
-    config = json.loads((DATA / "llama" / "hf" / "config.json").read_text()) | settings
-    (folder / "config.json").write_text(json.dumps(config))
-    write_checkpoint(folder / "model.safetensors", tensors)
-    return folder
 
 
 Q = "model.layers.1.self_attn.q_proj.weight"

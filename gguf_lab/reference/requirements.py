@@ -23,11 +23,25 @@ _BIASED = (
     "attn_norm attn_norm.bias attn_qkv attn_qkv.bias attn_output attn_output.bias ffn_norm "
     "ffn_norm.bias ffn_down ffn_down.bias ffn_up ffn_up.bias"
 )
+_NORMED = "attn_output_norm attn_output_norm.bias layer_output_norm"
+_T5 = "attn_norm attn_q attn_k attn_v attn_o ffn_norm ffn_down ffn_up"
+_T5_ENCODER = " ".join(f"enc.{name}" for name in _T5.split())
+_T5_DECODER = " ".join(
+    f"dec.{name}"
+    for name in (
+        f"{_T5} cross_attn_norm cross_attn_q cross_attn_k cross_attn_v cross_attn_o"
+    ).split()
+)
 _LLAMA = f"attn_norm {_QKV} ffn_norm {_GATED}"
+_LFM2_ENDS = "token_embd token_embd_norm|output_norm"
+_LFM2 = (
+    "attn_norm ffn_norm shortconv.conv|attn_q|attn_qkv shortconv.in_proj|attn_k|attn_qkv "
+    "shortconv.out_proj|attn_output"
+)
 _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
 # Architecture: names outside of the layers, names in every layer. "a|b": one of them; without an
-# ending it is a weight.
+# ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
     "llama": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
     "qwen2": (_ENDS, _LLAMA),
@@ -74,6 +88,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "gemma": (_ENDS, _LLAMA),
     "gemma2": (_ENDS, _GEMMA),
     "gemma3": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
+    "gemma-embedding": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
     "gemma4": (
         _ENDS,
         (
@@ -84,13 +99,20 @@ _TABLE: dict[str, tuple[str, str]] = {
     "gpt-oss": (
         _ENDS + " output",
         (
-            f"attn_norm {_QKV} attn_sinks post_attention_norm ffn_gate_inp ffn_gate_exps "
-            "ffn_up_exps ffn_down_exps"
+            f"attn_norm {_QKV} attn_output.bias attn_sinks post_attention_norm ffn_gate_inp "
+            "ffn_gate_inp.bias ffn_gate_exps ffn_gate_exps.bias ffn_up_exps ffn_up_exps.bias "
+            "ffn_down_exps ffn_down_exps.bias"
         ),
     ),
-    "deepseek2": (_ENDS, "attn_norm attn_kv_a_mqa attn_kv_a_norm attn_output ffn_norm"),
-    "lfm2": ("token_embd token_embd_norm|output_norm", "attn_norm ffn_norm ffn_down ffn_up"),
-    "lfm2moe": ("token_embd token_embd_norm|output_norm", "attn_norm ffn_norm"),
+    "deepseek2": (
+        _ENDS,
+        (
+            "attn_norm attn_q|attn_q_b attn_kv_a_mqa attn_kv_a_norm attn_kv_b|attn_k_b "
+            "attn_kv_b|attn_v_b attn_output ffn_norm ffn_down|ffn_down_exps"
+        ),
+    ),
+    "lfm2": (_LFM2_ENDS, f"{_LFM2} {_GATED}"),
+    "lfm2moe": (_LFM2_ENDS, f"{_LFM2} {_MAYBE_EXPERTS}"),
     "olmo2": (
         _ENDS + " output",
         f"{_QKV} {_QK_NORM} post_attention_norm {_GATED} post_ffw_norm",
@@ -107,15 +129,18 @@ _TABLE: dict[str, tuple[str, str]] = {
     "minimax-m2": (_ENDS + " output", f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
     "bert": (
         "token_embd token_embd_norm token_embd_norm.bias position_embd",
-        (
-            f"{_QKV} attn_output_norm attn_output_norm.bias ffn_down ffn_up layer_output_norm "
-            "layer_output_norm.bias"
-        ),
+        f"{_QKV} {_NORMED} layer_output_norm.bias ffn_down ffn_up",
     ),
     "nomic-bert": (
         "token_embd token_embd_norm token_embd_norm.bias",
-        f"{_QKV} attn_output_norm attn_output_norm.bias ffn_down ffn_up layer_output_norm",
+        f"{_QKV} {_NORMED} ffn_down ffn_up",
     ),
+    "nomic-bert-moe": (
+        "token_embd token_embd_norm token_embd_norm.bias",
+        f"{_QKV} {_NORMED} ffn_down|ffn_down_exps ffn_up|ffn_up_exps",
+    ),
+    "t5": ("token_embd enc.output_norm dec.output_norm", f"{_T5_ENCODER} {_T5_DECODER}"),
+    "t5encoder": ("token_embd enc.output_norm", _T5_ENCODER),
 }
 
 
@@ -126,7 +151,8 @@ def _names(words: str) -> tuple[tuple[str, ...], ...]:
 def _full(name: str) -> str:
     if name.endswith("."):  # a name without an ending
         return name[:-1]
-    return name if "." in name else f"{name}.weight"
+    whole = name.removeprefix("enc.").removeprefix("dec.").removeprefix("shortconv.")
+    return name if "." in whole else f"{name}.weight"
 
 
 REQUIRED = {
@@ -137,11 +163,33 @@ REQUIRED = {
 
 
 def missing_tensors(
-    architecture: str, names: Iterable[str], layers: Iterable[int]
+    architecture: str,
+    names: Iterable[str],
+    layers: Iterable[int],
+    decoder_layers: Iterable[int] = (),
 ) -> Iterator[tuple[str, ...]]:
-    """Yield what is required and is not there, each with the names that would do."""
+    """Yield what is required and is not there, each with the names that would do.
+
+    Parameters
+    ----------
+    architecture : str
+    names : iterable of str
+        Of the tensors that are there.
+    layers : iterable of int
+        Those that must be complete.
+    decoder_layers : iterable of int
+        The same of the decoder, where there is one besides the encoder.
+    """
     there = set(names)
     outside, layer = REQUIRED.get(architecture, ((), ()))
+    decoder = [some for some in layer if some[0].startswith("dec.")]
+    others = [some for some in layer if some not in decoder]
     wanted = [*outside]
-    wanted += [tuple(f"blk.{i}.{name}" for name in some) for i in layers for some in layer]
+    for numbers, table in ((layers, others), (decoder_layers, decoder)):
+        wanted += [tuple(_in_layer(name, i) for name in some) for i in numbers for some in table]
     yield from (some for some in wanted if there.isdisjoint(some))
+
+
+def _in_layer(name: str, layer: int) -> str:
+    side, dot, rest = name.partition(".")
+    return f"{side}.blk.{layer}.{rest}" if dot and side in {"enc", "dec"} else f"blk.{layer}.{name}"

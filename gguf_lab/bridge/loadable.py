@@ -1,0 +1,73 @@
+"""Whether llama.cpp could load a file: asked before it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError
+from ..file.text import quoted
+from ..reference.facts import DECODER_LAYERS, LAYERS
+from ..reference.lengths import wrong_lengths
+from ..reference.requirements import missing_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..reference.facts import Facts
+
+__all__ = ["check_loadable"]
+
+
+def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a checkpoint of which llama.cpp would refuse the file.
+
+    Parameters
+    ----------
+    words : str
+        How messages call the checkpoint.
+    facts : Facts
+        What the file will say, and ``config.json``.
+    shapes : Mapping of str to tuple of int
+        Of the tensors that the file will have.
+
+    Raises
+    ------
+    CheckpointError
+        If tensors are missing, or of other shapes than the settings say.
+    """
+    layers = range(facts.number(LAYERS) or 0)
+    decoder_layers = range(facts.number(DECODER_LAYERS) or 0)
+    absent = [
+        " or ".join(map(quoted, names))
+        for names in missing_tensors(facts.architecture, shapes, layers, decoder_layers)
+    ]
+    if _lacks_output(facts, shapes):
+        absent.append(quoted("output.weight"))  # llama.cpp would take the embeddings for it
+    if absent:
+        raise CheckpointError(
+            f"{words}: llama.cpp loads no {facts.architecture} without {_few(absent, ', ')}, for"
+            " which there is nothing in the checkpoint. Nothing was written. Give the folder with"
+            " all of its files; if it is complete, llama.cpp has no such model: one that uses the"
+            " embeddings for the output, say, or has no biases."
+        )
+    wrong = [
+        f"{quoted(w.name)} would be {w.shape}, but the {w.quantity.words} is {w.due}"
+        for w in wrong_lengths(facts, shapes)
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{words}: {_few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
+            " its own config.json."
+        )
+
+
+def _lacks_output(facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    classes = facts.config.get("architectures")
+    generates = isinstance(classes, list) and any(str(c).endswith("ForCausalLM") for c in classes)
+    untied = facts.config.get("tie_word_embeddings") is False
+    return generates and untied and "output.weight" not in shapes
+
+
+def _few(words: Sequence[str], between: str, shown: int = 3) -> str:
+    more = f" and {len(words) - shown:,} more" if len(words) > shown else ""
+    return between.join(words[:shown]) + more

@@ -1,0 +1,114 @@
+"""What llama.cpp would refuse is refused before it is written."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.errors import CheckpointError
+
+from ..reference.support import ramp
+from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
+from .small_models import DATA, causal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOWN = "model.layers.1.mlp.down_proj.weight"
+EXPERT = "model.layers.1.block_sparse_moe.experts.2."
+
+
+def refused(checkpoint: Any, tmp_path: Path, words: str, **settings: Any) -> None:
+    """Neither export nor plan takes it, and nothing is written."""
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match=words):
+        exported(checkpoint, tmp_path / "f.gguf", **settings)
+    with pytest.raises(CheckpointError, match=words):
+        gl.plan(checkpoint, target_bits_per_weight=8, progress=False)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("qtype", ["F16", "Q4_K_M"])
+def test_a_tensor_is_missing(tmp_path: Path, qtype: str) -> None:
+    tensors = llama_tensors()
+    del tensors[DOWN]
+    hf = llama_with(tmp_path / "hf", tensors)
+    words = "no llama without 'blk.1.ffn_down.weight' or .*', for which.*all of its files"
+    refused(hf, tmp_path, words, qtype=qtype)
+
+
+def test_one_shard_of_several(tmp_path: Path) -> None:
+    hf = shutil.copytree(DATA / "llama3-tied" / "hf", tmp_path / "hf")
+    refused(hf / "model-00002-of-00003.safetensors", tmp_path, r"without '.*' and \d+ more, for")
+
+
+def test_a_whole_layer_is_missing(tmp_path: Path) -> None:
+    tensors = {name: t for name, t in llama_tensors().items() if ".layers.2." not in name}
+    refused(llama_with(tmp_path / "hf", tensors), tmp_path, "'blk.2.attn_norm.weight'")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"), [(".EncDecAttention.q.", "'dec.blk.0.cross_attn_q.weight'"), ("", "'dec.")]
+)
+def test_something_of_the_decoder_is_missing(tmp_path: Path, part: str, words: str) -> None:
+    tensors = tensors_of("umt5")
+    less = {n: t for n, t in tensors.items() if not n.startswith("decoder.") or part not in n}
+    assert len(less) < len(tensors)
+    refused(checkpoint_with(tmp_path / "hf", "umt5", less), tmp_path, words)
+
+
+def test_an_output_of_its_own_is_missing(tmp_path: Path) -> None:
+    """The file would load, and compute with the embeddings instead."""
+    tensors = llama_tensors()
+    del tensors["lm_head.weight"]
+    hf = llama_with(tmp_path / "hf", tensors)
+    refused(hf, tmp_path, "without 'output.weight'")
+    body = llama_with(tmp_path / "body", tensors, architectures=["LlamaModel"])
+    assert "output.weight" not in exported(body, tmp_path / "f.gguf").tensors
+
+
+def test_what_llama_cpp_has_no_model_for_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    model = causal("starcoder2", use_bias=False)
+    refused(model, tmp_path, "'blk.0.attn_output.bias'.*if it is complete, llama.cpp has no such")
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (f"{EXPERT}w", r"'blk.1.ffn_gate_exps.weight' would be \(2, 40, 24\).*of experts is 3"),
+        (f"{EXPERT}w2", r"'blk.1.ffn_down_exps.weight' would be \(2, 24, 40\)"),
+    ],
+)
+def test_an_expert_is_missing(tmp_path: Path, gone: str, words: str) -> None:
+    tensors = {name: t for name, t in tensors_of("mixtral").items() if not name.startswith(gone)}
+    refused(checkpoint_with(tmp_path / "hf", "mixtral", tensors), tmp_path, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        (DOWN, (160, 96), r"ffn_down.weight' would be \(160, 96\), but the hidden size is 96"),
+        (DOWN, (96, 150), r"ffn_down.weight' .* width of the feed-forward layers is 160"),
+        (DOWN.replace("down", "up"), (150, 96), r"ffn_up.weight' .* layers is 160"),
+        ("model.embed_tokens.weight", (500, 96), "'token_embd.weight' .* vocabulary is 512"),
+        ("model.embed_tokens.weight", (512, 90), "'token_embd.weight' .* hidden size is 96"),
+        ("lm_head.weight", (500, 96), "'output.weight' .* size of the vocabulary is 512"),
+    ],
+)
+def test_a_shape_contradicts_the_configuration(
+    tmp_path: Path, name: str, shape: tuple[int, ...], words: str
+) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors() | {name: ramp(*shape)})
+    refused(hf, tmp_path, words)
+
+
+def test_all_matrices_are_transposed(tmp_path: Path) -> None:
+    """The key of the inner width is corrected by the matrices: not by these."""
+    turned = {
+        name: ramp(*shape[::-1]) if ".down_proj." in name else (dtype, shape, raw)
+        for name, (dtype, shape, raw) in llama_tensors().items()
+    }
+    refused(llama_with(tmp_path / "hf", turned), tmp_path, "the hidden size is 96; .* and 6 more")
