@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UnsupportedError
 from ..file.text import quoted
 from ..reference.facts import DECODER_LAYERS, LAYERS
 from ..reference.lengths import wrong_lengths
-from ..reference.requirements import missing_tensors
+from ..reference.requirements import missing_tensors, unasked_biases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,8 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     ------
     CheckpointError
         If tensors are missing, or of other shapes than the settings say.
+    UnsupportedError
+        If there are biases that llama.cpp has no place for.
     """
     layers = range(facts.number(LAYERS) or 0)
     decoder_layers = range(facts.number(DECODER_LAYERS) or 0)
@@ -49,6 +51,12 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
             " which there is nothing in the checkpoint. Nothing was written. Give the folder with"
             " all of its files; if it is complete, llama.cpp has no such model: one that uses the"
             " embeddings for the output, say, or has no biases."
+        )
+    if biases := unasked_biases(facts.architecture, shapes):
+        raise UnsupportedError(
+            f"{words}: llama.cpp has no {facts.architecture} with"
+            f" {_few([*map(quoted, biases)], ', ')}, and refuses a file that has them. Nothing was"
+            " written."
         )
     wrong = [
         f"{quoted(w.name)} would be {w.shape}, but the {w.quantity.words} is {w.due}"

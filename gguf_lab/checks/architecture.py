@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
-from ..reference.requirements import missing_tensors
+from ..reference.requirements import missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -138,6 +138,23 @@ def foreign(subject: Subject) -> Iterator[Found]:
             f"{subject.architecture} has ({examples(odd)}): a llama.cpp that does not ask for them "
             "refuses the file",
             "Look where they are from; an older or newer converter may have named them so.",
+        )
+
+
+@rule(
+    "unasked-bias",
+    "error",
+    "llama.cpp: 'wrong number of tensors'; see reference/requirements.py",
+    kinds=("model",),
+)
+def unasked(subject: Subject) -> Iterator[Found]:
+    """Expect no bias that llama.cpp does not ask for in the architecture."""
+    if biases := unasked_biases(subject.architecture, subject.model.tensors):
+        yield Found(
+            biases[0],
+            f"{counted(len(biases), 'tensors are')} not asked for by llama.cpp: it has no "
+            f"{subject.architecture} with such a bias ({examples(biases)}), and refuses the file",
+            "There is no way to run this model with llama.cpp.",
         )
 
 

@@ -1,17 +1,20 @@
-"""Tensors without which llama.cpp does not load a model: those of every layer, and those outside.
+"""Tensors without which llama.cpp does not load a model, and biases with which it does not.
 
-Only what no setting makes optional is listed. Source: ``load_arch_tensors`` of the architectures
-in llama.cpp (``src/models``), tensors that are created without the flag TENSOR_NOT_REQUIRED.
+Of the former, only what no setting makes optional is listed. Source: ``load_arch_tensors`` of the
+architectures in llama.cpp (``src/models``): tensors that are created without the flag
+TENSOR_NOT_REQUIRED, and biases that Transformers can have and that are not created at all.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..model.names import split_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["REQUIRED", "missing_tensors"]
+__all__ = ["REQUIRED", "missing_tensors", "unasked_biases"]
 
 _QKV = "attn_q|attn_qkv attn_k|attn_qkv attn_v|attn_qkv attn_output"
 _GATED = "ffn_gate ffn_down ffn_up"
@@ -193,3 +196,40 @@ def missing_tensors(
 def _in_layer(name: str, layer: int) -> str:
     side, dot, rest = name.partition(".")
     return f"{side}.blk.{layer}.{rest}" if dot and side in {"enc", "dec"} else f"blk.{layer}.{name}"
+
+
+_NONE = "attn_output ffn_gate ffn_up ffn_down"
+# Architecture: tensors of a layer that have no bias there. Those of queries, keys and values are
+# asked for nearly everywhere (``create_tensor_qkv``).
+_WITHOUT_BIAS = {
+    **dict.fromkeys(
+        (
+            *("qwen2", "qwen2moe", "qwen3", "qwen3moe", "phi3", "stablelm", "gemma", "gemma2"),
+            *("gemma3", "gemma-embedding", "olmo2", "command-r", "cohere2", "exaone4", "glm4"),
+            "minimax-m2",
+        ),
+        _NONE,
+    ),
+    "gemma4": f"attn_q attn_k attn_v {_NONE}",
+    "falcon": f"attn_qkv {_NONE}",
+    "deepseek2": f"attn_q_a attn_kv_a_mqa {_NONE} ffn_gate_shexp ffn_up_shexp ffn_down_shexp",
+    **dict.fromkeys(
+        ("lfm2", "lfm2moe"), f"shortconv.conv shortconv.in_proj shortconv.out_proj {_NONE}"
+    ),
+    "mamba": "ssm_in ssm_out",
+}
+_UNASKED = {
+    architecture: frozenset(f"{name}.bias" for name in names.split())
+    for architecture, names in _WITHOUT_BIAS.items()
+}
+
+
+def unasked_biases(architecture: str, names: Iterable[str]) -> list[str]:
+    """List the biases that llama.cpp does not ask for in this architecture.
+
+    It counts the tensors that it has asked for, and refuses a file with more: "wrong number of
+    tensors".
+    """
+    unasked = _UNASKED.get(architecture, frozenset())
+    found = ((name, *split_name(name)) for name in names)
+    return [name for name, layer, kind in found if layer is not None and kind in unasked]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gguf_lab as gl
-from gguf_lab.errors import CheckpointError
+from gguf_lab.errors import CheckpointError, UnsupportedError
 
 from ..reference.support import ramp
 from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
@@ -112,3 +112,33 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         for name, (dtype, shape, raw) in llama_tensors().items()
     }
     refused(llama_with(tmp_path / "hf", turned), tmp_path, "the hidden size is 96; .* and 6 more")
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "words"),
+    [
+        ("qwen3", "attention_bias", "'blk.0.attn_output.bias', 'blk.1.attn_output.bias'"),
+        ("qwen3_moe", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("gemma", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("gemma2", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("gemma3_text", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("olmo2", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("cohere", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("deepseek_v2", "attention_bias", "'blk.0.attn_kv_a_mqa.bias'"),
+        ("deepseek_v2", "mlp_bias", "'blk.0.ffn_down.bias'"),
+        ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
+        ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
+    ],
+)
+def test_biases_that_llama_cpp_has_no_place_for(
+    tmp_path: Path, kind: str, setting: str, words: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=f"llama.cpp has no .*{words}"):
+        exported(causal(kind, **{setting: True}), tmp_path / "f.gguf")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("kind", ["llama", "granite", "granitemoe", "nemotron"])
+def test_biases_that_it_has_a_place_for(tmp_path: Path, kind: str) -> None:
+    file = exported(causal(kind, attention_bias=True), tmp_path / "f.gguf")
+    assert "blk.0.attn_output.bias" in file.tensors

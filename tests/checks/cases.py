@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IMATRIX = MODELS.parent / "imatrix" / "smollm2-imatrix.gguf"
 QWEN2 = MODELS / "qwen2" / "qwen2-bf16.gguf"  # without a tokenizer
+QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
     Q4_K_M: "Tiny-1.4M-v1.0-Q4_K_M.gguf",
@@ -286,6 +287,15 @@ ARCHITECTURE = (
         **tensor("blk.0.what.weight", F32, (1,), struct.pack("<f", 1)),
     ),
     case(
+        "unasked-bias",
+        "1 tensor is not asked for by llama.cpp: it has no qwen2 with such a bias",
+        "error",
+        source=QWEN2,
+        name=QWEN2_NAME,
+        also="tokenizer",
+        **tensor("blk.0.attn_output.bias", F32, (24,), bytes(96)),
+    ),
+    case(
         "embedding-size",
         "its rows have 96 values, but llama.embedding_length is 64",
         "error",
@@ -373,7 +383,7 @@ TOKENIZER = (
         "the key is missing: llama.cpp loads no model without it",
         "error",
         source=QWEN2,
-        name="Tiny-13K-v1.0-BF16.gguf",
+        name=QWEN2_NAME,
     ),
     case(
         "tokenizer",
