@@ -1,7 +1,7 @@
 """What a GGUF file would be, before it is written: every tensor with its type, and all metadata.
 
-Nothing but names, shapes and settings is read for it, and everything that can be refused is
-refused here.
+Nothing but names, shapes and settings is read for it (and what may be left out only if it is zero),
+and everything that can be refused is refused here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
 from ..quantization.imatrix import importance_of, keys_of
 from ..reference.architectures import FAMILIES, family_of_model_type
-from ..reference.architectures.family import number_in
+from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
 from .hyperparameters import metadata_of, rope_factors_of, unsaid_of
-from .loadable import check_loadable
+from .loadable import check_loadable, check_zeros
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
@@ -165,6 +165,9 @@ def draft_export(
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts)
     _check(plan, source)
+    lines = {name: line_in(family.left_out, family.spell(name)) for name in plan.left_out}
+    due = [source.tensors[name] for name, line in lines.items() if line and line.if_zero]
+    check_zeros(source.words, due)
     if mix:  # it looks at all tensors before it gives one a type
         found = [(t.name, t.shape, t.qtype.name) for t in _tensors(plan, source, choose)]
         choose = mix_chooser(

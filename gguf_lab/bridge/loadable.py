@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..codec import dequantize
 from ..errors import CheckpointError, UnsupportedError
 from ..file.text import quoted
 from ..reference.facts import DECODER_LAYERS, LAYERS
@@ -11,11 +15,12 @@ from ..reference.lengths import wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_biases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ..reference.facts import Facts
+    from ..reference.transforms import NamedRows
 
-__all__ = ["check_loadable"]
+__all__ = ["check_loadable", "check_zeros"]
 
 
 def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -67,6 +72,23 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
             f"{words}: {_few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
             " its own config.json."
         )
+
+
+def check_zeros(words: str, tensors: Iterable[NamedRows]) -> None:
+    """Refuse a checkpoint in which values are not zero that the file has no place for.
+
+    Raises
+    ------
+    UnsupportedError
+        If there are any.
+    """
+    for tensor in tensors:
+        rows = np.ascontiguousarray(tensor.read(0, prod(tensor.shape[:-1])))
+        if dequantize(rows, tensor.dtype).any():
+            raise UnsupportedError(
+                f"{words}: llama.cpp has no place for {quoted(tensor.name)}, and it is not zero."
+                " Nothing was written."
+            )
 
 
 def _lacks_output(facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> bool:

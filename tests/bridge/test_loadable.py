@@ -142,3 +142,19 @@ def test_biases_that_llama_cpp_has_no_place_for(
 def test_biases_that_it_has_a_place_for(tmp_path: Path, kind: str) -> None:
     file = exported(causal(kind, attention_bias=True), tmp_path / "f.gguf")
     assert "blk.0.attn_output.bias" in file.tensors
+
+
+def test_biases_that_the_converter_leaves_out_must_be_zero(tmp_path: Path) -> None:
+    model = causal("cohere2", attention_bias=True)
+    with pytest.raises(UnsupportedError, match=r"no place for '.*\.bias', and it is not"):
+        exported(model, tmp_path / "f.gguf")
+    assert not [*tmp_path.iterdir()]
+    for name, values in model.named_parameters():
+        if name.endswith(".bias"):
+            values.data.zero_()
+    drafts: list[Any] = []
+    file = exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert not [name for name in file.tensors if name.endswith(".bias")]
+    assert {*drafts[0].left_out.values()} == {
+        "a bias: the converter leaves it out, if it is all zero"
+    }

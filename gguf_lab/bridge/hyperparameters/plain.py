@@ -66,6 +66,11 @@ def _cohere2_rope_to_config(file: FileSide) -> Mapping[str, object]:
     return {"rotary_pct": part_of(turned, size), "rope_parameters": scaling(file, turned)}
 
 
+def _no_bias(_: FileSide) -> Mapping[str, object]:
+    # no `Implied`: a checkpoint with biases is exported if they are zero, which changes nothing
+    return {"attention_bias": False}
+
+
 COHERE2 = Family(
     architectures=("cohere2",),
     classes={"cohere2": "Cohere2ForCausalLM"},
@@ -76,7 +81,8 @@ COHERE2 = Family(
         VOCABULARY,
         Rule(_cohere2_rope),
         Written("rope.scaling.type", "none"),
-        *implied(hidden_act="silu", attention_bias=False),
+        *implied(hidden_act="silu"),
+        Rule(to_config=_no_bias),
         rope=Rule(ROPE.to_file, _cohere2_rope_to_config),
     ),
 )

@@ -22,6 +22,7 @@ __all__ = [
     "LeftOut",
     "Row",
     "Spelling",
+    "line_in",
     "number_in",
     "pattern_of",
     "reason_in",
@@ -56,10 +57,18 @@ class Spelling:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Tensors that the converter leaves out on purpose, and why."""
+    """Tensors that the converter leaves out on purpose, and why.
+
+    Attributes
+    ----------
+    pattern, reason : str
+    if_zero : bool
+        Whether it refuses the checkpoint if any of their values is not zero.
+    """
 
     pattern: str
     reason: str
+    if_zero: bool = False
 
 
 _AS_STORED = AsStored()
@@ -168,7 +177,11 @@ def number_in(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def line_in(table: tuple[LeftOut, ...], name: str) -> LeftOut | None:
+    """Find the first line of a table that matches."""
+    return next((line for line in table if pattern_of(line.pattern).fullmatch(name)), None)
+
+
 def reason_in(table: tuple[LeftOut, ...], name: str) -> str | None:
     """Find the reason that the first matching line of a table gives."""
-    lines = (line for line in table if pattern_of(line.pattern).fullmatch(name))
-    return next((line.reason for line in lines), None)
+    return line.reason if (line := line_in(table, name)) else None

@@ -34,7 +34,10 @@ COHERE2 = Family(
     architectures=("cohere2",),
     model_types=("cohere2",),
     spellings=SPELLINGS,
-    left_out=(*LEFT_OUT, LeftOut("*.bias", "a bias, which is zero: llama.cpp has none here")),
+    left_out=(
+        *LEFT_OUT,
+        LeftOut("*.bias", "a bias: the converter leaves it out, if it is all zero", if_zero=True),
+    ),
 )
 
 EXAONE4 = Family(
