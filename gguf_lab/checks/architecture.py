@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
+from ..reference.facts import WIDTH, Facts
+from ..reference.lengths import wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..reference.lengths import WrongLength
     from .rules import Subject
 
 __all__: list[str] = []
@@ -166,14 +169,45 @@ def unasked(subject: Subject) -> Iterator[Found]:
 )
 def embedding_size(subject: Subject) -> Iterator[Found]:
     """Expect the width of the embeddings that ``embedding_length`` says."""
-    shape, width = subject.shape("token_embd.weight"), subject.figure("embedding_length")
-    if shape and len(shape) == 2 and width is not None and shape[1] != width:
+    for wrong in _wrong_lengths(subject):
+        if wrong.name == "token_embd.weight" and wrong.quantity is WIDTH:
+            yield Found(
+                wrong.name,
+                f"its rows have {wrong.has:,} values, but {subject.architecture}.embedding_length "
+                f"is {wrong.due:,}",
+                _CONVERT,
+            )
+
+
+@rule(
+    "ffn-shapes",
+    "error",
+    "llama.cpp: 'tensor has wrong shape'; see reference/lengths.py",
+    kinds=("model",),
+)
+def ffn_shapes(subject: Subject) -> Iterator[Found]:
+    """Expect feed-forward matrices of the widths, and of as many experts, as the keys say."""
+    embeddings = subject.shape("token_embd.weight") or (None,)
+    wrong = [
+        w
+        for w in _wrong_lengths(subject)
+        if w.name not in {"token_embd.weight", "output.weight"}
+        # if it is the key that is wrong, the rule on the embeddings says it
+        and not (w.quantity is WIDTH and w.has == embeddings[-1])
+    ]
+    if wrong:
+        first, names = wrong[0], {w.name for w in wrong}
         yield Found(
-            "token_embd.weight",
-            f"its rows have {shape[1]:,} values, but {subject.architecture}.embedding_length is "
-            f"{width:,}",
+            first.name,
+            f"its shape is {first.shape}, but by {subject.architecture}.{first.quantity.key} "
+            f"{first.has:,} should be {first.due:,}; so it is for {counted(len(names), 'tensors')}",
             _CONVERT,
         )
+
+
+def _wrong_lengths(subject: Subject) -> Iterator[WrongLength]:
+    shapes = {name: tensor.shape for name, tensor in subject.model.tensors.items()}
+    return wrong_lengths(Facts.of(subject.architecture, subject.metadata, {}), shapes)
 
 
 @rule(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IMATRIX = MODELS.parent / "imatrix" / "smollm2-imatrix.gguf"
 QWEN2 = MODELS / "qwen2" / "qwen2-bf16.gguf"  # without a tokenizer
+MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
@@ -169,6 +170,7 @@ def _iq2(rows: int, columns: int) -> bytes:
 
 _DOWN = "blk.0.ffn_down.weight"  # 256 rows of two blocks
 _BIG = (F16, (1024, 1024), np.full(1024 * 1024, 0.01, np.float16).tobytes())
+_TURNED = (F16, (96, 160), np.full(96 * 160, 0.01, np.float16).tobytes())
 _SMALL = (F16, (256, 512), np.full(512 * 256, 0.01, np.float16).tobytes())
 
 LAYOUT = (
@@ -302,6 +304,26 @@ ARCHITECTURE = (
         **key("llama.embedding_length", "uint32", 64),
     ),
     case(
+        "ffn-shapes",
+        "its shape is (160, 96), but by llama.embedding_length 160 should be 96; so it is for 1 te",
+        "error",
+        **tensor("blk.1.ffn_down.weight", *_TURNED),
+    ),
+    case(
+        "ffn-shapes",
+        "but by llama.feed_forward_length 160 should be 128; so it is for 9 tensors",
+        "error",
+        **key("llama.feed_forward_length", "uint32", 128),
+    ),
+    case(
+        "ffn-shapes",
+        "but by llama.expert_count 3 should be 4; so it is for 8 tensors",
+        "error",
+        source=MIXTRAL,
+        name="Tiny-48K-v1.0-BF16.gguf",
+        **key("llama.expert_count", "uint32", 4),
+    ),
+    case(
         "vocabulary-size",
         "there are 513 tokens by this key, but token_embd.weight has 512",
         "error",
@@ -340,7 +362,7 @@ TYPES = (
         "giant",
         "1 large tensor in 16 or 32 bits ('blk.0.ffn_up_shexp.weight'): 2.1 MB",
         source=Q4_K_M,
-        also="foreign-tensor name-size other-type",
+        also="ffn-shapes foreign-tensor name-size other-type",
         refused=True,
         **tensor("blk.0.ffn_up_shexp.weight", *_BIG),
     ),
