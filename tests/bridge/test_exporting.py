@@ -533,6 +533,42 @@ def test_what_no_key_tells_is_said(folder: str, words: str, tmp_path: Path) -> N
     assert words in repr(drafts[0])
 
 
+LOCAL = {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("mistral", {"sliding_window": 64}, True),
+        ("mixtral", {"sliding_window": 64}, True),
+        ("mistral", {"sliding_window": 256}, False),  # as long as the context
+        ("mistral", {"sliding_window": None}, False),
+        ("llama", {"sliding_window": 64}, False),  # no setting of a llama
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 0}, True),
+        ("exaone4", {"sliding_window": 64, **LOCAL}, True),  # not of the size that slides there
+        ("exaone4", {"sliding_window": 64, "layer_types": ["full_attention"] * 3}, False),
+        ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 3}, False),
+    ],
+)
+def test_a_window_that_llama_cpp_does_not_have_is_said(
+    kind: str, settings: dict[str, Any], told: bool, tmp_path: Path
+) -> None:
+    drafts: list[Any] = []
+    exported(causal(kind, **settings), tmp_path / "f.gguf", report=drafts.append)
+    words = drafts[0].unsaid.get("sliding_window")
+    assert words == ("64 in config.json, None in llama.cpp" if told else None)
+
+
+def test_the_exaone4_that_slides_is_not_warned_of(tmp_path: Path) -> None:
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "head_dim": 4}
+    kinds = [*LOCAL["layer_types"] * 21, "full_attention"]
+    layers = {"num_hidden_layers": len(kinds), "layer_types": kinds}
+    drafts: list[Any] = []
+    model = causal("exaone4", sliding_window=64, **small, **layers)
+    exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].unsaid == {}
+
+
 def test_a_phi2_of_grouped_heads_is_refused(tmp_path: Path) -> None:
     shutil.copytree(DATA / "phi2" / "hf", tmp_path / "hf")
     config = json.loads((tmp_path / "hf" / "config.json").read_text())

@@ -242,11 +242,20 @@ def unsaid_of(
     except UnsupportedError:
         return {}
     names = [family.spelled.get(n, n) for n in _GUESSED]
-    names += [line.name for line in family.lines if isinstance(line, Implied)]
+    implied = [line for line in family.lines if isinstance(line, Implied)]
+    names += [line.name for line in implied]
+    read |= {line.name: line.value for line in implied if line.when and line.when(side)}
     found = {}
     for name in names:
         had, becomes = side.find(name), read.get(name)
         alike = any(had in names and becomes in names for names in _SAME if isinstance(had, str))
+        alike |= name == "sliding_window" and _sees_all(had, side)
         if (had or becomes) and had is not None and name in read and had != becomes and not alike:
             found[name] = (had, becomes)
     return found
+
+
+def _sees_all(window: object, side: ConfigSide) -> bool:
+    """Whether a window is none, because it is as long as the context."""
+    length = side.find("max_position_embeddings")
+    return isinstance(window, int) and isinstance(length, int) and window >= length

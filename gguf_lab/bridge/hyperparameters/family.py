@@ -94,10 +94,20 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Implied:
-    """A setting that llama.cpp's graph of the family has built in, so that no key tells it."""
+    """A setting that llama.cpp's graph of the family has built in, so that no key tells it.
+
+    Attributes
+    ----------
+    name : str
+    value : object
+    when : function, optional
+        For which configurations it is built in, if not for all of the family; then it is not read
+        from a file, which doesn't say whether it was made of such a one.
+    """
 
     name: str
     value: object
+    when: Callable[[ConfigSide], bool] | None = None
 
     def to_file(self, config: ConfigSide) -> Mapping[str, object]:
         """See `Line`."""
@@ -105,7 +115,7 @@ class Implied:
 
     def to_config(self, file: FileSide) -> Mapping[str, object]:
         """See `Line`."""
-        return {self.name: self.value}
+        return {} if self.when else {self.name: self.value}
 
 
 def _nothing(_: object, /) -> Mapping[str, object]:

@@ -1,8 +1,9 @@
 """llama and what llama.cpp calls llama: mistral and mixtral too.
 
 Facts: llama.cpp's converter, class ``LlamaModel``. A file doesn't say which of the three it was.
-The graph is the same: mistral's sliding window isn't written, every layer sees all. So a file
-without experts is a llama, where that is said with no window, and one with experts a mixtral.
+The graph is the same: mistral's sliding window isn't written, every layer sees all, of which export
+warns. So a file without experts is a llama, where that is said with no window, and one with experts
+a mixtral.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
 
 WHOLE_HEAD = Rule(_whole_head)
 
+
+def _can_slide(config: ConfigSide) -> bool:
+    return config.find("model_type") in {"mistral", "mixtral"}
+
+
 LLAMA = Family(
     architectures=("llama",),
     classes={"llama": "LlamaForCausalLM", "mixtral": "MixtralForCausalLM"},
@@ -51,6 +57,7 @@ LLAMA = Family(
         biased("attention_bias", "blk.*.attn_q.bias"),
         biased("mlp_bias", "blk.*.ffn_down.bias"),
         Implied("hidden_act", "silu"),
+        Implied("sliding_window", None, when=_can_slide),
         Rule(to_config=_experts_to_config),
     ),
 )

@@ -19,7 +19,7 @@ from .common import (
     sliding_layers,
 )
 from .config_side import real
-from .family import Family, Pair, Rule, Written
+from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
 from .rope import ROPE, llama3_tensor, part_of, scaling
 
@@ -104,6 +104,11 @@ def _exaone4_pattern(config: ConfigSide) -> list[bool]:
     return [kind == "sliding_attention" for kind in config.layer_types()]
 
 
+def _exaone4_sees_all(config: ConfigSide) -> bool:
+    # llama.cpp knows the size that slides by its layers, and lets no other slide
+    return bool(_exaone4_window(config)) and any(_exaone4_pattern(config)) and config.layers() != 64
+
+
 def _exaone4_window_to_config(file: FileSide) -> Mapping[str, object]:
     layers, key = file.layers(), "attention.sliding_window_pattern"
     if not (window := file.count("attention.sliding_window", 0)):
@@ -119,6 +124,7 @@ EXAONE4 = Family(
         VOCABULARY,
         Rule(_exaone4_window, _exaone4_window_to_config),
         *implied(hidden_act="silu"),
+        Implied("sliding_window", None, when=_exaone4_sees_all),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     factors=llama3_tensor,
