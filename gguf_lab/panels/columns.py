@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..file.text import printable
+from .numbers import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,7 +100,7 @@ def tensor_facts(tensor: Tensor) -> dict[str, Any]:
         "kind": printable(tensor.kind, 120),
         "qtype": printable(tensor.qtype, 40),
         "shape": _shape(tensor.shape),
-        "bits_per_weight": tensor.bits_per_weight,
+        "bits_per_weight": finite(tensor.bits_per_weight),
         "nbytes": tensor.nbytes,
         "n_elements": tensor.n_elements,
     }
@@ -107,7 +108,7 @@ def tensor_facts(tensor: Tensor) -> dict[str, Any]:
 
 def comparison_facts(row: TensorComparison) -> dict[str, Any]:
     """Return the same facts from a row of a comparison; a row may be in the reference alone."""
-    bits = row.bits_per_weight
+    bits = finite(row.bits_per_weight)
     return {
         "name": name_of(row),
         "layer": row.layer,

@@ -8,6 +8,7 @@ import traitlets
 
 from ..file.text import printable
 from ..markup import card, grid
+from ..model.words import bits_in_words
 from .assets import script, style
 from .base import Panel
 
@@ -60,7 +61,7 @@ def _facts(model: Model) -> list[list[str]]:
         ["architecture", model.architecture, "general.architecture"],
         ["file type", model.file_type, "general.file_type: the mixture of types it was made with"],
         ["parameters", _count(model.n_parameters), f"{model.n_parameters or 0:,} weights"],
-        ["bits/weight", f"{model.bits_per_weight:.2f}" if model.bits_per_weight else None, ""],
+        ["bits/weight", bits_in_words(model.bits_per_weight), ""],
         ["size", _size(model.nbytes), f"{model.nbytes or 0:,} bytes of tensors"],
         ["tensors", f"{len(model.tensors):,}", "Tensors in the file"],
         ["GGUF", f"v{model.version}, {model.byteorder}-endian", "Version of the file format"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from .assets import script, style
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt
 from .columns import comparison_facts
-from .numbers import number
+from .numbers import finite, number
 from .selection import Selection
 from .sketch import sketch
 
@@ -99,7 +98,7 @@ class ErrorHistograms(Selection, Chart):
                 self._reference_only += 1
                 continue
             cell = _cell(comparison_facts(row), row.status, row.reason or "")
-            cell["ratio"] = _finite(row.relative_rmse)
+            cell["ratio"] = finite(row.relative_rmse)
             cell["exact"] = row.measured and not row.max_abs_error and not row.n_nan
             self._cells[row.name] = cell
             self._results[row.name] = row
@@ -202,10 +201,6 @@ def _cell(facts: dict[str, Any], status: str, reason: str = "") -> dict[str, Any
         "absolute": None,
         "relative": None,
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def in_order(kinds: Iterable[str], matrices: set[str]) -> list[str]:

@@ -1,10 +1,15 @@
-"""How the panels write figures."""
+"""How the panels write and send figures."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["number", "percent", "three_digits"]
+__all__ = ["finite", "number", "percent", "three_digits"]
+
+
+def finite(value: float | None) -> float | None:
+    """Return None for NaN and infinities: JSON has none, and Jupyter sends them as text."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -115,7 +115,10 @@ def _convert(value: Any) -> Any:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: _convert(value) for key, value in state.items()}
+    """Return a state as JSON has it: NaN and infinities, which Jupyter sends as text, are faults."""
+    plain = {key: _convert(value) for key, value in state.items()}
+    json.dumps(plain, allow_nan=False)
+    return plain
 
 
 class Harness:
@@ -148,7 +151,7 @@ class Harness:
         with self._lock:
             changed, self._changed = self._changed, {}
             messages, self._messages = self._messages, []
-        return json.dumps({"messages": messages, "states": changed})
+        return json.dumps({"messages": messages, "states": changed}, allow_nan=False)
 
     def listen(self) -> None:
         """Bring what panels send by themselves to the browser, from now on."""

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+import gguf_lab as gl
 from gguf_lab.panels import ErrorHistograms, MetadataTree, Progress, TensorDetail, TensorTable
 
+from ..file.builders import F32, Builder
 from .browser import until
 from .support import HOSTILE, ORPHAN, StubComparison, StubModel, StubTensor, rows_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .browser import Harness
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,6 +40,17 @@ def count(page: Any, words: str) -> Any:
 def keys(page: Any, *names: str) -> None:
     for name in names:
         page.keyboard.press(name)
+
+
+def test_a_tensor_of_unknown_type_leaves_the_other_rows(harness: Harness, tmp_path: Path) -> None:
+    builder = Builder().tensor("known", [32], F32, bytes(128)).tensor("new", [32], 9999, bytes(64))
+    with gl.open(builder.write(tmp_path / "a.gguf")) as model:
+        table = harness.add(TensorTable(model))
+        rows = table.get_by_role("row")
+        expect(rows).to_have_count(3)
+        expect(rows.nth(1)).to_contain_text("32.00")
+        expect(rows.nth(2)).to_contain_text("new")
+        assert "NaN" not in table.inner_text()
 
 
 # -- metadata

@@ -115,7 +115,7 @@ def look(harness: Harness, panels: list[Panel]) -> None:
     page.evaluate("() => { window.attack = () => { window.attacked = true; }; }")
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     for number, panel in enumerate(panels):
-        assert len(json.dumps(panel.get_state(), default=len)) < LARGEST
+        assert len(json.dumps(panel.get_state(), default=len, allow_nan=False)) < LARGEST
         harness.add(panel, f"panel{number}")
     page.wait_for_timeout(300)
     seen = 0
