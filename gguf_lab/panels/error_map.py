@@ -96,8 +96,8 @@ class ErrorMap(Selection, Panel):
         The figure that is shown.
     """
 
-    _esm = script("axes", "error_map")
-    _css = style("error_map")
+    _esm = script("axes", "ramp", "statistics", "error_map")
+    _css = style("ramp", "error_map")
 
     statistics = traitlets.List(traitlets.Dict(), help="Figures to choose from").tag(sync=True)
     statistic = traitlets.Unicode("relative_rmse", help="The figure that is shown").tag(sync=True)

@@ -51,8 +51,8 @@ class ErrorHistograms(Selection, Chart):
         Height in CSS pixels.
     """
 
-    _esm = script("axes", "chart", "histograms")
-    _css = style("chart", "histograms")
+    _esm = script("axes", "chart", "ramp", "histograms")
+    _css = style("chart", "ramp", "histograms")
 
     cells = traitlets.List(traitlets.Dict(), help="One entry per tensor of the file").tag(sync=True)
     kinds = traitlets.List(traitlets.Unicode(), help="Columns").tag(sync=True)

@@ -11,46 +11,31 @@ export default panel("error-map", (p) => {
   const { model, root, on, save, safe, say, ask, leave } = p;
   /** @type {Cell[][]} the first line holds what is in no layer */
   let lines = [];
-  let layers = [], kinds = [], at = [0, 0], which = 0, range = [0, 1], sort = { column: 0, down: true };
+  let layers = [], kinds = [], at = [0, 0], which = 0, scale = errorScale([], {}), power = 0, sort = { column: 0, down: true };
   const gridId = uid("map");
   const pick = h("select", { "aria-label": "Statistic" });
   const count = h("span", { class: "gl-count" });
   const copy = h("button", { class: "gl-button", type: "button", title: "All figures of all tensors" }, "Copy CSV");
   const keep = h("button", { class: "gl-button", type: "button", title: "All figures of all tensors" }, "Save CSV");
   const verdict = h("p", { class: "gl-map-verdict" });
-  const legend = h("span", { class: "gl-map-legend" });
+  const legend = h("span", { class: "gl-legend" });
   const scroller = h("div", { class: "gl-scroll gl-map", role: "grid", tabindex: 0, "aria-label": "Errors by layer and kind" });
   const plot = h("div", { class: "gl-plot gl-depth", role: "img" });
+  const notFromZero = h("span", { class: "gl-map-remark", hidden: "" }, "the axis does not begin at zero");
   const table = h("table", { class: "gl-worst" });
   const empty = h("div", { class: "gl-empty" }, "No tensor has been compared yet.");
-  const right = h("div", { class: "gl-map-right" }, h("h4", {}, "Against depth, by kind"), plot, h("h4", {}, "Tensors, the worst first"), h("div", { class: "gl-scroll gl-worst-box", tabindex: 0, role: "group", "aria-label": "Table of tensors" }, table));
+  const right = h("div", { class: "gl-map-right" }, h("h4", {}, "Against depth, by kind", notFromZero), plot, h("h4", {}, "Tensors, the worst first"), h("div", { class: "gl-scroll gl-worst-box", tabindex: 0, role: "group", "aria-label": "Table of tensors" }, table));
   const both = h("div", { class: "gl-map-both" }, h("div", { class: "gl-map-left" }, scroller), right);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Errors"), pick, legend, copy, keep, count), verdict, both, empty);
 
   const real = (v) => (typeof v === "string" ? { inf: Infinity, "-inf": -Infinity, NaN }[v] : v);
   const stat = () => model.get("statistics")[which] ?? {};
-  const forms = {
-    percent, figure: aligned,
-    decibel: (v) => (Number.isFinite(v) ? `${v.toFixed(1)} dB` : `${figure(v)} dB`),
-    cosine: (v) => (v > 0.999 && v < 1 ? `1 ${MINUS} ${aligned(1 - v)}` : aligned(v)),
-  };
-  const short = { percent: (v) => (100 * v).toPrecision(2), decibel: (v) => v.toFixed(0), figure, cosine: (v) => v.toFixed(3) };
-  const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : forms[s.form](v));
+  const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : STATISTICS[s.form](v));
+  const isExact = (cell) => measured(cell) && cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")] === 0;
   const valueOf = (cell) => (cell && cell.figures.length ? real(cell.figures[which]) : null);
   const measured = (cell) => cell && (cell.status === "compared" || cell.status === "unverified");
   /** 0 good to 1 bad on the scale of what is shown; null without a place on it. */
-  function place(v) {
-    if (v === null || Number.isNaN(v)) return null;
-    const s = stat();
-    if (!Number.isFinite(v)) return (v > 0) === Boolean(s.low_is_bad) ? 0 : 1;
-    const low = range[0], high = range[1];
-    const ratio = s.form === "percent" || s.form === "figure";
-    if (ratio && v <= 0) return 0;
-    const t = ratio ? (Math.log(v) - Math.log(low)) / Math.max(1e-9, Math.log(high) - Math.log(low)) : (v - low) / Math.max(1e-12, high - low);
-    return clamp(s.low_is_bad ? 1 - t : t, 0, 1);
-  }
-  const colour = (t) => viridis(t);
-  const ink = (t) => (t > 0.62 ? "#111" : "#fff");
+  const place = (v) => (v === null || Number.isNaN(v) ? null : scale.place(v));
 
   function load() {
     const options = model.get("statistics");
@@ -69,15 +54,16 @@ export default panel("error-map", (p) => {
     layers = [...rows.keys()].sort((a, b) => a - b);
     lines = [free, ...layers.map((l) => rows.get(l))];
     const ratio = ["percent", "figure"].includes(stat().form);
-    const values = cells.map(valueOf).filter((v) => Number.isFinite(v) && (!ratio || v > 0));
-    range = values.length ? [Math.min(...values), Math.max(...values)] : [0.001, 1];
+    // What is exact is no end of the scale: it would leave all others the same colour.
+    scale = errorScale(cells.filter((c) => measured(c) && !isExact(c)).map(valueOf), { ratio, low_is_bad: stat().low_is_bad });
+    power = powerOf(stat().form, Math.max(scale.best, scale.worst));
     const done = cells.filter((c) => c.status !== "pending").length;
     count.textContent = `${integer(done)}${done < cells.length ? ` of ${integer(cells.length)}` : ""} tensors`;
     empty.hidden = done > 0;
     both.hidden = verdict.hidden = !done;
     verdict.textContent = model.get("verdict");
     verdict.hidden = !done || !verdict.textContent;
-    legend.replaceChildren(...(values.length ? [h("span", {}, shown(stat().low_is_bad ? range[1] : range[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, `${shown(stat().low_is_bad ? range[0] : range[1])} (worst)`)] : []));
+    legend.replaceChildren(...(scale.known ? errorLegend(shown(scale.best), shown(scale.worst)) : []), power ? `\u00b7 cells \u00d7 10${superscript(power)}` : "");
     drawMap();
     drawDepth();
     drawTable();
@@ -87,11 +73,11 @@ export default panel("error-map", (p) => {
     const node = h("div", { class: "gl-map-cell", role: "gridcell", id: `${gridId}-${line}-${k}`, "aria-selected": false });
     if (!cell) { put(node, { "aria-label": "no such tensor" }); node.classList.add("gl-none"); return node; }
     const v = valueOf(cell), t = measured(cell) ? place(v) : null;
-    const exact = measured(cell) && real(cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")]) === 0;
+    const exact = isExact(cell);
     const mark = cell.status === "unverified" ? "\u26a0" : "";
     let text = { pending: "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
     if (exact) text = "exact";
-    else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? short[stat().form](v) : figure(v)); node.style.background = colour(t); node.style.color = ink(t); }
+    else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? STATISTICS_IN_CELLS[stat().form](v, power) : figure(v)); node.style.background = errorColour(t); node.style.color = errorInk(t); }
     else if (measured(cell)) text = v === null ? "\u2013" : "NaN";
     if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
     const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
@@ -101,7 +87,7 @@ export default panel("error-map", (p) => {
     return node;
   }
   function drawMap() {
-    scroller.style.setProperty("--columns", `40px repeat(${Math.max(1, kinds.length)}, minmax(40px, 1fr))`);
+    scroller.style.setProperty("--columns", `40px repeat(${Math.max(1, kinds.length)}, minmax(46px, 1fr))`);
     const broken = (k) => k.split(/(?<=[_.])/).flatMap((part) => [part, h("wbr")]);
     const rows = [];
     if (lines[0].length) rows.push(h("div", { class: "gl-map-free", role: "row" }, ...lines[0].map((c, k) => drawCell(c, 0, k, true))));
@@ -112,29 +98,29 @@ export default panel("error-map", (p) => {
   function drawDepth() {
     const wide = plot.clientWidth, tall = plot.clientHeight;
     const s = stat();
-    const curves = kinds.map((kind, k) => ({ kind, k, points: layers.map((layer, i) => [layer, valueOf(lines[i + 1][k]), lines[i + 1][k]]).filter(([, v, c]) => measured(c) && Number.isFinite(v)) })).filter((c) => c.points.some(([, v]) => v !== (s.form === "cosine" ? 1 : 0)));
+    const curves = kinds.map((kind, k) => ({ kind, k, points: layers.map((layer, i) => [layer, valueOf(lines[i + 1][k]), lines[i + 1][k]]).filter(([, v, c]) => measured(c) && Number.isFinite(v)) })).filter((c) => c.points.some(([, , cell]) => !isExact(cell)));
     right.classList.toggle("gl-no-depth", !curves.length);
     if (!curves.length || wide < 120 || tall < 60) { plot.replaceChildren(); return; }
-    const scale = s.form === "percent" ? 100 : 1;
-    const values = curves.flatMap((c) => c.points.map((q) => q[1] * scale));
+    const factor = s.form === "percent" ? 100 : 1;
+    const values = curves.flatMap((c) => c.points.map((q) => q[1] * factor));
     let low = Math.min(...values), high = Math.max(...values);
     // Where all are much alike an axis from zero would hide what is there to see.
     if ((s.form === "percent" || s.form === "figure") && low < 0.5 * high) low = 0;
     else low -= 0.06 * (high - low);
     if (high - low < 1e-12 + 1e-9 * Math.abs(high)) { low -= 0.5 * Math.abs(high) || 0.5; high += 0.5 * Math.abs(high) || 0.5; }
     high += 0.06 * (high - low);
-    const m = { left: 52, right: 118, top: 8, bottom: 34 }, w = wide - m.left - m.right, t = tall - m.top - m.bottom;
+    const m = { left: 62, right: 118, top: 8, bottom: 34 }, w = wide - m.left - m.right, t = tall - m.top - m.bottom;
     const first = layers[0], span = Math.max(1, layers.at(-1) - first);
-    const X = (l) => m.left + ((l - first) / span) * w, Y = (v) => m.top + t * (1 - (v * scale - low) / (high - low));
+    const X = (l) => m.left + (layers.length > 1 ? (l - first) / span : 0.5) * w, Y = (v) => m.top + t * (1 - (v * factor - low) / (high - low));
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     put(svg, { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" });
     const ys = ticks(low, high, t / 34), ya = axis(ys);
-    ys.forEach((y, i) => svg.append(h("line", { x1: m.left, x2: wide - m.right, y1: Y(y / scale), y2: Y(y / scale), class: "gl-gridline" }), h("text", { x: m.left - 6, y: Y(y / scale) + 4, "text-anchor": "end" }, ya.labels[i])));
-    ticks(first, first + span, w / 56).filter(Number.isInteger).forEach((l) => svg.append(h("text", { x: X(l), y: tall - 18, "text-anchor": "middle" }, String(l))));
+    ys.forEach((y, i) => svg.append(h("line", { x1: m.left, x2: wide - m.right, y1: Y(y / factor), y2: Y(y / factor), class: "gl-gridline" }), h("text", { x: m.left - 6, y: Y(y / factor) + 4, "text-anchor": "end" }, ya.labels[i])));
+    ticks(first, first + span, w / 56).filter((l) => layers.includes(l)).forEach((l) => svg.append(h("text", { x: X(l), y: tall - 18, "text-anchor": "middle" }, String(l))));
     svg.append(h("text", { x: m.left + w / 2, y: tall - 4, "text-anchor": "middle", class: "gl-axis-label" }, "layer"));
     const unit = { percent: ", %", decibel: ", dB" }[s.form] ?? "";
     svg.append(h("text", { x: -(m.top + t / 2), y: 11, "text-anchor": "middle", class: "gl-axis-label gl-turned" }, `${s.label}${unit}${unitOf(ya.power)}`));
-    if (low > 0) svg.append(h("text", { x: m.left, y: tall - 4 }, "the axis does not begin at zero"));
+    notFromZero.hidden = low <= 0;
     const chosen = model.get("selected")[0];
     const ends = curves.map((c) => ({ c, y: Y(c.points.at(-1)[1]) })).sort((a, b) => a.y - b.y);
     for (let i = 1; i < ends.length; i++) ends[i].y = Math.max(ends[i].y, ends[i - 1].y + 12);

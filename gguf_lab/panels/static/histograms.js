@@ -16,7 +16,7 @@ export default panel("histograms", (p) => {
   let kinds = [];
   let at = [0, 0];
   let bins = new Float32Array(0);
-  let scale = [0.001, 0.1];
+  let scale = errorScale([], {});
   const gridId = uid("cells");
 
   const count = h("span", { class: "gl-count" });
@@ -59,9 +59,7 @@ export default panel("histograms", (p) => {
     }
     layers = [...rows.keys()].sort((a, b) => a - b);
     lines = [free, ...layers.map((l) => rows.get(l))];
-    const ratios = cells.map((c) => c.ratio).filter((r) => r > 0);
-    scale = ratios.length ? [Math.min(...ratios), Math.max(...ratios)] : [0.001, 0.1];
-    if (scale[1] < scale[0] * 1.5) scale = [scale[0] / 1.5, scale[1] * 1.5];
+    scale = errorScale(cells.filter((c) => !c.exact).map((c) => c.ratio), { ratio: true });
     const tight = kinds.map((_, k) => lines.slice(1).every((line) => !line[k] || line[k].exact || line[k].status === "pending"));
     const some = tight.some((x) => !x);
     // A column whose cells are all exact needs room for a word only.
@@ -89,7 +87,7 @@ export default panel("histograms", (p) => {
     const limit = model.get("limits")[mode];
     const cells = model.get("cells").length;
     legend.hidden = !cells || !limit;
-    legend.replaceChildren(h("span", {}, percent(scale[0])), h("span", { class: "gl-ramp", "aria-hidden": "true", style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(", ")})` } }), h("span", {}, percent(scale[1])));
+    legend.replaceChildren(...(scale.known ? errorLegend(percent(scale.best), percent(scale.worst)) : []));
     note.hidden = !cells || !limit;
     const extra = model.get("reference_only");
     note.textContent = limit ? `Every cell spans errors from ${MINUS}${figure(limit)} to +${figure(limit)}${mode === "relative" ? " times the RMS of the reference" : ""}; heights are scaled to the cell\u2019s peak; colour and figure: relative RMSE.${model.get("cells").some((c) => c.status === "unverified") ? " \u26a0 unverified: only name and shape say that a tensor belongs to its reference." : ""}${extra ? ` ${integer(extra)} ${extra === 1 ? "tensor" : "tensors"} of the reference ${extra === 1 ? "has" : "have"} no counterpart in the file.` : ""}` : "";
@@ -101,9 +99,6 @@ export default panel("histograms", (p) => {
     list.refresh();
     mark();
   }
-  const place = (ratio) => (Math.log(ratio) - Math.log(scale[0])) / (Math.log(scale[1]) - Math.log(scale[0]));
-  /** The larger the error, the more the colour stands out from the background. */
-  const colour = (t) => `light-dark(${viridis(0.86 - 0.86 * t)}, ${viridis(0.28 + 0.72 * t)})`;
 
   function shape(cell, mode) {
     const [from, n] = cell[mode];
@@ -128,7 +123,7 @@ export default panel("histograms", (p) => {
       const frame = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       put(frame, { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" });
       const path = h("path", { d: shape(cell, mode) });
-      path.style.fill = colour(cell.ratio > 0 ? place(cell.ratio) : 0.5);
+      path.style.fill = errorColour(cell.ratio > 0 ? scale.place(cell.ratio) : 0.5);
       frame.append(h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), path);
       node.append(frame, h("span", { class: "gl-cell-figure" }, `${unsure ? "\u26a0 " : ""}${cell.ratio === null ? "no ratio" : percent(cell.ratio)}`));
       put(node, { "aria-label": `${cell.label}: ${unsure ? "unverified, " : ""}relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });

@@ -40,6 +40,9 @@ function put(node, attrs) {
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const MINUS = "\u2212";
 
+/** Fixed decimals, without a sign of what is rounded to zero. @param {number} x @param {number} n */
+const fixed = (x, n) => (Number(x.toFixed(n)) === 0 ? (0).toFixed(n) : x.toFixed(n).replace("-", MINUS));
+
 /** @param {number} n */
 const integer = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",").replace("-", MINUS);
 
@@ -69,17 +72,6 @@ function bytes(n) {
 
 /** A relative error as a percentage with fixed decimals, so that a column of them lines up. */
 const percent = (x) => (x === 0 ? "0 %" : x < 0.00005 ? "<0.01 %" : `${(100 * x).toFixed(2)} %`);
-
-const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
-
-/** viridis at t in 0..1 as a CSS colour. @param {number} t */
-function viridis(t) {
-  const x = clamp(t, 0, 1) * (VIRIDIS.length - 1);
-  const i = Math.min(Math.floor(x), VIRIDIS.length - 2);
-  const part = (k, at) => parseInt(VIRIDIS[k].slice(at, at + 2), 16);
-  const mix = (at) => Math.round(part(i, at) + (x - i) * (part(i + 1, at) - part(i, at)));
-  return `rgb(${mix(0)} ${mix(2)} ${mix(4)})`;
-}
 
 /** A binary trait as a typed array (views may start at any byte). @param {any} data */
 function typed(Type, data) {
