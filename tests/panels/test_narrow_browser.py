@@ -1,0 +1,105 @@
+"""Panels in narrow columns: what they are for is in sight, and numbers stay whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.panels import BlockView, ErrorHistograms, MetadataTree, WorstPlaces
+
+from .support import StubComparison, StubModel, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .browser import Harness
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+NAME = "blk.0.ffn_up.weight"
+WIDTHS = (484, 600, 650, 700, 760, 900, 1300)
+# How far a node reaches beyond what is seen of the panel, to the right.
+BEYOND = """([node, panel]) => {
+  const box = (n) => n.getBoundingClientRect();
+  let right = box(panel).right;
+  for (let n = node.parentElement; n !== panel; n = n.parentElement) {
+    if (getComputedStyle(n).overflowX !== 'visible') right = Math.min(right, box(n).right);
+  }
+  return box(node).right - right;
+}"""
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Any]:
+    with gl.open(FOLDER / "llama-Q4_K_M.gguf") as opened:
+        yield opened
+
+
+def beyond(page: Any, panel: Any, node: Any) -> float:
+    nodes = [node.element_handle(), panel.element_handle()]
+    return float(page.evaluate(BEYOND, nodes))
+
+
+def resize(harness: Harness, panel: Any, wide: int) -> None:
+    page = harness.page
+    now = panel.bounding_box()["width"]
+    page.set_viewport_size({"width": round(page.viewport_size["width"] + wide - now), "height": 900})
+    page.wait_for_timeout(100)  # observers of sizes
+    assert panel.bounding_box()["width"] == wide
+
+
+def test_histograms_are_seen_at_any_width(harness: Harness) -> None:
+    histograms = ErrorHistograms(StubComparison(rows_of(StubModel())), height=520)
+    histograms.selected = ["blk.0.attn_q.weight"]
+    panel = harness.add(histograms)
+    for wide in WIDTHS:
+        resize(harness, panel, wide)
+        assert panel.locator(".gl-cells").evaluate("n => n.clientHeight") > 140, wide
+        assert panel.locator(".gl-layer path").first.is_visible(), wide
+        assert panel.locator(".gl-large .gl-plot").evaluate("n => n.clientHeight") > 100, wide
+
+
+def test_jumps_to_the_worst_places_are_seen_at_any_width(harness: Harness, model: Any) -> None:
+    places = WorstPlaces(model, NAME, FOLDER / "hf", height=420)
+    assert places.wait(60)
+    panel = harness.add(places)
+    for wide in WIDTHS:
+        resize(harness, panel, wide)
+        for jump in panel.get_by_role("button", name="Show row").all():
+            assert beyond(harness.page, panel, jump) <= 0, wide
+    places.close()
+
+
+def test_weights_of_a_block_are_seen_at_any_width(harness: Harness, model: Any) -> None:
+    block = BlockView(model, NAME, FOLDER / "hf")
+    panel = harness.add(block)
+    harness.listen()
+    harness.page.wait_for_selector("[data-shown]")
+    for wide in WIDTHS:
+        resize(harness, panel, wide)
+        for cells in (".gl-weight", ".gl-byte"):
+            right = max(panel.locator(cells).all(), key=lambda n: n.bounding_box()["x"])
+            assert beyond(harness.page, panel, right) <= 0, (cells, wide)
+    block.close()
+
+
+def test_lines_do_not_break_inside_a_number(harness: Harness, model: Any) -> None:
+    page = harness.page
+    page.evaluate("document.querySelector('#root').className = 'jp-OutputArea-output'")
+    block = BlockView(model, NAME)
+    harness.add(block)
+    harness.add(MetadataTree(StubModel()), "tree")
+    harness.listen()
+    page.wait_for_selector("[data-shown]")
+    # What JupyterLab says of every output comes last here.
+    page.add_style_tag(content=".jp-OutputArea-output pre { word-break: break-all; }")
+    page.locator(".gl-tree-scroll").evaluate("node => node.scrollTop = 9999")
+    page.get_by_text("chat_template").click()
+    page.wait_for_selector(".gl-tree-text pre")
+    breaks = "nodes => nodes.map((n) => getComputedStyle(n).wordBreak)"
+    assert page.locator(".gl-panel pre").evaluate_all(breaks) == ["normal", "normal"]
+    block.close()
