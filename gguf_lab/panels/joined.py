@@ -26,7 +26,7 @@ _NO_REFERENCE: Final = (
 )
 _WAITING: Final = "This tensor has not been compared yet."
 _COMPARED: Final = ("table", "errors", "histograms")  # panels that take rows of a comparison
-
+_JUMPS: Final = {"worst": "weights", "overview": "tensors"}  # the tab that a panel's links open
 
 class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
     """The rooms of a workbench: `tabs` chooses the one that is shown, `selected` goes everywhere.
@@ -123,8 +123,8 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
             panel.observe(self._take_selection, ["selected"])
         if key in {"histograms", "detail"}:
             panel.observe(self._set_modes, ["mode"])
-        elif key == "worst":
-            panel.observe(self._jump, ["jumps"])
+        elif key in _JUMPS:
+            panel.observe(lambda _: setattr(self, "tab", _JUMPS[key]), ["jumps"])
         if key in {"errors", "histograms"}:
             panel.add_class("gl-wide")
 
@@ -179,10 +179,6 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
         for key, panel in self._made.items():
             if isinstance(panel, Place) and key in seen and panel.selected == self.selected[:1]:
                 panel.cell = self.cell
-
-    def _jump(self, _change: object) -> None:
-        """Show the selected weight where weights are shown."""
-        self.tab = "weights"
 
     def _set_modes(self, change: Any) -> None:
         for key in ("histograms", "detail"):

@@ -73,6 +73,7 @@ class Overview(Selection, Panel):
         traitlets.List(), help="[severity, rule, where, what, advice, tensor or null]"
     ).tag(sync=True)
     verdict = traitlets.Unicode("", help="The findings in a few words").tag(sync=True)
+    jumps = traitlets.Int(0, help="How often the tensor of a finding was asked for").tag(sync=True)
 
     def __init__(self, model: Model, *, check: bool = True, height: int = 0) -> None:
         self._model = model

@@ -119,6 +119,18 @@ def test_errors_by_keyboard(
         print(f"  [click to mark in the map of errors: {1000 * seconds:.0f} ms] ", end="")
 
 
+def test_the_focus_stays_on_a_name_of_the_table(harness: Harness) -> None:
+    page = harness.page
+    panel = ErrorMap(StubComparison(rows_of(StubModel())))
+    harness.add(panel)
+    name = page.locator(".gl-worst .gl-name-link").nth(3)
+    label = name.inner_text()
+    name.press("Enter")
+    until(page, panel, selected=[label])
+    page.wait_for_selector(".gl-chosen")
+    expect(page.locator(".gl-worst .gl-name-link").get_by_text(label)).to_be_focused()
+
+
 def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:
     page = harness.page
     panel = Overview(model, check=False, height=700)
@@ -127,6 +139,10 @@ def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:
     harness.add(panel)
     page.get_by_role("button", name=NAME).press("Enter")
     until(page, panel, selected=[NAME])
+    link = page.get_by_role("button", name=NAME)
+    expect(link).to_have_attribute("aria-pressed", "true")  # something is seen to have happened
+    expect(link).to_be_focused()
+    assert panel.jumps == 1
     plot = page.get_by_role("group", name="Bits per weight by layer")
     plot.focus()
     page.keyboard.press("ArrowRight")
@@ -175,6 +191,25 @@ def test_tabs_by_keyboard(harness: Harness) -> None:
         page.locator(f"[role=tab][aria-selected=true][data-name={name}]").wait_for()
         until(page, panel, active=name)
     assert page.evaluate("document.activeElement.textContent") == "Third"
+
+
+def test_what_a_tab_hides_gives_the_focus_to_the_tab(harness: Harness) -> None:
+    page = harness.page
+    page.evaluate(
+        "() => { document.querySelector('#root').innerHTML = '<div class=\"gl-workbench\">"
+        "<div class=\"gl-stage\"><button>show</button></div></div>'; }"
+    )
+    panel = Tabs([("a", "First"), ("b", "Second")])
+    harness.add(panel, parent=".gl-workbench")
+    page.get_by_role("button", name="show").focus()
+    panel.active = "b"
+    harness.push()
+    expect(page.get_by_role("tab", name="Second")).to_be_focused()
+    # Who is elsewhere stays there.
+    page.evaluate("document.activeElement.blur()")
+    panel.active = "a"
+    harness.push()
+    assert page.evaluate("document.activeElement === document.body")
 
 
 def test_what_strangers_write_is_text(harness: Harness) -> None:

@@ -134,6 +134,11 @@ def test_a_jump_shows_the_weight(bench: Workbench) -> None:
     assert bench.picture.selected == bench.block.selected == ["blk.1.attn_k.weight"]
     bench.block.set_state({"selected": [WORST]})
     assert bench.selected == bench.picture.selected == [WORST]
+    # A finding of the overview leads to its tensor in the table.
+    name = "blk.1.attn_k.weight"
+    bench.overview.set_state({"selected": [name], "jumps": 1})
+    assert bench.tab == "tensors"
+    assert bench.selected == bench.table.selected == [name]
 
 
 def test_the_first_tensor_to_look_at_is_the_worst() -> None:

@@ -144,6 +144,7 @@ export default panel("error-map", (p) => {
     put(plot, { "aria-label": `${s.label} against the layer, a curve for each of ${curves.length} kinds: ${curves.map((c) => c.kind).join(", ")}` });
     plot.replaceChildren(svg);
   }
+  const owners = new WeakMap(); // the tensor of each name in the table: its button is made anew
   function drawTable() {
     const stats = model.get("statistics");
     const cells = lines.flat().filter((c) => c && c.status !== "pending");
@@ -160,6 +161,7 @@ export default panel("error-map", (p) => {
       return sort.down ? -d : d;
     });
     const most = cells.slice(0, 200), chosen = new Set(model.get("selected"));
+    const held = owners.get(document.activeElement);
     const head = h("tr", {}, ...columns.map((c, i) => {
       const button = h("button", { class: "gl-head-sort", type: "button", title: c.stat?.title ?? `Sort by ${c.label}` }, c.label, h("span", { class: "gl-arrow", "aria-hidden": "true" }, i === sort.column ? (sort.down ? "\u25be" : "\u25b4") : ""));
       button.addEventListener("click", safe(() => {
@@ -172,12 +174,14 @@ export default panel("error-map", (p) => {
     }));
     table.replaceChildren(h("thead", {}, head), h("tbody", {}, ...most.map((c) => {
       const name = h("button", { class: "gl-name-link gl-code", type: "button" }, c.label);
+      owners.set(name, c.name);
       const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
       if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
       else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));
       row.addEventListener("click", safe(() => choose(c.name)));
       return row;
     })));
+    if (held !== undefined) [...table.querySelectorAll(".gl-name-link")].find((b) => owners.get(b) === held)?.focus({ preventScroll: true });
     if (cells.length > most.length) table.append(h("tfoot", {}, h("tr", {}, h("td", { colspan: columns.length }, `and ${integer(cells.length - most.length)} more: the CSV has them all`))));
   }
   let mine = null;  // selected here: the cursor may have gone on by the time the news comes back

@@ -63,14 +63,22 @@ export default panel("overview", (p) => {
     }
     bits.replaceChildren(...parts);
   }
+  let links = [];
+  /** In a workbench a link opens another tab; alone it is seen that the tensor is selected. */
+  function mark() { for (const [link, tensor] of links) put(link, { "aria-pressed": tensor === model.get("selected")[0] }); }
   function showFindings() {
+    links = [];
     verdict.textContent = model.get("verdict");
     unusual.hidden = !model.get("verdict");
     found.replaceChildren(...model.get("findings").map(([severity, rule, where, what, advice, tensor]) => {
       const place = tensor === null ? h("span", { class: "gl-code" }, where) : h("button", { class: "gl-link gl-code", type: "button", title: "Select this tensor" }, where);
-      if (tensor !== null) place.addEventListener("click", safe(() => save({ selected: [tensor] })));
+      if (tensor !== null) {
+        links.push([place, tensor]);
+        place.addEventListener("click", safe(() => save({ selected: [tensor], jumps: model.get("jumps") + 1 })));
+      }
       return h("li", { class: `gl-finding gl-finding-${severity}` }, h("span", { class: "gl-severity" }, severity), " ", place, " ", h("span", {}, /[.!?]$/.test(what) ? what : `${what}.`), advice ? h("span", { class: "gl-muted" }, ` ${advice}`) : null, h("span", { class: "gl-chip", title: "the rule that found it" }, rule));
     }));
+    mark();
   }
   function showFile() {
     facts.replaceChildren(...pairs(model.get("facts")));
@@ -83,6 +91,7 @@ export default panel("overview", (p) => {
   on("facts named warnings shards", perFrame(safe(showFile)));
   on("sizes", perFrame(safe(showSizes)));
   on("layers", perFrame(safe(showBits)));
+  on("selected", () => mark());
   on("findings verdict", perFrame(safe(showFindings)));
   showFile(); showSizes(); showBits(); showFindings();
 });

@@ -30,6 +30,11 @@ export default panel("tabs", (p) => {
     tabs[next].focus();
   }));
   on("tabs", safe(build));
+  on("active", () => {
+    // What is about to be hidden cannot keep the focus; the tab is where its reader goes on.
+    const had = root.closest(".gl-workbench")?.querySelector(".gl-stage")?.contains(document.activeElement);
+    if (had) [...list.children].find((tab) => tab.dataset.name === model.get("active"))?.focus();
+  });
   on("active", perFrame(safe(show)));
   build();
   requestAnimationFrame(safe(show));
