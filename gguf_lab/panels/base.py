@@ -15,6 +15,7 @@ import traitlets
 
 from ..errors import GGUFLabError
 from ..file.text import printable
+from .owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,7 +66,7 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}{where}"
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(Owner, anywidget.AnyWidget):
     """Base of all panels: a widget whose errors are seen and that has a static form.
 
     Jupyter swallows exceptions that are raised while a message from the browser is handled. Here
@@ -130,6 +131,11 @@ class Panel(anywidget.AnyWidget):
         """Show an exception in the error area."""
         _log.debug("in %s", type(self).__name__, exc_info=error)
         self.error = explain(error)
+
+    def close(self) -> None:
+        """Close the panel, and what it has opened itself."""
+        super().close()
+        self._close_owned()
 
     # -- static form
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
+    from .owner import Openable
 
 __all__ = ["BlockView"]
 
@@ -35,8 +36,8 @@ class BlockView(Place):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     name : str, optional
         The tensor to begin with; default the first matrix.
     reference : Checkpoint, Model, path or Address, optional
@@ -76,7 +77,7 @@ class BlockView(Place):
 
     def __init__(
         self,
-        model: Model,
+        model: Openable,
         name: str | None = None,
         reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
         *,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..reference import Checkpoint
     from .jinja import Line
+    from .owner import Openable
 
 __all__ = ["ChatTemplate"]
 
@@ -47,8 +48,8 @@ class ChatTemplate(Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     reference : Checkpoint, Model, str or path, optional
         Whose template to put beside the file's: a checkpoint or its folder, or a GGUF file.
     messages : sequence of mappings, optional
@@ -97,13 +98,13 @@ class ChatTemplate(Panel):
 
     def __init__(
         self,
-        model: Model,
+        model: Openable,
         reference: Checkpoint | Model | str | PathLike[str] | None = None,
         *,
         messages: Sequence[Mapping[str, Any]] | None = None,
         height: int = 720,
     ) -> None:
-        self._model = model
+        self._model = model = self._model_of(model)
         self._tokens = TokenList(model.metadata)
         self._serial = 0
         self.prompt: ChatPrompt | None = None

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..file.remote import Address
 from .background import Background
 from .base import explain
 from .columns import name_of
+from .owner import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager, ExitStack
-
     from .progress import Progress
 
 __all__ = ["Comparing"]
@@ -21,7 +17,7 @@ __all__ = ["Comparing"]
 Result = TypeVar("Result")
 
 
-class Comparing(Generic[Result]):
+class Comparing(Owner, Generic[Result]):
     """Runs a comparison in the background, reports it, and closes what it has opened.
 
     A subclass opens its files by `_opened`, sets `_run` and `progress`, calls `_start`, and says in
@@ -35,7 +31,6 @@ class Comparing(Generic[Result]):
     progress: Progress
     _run: Any = None
     _background: Background | None = None
-    _owned: ExitStack
 
     @property
     def result(self) -> Result | None:
@@ -47,14 +42,8 @@ class Comparing(Generic[Result]):
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Close panels and `_owned`."""
+        """Close panels and what was opened."""
         raise NotImplementedError
-
-    def _opened(self, given: Any, opener: Callable[[Any], AbstractContextManager[Any]]) -> Any:
-        """Return what was given; a path or an address is opened, and closed with the panel."""
-        if not isinstance(given, str | PathLike | Address):
-            return given
-        return self._owned.enter_context(opener(given))
 
     def _start(self) -> None:
         self._background = Background(self._run, self._report)

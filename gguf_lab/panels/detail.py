@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..comparison import TensorComparison
-    from ..model import Model
+    from .owner import Openable
 
 __all__ = ["TensorDetail"]
 
@@ -25,8 +25,8 @@ class TensorDetail(Chart):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     height : int
         Height in CSS pixels.
     """
@@ -38,8 +38,8 @@ class TensorDetail(Chart):
     facts = traitlets.List(traitlets.List(), help="[name, text]").tag(sync=True)
     hint = traitlets.Unicode("", help="What could be done to see more").tag(sync=True)
 
-    def __init__(self, model: Model, *, height: int = 420) -> None:
-        self._model = model
+    def __init__(self, model: Openable, *, height: int = 420) -> None:
+        self._model = self._model_of(model)
         self._name: str | None = None
         self._row: TensorComparison | None = None
         self._limits: dict[str, float] = {}

@@ -14,6 +14,7 @@ from .base import Panel
 
 if TYPE_CHECKING:
     from ..model import Model
+    from .owner import Openable
 
 __all__ = ["Headline"]
 
@@ -23,8 +24,8 @@ class Headline(Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     reference : str
         Words about the reference; empty if there is none.
     """
@@ -36,7 +37,8 @@ class Headline(Panel):
     subtitle = traitlets.Unicode("", help="File and reference").tag(sync=True)
     facts = traitlets.List(traitlets.List(), help="[name, text, explanation]").tag(sync=True)
 
-    def __init__(self, model: Model, *, reference: str = "") -> None:
+    def __init__(self, model: Openable, *, reference: str = "") -> None:
+        model = self._model_of(model)
         path = printable(str(getattr(model.path, "name", model.path)), 160)
         name = printable(model.name, 160)
         parts = [part for part in (name, printable(reference, 200)) if part and part != path]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
+    from .owner import Openable
 
 __all__ = ["Inquiry"]
 
@@ -38,7 +39,7 @@ class Inquiry(Place):
 
     def __init__(
         self,
-        model: Model,
+        model: Openable,
         name: str | None = None,
         reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
         *,

@@ -28,6 +28,7 @@ _WAITING: Final = "This tensor has not been compared yet."
 _COMPARED: Final = ("table", "errors", "histograms")  # panels that take rows of a comparison
 _JUMPS: Final = {"worst": "weights", "overview": "tensors"}  # the tab that a panel's links open
 
+
 class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
     """The rooms of a workbench: `tabs` chooses the one that is shown, `selected` goes everywhere.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..comparison import Comparison
     from ..model import Model
     from ..reference import Checkpoint
+    from .owner import Openable
 
 __all__ = ["Overview"]
 
@@ -48,8 +49,8 @@ class Overview(Selection, Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     check : bool
         Look for what is unusual at once.
     height : int
@@ -75,9 +76,9 @@ class Overview(Selection, Panel):
     verdict = traitlets.Unicode("", help="The findings in a few words").tag(sync=True)
     jumps = traitlets.Int(0, help="How often the tensor of a finding was asked for").tag(sync=True)
 
-    def __init__(self, model: Model, *, check: bool = True, height: int = 0) -> None:
-        self._model = model
+    def __init__(self, model: Openable, *, check: bool = True, height: int = 0) -> None:
         self._thread: Thread | None = None
+        self._model = model = self._model_of(model)
         self.found: Findings | None = None
         super().__init__(height=height, label="Overview of the file")
         self.facts = _facts(model)

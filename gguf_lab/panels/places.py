@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
+    from .owner import Openable
 
 __all__ = ["MOST_NAMES", "Place", "told"]
 
@@ -61,20 +62,23 @@ class Place(Selection, Panel):
 
     def __init__(
         self,
-        model: Model,
+        model: Openable,
         name: str | None,
         reference: Checkpoint | Model | str | PathLike[str] | Address | Sides | None,
         selection: Place | None,
         **traits: Any,
     ) -> None:
+        # First what `close` needs: it is called too where the rest is refused.
+        self._jobs = Jobs(self._fail, self._tell)
+        self._links: list[traitlets.link] = []
+        self._owns = False
+        model = self._model_of(model)
         shared = selection._sides if selection is not None and reference is None else reference
         self._owns = not isinstance(shared, Sides) or shared.model is not model
         if isinstance(shared, Sides):
             self._sides = Sides(model) if self._owns else shared
         else:
             self._sides = Sides(model, shared)
-        self._jobs = Jobs(self._fail, self._tell)
-        self._links: list[traitlets.link] = []
         self._shown: str | None = None
         super().__init__(**traits)
         self.choices = self._list_choices()

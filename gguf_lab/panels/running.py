@@ -17,7 +17,7 @@ from .base import Panel
 
 if TYPE_CHECKING:
     from ..footprint import Memory
-    from ..model import Model
+    from .owner import Openable
 
 __all__ = ["WillItRun"]
 
@@ -41,8 +41,8 @@ class WillItRun(Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     context : int
         Tokens of all sequences together.
     height : int
@@ -77,7 +77,8 @@ class WillItRun(Panel):
     gpu_layers = traitlets.Int(999, min=0, help="Layers on the GPUs").tag(sync=True)
     result = traitlets.Dict(help="The answer, the parts, the tables, the formulas").tag(sync=True)
 
-    def __init__(self, model: Model, *, context: int = 8192, height: int = 0) -> None:
+    def __init__(self, model: Openable, *, context: int = 8192, height: int = 0) -> None:
+        model = self._model_of(model)
         self.memory: Memory | None = None
         self._counter: Counter | None = None
         self._problem = ""

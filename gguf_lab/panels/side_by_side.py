@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -11,7 +10,6 @@ import traitlets
 from ..comparison import Comparison, Run
 from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
-from ..model import Model, open_model
 from ..reference import open_reference
 from .base import Panel, Snapshot, spaced
 from .columns import name_of
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..comparison import TensorPair
     from ..file.remote import Address
+    from ..model import Model
     from ..reference import Checkpoint
 
     Given = Comparison | Model | str | PathLike[str] | Address
@@ -83,7 +82,6 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
         threads: int | None = None,
         height: int = 420,
     ) -> None:
-        self._owned = ExitStack()
         self._panels: list[Panel] = []
         self._pairs: dict[str, TensorPair] = {}
         self._result: Beside | None = None
@@ -120,7 +118,7 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
             return a.model_path.name, b.model_path.name, a.reference_path.name
         if isinstance(a, Comparison) or isinstance(b, Comparison):
             raise ComparisonError("Give two comparisons, or two files: not one of each")
-        models: list[Model] = [self._opened(side, open_model) for side in (a, b)]
+        models: list[Model] = [self._model_of(side) for side in (a, b)]
         if reference is None:
             self._run = DirectRun(Run(*models, **how), models[1])
             return models[0].path.name, models[1].path.name, models[1].path.name
@@ -169,10 +167,10 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
         return self._result
 
     def _release(self) -> None:
-        for panel in self._panels:
-            panel.close()
+        for part in self._panels:
+            part.close()
         self._panels = []
-        self._owned.close()
+        self._close_owned()
 
     # -- static form
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..comparison import Comparison, TensorComparison
-    from ..model import Model
+    from .owner import Openable
 
 __all__ = ["Table", "TensorTable"]
 
@@ -111,9 +111,10 @@ class TensorTable(Table):
 
     Parameters
     ----------
-    source : Model or Comparison
-        What to list. With a comparison the figures are columns; tensors that could not be compared
-        are marked, with the reason, and have no figure; those that are unverified are marked too.
+    source : Model, path, Address or Comparison
+        What to list; what is given as a path is closed with the panel. With a comparison the
+        figures are columns; tensors that could not be compared are marked, with the reason, and
+        have no figure; those that are unverified are marked too.
     height : int
         Height in CSS pixels.
     figures : bool
@@ -121,17 +122,17 @@ class TensorTable(Table):
     """
 
     def __init__(
-        self, source: Model | Comparison, *, height: int = 420, figures: bool = False
+        self, source: Openable | Comparison, *, height: int = 420, figures: bool = False
     ) -> None:
         self._compared = figures
         super().__init__(height=height, label="Tensor table", filters=_FILTERS)
-        if hasattr(source, "tensors"):
-            for tensor in source.tensors.values():
+        if hasattr(source, "rows"):
+            self.extend(source.rows)
+        else:
+            for tensor in self._model_of(source).tensors.values():
                 state = None if tensor.status == "ok" else [tensor.status, ""]
                 self._add(tensor_facts(tensor), state, figures_of(None))
             self._publish()
-        else:
-            self.extend(source.rows)
 
     def extend(self, rows: Iterable[TensorComparison]) -> None:
         """Take in rows of a comparison: figures of tensors that are listed, and further rows."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
+    from .owner import Openable
     from .pooling import How
     from .survey import Survey
 
@@ -53,8 +54,8 @@ class TensorView(Place):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     name : str, optional
         The tensor to begin with; default the first matrix.
     reference : Checkpoint, Model, path or Address, optional
@@ -103,7 +104,7 @@ class TensorView(Place):
 
     def __init__(
         self,
-        model: Model,
+        model: Openable,
         name: str | None = None,
         reference: Checkpoint | Model | str | PathLike[str] | Address | None = None,
         *,

@@ -14,7 +14,7 @@ from .base import Panel
 from .leaves import MAX_LEAVES, item_text, leaves, search_items
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from .owner import Openable
 
 __all__ = ["MetadataTree"]
 
@@ -32,8 +32,8 @@ class MetadataTree(Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     height : int
         Height in CSS pixels.
     """
@@ -46,7 +46,8 @@ class MetadataTree(Panel):
         traitlets.Dict(), help="One entry per key: see `gguf_lab.panels.leaves.leaves`"
     ).tag(sync=True)
 
-    def __init__(self, model: Model, *, height: int = 420) -> None:
+    def __init__(self, model: Openable, *, height: int = 420) -> None:
+        model = self._model_of(model)
         self._metadata = model.metadata
         self._name = model.name
         super().__init__(leaves=leaves(self._metadata), height=height, label="Metadata tree")

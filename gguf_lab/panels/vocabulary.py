@@ -22,7 +22,7 @@ from .tokens import TokenList, pieces
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..model import Model
+    from .owner import Openable
 
 __all__ = ["Vocabulary"]
 
@@ -59,8 +59,8 @@ class Vocabulary(Panel):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     height : int
         Height in CSS pixels.
 
@@ -84,7 +84,8 @@ class Vocabulary(Panel):
     ).tag(sync=True)
     token = traitlets.Int(-1, help="The selected token; -1: none").tag(sync=True)
 
-    def __init__(self, model: Model, *, height: int = 420) -> None:
+    def __init__(self, model: Openable, *, height: int = 420) -> None:
+        model = self._model_of(model)
         self._tokens = TokenList(model.metadata)
         self._name = model.name
         self._searches: OrderedDict[tuple[str, int | None], _Search] = OrderedDict()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..comparison import Comparison, Run
 from ..file.text import printable
-from ..model import open_model
 from ..quantization import open_imatrix
 from ..reference import open_reference
 from .base import Snapshot, spaced
@@ -92,9 +90,8 @@ pair, run, metadata, vocabulary, template : Panel
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self._owned = ExitStack()
         try:
-            self.model = self._opened(model, open_model)
+            self.model = self._model_of(model)
             self.reference = self._opened(reference, open_reference)
             self.imatrix = self._opened(imatrix, open_imatrix)
             if self.reference is not None:
@@ -140,7 +137,7 @@ pair, run, metadata, vocabulary, template : Panel
         for key in ("headline", "progress"):
             if key in vars(self):
                 vars(self)[key].close()
-        self._owned.close()
+        self._close_owned()
 
     # -- static form
 

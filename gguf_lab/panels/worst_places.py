@@ -33,8 +33,8 @@ class WorstPlaces(Inquiry):
 
     Parameters
     ----------
-    model : Model
-        An open model.
+    model : Model, path or Address
+        A model, or any file of one: what is given as a path is closed with the panel.
     name : str, optional
         The tensor to begin with; default the first matrix.
     reference : Checkpoint, Model, path or Address

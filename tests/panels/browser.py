@@ -115,7 +115,7 @@ def _convert(value: Any) -> Any:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state as JSON has it: NaN and infinities, which Jupyter sends as text, are faults."""
+    """Return a state as JSON; NaN and infinities, which Jupyter sends as text, are faults."""
     plain = {key: _convert(value) for key, value in state.items()}
     json.dumps(plain, allow_nan=False)
     return plain

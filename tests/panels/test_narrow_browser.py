@@ -47,7 +47,9 @@ def beyond(page: Any, panel: Any, node: Any) -> float:
 def resize(harness: Harness, panel: Any, wide: int) -> None:
     page = harness.page
     now = panel.bounding_box()["width"]
-    page.set_viewport_size({"width": round(page.viewport_size["width"] + wide - now), "height": 900})
+    page.set_viewport_size(
+        {"width": round(page.viewport_size["width"] + wide - now), "height": 900}
+    )
     page.wait_for_timeout(100)  # observers of sizes
     assert panel.bounding_box()["width"] == wide
 

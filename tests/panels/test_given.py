@@ -1,0 +1,55 @@
+"""What a panel is given: a model, or a path that it opens and closes itself."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gguf_lab as gl
+import gguf_lab.panels
+from gguf_lab.errors import GGUFError
+from gguf_lab.panels.base import Panel
+
+FILE = Path(__file__).parents[1] / "data" / "models" / "llama-256" / "llama-Q4_K_M.gguf"
+PANELS = [
+    kind
+    for kind in (getattr(gguf_lab.panels, name) for name in gguf_lab.panels.__all__)
+    if inspect.isclass(kind)
+    and issubclass(kind, Panel)
+    and {"model", "source"} & {*inspect.signature(kind).parameters}
+]
+
+
+def test_there_are_panels_of_one_model() -> None:
+    assert len(PANELS) >= 11
+
+
+@pytest.mark.parametrize("kind", PANELS)
+@pytest.mark.parametrize("path", [FILE, str(FILE)])
+def test_a_path_is_opened_and_closed_with_the_panel(kind: Any, path: Any) -> None:
+    panel = kind(path)
+    (model,) = panel._owned
+    assert model.tensor("blk.0.attn_q.weight").n_elements
+    assert panel._static(5)
+    panel.close()
+    assert panel._owned == ()
+    with pytest.raises(ValueError, match="closed"):
+        model.tensor("blk.0.attn_q.weight").dequantize()
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_a_model_stays_open(kind: Any) -> None:
+    with gl.open(FILE) as model:
+        kind(model).close()
+        assert model.tensor("blk.0.attn_q.weight").dequantize().size
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_what_is_no_model_is_said(kind: Any) -> None:
+    with pytest.raises(TypeError, match=f"{kind.__name__} takes a model, a path or an .* not int"):
+        kind(3)
+    with pytest.raises(GGUFError, match="nowhere"):
+        kind("nowhere.gguf")
