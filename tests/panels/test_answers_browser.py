@@ -119,6 +119,28 @@ def test_errors_by_keyboard(
         print(f"  [click to mark in the map of errors: {1000 * seconds:.0f} ms] ", end="")
 
 
+def test_without_a_clipboard_it_is_said_what_else_there_is(harness: Harness) -> None:
+    page = harness.page
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    harness.add(ErrorMap(StubComparison(rows_of(StubModel()))))
+    page.get_by_role("button", name="Copy CSV").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("over https or from localhost only")
+    expect(alert).to_contain_text("Save CSV")
+    expect(page.get_by_role("button", name="Copy CSV")).to_be_visible()  # not "Copied"
+
+
+def test_what_a_handler_throws_later_is_seen(harness: Harness) -> None:
+    page = harness.page
+    panel = ErrorMap(StubComparison(rows_of(StubModel())))
+    harness.add(panel)
+    page.evaluate("() => { URL.createObjectURL = () => { throw new Error('no more'); }; }")
+    page.get_by_role("button", name="Save CSV").click()
+    expect(page.get_by_role("alert")).to_contain_text("no more")
+    assert len(harness.errors) == 1
+    harness.errors.clear()
+
+
 def test_the_focus_stays_on_a_name_of_the_table(harness: Harness) -> None:
     page = harness.page
     panel = ErrorMap(StubComparison(rows_of(StubModel())))
@@ -197,7 +219,7 @@ def test_what_a_tab_hides_gives_the_focus_to_the_tab(harness: Harness) -> None:
     page = harness.page
     page.evaluate(
         "() => { document.querySelector('#root').innerHTML = '<div class=\"gl-workbench\">"
-        "<div class=\"gl-stage\"><button>show</button></div></div>'; }"
+        '<div class="gl-stage"><button>show</button></div></div>\'; }'
     )
     panel = Tabs([("a", "First"), ("b", "Second")])
     harness.add(panel, parent=".gl-workbench")

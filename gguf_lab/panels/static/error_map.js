@@ -229,7 +229,7 @@ export default panel("error-map", (p) => {
     event.preventDefault();
   }));
   pick.addEventListener("change", safe(() => { sort = { column: 0, down: true }; save({ statistic: pick.value }); load(); }));
-  copy.addEventListener("click", safe(async () => { const { csv } = await ask({ ask: "csv" }); await navigator.clipboard.writeText(csv); say("copied as CSV"); copy.textContent = "Copied"; setTimeout(() => { copy.textContent = "Copy CSV"; }, 1500); }));
+  copy.addEventListener("click", safe(async () => { const { csv } = await ask({ ask: "csv" }); await copyText(csv, "\u201cSave CSV\u201d gives the same as a file."); say("copied as CSV"); copy.textContent = "Copied"; setTimeout(() => { copy.textContent = "Copy CSV"; }, 1500); }));
   keep.addEventListener("click", safe(async () => {
     const { csv } = await ask({ ask: "csv" });
     const link = h("a", { href: URL.createObjectURL(new Blob([csv], { type: "text/csv" })), download: "errors.csv" });

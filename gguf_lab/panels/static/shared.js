@@ -184,6 +184,16 @@ function virtualList(spec) {
   };
 }
 
+/** What the user is told in words, without the name of the panel: nothing is broken. */
+class Told extends Error {}
+
+/** Copies a text; a browser gives no clipboard to pages without https. @param {string} instead what else can be done */
+async function copyText(text, instead) {
+  try { await navigator.clipboard.writeText(text); } catch {
+    throw new Told(`Nothing was copied: the browser lets pages copy over https or from localhost only. ${instead}`);
+  }
+}
+
 /**
  * The frame of a panel: root, one error area, questions to the kernel, cleaning up.
  * @param {string} name
@@ -202,9 +212,16 @@ function panel(name, build) {
     el.replaceChildren(root);
     root.append(area, live);
     const fail = (message) => { text.textContent = message; area.hidden = !message; };
-    /** Wraps a handler: what it throws is shown in the error area. */
+    const report = (error) => {
+      fail(error instanceof Told ? error.message : `${name}: ${error}`);
+      if (!(error instanceof Told)) console.error(error);
+    };
+    /** Wraps a handler: what it throws, at once or later, is shown in the error area. */
     const safe = (f) => (...args) => {
-      try { return f(...args); } catch (error) { fail(`${name}: ${error}`); console.error(error); return undefined; }
+      try {
+        const made = f(...args);
+        return made instanceof Promise ? made.catch(report) : made;
+      } catch (error) { report(error); return undefined; }
     };
     close.addEventListener("click", () => { fail(""); model.set("error", ""); model.save_changes(); });
     const on = (names, f) => {
