@@ -54,9 +54,9 @@ def add_memory(commands: Any) -> None:
     )
     command.add_argument(
         "--memory",
-        type=_gigabytes,
-        metavar="GB",
-        help="answer whether it fits in so many 10^9 bytes",
+        type=_gibibytes,
+        metavar="GIB",
+        help="answer whether it fits in so many GiB (2^30 bytes)",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_memory)
@@ -69,13 +69,13 @@ def _shares(text: str) -> tuple[float, ...]:
         raise ArgumentTypeError(f"{escape(text)!r}: expected numbers such as 3,1") from None
 
 
-def _gigabytes(text: str) -> float:
+def _gibibytes(text: str) -> float:
     try:
-        size = float(text) * 1e9
+        size = float(text) * 2**30
     except ValueError:
         size = -1.0
     if not 0 < size < 1e18:
-        raise ArgumentTypeError(f"{escape(text)!r}: expected gigabytes, such as 8")
+        raise ArgumentTypeError(f"{escape(text)!r}: expected GiB, such as 8")
     return size
 
 

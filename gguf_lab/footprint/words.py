@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..file import printable
 from ..markup import card, facts, fold, grid, note
-from ..model.words import bytes_in_words, count_in_words
+from ..model.words import count_in_words, memory_in_words
 from .estimate import FORMULA
 from .machines import MACHINES
 
@@ -20,24 +20,24 @@ _NEAR: Final = 0.1  # of the capacity: a warning that the estimate decides
 
 def answer(memory: Memory, capacity: float) -> str:
     """Say whether it fits in so many bytes."""
-    total, room = memory.total, bytes_in_words(round(capacity))
+    total, room = memory.total, memory_in_words(round(capacity))
     with_context = (
         f"with {memory.context:,} tokens of context" if memory.generates else "as an encoder"
     )
     if abs(total - capacity) <= memory.compute * _NEAR:
         return (
-            f"It is close: {with_context} it needs about {bytes_in_words(total)} of {room}, and "
-            f"the working memory ({bytes_in_words(memory.compute)} of it) is an estimate."
+            f"It is close: {with_context} it needs about {memory_in_words(total)} of {room}, and "
+            f"the working memory ({memory_in_words(memory.compute)} of it) is an estimate."
         )
     if memory.fits(capacity):
-        left = bytes_in_words(round(capacity - total))
+        left = memory_in_words(round(capacity - total))
         return (
-            f"Yes, it fits in {room} {with_context}: it needs about {bytes_in_words(total)}, and "
+            f"Yes, it fits in {room} {with_context}: it needs about {memory_in_words(total)}, and "
             f"{left} are left for everything else."
         )
     return (
-        f"No, it does not fit in {room} {with_context}: it needs about {bytes_in_words(total)}, "
-        f"{bytes_in_words(round(total - capacity))} more than there is."
+        f"No, it does not fit in {room} {with_context}: it needs about {memory_in_words(total)}, "
+        f"{memory_in_words(round(total - capacity))} more than there is."
     )
 
 
@@ -57,22 +57,22 @@ def facts_of(memory: Memory) -> list[tuple[str, str]]:
         "included"
     )
     found += [
-        ("compute buffer", f"about {bytes_in_words(memory.compute)}: an estimate"),
-        ("total", f"about {bytes_in_words(memory.total)}"),
-        ("rule of thumb", f"{bytes_in_words(memory.rule_of_thumb)}: {rule}"),
+        ("compute buffer", f"about {memory_in_words(memory.compute)}: an estimate"),
+        ("total", f"about {memory_in_words(memory.total)}"),
+        ("rule of thumb", f"{memory_in_words(memory.rule_of_thumb)}: {rule}"),
     ]
     if memory.generates:
         active = ""
         if memory.n_active != memory.n_parameters:
             active = f" ({count_in_words(memory.n_active)} active parameters)"
-        empty, full = map(bytes_in_words, (memory.read_weights, memory.read_per_token))
+        empty, full = map(memory_in_words, (memory.read_weights, memory.read_per_token))
         words = f"{empty} of weights{active}; {full} with a full context"
         found.append(("read for a token", words))
     return found
 
 
 def _exact(number: int) -> str:
-    return f"{bytes_in_words(number)} ({number:,} bytes)"
+    return f"{memory_in_words(number)} ({number:,} bytes)"
 
 
 def _sequences(memory: Memory) -> str:
@@ -135,7 +135,7 @@ def machine_rows(memory: Memory) -> list[tuple[str, str, str, str, str, str]]:
         rows.append(
             (
                 machine.name,
-                f"{machine.memory / 2**30:.0f} GiB",
+                memory_in_words(machine.memory),
                 "fits" if memory.fits(machine.memory) else "too small",
                 f"{machine.bandwidth / 1e9:,.0f} GB/s",
                 bounds[0],
@@ -155,7 +155,7 @@ def text_of(memory: Memory) -> str:
     lines += [f"  {label}: {value}" for label, value in facts_of(memory)]
     if len(memory.devices) > 1:
         lines += [
-            f"  {device.name}: {bytes_in_words(device.total)}, {device.layers} layers"
+            f"  {device.name}: {memory_in_words(device.total)}, {device.layers} layers"
             for device in memory.devices
         ]
     return "\n".join(lines)
@@ -176,8 +176,8 @@ def html_of(memory: Memory) -> str:
         rows = [
             (
                 *(device.name, str(device.layers)),
-                *(bytes_in_words(n) for n in (device.weights, device.cache, device.state)),
-                *(bytes_in_words(n) for n in (device.compute, device.total)),
+                *(memory_in_words(n) for n in (device.weights, device.cache, device.state)),
+                *(memory_in_words(n) for n in (device.compute, device.total)),
             )
             for device in memory.devices
         ]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 
-__all__ = ["bits_in_words", "bytes_in_words", "count_in_words"]
+__all__ = ["bits_in_words", "bytes_in_words", "count_in_words", "memory_in_words"]
 
 
-def _scaled(number: int, names: tuple[str, ...]) -> str:
+def _scaled(number: int, names: tuple[str, ...], step: int = 1000) -> str:
     value, at = float(number), 0
-    # 999.95 would round to 1000.0 of the smaller unit.
-    while value >= 999.95 and at < len(names) - 1:
-        value, at = value / 1000, at + 1
-    digits = str(number) if at == 0 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
-    return f"{digits} {names[at]}".strip()
+    # 999.5 would round to 1000 of the smaller unit.
+    while value >= step - 0.5 and at < len(names) - 1:
+        value, at = value / step, at + 1
+    if at == 0:
+        return f"{number} {names[0]}".strip()
+    places = Decimal("0.1") if value < 99.95 else Decimal(1)
+    # Halves go up, as in a browser: panels write sizes there too.
+    return f"{Decimal(value).quantize(places, ROUND_HALF_UP)} {names[at]}"
 
 
 def bytes_in_words(number: int) -> str:
-    """Return a size with a decimal unit.
+    """Return a size with a decimal unit: files and tensors, as hubs show them.
 
     Examples
     --------
@@ -25,6 +29,17 @@ def bytes_in_words(number: int) -> str:
     '98.3 MB'
     """
     return _scaled(number, ("bytes", "kB", "MB", "GB", "TB", "PB", "EB"))
+
+
+def memory_in_words(number: int) -> str:
+    """Return a size with a binary unit: memory to run, which llama.cpp counts so.
+
+    Examples
+    --------
+    >>> memory_in_words(98_303_000)
+    '93.7 MiB'
+    """
+    return _scaled(number, ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"), 1024)
 
 
 def count_in_words(number: int) -> str:

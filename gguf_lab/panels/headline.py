@@ -8,7 +8,7 @@ import traitlets
 
 from ..file.text import printable
 from ..markup import card, grid
-from ..model.words import bits_in_words
+from ..model.words import bits_in_words, bytes_in_words
 from .assets import script, style
 from .base import Panel
 
@@ -64,7 +64,7 @@ def _facts(model: Model) -> list[list[str]]:
         ["file type", model.file_type, "general.file_type: the mixture of types it was made with"],
         ["parameters", _count(model.n_parameters), f"{model.n_parameters or 0:,} weights"],
         ["bits/weight", bits_in_words(model.bits_per_weight), ""],
-        ["size", _size(model.nbytes), f"{model.nbytes or 0:,} bytes of tensors"],
+        ["tensor data", bytes_in_words(model.nbytes), f"{model.nbytes:,} bytes of tensors"],
         ["tensors", f"{len(model.tensors):,}", "Tensors in the file"],
         ["GGUF", f"v{model.version}, {model.byteorder}-endian", "Version of the file format"],
     ]
@@ -80,12 +80,3 @@ def _count(n: int | None) -> str:
         if n and n >= size:
             return f"{n / size:.3g} {unit}"
     return str(n or 0)
-
-
-def _size(n: int | None) -> str:
-    value = float(n or 0)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"

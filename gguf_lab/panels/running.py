@@ -11,7 +11,7 @@ from ..file.text import printable
 from ..footprint import KV_TYPES, Counter
 from ..footprint.words import facts_of, formulas_of, html_of, machine_rows
 from ..markup import Html, card, note
-from ..model.words import bytes_in_words
+from ..model.words import memory_in_words
 from .assets import script, style
 from .base import Panel
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WillItRun"]
 
-_GB: Final = 1e9
+_GIB: Final = 2**30
 _STEPS: Final = tuple(1 << k for k in range(11, 18))  # 2 k to 128 k tokens
 _TABLE_TYPES: Final = ("F16", "Q8_0", "Q4_0")
 _MOST: Final = 1 << 24  # tokens that the search for the longest context looks at
@@ -55,9 +55,9 @@ class WillItRun(Panel):
     kv_type : str
         Type of keys and values.
     capacity : float
-        Memory of the machine in GB (10^9 bytes).
+        Memory of the machine in GiB (2^30 bytes).
     gpus : list of float
-        Memory of each GPU in GB; empty: everything is in the machine's memory.
+        Memory of each GPU in GiB; empty: everything is in the machine's memory.
     gpu_layers : int
         Layers on the GPUs; more than there are: all, and the output.
     memory : Memory or None
@@ -70,9 +70,9 @@ class WillItRun(Panel):
     context = traitlets.Int(8192, min=1, help="Tokens of all sequences together").tag(sync=True)
     kv_type = traitlets.Enum(KV_TYPES, "F16", help="Type of keys and values").tag(sync=True)
     parallel = traitlets.Int(1, min=1, max=256, help="Sequences at the same time").tag(sync=True)
-    capacity = traitlets.Float(8.0, min=0, help="Memory of the machine in GB").tag(sync=True)
+    capacity = traitlets.Float(8.0, min=0, help="Memory of the machine in GiB").tag(sync=True)
     gpus = traitlets.List(
-        traitlets.Float(min=0), maxlen=16, help="Memory of each GPU in GB; none: no GPU"
+        traitlets.Float(min=0), maxlen=16, help="Memory of each GPU in GiB; none: no GPU"
     ).tag(sync=True)
     gpu_layers = traitlets.Int(999, min=0, help="Layers on the GPUs").tag(sync=True)
     result = traitlets.Dict(help="The answer, the parts, the tables, the formulas").tag(sync=True)
@@ -128,7 +128,7 @@ class WillItRun(Panel):
     def _capacities(self, memory: Memory) -> list[float]:
         """Return the bytes that each device has."""
         sizes = [self.capacity, *(size for size in self.gpus if size > 0)]
-        return [size * _GB for size in sizes[: len(memory.devices)]]
+        return [size * _GIB for size in sizes[: len(memory.devices)]]
 
     def _fits(self, memory: Memory) -> bool:
         rooms = self._capacities(memory)
@@ -136,14 +136,14 @@ class WillItRun(Panel):
 
     def _answer_words(self, memory: Memory) -> str:
         if len(memory.devices) == 1:
-            return memory.answer(self.capacity * _GB)
+            return memory.answer(self.capacity * _GIB)
         fits = self._fits(memory)
         parts = []
         for device, room in zip(memory.devices, self._capacities(memory), strict=True):
             sign = "of" if device.total <= room else "but has only"
             parts.append(
-                f"{device.name} needs about {bytes_in_words(device.total)} {sign} "
-                f"{bytes_in_words(round(room))}"
+                f"{device.name} needs about {memory_in_words(device.total)} {sign} "
+                f"{memory_in_words(round(room))}"
             )
         verdict = "Yes, it fits" if fits else "No, it does not fit"
         return f"{verdict} with {memory.context:,} tokens of context: {'; '.join(parts)}."
@@ -156,11 +156,11 @@ class WillItRun(Panel):
                 "room": room,
                 "total": device.total,
                 "words": (
-                    f"about {bytes_in_words(device.total)} of {bytes_in_words(round(room))}, "
+                    f"about {memory_in_words(device.total)} of {memory_in_words(round(room))}, "
                     f"{device.layers} layers"
                 ),
                 "parts": [
-                    [label, getattr(device, key), bytes_in_words(getattr(device, key))]
+                    [label, getattr(device, key), memory_in_words(getattr(device, key))]
                     for key, label in _PARTS
                 ],
             }
@@ -173,7 +173,7 @@ class WillItRun(Panel):
         types = [kind for kind in _TABLE_TYPES if self._possible(kind)]
         for context in (c for c in _STEPS if c >= self.parallel):
             found = [self._count(context, kind) for kind in types]
-            cells = [[bytes_in_words(m.total), self._fits(m)] for m in found]
+            cells = [[memory_in_words(m.total), self._fits(m)] for m in found]
             rows.append([context, cells])
         return {"types": types, "rows": rows}
 

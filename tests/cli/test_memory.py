@@ -22,16 +22,16 @@ def run(capsys, *arguments):
 def test_memory_says_what_is_needed_and_the_formula(capsys):
     status, out, _ = run(capsys, LLAMA, "--context", 1000, "--memory", 8)
     assert status == 0
-    assert "KV cache: 393 kB (393,216 bytes): 3 layers × 1,024 tokens" in out
+    assert "KV cache: 384 KiB (393,216 bytes): 3 layers × 1,024 tokens" in out
     assert "memory bandwidth / bytes read for a token" in out
     assert "NVIDIA RTX 3090" in out
-    assert out.splitlines()[-1].startswith("Yes, it fits in 8.0 GB with 1,000 tokens")
+    assert out.splitlines()[-1].startswith("Yes, it fits in 8.0 GiB with 1,000 tokens")
 
 
 def test_a_script_can_use_the_status(capsys):
     status, out, _ = run(capsys, LLAMA, "--memory", 0.0001)
     assert status == 1
-    assert "No, it does not fit in 100 kB" in out
+    assert "No, it does not fit in 105 KiB" in out
 
 
 def test_json_has_what_the_object_has(capsys):

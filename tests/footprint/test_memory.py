@@ -185,8 +185,10 @@ def test_an_encoder_makes_no_tokens():
 
 def test_the_answer_in_words():
     found = gl.memory(gl.demo.smollm2(), 8192)
-    assert found.answer(8e9).startswith("Yes, it fits in 8.0 GB with 8,192 tokens of context")
-    assert found.answer(1e8).startswith("No, it does not fit in 100 MB")
+    assert found.answer(8 * 2**30).startswith(
+        "Yes, it fits in 8.0 GiB with 8,192 tokens of context"
+    )
+    assert found.answer(100 * 2**20).startswith("No, it does not fit in 100 MiB")
     assert found.answer(found.total).startswith("It is close")
     assert found.fits(found.total)
     assert not found.fits(found.total - 1)

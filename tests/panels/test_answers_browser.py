@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 import gguf_lab as gl
+from gguf_lab.model.words import bytes_in_words
 from gguf_lab.panels import ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
 from gguf_lab.panels.tabs import Tabs
 
@@ -48,10 +51,10 @@ def test_will_it_run_by_keyboard(harness: Harness, light: bool) -> None:
     harness.theme(light)
     harness.add(panel)
     answer = page.locator(".gl-answer")
-    assert answer.inner_text().startswith("Yes, it fits in 8.0 GB with 8,192 tokens")
-    page.get_by_label("Memory of the machine in GB").fill("0.2")
+    assert answer.inner_text().startswith("Yes, it fits in 8.0 GiB with 8,192 tokens")
+    page.get_by_label("Memory of the machine in GiB").fill("0.2")
     page.keyboard.press("Tab")
-    page.get_by_text("No, it does not fit in 200 MB").wait_for()
+    page.get_by_text("No, it does not fit in 205 MiB").wait_for()
     page.get_by_label("Tokens of context").fill("512")
     page.keyboard.press("Enter")
     page.get_by_text("with 512 tokens of context").first.wait_for()
@@ -232,6 +235,19 @@ def test_what_a_tab_hides_gives_the_focus_to_the_tab(harness: Harness) -> None:
     panel.active = "a"
     harness.push()
     assert page.evaluate("document.activeElement === document.body")
+
+
+def test_the_browser_writes_sizes_as_python_does(harness: Harness) -> None:
+    random = np.random.default_rng(0)
+    sizes = [*range(2_000), *(10 ** random.uniform(3, 17, 2_000)).astype(np.int64).tolist()]
+    sizes += [k * 250 for k in range(5_000)]  # halves of the last digit
+    sizes += [int(99.95e3), 99_949, 999_499, 999_500, 999_499_999, 2**40]
+    shared = (files("gguf_lab.panels") / "static" / "shared.js").read_text("utf-8")
+    written = harness.page.evaluate(
+        "([source, sizes]) => sizes.map(new Function(`${source}; return bytes;`)())",
+        [shared, sizes],
+    )
+    assert written == [bytes_in_words(n) for n in sizes]
 
 
 def test_what_strangers_write_is_text(harness: Harness) -> None:

@@ -194,7 +194,7 @@ def test_the_workbench_follows_a_selection_everywhere(lab: Lab, address: str) ->
                 "([node, value]) => node.value === value", arg=[field.element_handle(), value]
             )
     show("Will it run")
-    page.locator(".gl-answer", has_text="Yes, it fits in 8.0 GB with 8,192 tokens").wait_for()
+    page.locator(".gl-answer", has_text="Yes, it fits in 8.0 GiB with 8,192 tokens").wait_for()
     # And back: the filter of the table hides what was selected elsewhere.
     show("Tensors")
     table.get_by_text("1 hidden by the filter").wait_for()

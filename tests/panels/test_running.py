@@ -20,11 +20,11 @@ def model() -> Any:
         yield opened
 
 
-def test_it_answers_whether_it_fits_in_8_gb_with_8k_context(model: Any) -> None:
+def test_it_answers_whether_it_fits_in_8_gib_with_8k_context(model: Any) -> None:
     panel = WillItRun(model)
     assert panel.result["answer"] == (
-        "Yes, it fits in 8.0 GB with 8,192 tokens of context: it needs about 388 MB, and 7.6 GB "
-        "are left for everything else."
+        "Yes, it fits in 8.0 GiB with 8,192 tokens of context: it needs about 370 MiB, and 7.6 "
+        "GiB are left for everything else."
     )
     assert panel.result["fits"]
     assert panel.memory.total == gl.memory(model, 8192).total
@@ -35,11 +35,11 @@ def test_the_longest_context_just_fits(model: Any) -> None:
     panel.capacity = 1.0
     words = panel.result["most"]
     longest = int(words.split()[2].replace(",", ""))
-    assert gl.memory(model, longest).total <= 1e9 < gl.memory(model, longest + 256).total
+    assert gl.memory(model, longest).total <= 2**30 < gl.memory(model, longest + 256).total
     assert words.endswith("; the model was made for 8,192.")
     panel.capacity = 0.1
     assert panel.result["most"] == "Not even 256 tokens of context fit."
-    assert panel.result["answer"].startswith("No, it does not fit in 100 MB")
+    assert panel.result["answer"].startswith("No, it does not fit in 102 MiB")
     assert not panel.result["fits"]
 
 

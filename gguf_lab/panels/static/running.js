@@ -25,10 +25,10 @@ export default panel("running", (p) => {
   const showKind = () => { kind.value = model.get("kv_type"); };
   on("kv_type", showKind);
   showKind();
-  const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GB, separated by commas; empty: no GPU" });
+  const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GiB, separated by commas; empty: no GPU" });
   gpus.addEventListener("change", safe(() => {
     const sizes = gpus.value.split(/[,;\s]+/).filter(Boolean).map(Number);
-    if (sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16) { say("Give the memory of each GPU in GB, such as 24 or 24, 12"); gpus.setAttribute("aria-invalid", "true"); return; }
+    if (sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16) { say("Give the memory of each GPU in GiB, such as 24 or 24, 12"); gpus.setAttribute("aria-invalid", "true"); return; }
     gpus.removeAttribute("aria-invalid");
     save({ gpus: sizes });
   }));
@@ -39,8 +39,8 @@ export default panel("running", (p) => {
   const form = h("div", { class: "gl-settings", role: "group", "aria-label": "Settings" }, context,
     h("label", { class: "gl-setting" }, "cache", kind),
     number("parallel", "Sequences at the same time", { min: 1, max: 256, step: 1 }, "sequences"),
-    number("capacity", "Memory of the machine in GB", { min: 0, step: "any" }, "memory (GB)"),
-    h("label", { class: "gl-setting" }, "GPUs (GB each)", gpus), layers);
+    number("capacity", "Memory of the machine in GiB", { min: 0, step: "any" }, "memory (GiB)"),
+    h("label", { class: "gl-setting" }, "GPUs (GiB each)", gpus), layers);
   const answer = h("div", { class: "gl-answer", role: "status", "aria-live": "polite" });
   const bars = h("div", { class: "gl-devices" });
   const left = h("div", { class: "gl-run-left" }), right = h("div", { class: "gl-run-right" });

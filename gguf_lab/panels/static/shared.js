@@ -62,12 +62,12 @@ function figure(x) {
 /** The same with its zeros at the end, so that a column of them lines up. @param {number} x */
 const aligned = (x) => (x && Math.abs(x) >= 1e-3 && Math.abs(x) < 999.5 ? x.toPrecision(3).replace("-", MINUS) : figure(x));
 
-/** @param {number} n bytes */
+/** A size of files and tensors with a decimal unit: `bytes_in_words` of Python. @param {number} n */
 function bytes(n) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
   let power = 0;
-  while (n >= 1024 && power < 4) { n /= 1024; power += 1; }
-  return `${power ? n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0) : n} ${units[power]}`;
+  while (n >= 999.5 && power < units.length - 1) { n /= 1000; power += 1; }
+  return `${power ? n.toFixed(n < 99.95 ? 1 : 0) : n} ${units[power]}`;
 }
 
 /** A relative error as a percentage with fixed decimals, so that a column of them lines up. */
