@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_loadable", "check_zeros"]
 
+_MOST_LAYERS = 512  # LLAMA_MAX_LAYERS; a config.json could say billions
+
 
 def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse a checkpoint of which llama.cpp would refuse the file.
@@ -42,11 +44,10 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     UnsupportedError
         If there are biases that llama.cpp has no place for.
     """
-    layers = range(facts.number(LAYERS) or 0)
-    decoder_layers = range(facts.number(DECODER_LAYERS) or 0)
+    sides = [range(min(facts.number(n) or 0, _MOST_LAYERS)) for n in (LAYERS, DECODER_LAYERS)]
     absent = [
         " or ".join(map(quoted, names))
-        for names in missing_tensors(facts.architecture, shapes, layers, decoder_layers)
+        for names in missing_tensors(facts.architecture, shapes, *sides)
     ]
     if _lacks_output(facts, shapes):
         absent.append(quoted("output.weight"))  # llama.cpp would take the embeddings for it

@@ -50,6 +50,11 @@ def test_a_whole_layer_is_missing(tmp_path: Path) -> None:
     refused(llama_with(tmp_path / "hf", tensors), tmp_path, "'blk.2.attn_norm.weight'")
 
 
+def test_billions_of_layers_cost_no_time(tmp_path: Path) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors(), num_hidden_layers=4_000_000_000)
+    refused(hf, tmp_path, "'blk.3.attn_norm.weight'.* more, for which")
+
+
 @pytest.mark.parametrize(
     ("part", "words"), [(".EncDecAttention.q.", "'dec.blk.0.cross_attn_q.weight'"), ("", "'dec.")]
 )
