@@ -53,7 +53,7 @@ def grid_edges() -> np.ndarray:
 
 
 def bin_index(error: np.ndarray) -> np.ndarray:
-    """Return the bin of each error: float32 array -> intp array. Not for NaN."""
+    """Return the bin of each error, rounded to float32: array -> intp array. Not for NaN."""
     bits = np.ascontiguousarray(error, np.float32).view(np.uint32)
     magnitude = ((bits & 0x7FFFFFFF) >> BITS).astype(np.int64)
     bins = np.clip(magnitude - FLOOR, 0, CENTRE)

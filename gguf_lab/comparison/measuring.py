@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import check_threads, pool
+from .exact import decode, is_wide
 from .statistics import Statistics, measure
 from .weighting import weigh, weights_of
 
@@ -30,6 +31,8 @@ _CHUNK = 1 << 21
 wait for each other in Python: a whole model takes a third longer."""
 _DEVICE_CHUNK = 1 << 23
 """The same on a device with a bus in between: fewer and larger copies and launches."""
+_EXACT_BYTES = 1 << 22
+"""Bytes of both sides that are decoded at once where float64 is needed."""
 _NETWORK_THREADS = 8
 """Threads at least where bytes come over a network: most of the time they wait for it."""
 _SLOTS = 4
@@ -160,6 +163,8 @@ class Measuring:
         return found
 
     def _sum_up(self, sides: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]) -> Statistics:
+        if any(is_wide(qtype) for qtype, _ in sides):
+            return _measure_exactly(*sides)
         if self.backend in {"torch", "triton"}:
             from .on_device import measure_on_device
 
@@ -170,6 +175,19 @@ class Measuring:
             return measure_fused(*sides)
         x, r = (dequantize(bytes_, qtype, backend=self.backend) for qtype, bytes_ in sides)
         return measure(x, r)
+
+
+def _measure_exactly(
+    weights: tuple[str, np.ndarray], reference: tuple[str, np.ndarray]
+) -> Statistics:
+    """Sum up what float32 has no room for, a few rows at a time: it takes three times the room."""
+    (qtype, blocks), (dtype, rows) = weights, reference
+    step = max(1, _EXACT_BYTES // max(1, blocks.shape[-1] + rows.shape[-1]))
+    merged = Statistics()
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        merged.add(measure(decode(qtype, blocks[part]), decode(dtype, rows[part])))
+    return merged
 
 
 def _choose_device(device: str) -> str:

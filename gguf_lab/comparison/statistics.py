@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .exact import difference
 from .histogram import BINS, Histogram, bin_index
 
 __all__ = ["STATISTICS_VERSION", "Statistics", "measure"]
 
-STATISTICS_VERSION = 1
+STATISTICS_VERSION = 2
 """Raise it by one when the same bytes could give other figures than before.
 
 That is when sums or the histogram are defined or added up in another way (also: other chunks), and
@@ -30,6 +31,9 @@ _SMALLEST, _LARGEST = 1e-30, 1e30
 @dataclass(slots=True, eq=False)
 class Statistics:
     """Sums over pairs of a weight `x` and its reference `r`, with error ``e = x - r`` in float32.
+
+    Where float32 has no room for either (I32, I64, F64), the error is taken before it is rounded:
+    see `gguf_lab.comparison.exact`.
 
     Attributes
     ----------
@@ -149,14 +153,14 @@ def measure(x: np.ndarray, r: np.ndarray) -> Statistics:
 
     Parameters
     ----------
-    x, r : float32 arrays of the same size
+    x, r : float32 arrays of the same size, or int64 or float64
         The dequantized weights and their reference.
     """
     x, r = x.ravel(), r.ravel()
     with np.errstate(all="ignore"):
-        e = x - r
-        nan = np.isnan(x) | np.isnan(r)
+        e = difference(x, r)
         x8, r8, e8 = x.astype(np.float64), r.astype(np.float64), e.astype(np.float64)
+        nan = np.isnan(x8) | np.isnan(r8)
         return Statistics(
             n=x.size,
             ee=float((e8 * e8).sum()),
@@ -166,6 +170,6 @@ def measure(x: np.ndarray, r: np.ndarray) -> Statistics:
             abs_e=float(np.abs(e8).sum()),
             peak=float(np.abs(e8).max(initial=0.0)),
             n_nan=int(nan.sum()),
-            n_inf=int(((np.isinf(x) | np.isinf(r)) & ~nan).sum()),
+            n_inf=int(((np.isinf(x8) | np.isinf(r8)) & ~nan).sum()),
             counts=np.bincount(bin_index(e[~np.isnan(e)]), minlength=BINS),
         )

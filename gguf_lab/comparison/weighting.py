@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import dequantize
 from ..errors import ComparisonError
 from ..file.text import quoted
+from .exact import decode, difference
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -119,12 +119,12 @@ def weigh(
     Returns
     -------
     tuple of float
-        The two sums: errors in float32 as elsewhere, squares and sums in float64.
+        The two sums: errors as in `Statistics`, squares and sums in float64.
     """
     columns = weights.shape[1]
-    x, r = (dequantize(rows, qtype).reshape(-1, columns) for qtype, rows in sides)
+    x, r = (decode(qtype, rows).reshape(-1, columns) for qtype, rows in sides)
     with np.errstate(all="ignore"):
-        e = x - r
+        e = difference(x, r)
         sums = [0.0, 0.0]
         part = n_rows // len(weights)
         for number in range(start // part, (start + max(1, len(e)) - 1) // part + 1):

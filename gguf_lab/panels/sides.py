@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..codec import can_decode, dequantize, find_format
+from ..codec import can_decode, find_format
+from ..comparison.exact import decode, difference
 from ..errors import UnsupportedError
 from ..file.remote import Address
 from ..file.text import quoted
@@ -141,34 +142,37 @@ def read(
 ) -> dict[str, Floats]:
     """Return the values of every side: rows of all spans, columns [left, right); float32.
 
-    A difference is stored minus original, in float32 as the comparison has it.
+    A difference is stored minus original, taken as the comparison does.
     """
-    known: dict[int, Floats] = {}
+    known: dict[int, np.ndarray] = {}
     for reader in readers.values():
         for one in (*(reader.parts or ()), reader):
             if id(one) not in known:
                 known[id(one)] = _values(one, known, spans, left, right)
-    return {side: known[id(reader)] for side, reader in readers.items()}
+    with np.errstate(over="ignore"):
+        return {
+            side: known[id(reader)].astype(np.float32, copy=False)
+            for side, reader in readers.items()
+        }
 
 
 def _values(
     reader: Reader,
-    known: dict[int, Floats],
+    known: dict[int, np.ndarray],
     spans: Sequence[tuple[int, int]],
     left: int,
     right: int,
-) -> Floats:
+) -> np.ndarray:
     if reader.parts is not None:
         ours, original = (known[id(part)] for part in reader.parts)
         with np.errstate(invalid="ignore", over="ignore"):
-            return ours - original
+            return difference(ours, original)
     fmt = find_format(reader.qtype).qtype
     size = fmt.block_size
     blocks = reader.blocks(spans, left, right)
     backend = _backend(blocks.size // fmt.type_size * size)
-    wide = dequantize(blocks, reader.qtype, backend=backend)
-    found: Floats = wide[:, left % size : left % size + right - left]
-    return found
+    values = decode(reader.qtype, blocks, backend)
+    return values[:, left % size : left % size + right - left]
 
 
 def _backend(n_weights: int) -> str | None:
