@@ -8,7 +8,7 @@ from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from ..reference.facts import WIDTH, Facts
 from ..reference.lengths import wrong_lengths
-from ..reference.requirements import missing_tensors, unasked_biases
+from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -129,6 +129,12 @@ def foreign(subject: Subject) -> Iterator[Found]:
     if number is None:
         return
     known = {gguf.TENSOR_NAMES[kind] for kind in gguf.MODEL_TENSORS[number]}
+    # what the converter joins on demand (--fuse-qkv), gguf lists only where it always does
+    known |= {
+        f"blk.{{bid}}.{name.rpartition('.')[0]}"
+        for names in REQUIRED.get(subject.architecture, ((), ()))[1]
+        for name in names
+    }
     odd = []
     for name in subject.model.tensors:
         stem = re.sub(r"(^|\.)blk\.[0-9]+\.", r"\1blk.{bid}.", name)

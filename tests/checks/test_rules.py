@@ -11,7 +11,7 @@ import gguf_lab as gl
 from gguf_lab.checks import RULES
 
 from ..file.builders import Builder, small
-from .cases import CASES, NAMES, Case, key
+from .cases import CASES, NAMES, QWEN2, QWEN2_NAME, Case, key
 from .variants import LLAMA, MODELS, Q4_K_M, variant
 
 BESIDE = {"unmatched", "exactness", "unlike", "changed", "outlier", "template-differs"}
@@ -53,6 +53,25 @@ def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None
     found = gl.check(builder.write(tmp_path / "Empty-1M-F16.gguf"), progress=False)
     assert found.codes == {"no-tensors"}
     assert found.worst == "error"
+
+
+@pytest.mark.parametrize("source", [LLAMA, QWEN2], ids=lambda path: path.stem)
+def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path: Any) -> None:
+    """As ``convert_hf_to_gguf.py --fuse-qkv`` writes it."""
+    tensors: dict[str, Any] = {}
+    with gl.open(source) as model:
+        for layer in range(model.metadata[f"{model.architecture}.block_count"]):
+            for tail in ("weight", "bias"):
+                names = [f"blk.{layer}.attn_{kind}.{tail}" for kind in "qkv"]
+                parts = [model.tensors[name] for name in names if name in model.tensors]
+                if parts:
+                    tensors |= dict.fromkeys(names)
+                    rows = sum(part.shape[0] for part in parts)
+                    raw = b"".join(part.blocks().tobytes() for part in parts)
+                    ne = (*parts[0].shape[:0:-1], rows)
+                    tensors[f"blk.{layer}.attn_qkv.{tail}"] = parts[0].info.qtype.id, ne, raw
+    path = variant(source, tmp_path / NAMES.get(source, QWEN2_NAME), tensors=tensors)
+    assert gl.check(path, progress=False).codes <= {"tokenizer"}
 
 
 def test_types_that_came_instead_are_told_with_what_they_cost(tmp_path: Any) -> None:
