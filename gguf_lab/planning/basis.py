@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GGUFLabError
@@ -18,10 +19,26 @@ if TYPE_CHECKING:
     from ..quantization.allocation import Allocation, Option
     from .measuring import Measured
 
-__all__ = ["Basis", "PlannedMix"]
+__all__ = ["Basis", "PlannedMix", "check_budget"]
 
 _BETWEEN = 80
 """Parts of the whole range of sizes: no step on the curve is longer without a look between."""
+
+
+def check_budget(bits: float | None, nbytes: float | None) -> float:
+    """Return the one of the two that is given.
+
+    Raises
+    ------
+    GGUFLabError
+        If it is not one of the two, or no finite number.
+    """
+    if (bits is None) == (nbytes is None):
+        raise GGUFLabError("give one budget: target_bits_per_weight=... or target_bytes=...")
+    given = nbytes if bits is None else bits
+    if isinstance(given, bool) or not isinstance(given, Real) or not math.isfinite(given):
+        raise GGUFLabError(f"the budget is {given!r:.40}: expected a finite number")
+    return float(given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +172,8 @@ class Basis:
         GGUFLabError
             If not one of the two is given, or nothing is so small.
         """
-        if (bits is None) == (nbytes is None):
-            raise GGUFLabError("give one budget: target_bits_per_weight=... or target_bytes=...")
-        given = nbytes if bits is None else bits * self.n_elements / 8
-        if given is None or not math.isfinite(given):
-            raise GGUFLabError(f"the budget is {given}: expected a finite number")
-        budget = math.floor(given + 1e-6)
+        given = check_budget(bits, nbytes)
+        budget = math.floor((given if bits is None else given * self.n_elements / 8) + 1e-6)
         found = self.solve(budget)
         if found is None:
             low, high = self.smallest, self.largest

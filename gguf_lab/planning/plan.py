@@ -12,7 +12,7 @@ from ..file import QTYPES, printable, quoted, suggest
 from ..progress import counted
 from ..quantization import find_mix, fitting_type, open_imatrix
 from ..quantization.imatrix import importance_of
-from .basis import Basis
+from .basis import Basis, check_budget
 from .measuring import Measured, measure, why_not
 from .result import Plan
 from .sources import open_subject
@@ -100,6 +100,7 @@ def plan(
     counts each alike (or by its importance). How well a model answers is another question: some
     tensors matter more than their size, and only running the model shows it.
     """
+    check_budget(target_bits_per_weight, target_bytes)
     names = _known(allowed)
     full = [find_mix(name)[0] for name in mixes]
     check_effort(effort)

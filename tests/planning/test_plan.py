@@ -207,12 +207,19 @@ def test_a_budget_that_is_too_large_says_so(full):
         ({"target_bits_per_weight": 5, "target_bytes": 1000}, "give one budget"),
         ({"target_bits_per_weight": math.nan}, "the budget is nan: expected a finite number"),
         ({"target_bits_per_weight": math.inf}, "the budget is inf"),
+        ({"target_bits_per_weight": "4"}, "the budget is '4': expected a finite number"),
+        ({"target_bytes": True}, "the budget is True"),
         ({"target_bytes": -1}, "is too small"),
     ],
 )
 def test_a_budget_must_be_one_number(full, budget, words):
     with pytest.raises(GGUFLabError, match=words):
         full.at(**budget)
+
+
+def test_a_budget_is_looked_at_before_the_work(tmp_path):
+    with pytest.raises(GGUFLabError, match="the budget is '4'"):
+        quiet(tmp_path / "missing.gguf", target_bits_per_weight="4")
 
 
 @pytest.mark.parametrize(
