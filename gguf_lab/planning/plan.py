@@ -82,7 +82,7 @@ def plan(
     Returns
     -------
     Plan
-        ``.to_frame()`` has a row per tensor, ``.mixes`` the named mixes, ``.plot()`` both;
+        ``.frame`` has a row per tensor, ``.mixes`` the named mixes, ``.plot()`` both;
         ``.export(path)`` writes the file, ``.at(...)`` plans for another budget without measuring.
 
     Raises

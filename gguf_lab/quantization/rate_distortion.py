@@ -116,7 +116,7 @@ def rate_distortion(
     Returns
     -------
     RateDistortion
-        ``.to_frame()`` has the figures, ``.plot()`` the picture.
+        ``.frame`` has the figures, ``.plot()`` the picture.
 
     Raises
     ------
