@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["finite", "number", "percent", "three_digits"]
+__all__ = ["finite", "number", "percent", "signed", "three_digits"]
 
 
 def finite(value: float | None) -> float | None:
@@ -26,6 +26,18 @@ def number(value: float | None, unit: str = "") -> str:
         return "NaN"
     text = ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.4g}".replace("-", "−")
     return f"{text} {unit}".rstrip()
+
+
+def signed(value: float, places: int) -> str:
+    """Write a difference with its sign; what is rounded to zero has none.
+
+    Examples
+    --------
+    >>> signed(1.26, 1), signed(-0.04, 1), signed(-2, 1)
+    ('+1.3', '0', '−2.0')
+    """
+    text = f"{value:+.{places}f}"
+    return text.replace("-", "−") if float(text) else "0"
 
 
 def three_digits(x: float) -> str:

@@ -17,7 +17,7 @@ from ..markup import card, grid
 from ..model.words import bytes_in_words
 from .assets import script, style
 from .inquiry import Inquiry
-from .numbers import percent
+from .numbers import percent, signed
 from .sides import read
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class OtherTypes(Inquiry):
     _busy = "Quantizing"
 
     changes: Sequence[Change] = ()
+    _sampled = False
     rows = traitlets.List(
         traitlets.List(), help="[role, type, bits, size, change, error, ...]"
     ).tag(sync=True)
@@ -148,6 +149,7 @@ class OtherTypes(Inquiry):
         self.changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
         del found
         types = neighbours(tensor.qtype, tensor.row_values)
+        self._sampled = len(original) < tensor.n_rows
         self._publish(sample)
         yield 0.02
         for k, (kind, role) in enumerate(types):
@@ -187,7 +189,9 @@ class OtherTypes(Inquiry):
         stored = next(change for change in self.changes if change.role == "stored")
         worst = max(change.relative_rmse for change in self.changes) or 1.0
         with self.hold_sync():
-            self.rows = [_told(change, stored, worst) for change in self.changes]
+            self.rows = [
+                _told(change, stored, worst, sampled=self._sampled) for change in self.changes
+            ]
             self.verdict = f"{_in_words(self.changes, stored)} {sample}" if done else sample
 
     def __repr__(self) -> str:
@@ -217,7 +221,9 @@ def _decibels(change: Change, stored: Change) -> float:
     return 20 * math.log10(stored.relative_rmse / change.relative_rmse)
 
 
-def _told(change: Change, stored: Change, worst: float) -> list[Any]:
+def _told(change: Change, stored: Change, worst: float, *, sampled: bool) -> list[Any]:
+    # Of the stored type another figure is known, that of all rows: this one says what it is of.
+    of = " of the sample" if sampled and change is stored else ""
     gain = _decibels(change, stored)
     difference = change.nbytes - stored.nbytes
     sign = "+" if difference > 0 else "−"
@@ -228,8 +234,8 @@ def _told(change: Change, stored: Change, worst: float) -> list[Any]:
         f"{change.bits_per_weight:.2f}",
         bytes_in_words(change.nbytes),
         size,
-        percent(change.relative_rmse),
-        "" if change is stored or math.isnan(gain) else f"{gain:+.1f}".replace("-", "−"),
+        f"{percent(change.relative_rmse)}{of}",
+        "" if change is stored or math.isnan(gain) else signed(gain, 1),
         change.relative_rmse / worst,
     ]
 

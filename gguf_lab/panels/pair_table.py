@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..file.text import printable
 from ..markup import card, grid, more
 from .columns import name_of
-from .pairs import columns_of, facts_of, figures_of, written
+from .pairs import columns_of, facts_of, figures_of, written, written_change
 from .table import Table
 
 if TYPE_CHECKING:
@@ -73,10 +73,14 @@ class PairTable(Table):
             known = pair.status in {"compared", "unverified"}
             a, b = pair.figures(statistic) if known else (None, None)
             change = pair.difference(statistic) if known else None
-            figures = {"a": a, "b": b, "change": change}
+            figures = {
+                "a": written(statistic, a),
+                "b": written(statistic, b),
+                "change": written_change(statistic, change),
+            }
             rows.append(
                 [
-                    written(statistic, figures[c.id])
+                    figures[c.id]
                     if c.id in figures
                     else state
                     if c.id == "state"

@@ -24,6 +24,7 @@ __all__ = [
     "sentence",
     "strength",
     "written",
+    "written_change",
 ]
 
 LABELS: Final = {
@@ -56,12 +57,13 @@ def columns_of(statistic: str, *, direct: bool) -> list[Column]:
         figures = [Column("a", label, title, form, 0, bar=form == "percent")]
     else:
         change = _CHANGES.get(statistic, "change")
+        points = ", in percentage points (pp)" if form == "percent" else ""
         more = "more is better" if STATISTICS[statistic] else "less is better"
         figures = [
             Column("better", "nearer", "Which file is nearer to the reference", "text"),
             Column("a", f"{label} A", f"{label} of A against the reference; {more}", form, 0),
             Column("b", f"{label} B", f"{label} of B against the reference; {more}", form, 1),
-            Column("change", "B \u2212 A", f"{label} of B less that of A", change, 2),
+            Column("change", "B \u2212 A", f"{label} of B less that of A{points}", change, 2),
         ]
     return [
         name,
@@ -133,6 +135,13 @@ def written(statistic: str, value: float | None) -> str:
     if statistic == "relative_rmse":
         return number(100 * value, "%")
     return number(value, "dB" if statistic == "sqnr_db" else "")
+
+
+def written_change(statistic: str, value: float | None) -> str:
+    """Write a difference of figures: of two percentages it is in points."""
+    if value is None or statistic != "relative_rmse":
+        return written(statistic, value)
+    return number(100 * value, "pp")
 
 
 def sentence(pair: TensorPair, statistic: str, *, direct: bool) -> str:

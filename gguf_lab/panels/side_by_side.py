@@ -12,6 +12,7 @@ from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
 from ..reference import open_reference
 from .base import Panel, Snapshot, spaced
+from .called import called
 from .columns import name_of
 from .comparing import Comparing
 from .pair_map import PairMap
@@ -115,16 +116,16 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
             if reference is not None:
                 raise ComparisonError("Two comparisons have their reference already: give no other")
             self._result = beside(a, b)
-            return a.model_path.name, b.model_path.name, a.reference_path.name
+            return called(a.model_path), called(b.model_path), called(a.reference_path)
         if isinstance(a, Comparison) or isinstance(b, Comparison):
             raise ComparisonError("Give two comparisons, or two files: not one of each")
         models: list[Model] = [self._model_of(side) for side in (a, b)]
         if reference is None:
             self._run = DirectRun(Run(*models, **how), models[1])
-            return models[0].path.name, models[1].path.name, models[1].path.name
+            return called(models[0].path), called(models[1].path), called(models[1].path)
         reference = self._opened(reference, open_reference)
         self._run = PairRun(*(Run(model, reference, **how) for model in models))
-        return models[0].path.name, models[1].path.name, reference.path.name
+        return called(models[0].path), called(models[1].path), called(reference.path)
 
     # -- what is shown
 

@@ -10,6 +10,7 @@ from ..file.text import printable
 from ..quantization import open_imatrix
 from ..reference import open_reference
 from .base import Snapshot, spaced
+from .called import called
 from .columns import name_of
 from .comparing import Comparing
 from .headline import Headline
@@ -108,7 +109,7 @@ pair, run, metadata, vocabulary, template : Panel
             raise
 
     def _build(self, tab: str) -> None:
-        words = "" if self.reference is None else f"compared with {self.reference.path.name}"
+        words = "" if self.reference is None else f"compared with {called(self.reference.path)}"
         self.headline = Headline(self.model, reference=words)
         self.progress = Progress(cancel=self.cancel)
         self.children = [self.headline, self.progress, self.tabs, self._stage]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.errors import ComparisonError
+from gguf_lab.file.remote import parse_address
 from gguf_lab.panels import SideBySide
+from gguf_lab.panels.called import called
 from gguf_lab.panels.pairs import sentence, strength
 
 from ..comparison.test_beside import comparison, only, row
@@ -82,6 +85,43 @@ def test_a_real_run_gives_what_the_two_comparisons_give(real: SideBySide) -> Non
     keys = [line[0] for line in real.map.metadata]
     assert real.map.compared_metadata
     assert "general.file_type" in keys
+
+
+def test_a_difference_of_percentages_is_in_points(harness: Harness) -> None:
+    panel = made_up()
+    change = next(c for c in panel.table.columns if c["id"] == "change")
+    assert change["title"].endswith("in percentage points (pp)")
+    table = harness.add(panel.table)
+    row = table.get_by_role("row").filter(has_text="blk.0.ffn_up")
+    expect(row).to_contain_text("−4.70 pp")
+    expect(row).to_contain_text("10.14 %")
+    assert " pp<" in panel.table._static(None)
+    panel.statistic = "sqnr_db"
+    change = next(c for c in panel.table.columns if c["id"] == "change")
+    assert "points" not in change["title"]
+
+
+def test_a_reference_whose_folder_says_nothing_is_called_by_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "models--owner--repo" / "snapshots" / "86b58ae7d0"
+    shutil.copytree(MODELS / "hf", folder)
+    for original, name in ((folder, "owner/repo"), (MODELS / "hf", "llama-256/hf")):
+        bench = gl.explore(FILE, original)
+        assert f"compared with {name}" in bench.headline.subtitle
+        bench.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("hf://owner/repo", "owner/repo"),
+        ("hf://owner/repo/sub/llama-8b.gguf", "llama-8b.gguf"),
+        ("hf://owner/repo/model.safetensors", "owner/repo/model.safetensors"),
+        ("https://host/a/model.gguf", "a/model.gguf"),
+        ("https://host/model.gguf", "https://host/model.gguf"),
+    ],
+)
+def test_what_lies_on_a_server_is_called_by_its_repository(address: str, name: str) -> None:
+    assert called(parse_address(address)) == name
 
 
 def test_each_other_without_a_reference(real: SideBySide) -> None:

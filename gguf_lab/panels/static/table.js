@@ -52,17 +52,18 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     if (c.id === "state") return stateOf(row);
     return data[c.id]?.[row] ?? null;
   };
-  const sign = (v, text) => (v > 0 ? `+${text}` : v < 0 ? `${MINUS}${text}` : "0");
+  // What is rounded to zero has no sign.
+  const sign = (v, text) => (/[1-9\u221e]/.test(text) ? `${v > 0 ? "+" : MINUS}${text}` : "0");
   const forms = {
     text: (v) => v ?? "",
     integer: (v) => integer(v),
     bytes: (v) => bytes(v),
     bits: (v) => v.toFixed(2),
     percent: (v) => (Number.isFinite(v) ? percent(v) : figure(v)),
-    decibel: (v) => (Number.isFinite(v) ? v.toFixed(1).replace("-", MINUS) : figure(v)),
-    cosine: (v) => (Number.isFinite(v) ? v.toFixed(6) : figure(v)),
+    decibel: (v) => (Number.isFinite(v) ? fixed(v, 1) : figure(v)),
+    cosine: (v) => (Number.isFinite(v) ? fixed(v, 6) : figure(v)),
     change_bytes: (v) => sign(v, bytes(Math.abs(v))),
-    change_percent: (v) => sign(v, Number.isFinite(v) ? `${(100 * Math.abs(v)).toFixed(2)} %` : figure(Math.abs(v))),
+    change_percent: (v) => sign(v, Number.isFinite(v) ? `${(100 * Math.abs(v)).toFixed(2)} pp` : figure(Math.abs(v))),
     change_decibel: (v) => sign(v, Number.isFinite(v) ? Math.abs(v).toFixed(1) : figure(Math.abs(v))),
     change: (v) => sign(v, figure(Math.abs(v))),
     figure: aligned,
