@@ -102,7 +102,8 @@ class Findings(Sequence[Finding]):
         counts = Counter(finding.severity for finding in self._found)
         parts = [f"{counts[s]} {s}{'s' * (counts[s] > 1)}" for s in SEVERITIES if counts[s]]
         words = ", ".join(parts) or "nothing unusual found"
-        return f"{words}; {len(self.skipped)} rules not asked" if self.skipped else words
+        n = len(self.skipped)
+        return f"{words}; {n:,} rule{'s' * (n > 1)} not asked" if n else words
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per finding: severity, code, where, message, what_to_do."""

@@ -121,7 +121,7 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
     kinds=("model",),
 )
 def other_type(subject: Subject) -> Iterator[Found]:
-    """Say which tensors have another type than llama-quantize gives them today."""
+    """Say which tensors have another type than llama-quantize would choose today."""
     counts: Counter[tuple[str, str]] = Counter()
     names = []
     for name, choice in choices_of(subject).items():
@@ -133,9 +133,9 @@ def other_type(subject: Subject) -> Iterator[Found]:
         pairs = ", ".join(f"{n} {got} for {due}" for (due, got), n in counts.most_common(6))
         yield Found(
             names[0],
-            f"{counted(len(names), 'tensors have')} another type than llama-quantize gives them in "
-            f"{mix_of(subject)}: {pairs} ({examples(names)}). Overrides, an older version or "
-            "another tool may have made them",
+            f"{counted(len(names), 'tensors have')} another type than llama-quantize would choose "
+            f"in {mix_of(subject)}: {pairs} ({examples(names)}). Overrides, an older version or "
+            "another tool may be the reason",
         )
 
 

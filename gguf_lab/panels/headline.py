@@ -58,7 +58,12 @@ class Headline(Panel):
 
 
 def _facts(model: Model) -> list[list[str]]:
+    cut = sum(tensor.status == "truncated" for tensor in model.tensors.values())
+    words = (
+        f"\u26a0 cut short: {cut:,} of {len(model.tensors):,} tensors incomplete" if cut else None
+    )
     facts: list[list[Any]] = [
+        ["state", words, "Fetch the file again, or let the download finish"],
         ["kind", model.kind, "What the file holds"],
         ["architecture", model.architecture, "general.architecture"],
         ["file type", model.file_type, "general.file_type: the mixture of types it was made with"],

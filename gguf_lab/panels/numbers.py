@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["finite", "number", "percent", "signed", "three_digits"]
+__all__ = ["exact", "finite", "number", "percent", "signed", "three_digits"]
 
 
 def finite(value: float | None) -> float | None:
@@ -38,6 +38,17 @@ def signed(value: float, places: int) -> str:
     """
     text = f"{value:+.{places}f}"
     return text.replace("-", "−") if float(text) else "0"
+
+
+def exact(value: float) -> str:
+    """Write a weight with all digits that tell it from others of its type; both zeros are 0.
+
+    Examples
+    --------
+    >>> exact(-0.5), exact(-0.0), exact(float("-inf"))
+    ('−0.5', '0', '−∞')
+    """
+    return str(value).replace("-", "−") if value and math.isfinite(value) else number(value)
 
 
 def three_digits(x: float) -> str:

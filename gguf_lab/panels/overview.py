@@ -73,6 +73,9 @@ class Overview(Selection, Panel):
     findings = traitlets.List(
         traitlets.List(), help="[severity, rule, where, what, advice, tensor or null]"
     ).tag(sync=True)
+    skipped = traitlets.List(traitlets.List(), help="[rule, why] of rules that were not asked").tag(
+        sync=True
+    )
     verdict = traitlets.Unicode("", help="The findings in a few words").tag(sync=True)
     jumps = traitlets.Int(0, help="How often the tensor of a finding was asked for").tag(sync=True)
 
@@ -138,6 +141,7 @@ class Overview(Selection, Panel):
         with self.hold_sync():
             self.found = found
             self.findings = rows
+            self.skipped = [[rule, visible(why, 300)] for rule, why in found.skipped.items()]
             left = more_words(len(found), len(rows))
             self.verdict = printable(f"{found.summary}{left}", 400)
 
@@ -173,6 +177,11 @@ class Overview(Selection, Panel):
             "Overview",
             grid(("", ""), [*self.named, *self.facts]),
             *([grid(columns, found), more(len(self.findings), stop, "findings")] if found else []),
+            *(
+                [fold("Rules not asked", grid(("rule", "why"), self.skipped))]
+                if self.skipped
+                else []
+            ),
             fold("Size by kind and type", grid(("kind", "size", "types"), kinds, (1,))),
             fold("Bits per weight by layer", grid(("layer", "bits", "size"), layers, (1, 2))),
             note=self.verdict,

@@ -12,6 +12,7 @@ from ..errors import ComparisonError, GGUFLabError
 from ..file.text import printable, quoted
 from .base import Panel
 from .jobs import Jobs
+from .numbers import exact
 from .selection import Selection
 from .sides import SIDES, Sides, read
 
@@ -237,4 +238,7 @@ class Place(Selection, Panel):
 
 def told(values: Mapping[str, Any]) -> str:
     """Tell the value of a weight, side by side."""
-    return ", ".join(f"{side} {value!s}" for side, value in values.items())
+    return ", ".join(
+        f"{side} {value if isinstance(value, str) else exact(value)}"
+        for side, value in values.items()
+    )

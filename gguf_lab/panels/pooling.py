@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from .numbers import exact
+
 __all__ = ["HAS_INF", "HAS_NAN", "How", "Pool", "Region"]
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -145,4 +147,4 @@ class Pool:
         found = [word for bit, word in ((HAS_NAN, "NaN"), (HAS_INF, "inf")) if marks & bit]
         if np.isnan(value):
             return " and ".join(found) or "nothing"
-        return str(value) + (f" (and {' and '.join(found)})" if found else "")
+        return exact(value) + (f" (and {' and '.join(found)})" if found else "")

@@ -7,7 +7,7 @@ from typing import Any
 import traitlets
 
 from ..errors import ComparisonError
-from ..file.text import printable
+from ..file.text import printable, suggest
 
 __all__ = ["Selection"]
 
@@ -34,8 +34,8 @@ class Selection(traitlets.HasTraits):
         for name in names:
             if not self._has(name):
                 raise ComparisonError(
-                    f"{type(self).__name__} has no tensor named '{printable(name, 120)}': "
-                    f"`{type(self).__name__}.names` lists those that it has"
+                    f"{type(self).__name__} has no tensor named '{printable(name, 120)}'."
+                    f"{suggest(name, self.names)}"
                 )
         return names
 

@@ -353,7 +353,7 @@ TYPES = (
     case("file-type", "the key is missing", source=Q4_K_M, **key("general.file_type")),
     case(
         "other-type",
-        "1 tensor has another type than llama-quantize gives them in Q4_K_M: 1 F16",
+        "1 tensor has another type than llama-quantize would choose in Q4_K_M: 1 F16",
         "note",
         source=Q4_K_M,
         **tensor("blk.0.ffn_up.weight", *_SMALL),

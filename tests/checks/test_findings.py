@@ -40,7 +40,7 @@ def test_the_worst_come_first_and_else_the_order_stays() -> None:
 def test_nothing_found_is_said_too() -> None:
     found = gl.Findings("x.gguf", [], {"outlier": "nothing was compared"})
     assert (found.worst, len(found), found.codes) == (None, 0, set())
-    assert found.summary == "nothing unusual found; 1 rules not asked"
+    assert found.summary == "nothing unusual found; 1 rule not asked"
 
 
 def test_text_and_html_show_names_as_text() -> None:

@@ -68,9 +68,12 @@ def test_will_it_run_by_keyboard(harness: Harness, light: bool) -> None:
     gpus.fill("24, x")
     page.keyboard.press("Tab")
     assert gpus.get_attribute("aria-invalid") == "true"
+    expect(answer).to_contain_text("“24, x” is no memory of GPUs")
+    expect(page.locator(".gl-devices")).to_be_hidden()  # they answer another question
     gpus.fill("24, 12")
     page.keyboard.press("Tab")
     page.get_by_text("GPU 1", exact=True).wait_for()
+    expect(answer).not_to_contain_text("no memory of GPUs")
     until(page, panel, gpus=[24.0, 12.0])
     assert "memory bandwidth / bytes read for a token" in page.locator(".gl-formulas").inner_text()
 
@@ -160,8 +163,11 @@ def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:
     page = harness.page
     panel = Overview(model, check=False, height=700)
     panel.findings = [["warning", "rule", NAME, "it is strange", "look at it", NAME]]
-    panel.verdict = "1 warning"
+    panel.verdict = "1 warning; 1 rule not asked"
+    panel.skipped = [["outlier", "nothing was compared"]]
     harness.add(panel)
+    page.get_by_text("Rules not asked").click()
+    expect(page.get_by_text("outlier: nothing was compared")).to_be_visible()
     page.get_by_role("button", name=NAME).press("Enter")
     until(page, panel, selected=[NAME])
     link = page.get_by_role("button", name=NAME)

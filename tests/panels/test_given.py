@@ -10,7 +10,7 @@ import pytest
 
 import gguf_lab as gl
 import gguf_lab.panels
-from gguf_lab.errors import GGUFError
+from gguf_lab.errors import ComparisonError, GGUFError
 from gguf_lab.panels.base import Panel
 
 FILE = Path(__file__).parents[1] / "data" / "models" / "llama-256" / "llama-Q4_K_M.gguf"
@@ -53,3 +53,24 @@ def test_what_is_no_model_is_said(kind: Any) -> None:
         kind(3)
     with pytest.raises(GGUFError, match="nowhere"):
         kind("nowhere.gguf")
+
+
+def test_the_headline_says_that_a_file_is_cut_short(tmp_path: Path) -> None:
+    with gl.open(FILE) as model:
+        panel = gl.panels.Headline(model)
+        assert "state" not in [fact[0] for fact in panel.facts]
+    path = tmp_path / "short.gguf"
+    path.write_bytes(FILE.read_bytes()[:-300_000])
+    panel = gl.panels.Headline(path)
+    state = next(text for name, text, _ in panel.facts if name == "state")
+    assert state.startswith("⚠ cut short: ")
+    assert state.endswith(" tensors incomplete")
+    panel.close()
+
+
+def test_a_wrong_name_is_answered_with_close_ones() -> None:
+    with pytest.raises(ComparisonError) as caught:
+        gl.BlockView(FILE, "blk.0.atn_q.weight")
+    words = str(caught.value)
+    assert "blk.0.attn_q.weight" in words
+    assert ".names" not in words  # of a panel that was never made

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.panels import BlockView, TensorView, tensor_view
+from gguf_lab.panels.numbers import exact
 
 from .browser import until
 from .support import HOSTILE
@@ -85,7 +86,7 @@ def test_a_picture_by_keyboard_alone(harness: Harness, minilm: Any, light: bool)
     keys(page, *["+"] * 8, "ArrowRight", "ArrowRight", "ArrowDown")
     told = readout(page, r"^row 1, column \d")
     column = int(re.search(r"column (\d+)", told)[1])  # type: ignore[index]
-    assert f"quantized {values[1, column]!s}, original" in told
+    assert f"quantized {exact(values[1, column])}, original" in told
     assert ", difference " in told
     keys(page, "Enter")
     page.locator(".gl-here").filter(has_text="").wait_for()
@@ -93,7 +94,7 @@ def test_a_picture_by_keyboard_alone(harness: Harness, minilm: Any, light: bool)
     expect(page.locator(".gl-live[role=status]").first).to_have_text(told)
     page.get_by_role("button", name="side by side").focus()
     keys(page, "Enter")
-    page.get_by_text("difference −").wait_for()  # a scale of its own
+    page.locator(".gl-state", has_text="difference −").wait_for()  # a scale of its own
     until(page, view, show="all")
     view.close()
 
@@ -107,7 +108,7 @@ def test_a_picture_by_mouse(harness: Harness, minilm: Any) -> None:
     told = readout(page, "^rows .* largest magnitude of")
     first, last, left = map(int, re.match(r"rows (\d+) to (\d+), column (\d+)", told).groups())  # type: ignore[union-attr]
     part = values[first : last + 1, left]
-    assert f"quantized {part[np.abs(part).argmax()]!s}" in told
+    assert f"quantized {exact(part[np.abs(part).argmax()])}" in told
     page.mouse.down()
     page.mouse.up()
     # A click on a cell of several weights selects the strongest of them.

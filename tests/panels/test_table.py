@@ -70,7 +70,8 @@ def test_selection_is_checked() -> None:
     table = TensorTable(StubModel())
     table.selected = "blk.0.attn_q.weight"
     assert table.selected == ["blk.0.attn_q.weight"]
-    with pytest.raises(ComparisonError, match=r"no tensor named 'blk\.9\.attn_q\.weight'"):
+    words = r"no tensor named 'blk\.9\.attn_q\.weight'\. Did you mean \"blk\..\.attn_q\.weight\""
+    with pytest.raises(ComparisonError, match=words):
         table.selected = ["blk.9.attn_q.weight"]
     assert table.selected == ["blk.0.attn_q.weight"]
 

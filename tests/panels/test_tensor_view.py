@@ -18,6 +18,7 @@ import gguf_lab as gl
 from gguf_lab.errors import ComparisonError, GGUFLabError
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 from gguf_lab.panels.jobs import Jobs
+from gguf_lab.panels.numbers import exact
 from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.survey import survey
 from gguf_lab.panels.worst import find_worst
@@ -117,7 +118,7 @@ def test_the_numbers_around_a_weight(model: Any, view: TensorView) -> None:
     assert (corner["top"], corner["left"], corner["shape"]) == (34, 0, [6, 8])
     shown = np.frombuffer(view.corner_values, np.float32).reshape(6, 8)
     np.testing.assert_array_equal(shown, values[34:40, :8])
-    assert corner["words"] == f"row 38, column 2: quantized {values[38, 2]!s}"
+    assert corner["words"] == f"row 38, column 2: quantized {exact(values[38, 2])}"
 
 
 def test_what_all_rows_tell(model: Any, view: TensorView) -> None:
@@ -201,7 +202,7 @@ def test_a_cell_is_told_and_its_strongest_weight_found(model: Any, view: TensorV
         {
             "peek": 3,
             "words": "rows 8 to 15, columns 0 to 31, largest magnitude of 256 weights: "
-            f"quantized {strongest!s}",
+            f"quantized {exact(strongest)}",
         }
     ]
     ask(view, ask="pick", **question)

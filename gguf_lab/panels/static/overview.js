@@ -6,9 +6,10 @@ export default panel("overview", (p) => {
   const kinds = h("div", { class: "gl-kinds-picture" }), bits = h("div", { class: "gl-bits" });
   const verdict = h("p", { class: "gl-verdict-line", role: "status", "aria-live": "polite" });
   const found = h("ul", { class: "gl-findings" });
+  const skipped = h("details", { class: "gl-skipped" });
   const shards = h("details", { class: "gl-shards" });
   const part = (title, ...nodes) => h("section", { class: "gl-over-part", "aria-label": title }, h("h4", {}, title), ...nodes);
-  const unusual = part("What is unusual", verdict, found);
+  const unusual = part("What is unusual", verdict, found, skipped);
   const body = h("div", { class: "gl-scroll gl-over", tabindex: 0, role: "group", "aria-label": "Overview" },
     warnings, h("div", { class: "gl-over-columns" },
       h("div", {}, part("The file", facts, shards), part("Its name says", named)),
@@ -79,6 +80,9 @@ export default panel("overview", (p) => {
       return h("li", { class: `gl-finding gl-finding-${severity}` }, h("span", { class: "gl-severity" }, severity), " ", place, " ", h("span", {}, /[.!?]$/.test(what) ? what : `${what}.`), advice ? h("span", { class: "gl-muted" }, ` ${advice}`) : null, h("span", { class: "gl-chip", title: "the rule that found it" }, rule));
     }));
     mark();
+    const rules = model.get("skipped");
+    skipped.hidden = !rules.length;
+    skipped.replaceChildren(h("summary", {}, "Rules not asked, and why"), h("ul", {}, ...rules.map(([rule, why]) => h("li", {}, h("span", { class: "gl-code" }, rule), `: ${why}`))));
   }
   function showFile() {
     facts.replaceChildren(...pairs(model.get("facts")));
@@ -92,6 +96,6 @@ export default panel("overview", (p) => {
   on("sizes", perFrame(safe(showSizes)));
   on("layers", perFrame(safe(showBits)));
   on("selected", () => mark());
-  on("findings verdict", perFrame(safe(showFindings)));
+  on("findings verdict skipped", perFrame(safe(showFindings)));
   showFile(); showSizes(); showBits(); showFindings();
 });

@@ -3,7 +3,7 @@ const PARTS = ["weights", "cache", "state", "compute"];
 const SIZES = [2048, 4096, 8192, 16384, 32768, 65536, 131072];
 
 export default panel("running", (p) => {
-  const { model, root, on, save, safe, say } = p;
+  const { model, root, on, save, safe } = p;
   const number = (trait, label, attrs, text = label) => {
     const input = h("input", { type: "number", "aria-label": label, ...attrs });
     const show = () => { input.value = model.get(trait); };
@@ -25,12 +25,15 @@ export default panel("running", (p) => {
   const showKind = () => { kind.value = model.get("kv_type"); };
   on("kv_type", showKind);
   showKind();
+  let wrong = ""; // what is wrong with what stands in a field
   const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GiB, separated by commas; empty: no GPU" });
   gpus.addEventListener("change", safe(() => {
     const sizes = gpus.value.split(/[,;\s]+/).filter(Boolean).map(Number);
-    if (sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16) { say("Give the memory of each GPU in GiB, such as 24 or 24, 12"); gpus.setAttribute("aria-invalid", "true"); return; }
-    gpus.removeAttribute("aria-invalid");
-    save({ gpus: sizes });
+    const bad = sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16;
+    put(gpus, { "aria-invalid": bad || null });
+    wrong = bad ? `\u201c${gpus.value}\u201d is no memory of GPUs: give the GiB of each, such as 24 or 24, 12, of 16 at most; nothing for no GPU.` : "";
+    if (!bad) save({ gpus: sizes });
+    show();
   }));
   const layers = number("gpu_layers", "Layers on GPUs", { min: 0, step: 1 }, "layers on GPUs");
   const showGpus = () => { gpus.value = model.get("gpus").join(", "); layers.hidden = !model.get("gpus").length; };
@@ -65,10 +68,10 @@ export default panel("running", (p) => {
   }
   function show() {
     const r = model.get("result");
-    const bad = Boolean(r.problem);
-    answer.textContent = bad ? r.problem : `${r.answer} ${r.most}`.trim();
-    answer.classList.toggle("gl-no", bad || !r.fits);
-    bars.hidden = below.hidden = bad;
+    const bad = wrong || r.problem; // an answer to what stood there before is none
+    answer.textContent = bad ? bad : `${r.answer} ${r.most}`.trim();
+    answer.classList.toggle("gl-no", Boolean(bad || !r.fits));
+    bars.hidden = below.hidden = Boolean(bad);
     if (bad) return;
     bars.replaceChildren(...r.devices.map(device));
     const facts = h("dl", { class: "gl-lines" }, ...r.facts.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v))));

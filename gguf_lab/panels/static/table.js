@@ -170,7 +170,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     const all = (data.name ?? []).length;
     const seen = new Set(order);
     const away = [...selected].filter((n) => byName.has(n) && !seen.has(byName.get(n))).length;
-    count.textContent = `${order.length === all ? "" : `${integer(order.length)} of `}${integer(all)}${selected.size > 1 || away ? ` \u00b7 ${integer(selected.size)} selected` : ""}${away ? `, ${integer(away)} hidden by the filter` : ""}`;
+    count.textContent = `${order.length === all ? "" : `${integer(order.length)} of `}${integer(all)} ${all === 1 ? "tensor" : "tensors"}${selected.size > 1 || away ? ` \u00b7 ${integer(selected.size)} selected` : ""}${away ? `, ${integer(away)} hidden by the filter` : ""}`;
   }
 
   function head() {

@@ -23,8 +23,8 @@ export default panel("worst-places", (p) => {
     name.textContent = model.get("facts").label ?? "";
     verdict.textContent = model.get("verdict") || "Reading the tensor \u2026";
     const r = model.get("rows"), b = model.get("blocks");
-    rows.replaceChildren(...(r.length ? [table("Rows", r, [0, 2, 3, 4])] : []));
-    blocks.replaceChildren(...(b.length ? [table("Blocks", b, [0, 1, 2, 3, 4])] : []));
+    rows.replaceChildren(...(r.length ? [table("Rows, by share of error", r, [0, 2, 3, 4])] : []));
+    blocks.replaceChildren(...(b.length ? [table("Blocks, by share of error", b, [0, 1, 2, 3, 4])] : []));
     why.hidden = !r.length;
   }
   on("facts verdict rows blocks", perFrame(safe(show)));
