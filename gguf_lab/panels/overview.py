@@ -141,7 +141,7 @@ class Overview(Selection, Panel):
         with self.hold_sync():
             self.found = found
             self.findings = rows
-            self.skipped = [[rule, visible(why, 300)] for rule, why in found.skipped.items()]
+            self.skipped = [[rule, printable(why, 300)] for rule, why in found.skipped.items()]
             left = more_words(len(found), len(rows))
             self.verdict = printable(f"{found.summary}{left}", 400)
 

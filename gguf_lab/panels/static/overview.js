@@ -41,7 +41,8 @@ export default panel("overview", (p) => {
       const most = Math.max(...rows.map((r) => r[1])), least = Math.min(...rows.map((r) => r[1]));
       const say = ([layer, b, size]) => `layer ${layer}: ${b.toFixed(2)} bits per weight, ${bytes(size)}`;
       const readout = h("div", { class: "gl-muted gl-bits-readout", "aria-live": "polite" });
-      const idle = `layers ${rows[0][0]} to ${rows.at(-1)[0]}: ${least.toFixed(2)} to ${most.toFixed(2)} bits \u00b7 point at one or use the arrow keys`;
+      const span = [...new Set([least, most].map((b) => b.toFixed(2)))].join(" to ");
+      const idle = `layers ${rows[0][0]} to ${rows.at(-1)[0]}: ${span} bits \u00b7 point at one or use the arrow keys`;
       let at = -1;
       const plot = h("div", { class: "gl-bits-plot", tabindex: 0, role: "group", "aria-roledescription": "bar chart", "aria-label": `Bits per weight by layer, ${idle}` },
         ...rows.map((row) => h("span", { title: say(row) }, h("span", { style: { height: `${(100 * row[1]) / most}%` } }))));
