@@ -35,7 +35,7 @@ def called(path: Path | Address) -> str:
     path = path.absolute()
     repository = path.parent.parent.name
     if path.parent.name == "snapshots" and repository.startswith("models--"):
-        return repository.removeprefix("models--").replace("--", "/")
+        return repository.removeprefix("models--").replace("--", "/", 1)
     return _with_place(path, path.parent)
 
 
