@@ -13,7 +13,7 @@ def finite(value: float | None) -> float | None:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Write a figure with four significant digits.
+    """Write a figure with four significant digits; both zeros are 0.
 
     Examples
     --------
@@ -24,7 +24,10 @@ def number(value: float | None, unit: str = "") -> str:
         return "–"
     if math.isnan(value):
         return "NaN"
-    text = ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.4g}".replace("-", "−")
+    if math.isinf(value):
+        text = "∞" if value > 0 else "−∞"
+    else:
+        text = f"{value or 0:.4g}".replace("-", "−")
     return f"{text} {unit}".rstrip()
 
 
