@@ -31,6 +31,7 @@ _LADDER: Final = (
     *("Q6_K", "Q8_0", "F16"),
 )
 _MOST: Final = 1 << 18  # weights that are quantized; of larger tensors a sample of the rows
+_ERROR: Final = "relative RMSE"
 _RUN: Final = 8  # rows of the sample that lie together
 _PIECE: Final = 1 << 16  # weights between two looks at whether anyone still waits
 
@@ -123,10 +124,10 @@ class OtherTypes(Inquiry):
     _busy = "Quantizing"
 
     changes: Sequence[Change] = ()
-    _sampled = False
     rows = traitlets.List(
         traitlets.List(), help="[role, type, bits, size, change, error, ...]"
     ).tag(sync=True)
+    error_head = traitlets.Unicode(_ERROR, help="What the column of errors says").tag(sync=True)
 
     def _clear(self) -> None:
         self.changes, self.rows = [], []
@@ -149,7 +150,7 @@ class OtherTypes(Inquiry):
         self.changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
         del found
         types = neighbours(tensor.qtype, tensor.row_values)
-        self._sampled = len(original) < tensor.n_rows
+        self.error_head = _ERROR if len(original) == tensor.n_rows else f"{_ERROR} of the sample"
         self._publish(sample)
         yield 0.02
         for k, (kind, role) in enumerate(types):
@@ -189,9 +190,7 @@ class OtherTypes(Inquiry):
         stored = next(change for change in self.changes if change.role == "stored")
         worst = max(change.relative_rmse for change in self.changes) or 1.0
         with self.hold_sync():
-            self.rows = [
-                _told(change, stored, worst, sampled=self._sampled) for change in self.changes
-            ]
+            self.rows = [_told(change, stored, worst) for change in self.changes]
             self.verdict = f"{_in_words(self.changes, stored)} {sample}" if done else sample
 
     def __repr__(self) -> str:
@@ -199,7 +198,7 @@ class OtherTypes(Inquiry):
 
     def _static(self, limit: int | None) -> str:
         del limit
-        columns = ("", "type", "bits", "size", "change", "relative RMSE", "change in dB")
+        columns = ("", "type", "bits", "size", "change", self.error_head, "change in dB")
         title = f"Another type for {self.facts.get('label') or 'no tensor'}"
         table = [grid(columns, [row[:7] for row in self.rows], range(2, 7))] if self.rows else []
         return card(title, *table, note=self.verdict)
@@ -221,9 +220,7 @@ def _decibels(change: Change, stored: Change) -> float:
     return 20 * math.log10(stored.relative_rmse / change.relative_rmse)
 
 
-def _told(change: Change, stored: Change, worst: float, *, sampled: bool) -> list[Any]:
-    # Of the stored type another figure is known, that of all rows: this one says what it is of.
-    of = " of the sample" if sampled and change is stored else ""
+def _told(change: Change, stored: Change, worst: float) -> list[Any]:
     gain = _decibels(change, stored)
     difference = change.nbytes - stored.nbytes
     sign = "+" if difference > 0 else "−"
@@ -234,7 +231,7 @@ def _told(change: Change, stored: Change, worst: float, *, sampled: bool) -> lis
         f"{change.bits_per_weight:.2f}",
         bytes_in_words(change.nbytes),
         size,
-        f"{percent(change.relative_rmse)}{of}",
+        percent(change.relative_rmse),
         "" if change is stored or math.isnan(gain) else signed(gain, 1),
         change.relative_rmse / worst,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ BEYOND = """([node, panel]) => {
   return box(node).right - right;
 }"""
 
+TWO_FRAMES = "() => new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f)))"
+
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Any]:
@@ -50,7 +53,7 @@ def resize(harness: Harness, panel: Any, wide: int) -> None:
     page.set_viewport_size(
         {"width": round(page.viewport_size["width"] + wide - now), "height": 900}
     )
-    page.wait_for_timeout(100)  # observers of sizes
+    page.evaluate(TWO_FRAMES)  # observers of sizes draw in the next one
     assert panel.bounding_box()["width"] == wide
 
 
@@ -86,6 +89,25 @@ def test_weights_of_a_block_are_seen_at_any_width(harness: Harness, model: Any) 
         for cells in (".gl-weight", ".gl-byte"):
             right = max(panel.locator(cells).all(), key=lambda n: n.bounding_box()["x"])
             assert beyond(harness.page, panel, right) <= 0, (cells, wide)
+    block.close()
+
+
+def test_no_number_is_cut_at_any_width(harness: Harness, model: Any) -> None:
+    block = BlockView(model, NAME, FOLDER / "hf")
+    panel = harness.add(block)
+    harness.listen()
+    panel.locator(".gl-here").wait_for()
+    shown = set()
+    for column, wide in product((0, 5, 9), WIDTHS):
+        block.cell = [1, column]
+        harness.page.locator(".gl-corner-words").filter(has_text=f"column {column}:").wait_for()
+        resize(harness, panel, wide)
+        cells = panel.locator(".gl-numbers tr").last.locator("td:visible").all()
+        shown.add(len(cells))
+        assert all(beyond(harness.page, panel, cell) <= 0 for cell in cells), wide
+        assert panel.locator(".gl-here").is_visible(), wide
+    assert min(shown) >= 3
+    assert len(shown) > 1
     block.close()
 
 

@@ -138,7 +138,7 @@ def test_another_type_is_measured_on_the_original(sides: Any) -> None:
             assert change.nbytes == change.bits_per_weight * r.size / 8
     assert "The next larger type, Q" in panel.verdict
     assert "Measured on all 512 rows." in panel.verdict
-    assert all("sample" not in row[5] for row in panel.rows)
+    assert panel.error_head == "relative RMSE"
     assert "quantized anew" not in panel.snapshot().html
     panel.close()
 
@@ -156,7 +156,7 @@ def test_of_a_large_tensor_a_sample_is_measured(
     rows = np.concatenate([np.arange(min(a, 504), min(a, 504) + 8) for a in starts])
     stored = panel.changes[0].relative_rmse
     assert stored == pytest.approx(np.sqrt((e[rows] ** 2).sum() / (r[rows] ** 2).sum()))
-    figures = {row[1]: row[5] for row in panel.rows if row[0] == "stored"}
-    assert list(figures.values()) == [f"{percent(stored)} of the sample"]
-    assert all("sample" not in row[5] for row in panel.rows if row[0] != "stored")
+    assert [row[5] for row in panel.rows if row[0] == "stored"] == [percent(stored)]
+    assert panel.error_head == "relative RMSE of the sample"
+    assert "relative RMSE of the sample" in panel.snapshot().html
     panel.close()

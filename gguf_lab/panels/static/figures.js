@@ -1,12 +1,29 @@
 /** The numbers behind a picture: the corner around the selected weight, the histogram, the worst rows. */
 
 /** Values around the selected weight, a side at a time. Traits `corner` and `corner_values`. */
-function cornerTable({ model, on, safe }, box) {
+function cornerTable({ model, on, safe, leave }, box) {
   let side = "quantized";
   const words = h("div", { class: "gl-corner-words", role: "status" });
   const tabs = h("span", { class: "gl-seg", role: "group", "aria-label": "Values in the table" });
-  const table = h("table", { class: "gl-numbers" });
-  box.append(h("div", { class: "gl-part-title" }, "Selected weight ", tabs), words, h("div", { class: "gl-corner-scroll" }, table));
+  const table = h("table", { class: "gl-numbers" }), scroll = h("div", { class: "gl-corner-scroll" }, table);
+  box.append(h("div", { class: "gl-part-title" }, "Selected weight ", tabs), words, scroll);
+  /** Hides the columns that have no room: half of a number would be another number. */
+  function fit() {
+    const here = table.querySelector(".gl-here")?.cellIndex, lines = [...table.rows];
+    if (here === undefined || !scroll.clientWidth) return;
+    for (const line of lines) for (const cell of line.cells) cell.hidden = false;
+    const widths = Array.from(lines[0].cells, (cell) => cell.offsetWidth);
+    let first = here, last = here, room = scroll.clientWidth - widths[0] - widths[here] - 2;
+    for (let before = -1; before !== last - first;) {
+      before = last - first;
+      for (const k of [last + 1, first - 1]) {
+        if (k < 1 || k >= widths.length || widths[k] > room) continue;
+        room -= widths[k];
+        [first, last] = [Math.min(first, k), Math.max(last, k)];
+      }
+    }
+    for (const line of lines) for (const cell of line.cells) cell.hidden = cell.cellIndex > 0 && (cell.cellIndex < first || cell.cellIndex > last);
+  }
   function show() {
     const corner = model.get("corner"), all = typed(Float32Array, model.get("corner_values"));
     words.textContent = corner.words ?? "";
@@ -23,7 +40,9 @@ function cornerTable({ model, on, safe }, box) {
       h("caption", { class: "gl-live" }, `${corner.sides[k]} values around the selected weight`),
       h("tr", {}, h("th", { scope: "col" }, "row"), ...Array.from({ length: columns }, (_, c) => h("th", { scope: "col" }, integer(corner.left + c)))),
       ...Array.from({ length: rows }, (_, r) => h("tr", {}, h("th", { scope: "row" }, integer(corner.top + r)), ...cells(r))));
+    fit();
   }
+  leave(onWidth(scroll, safe(fit)));
   on("corner corner_values", perFrame(safe(show)));
   show();
 }

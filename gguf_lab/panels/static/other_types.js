@@ -6,18 +6,18 @@ export default panel("other-types", (p) => {
   const box = h("div", {});
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Another type"), name, progressLine(p)),
     h("div", { class: "gl-scroll gl-worst-body" }, verdict, box));
-  const heads = ["type", "bits/weight", "size", "change", "relative RMSE", "SQNR, dB"];
+  const heads = () => ["type", "bits/weight", "size", "change", model.get("error_head"), "SQNR, dB"];
   function show() {
     name.textContent = model.get("facts").label ?? "";
     verdict.textContent = model.get("verdict") || "Reading the tensor \u2026";
     const rows = model.get("rows");
     if (!rows.length) { box.replaceChildren(); return; }
     box.replaceChildren(h("table", { class: "gl-places-table gl-types" }, h("caption", { class: "gl-live" }, "The stored type and its neighbours"),
-      h("thead", {}, h("tr", {}, ...heads.map((t) => h("th", { scope: "col" }, t)), h("th", { "aria-hidden": "true" }))),
+      h("thead", {}, h("tr", {}, ...heads().map((t) => h("th", { scope: "col" }, t)), h("th", { "aria-hidden": "true" }))),
       h("tbody", {}, ...rows.map(([role, ...cells]) => h("tr", { class: role === "stored" ? "gl-stored" : null },
         h("th", { scope: "row" }, cells[0], h("span", { class: "gl-chip" }, role)), ...cells.slice(1, 6).map((t) => h("td", {}, t)),
         h("td", { class: "gl-type-bar", "aria-hidden": "true" }, h("span", { style: { width: `${100 * cells[6]}%` } })))))));
   }
-  on("facts verdict rows", perFrame(safe(show)));
+  on("facts verdict rows error_head", perFrame(safe(show)));
   show();
 });
