@@ -49,14 +49,18 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
         " or ".join(map(quoted, names))
         for names in missing_tensors(facts.architecture, shapes, *sides)
     ]
-    if _lacks_output(facts, shapes):
-        absent.append(quoted("output.weight"))  # llama.cpp would take the embeddings for it
     if absent:
         raise CheckpointError(
             f"{words}: llama.cpp loads no {facts.architecture} without {_few(absent, ', ')}, for"
             " which there is nothing in the checkpoint. Nothing was written. Give the folder with"
             " all of its files; if it is complete, llama.cpp has no such model: one that uses the"
             " embeddings for the output, say, or has no biases."
+        )
+    if _lacks_output(facts, shapes):
+        raise CheckpointError(
+            f"{words}: config.json says tie_word_embeddings: false, but there is nothing for"
+            " 'output.weight', and llama.cpp would take the embeddings for it. Nothing was written."
+            " Give the folder with all of its files."
         )
     if biases := unasked_biases(facts.architecture, shapes):
         raise UnsupportedError(

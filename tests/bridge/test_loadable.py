@@ -70,7 +70,7 @@ def test_an_output_of_its_own_is_missing(tmp_path: Path) -> None:
     tensors = llama_tensors()
     del tensors["lm_head.weight"]
     hf = llama_with(tmp_path / "hf", tensors)
-    refused(hf, tmp_path, "without 'output.weight'")
+    refused(hf, tmp_path, "nothing for 'output.weight'")
     body = llama_with(tmp_path / "body", tensors, architectures=["LlamaModel"])
     assert "output.weight" not in exported(body, tmp_path / "f.gguf").tensors
 
