@@ -99,6 +99,11 @@ class Panel(Owner, anywidget.AnyWidget):
         with self._lock, super().hold_sync():
             yield
 
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """Return traits for a page that has just been opened: none half-way, see `hold_sync`."""
+        with self._lock:
+            return super().get_state(key, drop_defaults)
+
     def _should_send_property(self, key: str, value: Any) -> bool:
         with self._lock:
             return bool(super()._should_send_property(key, value))

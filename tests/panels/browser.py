@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from contextlib import nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -163,8 +164,18 @@ class Harness:
 
     def add(self, panel: Any, name: str = "panel", classes: str = "", parent: str = "#root") -> Any:
         """Show a panel."""
-        state = _plain(panel.get_state())
+        with getattr(panel, "_lock", nullcontext()):  # nothing is changed and lost in between
+            state = self._follow(panel, name)
         script, css = state.pop("_esm"), state.pop("_css")
+        self.page.evaluate(
+            "([id, script, css, state, classes, parent]) =>"
+            " window.place(id, script, css, state, classes, parent)",
+            [name, script, css, state, classes, parent],
+        )
+        return self.page.locator(".gl-panel").last
+
+    def _follow(self, panel: Any, name: str) -> dict[str, Any]:
+        """Return the state of a panel, and take note of what it sends from now on."""
         self.panels[name] = panel
 
         def send_state(key: str | Iterable[str] | None = None) -> None:
@@ -181,12 +192,7 @@ class Harness:
         panel.send_state = send_state
         panel.send = send
         panel.comm.kernel = True
-        self.page.evaluate(
-            "([id, script, css, state, classes, parent]) =>"
-            " window.place(id, script, css, state, classes, parent)",
-            [name, script, css, state, classes, parent],
-        )
-        return self.page.locator(".gl-panel").last
+        return dict(_plain(panel.get_state()))
 
     def theme(self, light: bool) -> None:
         """Switch as JupyterLab does."""
