@@ -9,20 +9,18 @@ import numpy as np
 
 from ..codec import dequantize
 from ..errors import CheckpointError, UnsupportedError
-from ..file.text import quoted
-from ..reference.facts import DECODER_LAYERS, LAYERS
+from ..file.text import few, quoted
+from ..reference.facts import DECODER_LAYERS, LAYERS, MOST_LAYERS
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_biases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from ..reference.facts import Facts
     from ..reference.transforms import NamedRows
 
 __all__ = ["check_loadable", "check_zeros"]
-
-_MOST_LAYERS = 512  # LLAMA_MAX_LAYERS; a config.json could say billions
 
 
 def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -44,14 +42,15 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     UnsupportedError
         If there are biases that llama.cpp has no place for.
     """
-    sides = [range(min(facts.number(n) or 0, _MOST_LAYERS)) for n in (LAYERS, DECODER_LAYERS)]
+    # a config.json could say billions
+    sides = [range(min(facts.number(n) or 0, MOST_LAYERS)) for n in (LAYERS, DECODER_LAYERS)]
     absent = [
         " or ".join(map(quoted, names))
         for names in missing_tensors(facts.architecture, shapes, *sides)
     ]
     if absent:
         raise CheckpointError(
-            f"{words}: llama.cpp loads no {facts.architecture} without {_few(absent, ', ')}, for"
+            f"{words}: llama.cpp loads no {facts.architecture} without {few(absent)}, for"
             " which there is nothing in the checkpoint. Nothing was written. Give the folder with"
             " all of its files; if it is complete, llama.cpp has no such model: one that uses the"
             " embeddings for the output, say, or has no biases."
@@ -65,7 +64,7 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     if biases := unasked_biases(facts.architecture, shapes):
         raise UnsupportedError(
             f"{words}: llama.cpp has no {facts.architecture} with"
-            f" {_few([*map(quoted, biases)], ', ')}, and refuses a file that has them. Nothing was"
+            f" {few(map(quoted, biases))}, and refuses a file that has them. Nothing was"
             " written."
         )
     wrong = [
@@ -74,7 +73,7 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     ]
     if wrong:
         raise CheckpointError(
-            f"{words}: {_few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
+            f"{words}: {few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
             " its own config.json."
         )
 
@@ -101,8 +100,3 @@ def _lacks_output(facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     generates = isinstance(classes, list) and any(str(c).endswith("ForCausalLM") for c in classes)
     untied = facts.config.get("tie_word_embeddings") is False
     return generates and untied and "output.weight" not in shapes
-
-
-def _few(words: Sequence[str], between: str, shown: int = 3) -> str:
-    more = f" and {len(words) - shown:,} more" if len(words) > shown else ""
-    return between.join(words[:shown]) + more

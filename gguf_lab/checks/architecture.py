@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
-from ..reference.facts import WIDTH, Facts
+from ..reference.facts import MOST_LAYERS, WIDTH, Facts
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
-_MOST_LAYERS = 512  # LLAMA_MAX_LAYERS
 
 # Where the rows of attn_q, attn_k and attn_v are heads times the width of a head, and nothing else.
 _PLAIN_HEADS = frozenset(
@@ -61,7 +60,7 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
 def layers(subject: Subject) -> Iterator[Found]:
     """Expect tensors for as many layers as ``block_count`` says, and for no others."""
     count = subject.figure("block_count")
-    if count is None or not 0 < count <= _MOST_LAYERS:
+    if count is None or not 0 < count <= MOST_LAYERS:
         return
     there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
     key = f"{subject.architecture}.block_count"

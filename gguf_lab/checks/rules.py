@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..file.text import quoted
+from ..file.text import few, quoted
 from .findings import Finding, Severity
 
 if TYPE_CHECKING:
@@ -155,6 +155,4 @@ def counted(number: int, words: str) -> str:
 
 def examples(names: Iterable[str]) -> str:
     """Write the first three of some names, and how many more there are."""
-    every = list(names)
-    words = ", ".join(quoted(name) for name in every[:3])
-    return words + (f" and {len(every) - 3:,} more" if len(every) > 3 else "")
+    return few(map(quoted, names))

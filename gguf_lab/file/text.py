@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["decode", "preview", "printable", "quoted", "suggest"]
+__all__ = ["decode", "few", "preview", "printable", "quoted", "suggest"]
 
 _LONGEST_ESCAPE = 10  # \U0001f600
 
@@ -61,6 +61,18 @@ def printable(text: str, limit: int | None = 80, *, lines: bool = False) -> str:
         text = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
         cut = cut or len(text) > limit
     return text[: limit - 1] + "…" if cut else text
+
+
+def few(words: Iterable[str], between: str = ", ") -> str:
+    """Return the first three of some words, and how many more there are.
+
+    Examples
+    --------
+    >>> few("abcde")
+    'a, b, c and 2 more'
+    """
+    every = list(words)
+    return between.join(every[:3]) + (f" and {len(every) - 3:,} more" if len(every) > 3 else "")
 
 
 def quoted(text: str) -> str:

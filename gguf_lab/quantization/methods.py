@@ -60,15 +60,8 @@ class Method:
 
 def default_types() -> tuple[str, ...]:
     """Return all types of at most 16 bits that can be written, the smallest first."""
-    found = [t for t in QTYPES.values() if t.bits_per_weight <= _MOST_BITS and _can(t.name)]
+    found = [t for t in QTYPES.values() if t.bits_per_weight <= _MOST_BITS and can_quantize(t.name)]
     return tuple(t.name for t in sorted(found, key=lambda t: (t.bits_per_weight, t.name)))
-
-
-def _can(name: str) -> bool:
-    try:
-        return can_quantize(name)
-    except UnsupportedError:  # a type without definition
-        return False
 
 
 def ggml_methods(
@@ -95,7 +88,7 @@ def _ggml(name: str, columns: int, effort: str, *, weighted: bool) -> Method:
         )
     stored = qtype(name)
     why = ""
-    if not _can(name):
+    if not can_quantize(name):
         why = "no quantizer"
     elif name in REQUIRES_IMPORTANCE and not weighted:
         why = "needs importance=..."

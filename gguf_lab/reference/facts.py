@@ -21,6 +21,7 @@ __all__ = [
     "HEADS",
     "KV_HEADS",
     "LAYERS",
+    "MOST_LAYERS",
     "SAME_IN_BOTH",
     "WIDTH",
     "Facts",
@@ -47,6 +48,9 @@ class Quantity:
 
 
 WIDTH = Quantity("hidden size", "embedding_length", ("hidden_size", "n_embd", "d_model", "dim"))
+MOST_LAYERS = 512
+"""llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
+
 LAYERS = Quantity(
     "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 )

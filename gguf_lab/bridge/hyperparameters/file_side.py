@@ -9,11 +9,10 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ...errors import GGUFError, UnsupportedError
+from ...reference.facts import MOST_LAYERS
 
 __all__ = ["REQUIRED", "FileSide"]
 
-# llama.cpp's LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS: it refuses what is beyond, and so do we
-_MOST_LAYERS = 512
 _MOST = 2**31 - 1
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -101,8 +100,8 @@ class FileSide:
         """Return the number of layers."""
         key = "block_count"
         number = self._counted(key, self._raw(key, REQUIRED), least=1)
-        if number > _MOST_LAYERS:
-            raise self.wrong(key, f"at most {_MOST_LAYERS} layers")
+        if number > MOST_LAYERS:
+            raise self.wrong(key, f"at most {MOST_LAYERS} layers")
         return number
 
     def per_layer(self, key: str) -> list[int]:

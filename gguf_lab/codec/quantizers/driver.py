@@ -104,13 +104,11 @@ def quantize(
     ------
     UnsupportedError
         If there is no quantizer for the type.
-    GGUFLabError
-        If the effort is unknown.
     QuantizationError
         If values are NaN or infinite, overflow a half-precision scale, are no whole number of
         blocks, or the importance is missing or malformed.
     GGUFLabError
-        If `threads` is no number of threads.
+        If the effort is unknown, or `threads` is no number of threads.
 
     Examples
     --------

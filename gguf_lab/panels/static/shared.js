@@ -40,8 +40,8 @@ function put(node, attrs) {
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const MINUS = "\u2212";
 
-/** Fixed decimals, without a sign of what is rounded to zero. @param {number} x @param {number} n */
-const fixed = (x, n) => (Number(x.toFixed(n)) === 0 ? (0).toFixed(n) : x.toFixed(n).replace("-", MINUS));
+/** Fixed decimals, without a sign of what is rounded to zero; what is not finite, in words. @param {number} x @param {number} n */
+const fixed = (x, n) => (!Number.isFinite(x) ? figure(x) : Number(x.toFixed(n)) === 0 ? (0).toFixed(n) : x.toFixed(n).replace("-", MINUS));
 
 /** @param {number} n */
 const integer = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",").replace("-", MINUS);

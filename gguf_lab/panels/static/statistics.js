@@ -1,8 +1,7 @@
 /** How the statistics of a tensor are written: in full, and in a narrow cell. */
-const inDecibel = (v) => (Number.isFinite(v) ? fixed(v, 1) : figure(v));
 const STATISTICS = {
   percent, figure: aligned,
-  decibel: (v) => `${inDecibel(v)} dB`,
+  decibel: (v) => `${fixed(v, 1)} dB`,
   cosine: (v) => (v > 0.999 && v < 1 ? `1 ${MINUS} ${aligned(1 - v)}` : fixed(v, 6)),
 };
 
@@ -16,7 +15,7 @@ const powerOf = (form, high) => (form === "figure" && high > 0 && (high < 0.1 ||
 const STATISTICS_IN_CELLS = {
   percent: (v) => twoDigits(100 * v),
   figure: (v, power) => twoDigits(v / 10 ** power),
-  decibel: inDecibel,
+  decibel: (v) => fixed(v, 1),
   // What would be rounded to 1 is not 1.
   cosine: (v) => (v < 1 && v >= 0.99995 ? ">.9999" : v > 0.9 && v < 1 ? v.toFixed(4).slice(1) : fixed(v, 2)),
 };
