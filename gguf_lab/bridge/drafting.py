@@ -18,13 +18,13 @@ from ..errors import CheckpointError, ComparisonError, QuantizationError, Unsupp
 from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
 from ..quantization.imatrix import importance_of, keys_of
-from ..reference.architectures import FAMILIES, family_of_model_type
+from ..reference.architectures import family_of_model_type
 from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
-from .hyperparameters import metadata_of, rope_factors_of, unsaid_of
+from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
@@ -153,12 +153,13 @@ def draft_export(
     """Say what would be written, without reading a weight. Parameters as of `export`."""
     mix, metadata = mix_of(qtype), metadata or {}
     choose = chooser("F16" if mix else qtype)
-    family = family_of_model_type(str(source.config.get("model_type")))
-    if family is None:
-        known = sorted(name for family in FAMILIES for name in family.model_types)
+    model_type = str(source.config.get("model_type"))
+    family = family_of_model_type(model_type)
+    if family is None or model_type not in MODEL_TYPES:
+        known = sorted(name for name in MODEL_TYPES if family_of_model_type(name))
         raise UnsupportedError(
-            f"{source.words}: models of type {quoted(str(source.config.get('model_type')))} can't"
-            f" be exported yet; those of type {', '.join(known)} can."
+            f"{source.words}: models of type {quoted(model_type)} can't be exported yet; those of"
+            f" type {', '.join(known)} can."
         )
     architecture, settings = metadata_of(source.config, source.tensors)
     facts = Facts.of(architecture, settings, source.config)

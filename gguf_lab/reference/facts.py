@@ -22,6 +22,7 @@ __all__ = [
     "KV_HEADS",
     "LAYERS",
     "MOST_LAYERS",
+    "PREDICTORS",
     "SAME_IN_BOTH",
     "WIDTH",
     "Facts",
@@ -53,6 +54,11 @@ MOST_LAYERS = 512
 
 LAYERS = Quantity(
     "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+)
+PREDICTORS = Quantity(
+    "number of layers that predict further tokens",
+    "nextn_predict_layers",
+    ("num_nextn_predict_layers", "mtp_num_hidden_layers"),
 )
 DECODER_LAYERS = Quantity(
     "number of layers of the decoder", "decoder_block_count", ("num_decoder_layers",)
@@ -141,12 +147,16 @@ class Facts:
         value = self.number(KV_HEADS, layer)
         return self.heads(layer) if value is None else value
 
+    def next_layer(self) -> int | None:
+        """Find the number that the first layer has which predicts further tokens: after all."""
+        layers = self.in_config(LAYERS)
+        if layers is None and (all_layers := self.in_file(LAYERS)) is not None:
+            return all_layers - (self.in_file(PREDICTORS) or 0)
+        return layers
+
     def _layers_with_predictors(self) -> int | None:
-        # some files count the layers that predict further tokens too
-        layers, more = (
-            self.in_config(LAYERS),
-            _positive(self.config.get("num_nextn_predict_layers")),
-        )
+        # some files count the layers that predict further tokens too; some checkpoints don't say
+        layers, more = self.in_config(LAYERS), self.number(PREDICTORS)
         return None if layers is None or more is None else layers + more
 
     def disagreements(self, quantities: Sequence[Quantity] = SAME_IN_BOTH) -> list[str]:

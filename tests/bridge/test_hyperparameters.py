@@ -59,9 +59,9 @@ def read(name):
     return config_of(model.architecture, model.metadata, shapes, factors)
 
 
-def test_there_is_a_table_for_every_family_of_tensors():
+def test_every_family_has_a_table_of_tensors_too():
     ours = {name for family in FAMILIES for name in family.architectures}
-    assert ours == {name for family in TENSOR_FAMILIES for name in family.architectures}
+    assert ours <= {name for family in TENSOR_FAMILIES for name in family.architectures}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_an_architecture_without_names_is_unmatched(tmp_path):
 
 def test_a_shape_that_disagrees_is_unmatched(tmp_path):
     shapes = {"blk.1.ffn_up.weight": (150, 96)}
-    path = rewrite(LLAMA, tmp_path / "o.gguf", architecture="internlm2", shapes=shapes)
+    path = rewrite(LLAMA, tmp_path / "o.gguf", architecture="baichuan", shapes=shapes)
     result = compare(path, CHECKPOINT)
     row = result["blk.1.ffn_up.weight"]
     assert row.status == "unmatched"

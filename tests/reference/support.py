@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 DATA = Path(__file__).parents[1] / "data" / "models"
+TABLES = DATA.parent / "tables"
 
 # the values of MXFP4's four bits, 1 sign, 2 exponent, 1 mantissa
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FACTOR_TENSORS",
     "FAMILIES",
+    "MODEL_TYPES",
     "config_of",
     "metadata_of",
     "rope_factors_of",
@@ -60,7 +61,9 @@ FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors
 """Tensors that hold settings: their values belong to `config_of`."""
 
 _BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
-_MODEL_TYPES = {name for family in FAMILIES for name in (*family.classes, *family.also)}
+MODEL_TYPES = frozenset(name for family in FAMILIES for name in (*family.classes, *family.also))
+"""Those of ``config.json`` for which there is a table."""
+
 _TOKENS = ("bos", "eos", "pad")
 
 
@@ -178,10 +181,10 @@ def _family(values: Mapping[str, object]) -> Family:
     model_type = values.get("model_type")
     if not isinstance(model_type, str):
         raise CheckpointError("config.json lacks model_type, which says what family it is of")
-    if model_type not in _MODEL_TYPES:
+    if model_type not in MODEL_TYPES:
         raise UnsupportedError(
             f"no table of hyper-parameters for the model type {model_type!r:.60};"
-            f" there are tables for {', '.join(sorted(_MODEL_TYPES))}"
+            f" there are tables for {', '.join(sorted(MODEL_TYPES))}"
         )
     found = [family for family in FAMILIES if model_type in (*family.classes, *family.also)]
     # an encoder alone has the type of the whole, and a class of its own

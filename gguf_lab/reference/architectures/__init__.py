@@ -7,23 +7,60 @@ Everything else is copied as it is, under the name that ``gguf.TensorNameMap`` g
 from __future__ import annotations
 
 from ..facts import LAYERS, WIDTH
-from .bert import BERT, NOMIC_BERT
-from .bloom import BLOOM, FALCON
+from .bert import BERT, EUROBERT, MODERN_BERT, NOMIC_BERT
+from .bloom import BLOOM, FALCON, GPTNEOX
 from .common import LEFT_OUT, SPELLINGS
 from .deepseek2 import DEEPSEEK2
+from .experts import (
+    AFMOE,
+    DOTS1,
+    ERNIE4_5_MOE,
+    EXAONE_MOE,
+    GLM4MOE,
+    HUNYUAN_MOE,
+    MIMO2,
+    OLMOE,
+    PHIMOE,
+)
 from .family import Family
-from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA4
+from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3N, GEMMA4
 from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
-from .granite import GRANITE, GRANITEMOE
+from .granite import GRANITE, GRANITEHYBRID, GRANITEMOE, NEMOTRON_H
 from .lfm2 import LFM2, LFM2MOE
-from .llama import LLAMA
-from .mamba import MAMBA
+from .llama import (
+    APERTUS,
+    ARCEE,
+    DEEPSEEK,
+    INTERNLM2,
+    LLAMA,
+    LLAMA4,
+    MINICPM,
+    MISTRAL3,
+    OLMO,
+    SMOLLM3,
+)
+from .mamba import JAMBA, MAMBA, MAMBA2
 from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
-from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
-from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
+from .plain import (
+    CHATGLM,
+    COHERE,
+    COHERE2,
+    ERNIE4_5,
+    EXAONE,
+    EXAONE4,
+    HUNYUAN,
+    JAIS2,
+    MINICPM3,
+    NEMOTRON,
+    OLMO2,
+    SEED_OSS,
+    STARCODER2,
+)
+from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
+from .qwen_linear import QWEN3_5, QWEN3NEXT
 from .stablelm import STABLELM
 from .t5 import T5
 
@@ -33,6 +70,10 @@ FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA4, T5, GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE,
     OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT,
+    APERTUS, ARCEE, DEEPSEEK, INTERNLM2, LLAMA4, MINICPM, MISTRAL3, OLMO, SMOLLM3, CHATGLM, EXAONE,
+    ERNIE4_5, HUNYUAN, JAIS2, MINICPM3, SEED_OSS, AFMOE, DOTS1, ERNIE4_5_MOE, EXAONE_MOE, GLM4MOE,
+    HUNYUAN_MOE, MIMO2, OLMOE, PHIMOE, QWEN2VL, QWEN3VL, QWEN3VLMOE, QWEN3NEXT, QWEN3_5, GEMMA3N,
+    GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

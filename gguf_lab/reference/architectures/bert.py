@@ -1,7 +1,7 @@
-"""bert and what llama.cpp calls bert (roberta, xlm-roberta and distilbert too), and nomic-bert.
+"""bert and what llama.cpp calls bert (roberta, xlm-roberta and distilbert too), and its heirs.
 
 Facts: llama.cpp's converter, classes ``BertModel``, ``RobertaModel``, ``XLMRobertaModel``,
-``DistilBertModel`` and ``NomicBertModel``.
+``DistilBertModel``, ``NomicBertModel``, ``ModernBertModel`` and ``EuroBertModel``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .family import Family, LeftOut, Row, Spelling
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["BERT", "NOMIC_BERT"]
+__all__ = ["BERT", "EUROBERT", "MODERN_BERT", "NOMIC_BERT"]
 
 
 def _positions(facts: Facts, _: int | None) -> Transform:
@@ -29,9 +29,13 @@ def _positions(facts: Facts, _: int | None) -> Transform:
 
 def _has_labels(facts: Facts) -> bool:
     # the converter writes the labels of a classifier that has real ones, and then this name
-    return "bert.classifier.output_labels" in facts.metadata
+    return f"{facts.architecture}.classifier.output_labels" in facts.metadata
 
 
+_CLASSIFIER = (
+    Row("classifier.weight", to="classifier.out_proj.weight", when=_has_labels),
+    Row("classifier.bias", to="classifier.out_proj.bias", when=_has_labels),
+)
 _POOLER = "the pooler: llama.cpp takes embeddings from the last layer"
 _MASKED_WORDS = "the head for masked words: llama.cpp makes embeddings only"
 
@@ -96,11 +100,7 @@ BERT = Family(
         Spelling(".beta", ".bias", "end"),
     ),
     left_out=_LEFT_OUT,
-    rows=(
-        Row("embeddings.position_embeddings.weight", transform=_positions),
-        Row("classifier.weight", to="classifier.out_proj.weight", when=_has_labels),
-        Row("classifier.bias", to="classifier.out_proj.bias", when=_has_labels),
-    ),
+    rows=(Row("embeddings.position_embeddings.weight", transform=_positions), *_CLASSIFIER),
 )
 
 NOMIC_BERT = Family(
@@ -126,4 +126,19 @@ NOMIC_BERT = Family(
     ),
     # a converter that runs with Transformers 5 writes the usual sizes instead of the checkpoint's
     same=(),
+)
+
+MODERN_BERT = Family(
+    architectures=("modern-bert",),
+    model_types=("modernbert",),
+    spellings=(Spelling("model.", ""),),
+    left_out=(*_LEFT_OUT, LeftOut("decoder.*", _MASKED_WORDS)),
+    rows=_CLASSIFIER,
+)
+
+EUROBERT = Family(
+    architectures=("eurobert",),
+    model_types=("eurobert",),
+    spellings=(Spelling("model.", ""),),
+    left_out=_LEFT_OUT,
 )

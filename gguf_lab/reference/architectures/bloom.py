@@ -1,6 +1,6 @@
-"""bloom and falcon: Q, K and V fused, group of heads by group of heads.
+"""bloom, gpt-neox and falcon: Q, K and V fused, group of heads by group of heads.
 
-Facts: llama.cpp's converter, classes ``BloomModel`` and ``FalconModel``.
+Facts: llama.cpp's converter, classes ``BloomModel``, ``GPTNeoXModel`` and ``FalconModel``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .family import Family, Row, Spelling
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["BLOOM", "FALCON"]
+__all__ = ["BLOOM", "FALCON", "GPTNEOX"]
 
 
 def _take_apart(facts: Facts, layer: int | None) -> TakeApart:
@@ -35,6 +35,16 @@ BLOOM = Family(
     rows=(
         Row("*self_attention.query_key_value.weight", transform=_take_apart),
         Row("*self_attention.query_key_value.bias", transform=_take_apart),
+    ),
+)
+
+GPTNEOX = Family(
+    architectures=("gptneox",),
+    model_types=("gpt_neox",),
+    left_out=LEFT_OUT,
+    rows=(
+        Row("*attention.query_key_value.weight", transform=_take_apart),
+        Row("*attention.query_key_value.bias", transform=_take_apart),
     ),
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..transforms import Half, UnpermuteRotary
+from ..transforms import Chain, Half, Transpose, UnpermuteRotary
 from .family import LeftOut, Row, Spelling, stacked
 
 if TYPE_CHECKING:
@@ -17,10 +17,15 @@ __all__ = [
     "EXPERTS",
     "FUSED_EXPERTS",
     "LEFT_OUT",
+    "MIXTRAL_EXPERTS",
+    "PREDICTORS",
+    "PREDICTOR_ROWS",
+    "ROPE_FACTORS",
     "ROPE_FREQS",
     "ROTARY_ROWS",
     "SPELLINGS",
     "fused_experts",
+    "lying_experts",
 ]
 
 _CONSTANT = "a constant of the attention mask, no weight"
@@ -35,6 +40,16 @@ SPELLINGS = (
     Spelling("norm.", "model.norm."),
     Spelling("e_score_correction_bias", "e_score_correction.bias", "end"),
 )
+
+PREDICTORS = (
+    Spelling("model.mtp.", "mtp."),
+    Spelling("mtp.layers.0.", "model.layers.{next}."),
+    Spelling("mtp.fc.", "blk.{next}.nextn.eh_proj."),
+    Spelling("mtp.pre_fc_norm_embedding.", "blk.{next}.nextn.enorm."),
+    Spelling("mtp.pre_fc_norm_hidden.", "blk.{next}.nextn.hnorm."),
+    Spelling("mtp.norm.", "blk.{next}.nextn.shared_head_norm."),
+)
+"""What predicts a further token is a layer after the last."""
 
 LEFT_OUT = (
     LeftOut("*.rotary_emb.inv_freq", "rotary frequencies are calculated, not stored"),
@@ -56,6 +71,11 @@ ROPE_FREQS = LeftOut(
     " no such tensor",
 )
 
+ROPE_FACTORS = LeftOut(
+    "rope_factors_*.weight",
+    "taken from the rope scaling in config.json: the checkpoint has no such tensor",
+)
+
 
 def _rotary_queries(facts: Facts, layer: int | None) -> UnpermuteRotary:
     return UnpermuteRotary(facts.heads(layer))
@@ -73,6 +93,19 @@ ROTARY_ROWS = (
     Row("*k_proj.bias", transform=_rotary_keys),
 )
 
+PREDICTOR_ROWS = tuple(
+    Row(f"model.layers.{{layer}}.{name}.weight", f"blk.{{layer}}.nextn.{ours}.weight")
+    for name, ours in (
+        ("eh_proj", "eh_proj"),
+        ("enorm", "enorm"),
+        ("hnorm", "hnorm"),
+        ("embed_tokens", "embed_tokens"),
+        ("shared_head.head", "shared_head_head"),
+        ("shared_head.norm", "shared_head_norm"),
+    )
+)
+"""A layer that predicts a further token, where ``TensorNameMap`` doesn't know of it yet."""
+
 EXPERTS = tuple(
     stacked(
         f"model.layers.{{layer}}.mlp.experts.{{index}}.{kind}_proj.weight",
@@ -81,6 +114,15 @@ EXPERTS = tuple(
     for kind in ("gate", "up", "down")
 )
 """Experts with a tensor each."""
+
+MIXTRAL_EXPERTS = tuple(
+    stacked(
+        f"*layers.{{layer}}.block_sparse_moe.experts.{{index}}.{kind}.weight",
+        to=f"layers.{{layer}}.feed_forward.experts.{kind}.weight",
+    )
+    for kind in ("w1", "w2", "w3")
+)
+"""The same as mixtral calls them."""
 
 
 def fused_experts(module: str) -> tuple[Row, ...]:
@@ -105,3 +147,25 @@ def fused_experts(module: str) -> tuple[Row, ...]:
 
 
 FUSED_EXPERTS = fused_experts("mlp.experts")
+
+
+def lying_experts(module: str) -> tuple[Row, ...]:
+    """Make rows for all experts of a layer in one tensor, the matrix of each on its side.
+
+    Parameters
+    ----------
+    module : str
+        As of `fused_experts`.
+    """
+    experts = f"model.layers.{{layer}}.{module}"
+    return (
+        *(
+            Row(
+                f"{experts}.gate_up_proj",
+                f"blk.{{layer}}.ffn_{kind}_exps.weight",
+                Chain(Transpose(), Half(half)),
+            )
+            for half, kind in enumerate(("gate", "up"))
+        ),
+        Row(f"{experts}.down_proj", "blk.{layer}.ffn_down_exps.weight", Transpose()),
+    )

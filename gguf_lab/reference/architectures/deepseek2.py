@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import ComparisonError
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
 from ..transforms import Chain, HeadPart, Transform, Transpose
-from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, PREDICTOR_ROWS, SPELLINGS
 from .family import Family, Row
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _KV_B = "model.layers.{layer}.self_attn.kv_b_proj.weight"
 
 DEEPSEEK2 = Family(
     architectures=("deepseek2",),
-    model_types=("deepseek_v2", "deepseek_v3"),
+    model_types=("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu"),
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     rows=(
@@ -60,6 +60,7 @@ DEEPSEEK2 = Family(
         Row(_KV_B, when=_unsplit),
         *EXPERTS,
         *FUSED_EXPERTS,
+        *PREDICTOR_ROWS,
     ),
     # with MLA the file speaks of one head of keys and values, the checkpoint of as many as queries
     same=(WIDTH, LAYERS, HEADS),

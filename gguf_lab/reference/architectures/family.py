@@ -132,7 +132,7 @@ class Family:
     model_types : tuple of str
         Values of ``model_type`` in ``config.json`` that belong to it and to no other family.
     spellings : tuple of Spelling
-        Applied first, in this order.
+        Applied first, in this order. ``{next}`` is the number of the layer after the last.
     left_out : tuple of LeftOut
     rows : tuple of Row
     made_up : tuple of LeftOut

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..transforms import Added, AsStored, Part, Transform
 from .common import LEFT_OUT, SPELLINGS
-from .family import Family, LeftOut, Row, Spelling
+from .family import Family, LeftOut, Row, Spelling, stacked
 
 if TYPE_CHECKING:
     from ..facts import Facts
@@ -48,6 +48,17 @@ GEMMA3 = Family(
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     rows=(_NORM_PLUS_ONE, Row("model.embed_tokens.weight", transform=_vocabulary)),
+)
+
+GEMMA3N = Family(
+    architectures=("gemma3n",),
+    model_types=("gemma3n", "gemma3n_text"),
+    spellings=(Spelling("_scale", "_scale.weight", "end"), *SPELLINGS),
+    left_out=LEFT_OUT,
+    rows=tuple(
+        stacked(f"model.{name}.{{index}}.weight", f"model.{name}.weight", "projections")
+        for name in ("altup_projections", "altup_unembed_projections")
+    ),
 )
 
 GEMMA4 = Family(

@@ -1,47 +1,102 @@
-"""granite, dense and with experts: as llama, but gate and up of the experts are one tensor.
+"""granite, dense, with experts and with mamba2: as llama, but gate and up are one tensor.
 
-Facts: llama.cpp's converter, classes ``GraniteModel`` and ``GraniteMoeModel``.
+Facts: llama.cpp's converter, classes ``GraniteModel``, ``GraniteMoeModel``, ``GraniteHybridModel``,
+and ``NemotronHModel``, which is derived from the last.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..transforms import Half
 from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS, fused_experts
-from .family import Family, Row
+from .family import Family, Row, stacked
+from .mamba import MAMBA2_ROWS, TIME_STEPS
 
-__all__ = ["GRANITE", "GRANITEMOE"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..facts import Facts
+
+__all__ = ["GRANITE", "GRANITEHYBRID", "GRANITEMOE", "NEMOTRON_H"]
+
+
+def _gate_and_up(module: str, file: str, when: Callable[[Facts], bool]) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            f"model.layers.{{layer}}.{module}.input_linear.weight",
+            to=f"blk.{{layer}}.ffn_{kind}{file}.weight",
+            transform=Half(half),
+            when=when,
+        )
+        for half, kind in enumerate(("gate", "up"))
+    )
+
+
+def _has_experts(facts: Facts) -> bool:
+    return bool(facts.config.get("num_local_experts"))
+
+
+def _has_none(facts: Facts) -> bool:
+    return not _has_experts(facts)
+
+
+_ROWS = (
+    *ROTARY_ROWS,
+    *_gate_and_up("block_sparse_moe", "_exps", _has_experts),
+    *_gate_and_up("shared_mlp", "_shexp", _has_experts),
+    # granite 4 calls its only feed-forward network that too
+    *_gate_and_up("shared_mlp", "", _has_none),
+    Row(
+        "model.layers.{layer}.shared_mlp.output_linear.weight",
+        to="blk.{layer}.ffn_down.weight",
+        when=_has_none,
+    ),
+    # as Transformers 5 holds them
+    *fused_experts("block_sparse_moe.experts"),
+    Row(
+        "model.layers.{layer}.block_sparse_moe.router.weight",
+        "blk.{layer}.ffn_gate_inp.weight",
+    ),
+)
 
 GRANITE = Family(
     architectures=("granite",),
     model_types=("granite",),
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
-    rows=ROTARY_ROWS,
+    rows=_ROWS,
     made_up=(ROPE_FREQS,),
 )
 
 GRANITEMOE = replace(
+    GRANITE, architectures=("granitemoe",), model_types=("granitemoe", "granitemoeshared")
+)
+
+# granitemoehybrid is no model type of it alone: without mamba2 layers it is one of the two above
+GRANITEHYBRID = replace(
     GRANITE,
-    architectures=("granitemoe",),
-    model_types=("granitemoe", "granitemoeshared"),
+    architectures=("granitehybrid",),
+    model_types=("bamba",),
+    spellings=(TIME_STEPS, *SPELLINGS),
+    rows=(*_ROWS, *MAMBA2_ROWS),
+)
+
+NEMOTRON_H = Family(
+    architectures=("nemotron_h", "nemotron_h_moe"),
+    model_types=("nemotron_h",),
+    spellings=(TIME_STEPS, *SPELLINGS),
+    left_out=LEFT_OUT,
     rows=(
         *ROTARY_ROWS,
+        *MAMBA2_ROWS,
         *(
-            Row(
-                f"model.layers.{{layer}}.{checkpoint}.input_linear.weight",
-                to=f"blk.{{layer}}.ffn_{kind}_{file}.weight",
-                transform=Half(half),
+            stacked(
+                f"backbone.layers.{{layer}}.mixer.experts.{{index}}.{kind}_proj.weight",
+                to=f"blk.{{layer}}.ffn_{kind}_exps.weight",
             )
-            for checkpoint, file in (("block_sparse_moe", "exps"), ("shared_mlp", "shexp"))
-            for half, kind in enumerate(("gate", "up"))
-        ),
-        # as Transformers 5 holds them
-        *fused_experts("block_sparse_moe.experts"),
-        Row(
-            "model.layers.{layer}.block_sparse_moe.router.weight",
-            "blk.{layer}.ffn_gate_inp.weight",
+            for kind in ("up", "down")
         ),
     ),
 )

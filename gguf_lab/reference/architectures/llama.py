@@ -1,14 +1,47 @@
-"""llama and what llama.cpp calls llama: mistral and mixtral too (``general.architecture`` "llama").
+"""llama and its kin.
 
-Facts: llama.cpp's converter, class ``LlamaModel``.
+llama.cpp calls mistral and mixtral llama too (``general.architecture`` "llama").
+Facts: llama.cpp's converter, classes ``LlamaModel``, ``Llama4Model`` and those derived from them,
+``OlmoModel``, ``MiniCPMModel``, ``DeepseekModel`` and ``InternLM2Model``.
 """
 
 from __future__ import annotations
 
-from .common import FUSED_EXPERTS, LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS
-from .family import Family, Spelling, stacked
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-__all__ = ["LLAMA"]
+from ..facts import WIDTH
+from ..transforms import Chain, GroupParts, Transform, UnpermuteRotary
+from .common import (
+    EXPERTS,
+    FUSED_EXPERTS,
+    LEFT_OUT,
+    MIXTRAL_EXPERTS,
+    ROPE_FACTORS,
+    ROPE_FREQS,
+    ROTARY_ROWS,
+    SPELLINGS,
+    lying_experts,
+)
+from .family import Family, LeftOut, Row, Spelling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..facts import Facts
+
+__all__ = [
+    "APERTUS",
+    "ARCEE",
+    "DEEPSEEK",
+    "INTERNLM2",
+    "LLAMA",
+    "LLAMA4",
+    "MINICPM",
+    "MISTRAL3",
+    "OLMO",
+    "SMOLLM3",
+]
 
 LLAMA = Family(
     architectures=("llama",),
@@ -18,20 +51,84 @@ LLAMA = Family(
     rows=(
         # Only names of Transformers: Meta's own (layers.0.attention.wq) are in pairs already.
         *ROTARY_ROWS,
-        # mixtral
-        stacked(
-            "*layers.{layer}.block_sparse_moe.experts.{index}.w1.weight",
-            to="layers.{layer}.feed_forward.experts.w1.weight",
-        ),
-        stacked(
-            "*layers.{layer}.block_sparse_moe.experts.{index}.w2.weight",
-            to="layers.{layer}.feed_forward.experts.w2.weight",
-        ),
-        stacked(
-            "*layers.{layer}.block_sparse_moe.experts.{index}.w3.weight",
-            to="layers.{layer}.feed_forward.experts.w3.weight",
-        ),
+        *MIXTRAL_EXPERTS,
         *FUSED_EXPERTS,
     ),
+    made_up=(ROPE_FREQS,),
+)
+
+ARCEE = Family(
+    architectures=("arcee",),
+    model_types=("arcee",),
+    spellings=SPELLINGS,
+    left_out=LEFT_OUT,
+    rows=ROTARY_ROWS,
+    made_up=(ROPE_FREQS,),
+)
+
+SMOLLM3 = replace(ARCEE, architectures=("smollm3",), model_types=("smollm3",))
+
+# "mistral3" is no model type of it alone: earlier files of such a checkpoint say "llama"
+MISTRAL3 = replace(ARCEE, architectures=("mistral3",), model_types=("ministral3",))
+
+DEEPSEEK = replace(
+    ARCEE,
+    architectures=("deepseek",),
+    model_types=("deepseek",),
+    rows=(*ROTARY_ROWS, *EXPERTS),
+    made_up=(),
+)
+
+_QKV = "model.layers.{layer}.attention.wqkv.weight"
+
+
+def _internlm2_part(which: int) -> Callable[[Facts, int | None], Transform]:
+    def transform(facts: Facts, layer: int | None) -> Transform:
+        heads, groups = facts.heads(layer), facts.kv_heads(layer)
+        size = (facts.number(WIDTH) or 0) // heads
+        words = f"{('q', 'k', 'v')[which]} of each group"
+        sizes = (heads // groups * size, size, size)
+        part = GroupParts(groups, sizes, which, which + 1, words)
+        return part if which == 2 else Chain(part, UnpermuteRotary((heads, groups)[which]))
+
+    return transform
+
+
+INTERNLM2 = replace(
+    ARCEE,
+    architectures=("internlm2",),
+    model_types=("internlm2",),
+    rows=tuple(
+        Row(_QKV, f"blk.{{layer}}.attn_{name}.weight", _internlm2_part(which))
+        for which, name in enumerate("qkv")
+    ),
+    made_up=(),
+)
+
+OLMO = replace(ARCEE, architectures=("olmo",), model_types=("olmo",), made_up=())
+
+MINICPM = replace(
+    ARCEE, architectures=("minicpm",), model_types=("minicpm",), made_up=(ROPE_FACTORS,)
+)
+
+# From here on the rotary halves of Q and K stay as they are.
+
+APERTUS = Family(
+    architectures=("apertus",),
+    model_types=("apertus",),
+    spellings=SPELLINGS,
+    left_out=(
+        *LEFT_OUT,
+        LeftOut("*.act_fn.*", "a number of the activation (xIELU): it is in the metadata"),
+    ),
+    made_up=(ROPE_FREQS,),
+)
+
+LLAMA4 = Family(
+    architectures=("llama4",),
+    model_types=("llama4", "llama4_text"),
+    spellings=SPELLINGS,
+    left_out=LEFT_OUT,
+    rows=lying_experts("feed_forward.experts"),
     made_up=(ROPE_FREQS,),
 )

@@ -5,8 +5,8 @@ Facts: llama.cpp's converter, class ``MiniMaxM2Model``.
 
 from __future__ import annotations
 
-from .common import FUSED_EXPERTS, LEFT_OUT, SPELLINGS
-from .family import Family, Row, stacked
+from .common import FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, SPELLINGS
+from .family import Family, Row
 
 __all__ = ["MINIMAX_M2"]
 
@@ -16,13 +16,7 @@ MINIMAX_M2 = Family(
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     rows=(
-        *(
-            stacked(
-                f"model.layers.{{layer}}.block_sparse_moe.experts.{{index}}.{kind}.weight",
-                to=f"model.layers.{{layer}}.block_sparse_moe.experts.{kind}.weight",
-            )
-            for kind in ("w1", "w2", "w3")
-        ),
+        *MIXTRAL_EXPERTS,
         # as Transformers 5 holds them; the common spellings have ended the bias in ".bias"
         *FUSED_EXPERTS,
         Row("model.layers.{layer}.mlp.gate.weight", "blk.{layer}.ffn_gate_inp.weight"),

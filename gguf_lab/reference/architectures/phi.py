@@ -6,8 +6,8 @@ QKV and gate with up, stays fused in the file.
 
 from __future__ import annotations
 
-from .common import LEFT_OUT, SPELLINGS
-from .family import Family, LeftOut
+from .common import LEFT_OUT, ROPE_FACTORS, SPELLINGS
+from .family import Family
 
 __all__ = ["PHI2", "PHI3"]
 
@@ -18,10 +18,5 @@ PHI3 = Family(
     model_types=("phi3",),
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
-    made_up=(
-        LeftOut(
-            "rope_factors_*.weight",
-            "taken from the rope scaling in config.json: the checkpoint has no such tensor",
-        ),
-    ),
+    made_up=(ROPE_FACTORS,),
 )

@@ -94,14 +94,16 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
     pieces: dict[str, list[_Piece]] = {}
     rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
     for tensor in tensors.values():
-        spelled = family.spell(tensor.name)
+        spelled = family.spell(tensor.name).replace("{next}", str(facts.next_layer()))
         reason = reason_in(family.left_out, spelled)
         if reason is not None:
             plan.left_out[tensor.name] = reason
             continue
         matches = [(m.groupdict(), row) for regex, row in rows if (m := regex.fullmatch(spelled))]
         for numbers, row in matches or [({}, _COPY)]:
-            name = map_name(row.to.format(**numbers) if row.to else spelled)
+            source = row.to.format(**numbers) if row.to else spelled
+            # gguf's map may be older than the file: the file's own name stands for itself
+            name = source if source in facts.shapes else map_name(source)
             if name is None:
                 plan.unknown[tensor.name] = _why_unknown(spelled, facts)
             else:

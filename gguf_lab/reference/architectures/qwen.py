@@ -1,15 +1,18 @@
 """qwen2 and qwen3, dense and with experts.
 
-Facts: llama.cpp's converter, classes ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model`` and
-``Qwen3MoeModel``. The rotary halves of Q and K stay as they are.
+Facts: llama.cpp's converter, classes ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model``,
+``Qwen3MoeModel``, ``Qwen2VLModel``, ``Qwen3VLTextModel`` and ``Qwen3VLMoeTextModel``. The rotary
+halves of Q and K stay as they are. Those with linear attention are in `qwen_linear`.
 """
 
 from __future__ import annotations
 
-from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS
-from .family import Family
+from dataclasses import replace
 
-__all__ = ["QWEN2", "QWEN2MOE", "QWEN3", "QWEN3MOE"]
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS, lying_experts
+from .family import Family, Spelling
+
+__all__ = ["QWEN2", "QWEN2MOE", "QWEN2VL", "QWEN3", "QWEN3MOE", "QWEN3VL", "QWEN3VLMOE"]
 
 QWEN2 = Family(
     architectures=("qwen2",), model_types=("qwen2",), spellings=SPELLINGS, left_out=LEFT_OUT
@@ -33,4 +36,25 @@ QWEN3MOE = Family(
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     rows=(*EXPERTS, *FUSED_EXPERTS),
+)
+
+_OMNI = (Spelling("thinker.", "", "anywhere"), *SPELLINGS)
+
+QWEN2VL = Family(
+    architectures=("qwen2vl",),
+    model_types=("qwen2_vl", "qwen2_5_vl"),
+    spellings=_OMNI,
+    left_out=LEFT_OUT,
+)
+
+QWEN3VL = replace(QWEN2VL, architectures=("qwen3vl",), model_types=("qwen3_vl",))
+
+QWEN3VLMOE = replace(
+    QWEN2VL,
+    architectures=("qwen3vlmoe",),
+    model_types=("qwen3_vl_moe",),
+    rows=(
+        *EXPERTS,
+        *lying_experts("mlp.experts"),
+    ),
 )

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from .arithmetic import Added, Arithmetic, MinusExp
-from .heads import HeadPart, PermuteRotary, TakeApart, UnpermuteRotary
+from .heads import (
+    GroupParts,
+    HeadPart,
+    PermuteRotary,
+    TakeApart,
+    Tiled,
+    TiledColumns,
+    UnpermuteRotary,
+)
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, NamedRows, Rows, Transform, Transformed
-from .shapes import Half, Join, Part, Split, Squeeze, Stack, Transpose
+from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
 
 __all__ = [
     "Added",
     "Arithmetic",
     "AsStored",
     "Chain",
+    "Cut",
     "DecodeMXFP4",
+    "GroupParts",
     "Half",
     "HeadPart",
     "Join",
@@ -27,6 +37,8 @@ __all__ = [
     "Squeeze",
     "Stack",
     "TakeApart",
+    "Tiled",
+    "TiledColumns",
     "Transform",
     "Transformed",
     "Transpose",

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["HeadPart", "PermuteRotary", "TakeApart", "UnpermuteRotary"]
+__all__ = [
+    "GroupParts",
+    "HeadPart",
+    "PermuteRotary",
+    "TakeApart",
+    "Tiled",
+    "TiledColumns",
+    "UnpermuteRotary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +238,123 @@ class HeadPart(OneSource):
         each = source.shape[0] // self.n_heads
         head, within = np.divmod(np.arange(start, stop), max(1, self.size))
         return gather(source, head * each + within + (each - self.size if self.at_end else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupParts(OneSource):
+    """Some parts of the rows of each group: all groups' first, then all groups' second ...
+
+    qwen3next keeps query, key, value and gate of a head together (``in_proj_qkvz``), llama.cpp
+    wants the first three apart, and the gates as a matrix of their own (``Qwen3NextModel``).
+
+    Attributes
+    ----------
+    n_groups : int
+    sizes : tuple of int
+        Rows of each part of a group.
+    first, last : int
+        The first of the parts that are taken, and the one after the last.
+    words : str
+    """
+
+    n_groups: int
+    sizes: tuple[int, ...]
+    first: int
+    last: int
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with the rows of these parts; they must be those of all groups."""
+        (shape,) = shapes
+        n, sizes = self.n_groups, self.sizes
+        if len(shape) != 2 or n < 1 or min(sizes) < 1 or shape[0] != n * sum(sizes):
+            raise ComparisonError(
+                f"shape {shape} doesn't divide into {n} groups of {' + '.join(map(str, sizes))}"
+                " rows"
+            )
+        return (n * sum(sizes[self.first : self.last]), shape[1])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows."""
+        (source,) = sources
+        sizes = np.array(self.sizes)
+        ends = np.cumsum(self.n_groups * sizes[self.first : self.last])
+        rows = np.arange(start, stop)
+        part = np.searchsorted(ends, rows, side="right")
+        size = sizes[self.first + part]
+        group, within = np.divmod(rows - (ends[part] - self.n_groups * size), size)
+        offsets = np.cumsum(sizes) - sizes
+        return gather(source, group * sizes.sum() + offsets[self.first + part] + within)
+
+
+@dataclass(frozen=True, slots=True)
+class Tiled(_Regrouped):
+    """Heads of values from groups, one for each head of keys, to tiles with a head of each group.
+
+    ggml repeats keys tile by tile, Transformers head by head: head ``(g, m)`` of the checkpoint is
+    head ``(m, g)`` of the file (``_LinearAttentionVReorderBase`` of the converter, for qwen3.5).
+
+    Attributes
+    ----------
+    n_groups, n_members : int
+        Heads of keys; heads of values for each of them.
+    size : int
+        Rows, or elements, of a head of values.
+    fixed : int
+        Rows before those of the values, which stay.
+    """
+
+    n_groups: int
+    n_members: int
+    size: int
+    fixed: int = 0
+
+    @property
+    def words(self) -> str:
+        """Such as ``"heads of values in tiles of 16"``."""
+        return f"heads of values in tiles of {self.n_groups}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must be that of the heads."""
+        (shape,) = shapes
+        if not shape or shape[0] != self.fixed + self.n_groups * self.n_members * self.size:
+            raise ComparisonError(
+                f"shape {shape} isn't {self.fixed} rows and {self.n_groups} x {self.n_members}"
+                f" heads of {self.size}"
+            )
+        return shape
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        head, within = np.divmod(np.maximum(rows - self.fixed, 0), self.size)
+        member, group = np.divmod(head, self.n_groups)
+        moved = self.fixed + (group * self.n_members + member) * self.size + within
+        order: NDArray[np.int64] = np.where(rows < self.fixed, rows, moved)
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class TiledColumns(OneSource):
+    """The columns of a matrix in the order that `Tiled` gives rows: what the values go into."""
+
+    tiled: Tiled
+
+    @property
+    def words(self) -> str:
+        """Such as ``"columns: heads of values in tiles of 16"``."""
+        return f"columns: {self.tiled.words}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its last dimension must be that of the heads."""
+        (shape,) = shapes
+        self.tiled.shape(shape[-1:])
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows and move their elements."""
+        (source,) = sources
+        columns = self.shape(source.shape)[-1]
+        data = source.read(start, stop)
+        if data.size == 0:
+            return data
+        elements = data.reshape(stop - start, columns, bytes_per_value(source))
+        return elements[:, self.tiled._order(np.arange(columns), columns)].reshape(stop - start, -1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpose"]
+__all__ = ["Cut", "Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpose"]
 
 _TILE = 256  # rows that are transposed at a time: they stay in the cache
 
@@ -275,3 +275,34 @@ class Split(OneSource):
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Give the same rows."""
         return sources[0].read(start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(OneSource):
+    """A vector becomes a matrix: so many values in a row.
+
+    Attributes
+    ----------
+    size : int
+        Values in a row.
+    """
+
+    size: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"cut into rows of 24"``."""
+        return f"cut into rows of {self.size}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give ``(rows, size)``."""
+        (shape,) = shapes
+        if len(shape) != 1 or self.size < 1 or shape[0] % self.size:
+            raise ComparisonError(f"shape {shape} can't be cut into rows of {self.size}")
+        return (shape[0] // self.size, self.size)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the vector, which is small, and give some of its rows."""
+        (source,) = sources
+        rows, _ = self.shape(source.shape)
+        return source.read(0, 1).reshape(rows, -1)[start:stop]
