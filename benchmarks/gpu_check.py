@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ TIMED_WEIGHTS = 1 << 28  # 1 GiB of float32: far more than any cache
 TIMED_ROOM = 64  # bytes of the device's memory for each of them: torch alone takes many steps
 STREAMED_WEIGHTS = 1 << 29
 HUGE_WEIGHTS = (1 << 31) + (1 << 20)
+IDLE_CLOCKS = 3_000_000  # of the device: 1 or 2 ms
 SUMS = ("ee", "rr", "xx", "xr", "abs_e", "peak")
 
 
@@ -62,7 +64,7 @@ def main() -> int:
         print("gpu-check: torch sees no CUDA device here; nothing was checked", file=sys.stderr)
         return 2
 
-    device, copy = torch.cuda.get_device_name(), measure_copy(DEVICE, 1 << 30)
+    device, copy = torch.cuda.get_device_name(), measure_copy(DEVICE, 1 << 30, warm_up=0.3)
     backends = ("torch", "triton") if find_spec("triton") else ("torch",)
     print(f"{device}: copies {copy:.0f} GB/s (read and written); torch {torch.__version__}")
     print(
@@ -71,23 +73,8 @@ def main() -> int:
     print("the fused comparison with bfloat16, without and with histogram")
     room = torch.cuda.mem_get_info()[0] // TIMED_ROOM
     timed = min(TIMED_WEIGHTS, 1 << room.bit_length() - 1)
-    rows = []
-    for name in arguments.formats or FORMATS:
-        generator = np.random.default_rng(arguments.seed)
-        rows.append(check(name, DEVICE, backends, generator, CHECKED_BYTES))
-        if not rows[-1]["error"]:
-            rows[-1] |= guarded(speed, name, DEVICE, backends, copy, timed)
-        print(line(rows[-1]), flush=True)
-        torch.cuda.empty_cache()
-    extra = [
-        {"check": name, "wrong": []} | guarded(work, DEVICE, weights)
-        for name, work, weights in (
-            ("huge", check_huge, HUGE_WEIGHTS),
-            ("streaming", check_streaming, STREAMED_WEIGHTS),
-        )
-    ]
-    for row in extra:
-        print(*(f"{key}: {value}" for key, value in row.items()), sep="; ")
+    rows: list[dict[str, Any]] = []
+    extra: list[dict[str, Any]] = []
     result = {
         "device": device,
         "capability": ".".join(map(str, torch.cuda.get_device_capability())),
@@ -105,8 +92,29 @@ def main() -> int:
         "others": extra,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"gpu-check-{'-'.join(device.lower().split())}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path = arguments.out / f"gpu-check-{re.sub('[^a-z0-9]+', '-', device.lower())}.json"
+
+    def save() -> None:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    for name in arguments.formats or FORMATS:
+        generator = np.random.default_rng(arguments.seed)
+        rows.append(check(name, DEVICE, backends, generator, CHECKED_BYTES))
+        if not rows[-1]["error"]:
+            rows[-1] |= guarded(speed, name, DEVICE, backends, copy, timed)
+        print(line(rows[-1]), flush=True)
+        save()  # whatever comes next
+    for check_name, work, *parameters in (
+        ("model", check_model),
+        ("huge", check_huge, HUGE_WEIGHTS),
+        ("streaming", check_streaming, STREAMED_WEIGHTS),
+    ):
+        extra.append({"check": check_name, "wrong": []} | guarded(work, DEVICE, *parameters))
+        print(*(f"{key}: {value}" for key, value in extra[-1].items()), sep="; ", flush=True)
+        save()
+    # a device that has grown warm is slower: how much tells what the shares above are worth
+    result |= guarded(lambda: {"copy_gb_per_s_afterwards": measure_copy(DEVICE, 1 << 30)})
+    save()
     failed = [row["format"] for row in rows if row["error"] or row["wrong"]]
     failed += [row["check"] for row in extra if row["error"] or row["wrong"]]
     if "triton" not in backends:
@@ -127,7 +135,10 @@ def triton_version() -> str | None:
 
 def guarded(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """Return what a check says, with its error; one that breaks must not hide the others."""
+    import torch
+
     try:
+        torch.cuda.empty_cache()  # raises, too, once a kernel has broken the device
         return {"error": None, **work(*arguments)}
     except Exception as error:  # noqa: BLE001
         return {"error": f"{type(error).__name__}: {error}"}
@@ -155,10 +166,14 @@ def _check(
     with np.errstate(all="ignore"):  # random bytes hold NaN, infinities and overflowing scales
         expected = dequantize(blocks, name, backend="numpy")
     on_device = torch.from_numpy(blocks).to(device)
+    # at an address that is a multiple of 8 and of nothing more
+    aside = torch.zeros(blocks.size + 8, dtype=torch.uint8, device=device)[8:].view(blocks.shape)
+    aside.copy_(on_device)
     for backend in backends:
-        found = dequantize(on_device, name, device=device, backend=backend).cpu().numpy()
-        if differing := count_differing(expected, found):
-            wrong.append(f"{backend}: {differing} values")
+        for where, there in (("", on_device), (" at another address", aside)):
+            found = dequantize(there, name, device=device, backend=backend).cpu().numpy()
+            if differing := count_differing(expected, found):
+                wrong.append(f"{backend}: {differing} values{where}")
     if "triton" not in backends:
         return {"wrong": wrong}
 
@@ -263,34 +278,71 @@ def check_huge(device: str, weights: int) -> dict[str, Any]:
     return {"weights": n * 32, "wrong": wrong}
 
 
+def check_model(device: str) -> dict[str, Any]:
+    """Compare and decode a small model there and on the CPU, through the doors that users take."""
+    folder = Path(__file__).parents[1] / "tests" / "data" / "models" / "llama-256"
+    (file,) = folder.glob("*Q4_K_M.gguf")
+    wrong = []
+    mine, theirs = (
+        gguf_lab.compare(file, folder / "hf", device=one, progress=False) for one in (device, "cpu")
+    )
+    for found, want in zip(mine, theirs, strict=True):
+        if (found.statistics is None) != (want.statistics is None):
+            wrong.append(f"{found.name}: {found.status}")
+        elif found.statistics is not None and want.statistics is not None:
+            listed = differences(found.statistics, want.statistics)
+            wrong += [f"{found.name}: {what}" for what in listed]
+    with gguf_lab.open(file) as model:
+        for tensor in model.tensors.values():
+            values = tensor.dequantize(device=device).cpu().numpy()
+            if differing := count_differing(tensor.to_numpy(), values):
+                wrong.append(f"{tensor.name}: {differing} values")
+    return {"tensors": len(mine), "wrong": wrong}
+
+
 def check_streaming(device: str, weights: int) -> dict[str, Any]:
-    """Compare from host memory, as a run over a model does: buffers, bus and kernels at once."""
+    """Compare from host memory, as a run over a model does: buffers, bus and kernels at once.
+
+    One chunk after the other has other weights, so that a buffer that is written too early shows:
+    what is found must be, to the last bit, what each of them gives by itself.
+    """
     from gguf_lab.comparison.on_device import measure_on_device
     from gguf_lab.comparison.staging import Stager
 
-    generator, chunk = np.random.default_rng(0), min(weights // 2, 1 << 23)
-    blocks = sane_blocks("Q4_K", generator, chunk // 256)
-    x = dequantize(blocks, "Q4_K", backend="numpy")
-    rows = reference_rows(x, generator)
-    want = measure(x, dequantize(rows, "BF16", backend="numpy"))
-    stager, threads = Stager(device, 4), 4
+    generator, chunk = np.random.default_rng(0), min(weights // 10, 1 << 23) // 256 * 256
+    samples = []
+    for _ in range(5):  # no multiple of the slots: each meets all the buffers
+        blocks = sane_blocks("Q4_K", generator, chunk // 256)
+        x = dequantize(blocks, "Q4_K", backend="numpy")
+        rows = reference_rows(x, generator)
+        want = measure(x, dequantize(rows, "BF16", backend="numpy"))
+        samples.append((blocks, rows, want))
+    threads = 4
     backend = "triton" if find_spec("triton") else "torch"
-    work = partial(measure_on_device, backend=backend, stager=stager)
 
-    def once(_: int) -> Statistics:
-        return work(("Q4_K", blocks), ("BF16", rows), device)
+    def once(k: int, stager: Stager) -> Statistics:
+        blocks, rows, _ = samples[k % len(samples)]
+        sides = ("Q4_K", blocks), ("BF16", rows)
+        return measure_on_device(*sides, device, backend=backend, stager=stager)
 
+    alone = [once(k, Stager(device, 1)) for k in range(len(samples))]
+    wrong = {what for k, one in enumerate(alone) for what in differences(one, samples[k][2])}
+    work = partial(once, stager=Stager(device, threads))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(once, range(threads)))  # compile, take the buffers
+        list(pool.map(work, range(threads)))  # takes the buffers
         started = perf_counter()
-        parts = list(pool.map(once, range(weights // chunk)))
+        parts = list(pool.map(work, range(weights // chunk)))
         seconds = perf_counter() - started
-    wrong = sorted({what for part in parts for what in differences(part, want)})
-    n_bytes = len(parts) * (blocks.nbytes + rows.nbytes)
+    for k, part in enumerate(parts):
+        one = alone[k % len(alone)]
+        sums = [key for key in SUMS if getattr(part, key) != getattr(one, key)]
+        if sums or not np.array_equal(part.counts, one.counts):
+            wrong.add(f"{', '.join(sums) or 'counts'} of a chunk, among others")
+    n_bytes = len(parts) * (samples[0][0].nbytes + samples[0][1].nbytes)
     return {
         "backend": backend,
         "threads": threads,
-        "wrong": wrong,
+        "wrong": sorted(wrong),
         "weights_per_s": len(parts) * chunk / seconds,
         "gb_per_s": n_bytes / seconds / 1e9,
     }
@@ -339,12 +391,19 @@ def speed(
     }
 
 
-def measure_copy(device: str, n_bytes: int) -> float:
-    """Measure a copy within the device: GB read and written per second."""
+def measure_copy(device: str, n_bytes: int, warm_up: float = 0) -> float:
+    """Measure a copy within the device: GB read and written per second.
+
+    A device that has slept takes a while (`warm_up`, in seconds) to come to its clock.
+    """
     import torch
 
     source = torch.ones(n_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
+    started = perf_counter()
+    while perf_counter() - started < warm_up:
+        target.copy_(source)
+        torch.cuda.synchronize()
     return 2 * n_bytes / time(lambda: target.copy_(source), device) / 1e9
 
 
@@ -366,6 +425,8 @@ def time(work: Callable[[], Any], device: str, repetitions: int = 7, batch: int 
             work()
             seconds.append(perf_counter() - started)
             continue
+        # Busy until Python has started the batch: else its first launch would be counted too.
+        torch.cuda._sleep(IDLE_CLOCKS)  # type: ignore[no-untyped-call]
         start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         stop = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         start.record()

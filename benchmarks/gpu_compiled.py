@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TOOL = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/ +(?:@!?U?P\w+ )?(.*?) *;")
+# bfloat16 is stored as its bits
+OUTPUTS = {"fp32": "*fp32", "fp16": "*fp16", "bf16": "*i16"}
 KINDS = ("LDG", "STG", "LDS", "STS", "RED", "ATOM", "BAR")
 
 
@@ -39,15 +41,17 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="also how memory is accessed")
     arguments = parser.parse_args()
     print("instructions a weight, and registers of a thread, of")
-    print("          decoding to float32  comparing with bfloat16   with histogram")
+    print(
+        "          decoding to float32, float16, bfloat16, comparing with bfloat16, with histogram"
+    )
     for name in arguments.formats or FORMATS:
         made = [
-            compile_decoding(name, capability=arguments.capability),
+            *(compile_decoding(name, to, capability=arguments.capability) for to in OUTPUTS),
             compile_comparison(name, count=False, capability=arguments.capability),
             compile_comparison(name, capability=arguments.capability),
         ]
         threads = 32 * WARPS
-        each = [TILE // threads] + 2 * [triton_kernels.TILE // threads]
+        each = len(OUTPUTS) * [TILE // threads] + 2 * [triton_kernels.TILE // threads]
         inner = [body(one) for one in made]
         cells = (
             f"{len(code) / n:12.1f} {registers(one):5}"
@@ -60,12 +64,12 @@ def main() -> None:
                 print("        ", n, "weights:", *(f"{k} x{v}" for k, v in sorted(found.items())))
 
 
-def compile_decoding(name: str, *, capability: int = 90) -> Any:
-    """Compile the kernel that decodes a format to float32, as its first launch on a GPU would."""
+def compile_decoding(name: str, to: str = "fp32", *, capability: int = 90) -> Any:
+    """Compile the kernel that decodes a format, as its first launch on a GPU would."""
     side = _side(name)
     constants = {"scale": side.scale, "quant": side.quant, "BYTES": side.width, "G": side.groups}
-    constants |= {"L": side.group, "R": side.blocks_in(TILE), "BFLOAT16": False}
-    types = {"src": "*u8", "table": "*u8", "out": "*fp32"}
+    constants |= {"L": side.group, "R": side.blocks_in(TILE), "BFLOAT16": to == "bf16"}
+    types = {"src": "*u8", "table": "*u8", "out": OUTPUTS[to]}
     return compile_kernel(dequantize_kernel, types | {"n": "i32"}, constants, types, capability)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -67,7 +68,7 @@ def test_a_wrong_value_is_found(gpu_check, monkeypatch):
     assert gpu_check.check("Q8_0", "cpu", ("torch",), generator, 1000)["wrong"] == []
     monkeypatch.setattr(gpu_check, "dequantize", wrong)
     row = gpu_check.check("Q8_0", "cpu", ("torch",), generator, 1000)
-    assert row["wrong"] == ["torch: 1 values"]
+    assert row["wrong"] == ["torch: 1 values", "torch: 1 values at another address"]
     assert "1 values" in gpu_check.line(row)
 
 
@@ -126,7 +127,7 @@ def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path
     for name, answer in (answers | {"get_device_capability": (9, 0)}).items():
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
     small = {"CHECKED_BYTES": 2000, "STREAMED_WEIGHTS": 1 << 15, "HUGE_WEIGHTS": 32 * 3000}
-    for name, value in (small | {"DEVICE": "cpu", "measure_copy": lambda *_: 1.0}).items():
+    for name, value in (small | {"DEVICE": "cpu", "measure_copy": lambda *_, **__: 1.0}).items():
         monkeypatch.setattr(gpu_check, name, value)
     right = gpu_check.dequantize
 
@@ -151,5 +152,47 @@ def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path
     assert all(share > 0 for share in good["of_copy"].values())
     assert broken["error"] == "RuntimeError: out of memory"
     assert "of_copy" not in broken
-    assert wrong["wrong"] == ["torch: 32 values"]
-    assert [row["check"] for row in found["others"]] == ["huge", "streaming"]
+    assert wrong["wrong"] == ["torch: 32 values", "torch: 32 values at another address"]
+    assert [row["check"] for row in found["others"]] == ["model", "huge", "streaming"]
+    assert found["copy_gb_per_s_afterwards"] == 1.0
+
+
+def test_a_model_that_comes_out_otherwise_is_found(gpu_check, monkeypatch):
+    right = gpu_check.gguf_lab.compare
+
+    def wrong(*arguments, device, **options):
+        found = right(*arguments, device="cpu", **options)
+        if device != "cpu":
+            found.rows[1].statistics.counts[7] += 1
+        return found
+
+    assert gpu_check.check_model("cpu")["wrong"] == []
+    monkeypatch.setattr(gpu_check.gguf_lab, "compare", wrong)
+    decode = gpu_check.gguf_lab.Tensor.dequantize
+    monkeypatch.setattr(
+        gpu_check.gguf_lab.Tensor, "dequantize", lambda tensor, device: decode(tensor) + 1
+    )
+    found = gpu_check.check_model("another")
+    assert any("1 counts of the histogram" in what for what in found["wrong"])
+    assert len(found["wrong"]) == 1 + found["tensors"]
+
+
+def test_a_buffer_that_is_written_too_early_is_found(gpu_check, monkeypatch):
+    """Chunks have other weights: the numbers of another one show, even if nearly the same."""
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    from gguf_lab.comparison import on_device
+
+    from .codec.compiled import on_the_cpu
+
+    right, calls = on_device.measure_on_device, itertools.count()
+
+    def sometimes(weights, reference, *arguments, **options):
+        if next(calls) == 12:  # five alone, four to warm up
+            weights = weights[0], np.roll(weights[1], 1, axis=0)
+        return right(weights, reference, *arguments, **options)
+
+    with on_the_cpu():
+        assert gpu_check.check_streaming("cpu", 1 << 14)["wrong"] == []
+        monkeypatch.setattr(on_device, "measure_on_device", sometimes)
+        (what,) = gpu_check.check_streaming("cpu", 1 << 14)["wrong"]
+    assert "of a chunk, among others" in what

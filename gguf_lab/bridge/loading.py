@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..codec.threads import cpu_count
@@ -23,7 +24,7 @@ from .requirement import require_transformers
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -229,7 +230,7 @@ def _fill(
     """Decode everything into its place, chunk by chunk, with all CPUs."""
     counts = dict.fromkeys(weights, 0)
     on_cpu = str(device).startswith("cpu")
-    with ThreadPoolExecutor(cpu_count() if on_cpu else 1) as pool:
+    with ThreadPoolExecutor(cpu_count() if on_cpu else 1, initializer=_follow(device)) as pool:
         jobs = [
             pool.submit(_fill_rows, weights, tensor, place, slice(start, stop), device)
             for tensor, place in places
@@ -248,6 +249,15 @@ def _fill(
             f"the tensors of the file fill {len(wrong)} parameters not exactly once:"
             f" {_listed(wrong)}"
         )
+
+
+def _follow(device: str | torch.device) -> Callable[[], None] | None:
+    """Return what brings a thread to the CUDA device and the stream that its maker is on."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return None
+    return partial(torch.cuda.set_stream, torch.cuda.current_stream(torch.device(device)))
 
 
 def _chunks(tensor: Tensor) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from concurrent.futures import Future, wait
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import check_threads, pool
+from ..errors import GGUFLabError
 from .exact import decode, is_wide
 from .statistics import Statistics, measure
 from .weighting import weigh, weights_of
@@ -35,8 +37,11 @@ _EXACT_BYTES = 1 << 22
 """Bytes of both sides that are decoded at once where float64 is needed."""
 _NETWORK_THREADS = 8
 """Threads at least where bytes come over a network: most of the time they wait for it."""
-_SLOTS = 4
-"""Chunks at most that are at once on their way to a device."""
+_SLOTS = {"triton": 4, "torch": 2}
+"""Chunks at most that are at once on their way to a device. Of each, torch alone makes many copies
+there, in float64 too: two of them take a gigabyte and more."""
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/dxg", r"C:\Windows\System32\nvcuda.dll")
+"""Where an NVIDIA driver shows: on Linux, in Windows' Linux and on Windows."""
 
 
 class Measuring:
@@ -87,7 +92,7 @@ class Measuring:
         if not self.device.startswith("cpu"):
             # One thread reads while another one waits for the device.
             self.chunk, self.threads = _DEVICE_CHUNK, max(2, self.threads)
-        self._stager = Stager(self.device, min(self.threads, _SLOTS))
+        self._stager = Stager(self.device, min(self.threads, _SLOTS[self.backend]))
 
     @property
     def how(self) -> tuple[str, str, int]:
@@ -194,9 +199,15 @@ def _choose_device(device: str) -> str:
     if device != "auto":
         return str(device)
     # torch takes seconds to import: ask it only on a machine that has an NVIDIA driver.
-    if Path("/proc/driver/nvidia/version").exists():
-        import torch
+    if not any(Path(sign).exists() for sign in _DRIVERS):
+        return "cpu"
+    import torch
 
-        if torch.cuda.is_available():
-            return "cuda"
-    return "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    try:
+        choose_backend("cuda")
+    except GGUFLabError as error:  # full, somebody else's alone, too old, or this is a fork
+        warnings.warn(f"the CPU compares: {error}", stacklevel=2)
+        return "cpu"
+    return "cuda"

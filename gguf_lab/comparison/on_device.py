@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..codec import dequantize
+from ..errors import ComparisonError
 from .histogram import BITS, PATTERNS, bin_patterns
 from .staging import Stager
 from .statistics import Statistics
@@ -41,20 +43,41 @@ def measure_on_device(
     Returns
     -------
     Statistics
+
+    Raises
+    ------
+    ComparisonError
+        If the device has not enough memory left.
     """
     (name, blocks), (reference_name, rows) = weights, reference
-    with (stager or Stager(device, 1)).stage(blocks, rows) as (x, r):
-        if backend == "triton":
-            from .triton_kernels import measure_with_triton
+    try:
+        with (stager or Stager(device, 1)).stage(blocks, rows) as (x, r):
+            if backend == "triton":
+                from .triton_kernels import measure_with_triton
 
-            return measure_with_triton((name, x), (reference_name, r))
-        return _measure_with_torch((name, x), (reference_name, r))
+                return measure_with_triton((name, x), (reference_name, r))
+            return _measure_with_torch((name, x), (reference_name, r))
+    except torch.OutOfMemoryError as error:
+        raise ComparisonError(
+            f"device {device!r} has not enough memory left to compare {blocks.nbytes} bytes of"
+            f" {name}: {error}. Compare with device='cpu'."
+        ) from error
+
+
+@cache
+def _widest(device: str) -> torch.dtype:
+    """Return float64, or float32 for a device that has no other (MPS, Intel's Arc)."""
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).cpu()
+    except (RuntimeError, TypeError):
+        return torch.float32
+    return torch.float64
 
 
 def _measure_with_torch(
     weights: tuple[str, torch.Tensor], reference: tuple[str, torch.Tensor]
 ) -> Statistics:
-    """Sum up in float64, or in float32 on a device that has no float64 (MPS)."""
+    """Sum up in the widest type that the device has."""
     device = weights[1].device
     x, r = (
         dequantize(rows, qtype, device=device, backend="torch")
@@ -62,7 +85,7 @@ def _measure_with_torch(
     )
     x, r = x.reshape(-1), r.reshape(-1)
     e = x - r
-    wide = torch.float32 if device.type == "mps" else torch.float64
+    wide = _widest(str(device))
     x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
     nan = torch.isnan(x) | torch.isnan(r)
     bits = e.view(torch.int32)

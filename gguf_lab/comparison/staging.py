@@ -56,8 +56,10 @@ class Stager:
             with slot.entered():
                 yield [slot.send(k, array) for k, array in enumerate(arrays)]
         finally:
-            slot.finish()
-            self._free.put(slot)
+            try:
+                slot.finish()
+            finally:  # a broken device tells every caller; nobody waits for a slot of it
+                self._free.put(slot)
 
 
 class _Slot:

@@ -97,7 +97,7 @@ def compare_kernel(
                 inf += (is_inf & (is_nan == 0)).to(tl.int32)
                 nan_e += (e != e).to(tl.int32)  # noqa: PLR0124
             if COUNT:
-                count_errors(table, e)
+                count_errors(table, tl.where(e == e, e, 0.0) if WIDE else e)  # noqa: PLR0124
     if COUNT:
         close_counts(table, hist, program)
     xx, rr = tl.split(squares)

@@ -17,9 +17,10 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 WARP = 32
-TYPE = re.compile(r"(pred|[bsuf]\d+(?:x2)?)$")
+TYPE = re.compile(r"(?:bf16|[busf]\d+)(?:x2)?$|pred$")
 STATEMENT = re.compile(r"\s*(?:(?P<brace>[{}])|(?P<label>[$\w]+):|(?P<code>[^;]+);)")
 INSTRUCTION = re.compile(r"(?:@(!?[%\w]+)\s+)?([\w.:]+)\s*(.*)", re.DOTALL)
 OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^\s,{}\[\]]+")
@@ -345,9 +346,10 @@ class Warp:
 
     def _cvt(self, one, d, *operands):
         to, of = one.types
-        if to == "f16x2":
-            high, low = (self.get(x, of).astype(np.float16) for x in operands)
-            self.set(d, np.stack([low, high], 1))
+        if to in ("f16x2", "bf16x2"):
+            half = torch.float16 if to == "f16x2" else torch.bfloat16
+            high, low = (torch.from_numpy(self.get(x, of)).to(half) for x in operands)
+            self.set(d, torch.stack([low, high], 1).view(torch.int16).numpy().view(np.uint16))
             return
         if to[0] != "f" and of[0] == "f":
             raise NotImplementedError(str(one))

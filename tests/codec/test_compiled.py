@@ -135,6 +135,19 @@ def test_decoding_rounds_as_ggml_does(name, compiler):
     assert "st.global" in ptx
 
 
+def test_no_two_formats_are_the_same_to_a_launch(compiler):
+    """Triton 3.3 knows a function by its module and name alone."""
+    from gguf_lab.codec.backends import triton_
+
+    bound = [f for name in FORMATS for f in triton_._functions(name)]
+    assert len({(f.__module__, f.__name__) for f in bound}) == len(bound)
+
+
+def test_bfloat16_is_rounded_by_the_gpu(compiler):
+    ptx = compiler.compile_decoding("Q8_0", "bf16").asm["ptx"]
+    assert ptx.count("cvt.rn.bf16x2.f32") == 8  # two of a thread's sixteen weights at a time
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_the_comparison_compiles_for_a_gpu(wide, compiler):
     made = compiler.compile_comparison("Q4_K", wide=wide)

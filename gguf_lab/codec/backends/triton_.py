@@ -176,6 +176,8 @@ def decode(b, table, g, j, scale: tl.constexpr, quant: tl.constexpr):
 @triton.jit
 def _to_bfloat16(x):
     """Round to nearest, ties to even, and return the bits: as torch does, any NaN becomes one."""
+    if NVIDIA:
+        return x.to(tl.bfloat16).to(tl.int16, bitcast=True)  # one instruction for two numbers
     u = x.to(tl.uint32, bitcast=True)
     rounded = (u + 0x7FFF + ((u >> 16) & 1)) >> 16
     return tl.where(x == x, rounded, 0x7FC0).to(tl.int16)  # noqa: PLR0124
@@ -230,7 +232,15 @@ def launch(kernel: Any, programs: int, *arguments: Any, device: torch.device) ->
 def _functions(name: str) -> tuple[Any, Any]:
     fmt = FORMATS[name]
     primitives = PLAIN if fmt.plain() else PRIMITIVES
-    return bind(fmt.scale, primitives, triton.jit), bind(fmt.quant, primitives, triton.jit)
+
+    def jit(function: Any) -> Any:
+        # Before 3.4, Triton takes two kernels for the same if the functions that they are given
+        # have the same module and name. (The interpreter looks for the source's own name.)
+        if not INTERPRETED:
+            function.__name__ = function.__qualname__ = f"{name}_{function.__name__}"
+        return triton.jit(function)
+
+    return bind(fmt.scale, primitives, jit), bind(fmt.quant, primitives, jit)
 
 
 class Side:
