@@ -8,6 +8,7 @@ without being asked, but makes float64 of an integer times a float32: hence the 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,23 @@ __all__ = [
     "truncate",
 ]
 
-# Plain numba functions, which LLVM inlines where it pays; compiled along with the first quantizer
-# that calls them.
-helper = njit(error_model="numpy")
+_made: Counter[tuple[str, str]] = Counter()
+
+
+def helper(function: Any) -> Any:
+    """Compile a function that LLVM inlines where it pays, along with the quantizer that calls it.
+
+    What a factory makes is numbered, in the order of the module's lines. Else numba would tell such
+    functions apart by a number that it counts anew in each process, and code of several processes
+    meets in its cache on disk: one of them would run in the place of another.
+    """
+    if "<locals>" in function.__qualname__:
+        key = function.__module__, function.__qualname__
+        function.__qualname__ += f"_{_made[key]}"
+        _made[key] += 1
+    return njit(error_model="numpy")(function)
+
+
 # For a few weights at a time: as calls, the counting of references to arrays would cost more.
 inlined = njit(error_model="numpy", forceinline=True)
 

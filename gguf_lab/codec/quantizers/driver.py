@@ -27,6 +27,9 @@ _EFFORTS = ("ggml", "best")
 REQUIRES_IMPORTANCE = frozenset({"IQ1_S", "IQ2_XS", "IQ2_XXS"})
 """Types that ggml does not write without an importance (``ggml_quantize_requires_imatrix``)."""
 
+_MOST = np.float32(1e30)
+"""Importance of a column: with more of it ggml aborts, or writes zeros."""
+
 # The modules whose import fills the registry.
 _FAMILIES = (
     "plain",
@@ -85,8 +88,8 @@ def quantize(
         ggml's name (``"Q4_K"``) or number of the tensor type; its block size divides `n`.
     importance : float array-like, shape (n,), optional
         A weight per column for the squared error, as from an importance matrix (ggml's
-        ``quant_weights``): finite, not negative, not all zero. Some types ignore it, as in ggml;
-        IQ1_S, IQ2_XS and IQ2_XXS require it.
+        ``quant_weights``): not negative, at most 1e30, not all zero. Some types ignore it, as in
+        ggml; IQ1_S, IQ2_XS and IQ2_XXS require it.
     effort : {"ggml", "best"}, optional
         ``"ggml"`` makes the choices of ggml's reference quantizer, bit for bit (but for IQ3_S in
         rows with 32 zeros in line, which ggml misreads); ``"best"`` searches wider for a lower
@@ -208,10 +211,11 @@ def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
         raise QuantizationError(
             f"importance is one weight per column, shape ({n},); got {weights.shape}"
         )
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    bad = np.flatnonzero(~((weights >= 0) & (weights <= _MOST)))
     if bad.size:
         raise QuantizationError(
-            f"importance of column {bad[0]} is {weights[bad[0]]}: it must be finite, not negative"
+            f"importance of column {bad[0]} is {weights[bad[0]]:g}: it must be finite, not"
+            f" negative, and at most {_MOST:g}, or ggml's sums overflow"
         )
     if not weights.any():
         raise QuantizationError("importance is zero for every column: nothing would count")

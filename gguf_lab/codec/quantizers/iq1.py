@@ -195,7 +195,7 @@ def iq1_s(values: Any, importance: Any, table: Any, out: Any) -> None:
                 put_u16(b, 34 + 2 * g, np.uint32(high))
             d = block_scales(scales, 7, levels)
             put_u16(b, 0, half_bits(d * np.float32(1.125)))
-            if d > _0:
+            if scales.max() > _0:  # d may have become 0
                 for g in range(8):
                     b[35 + 2 * g] |= levels[g] << 4 | (0 if shifts[g] > _0 else 128)
 
@@ -301,7 +301,7 @@ def iq1_m(values: Any, importance: Any, table: Any, out: Any) -> None:
                 b[2 * g], b[2 * g + 1] = (found[0] >> 16) & 255, (found[1] >> 16) & 255
                 b[32 + g] = found[0] >> 24 | (found[1] >> 24) << 4
             d = block_scales(scales, 7, levels)
-            if d == _0:
+            if scales.max() == _0:
                 continue
             qx, q2 = _0, _0
             for g in range(16):

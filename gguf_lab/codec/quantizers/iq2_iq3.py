@@ -110,7 +110,8 @@ def make_encode(
 
     @helper
     def search(table: Any, floats: Any, o: Any, largest: Any, trial: Any, entries: Any) -> Any:
-        # Choose the entries of the weights from `o` on; return their scale.
+        # Choose the entries of the weights from `o` on; return their scale, and whether there are
+        # none to choose from.
         x, w, root, wx = floats[0], floats[1], floats[2], floats[3]
         e = o // dims
         scale, divisor = largest / top, largest
@@ -118,7 +119,7 @@ def make_encode(
             scale = first_scale(x, w, o, largest, trial)
             divisor = scale * np.float32(3)
             if divisor <= np.float32(0):
-                return np.float32(0)
+                return np.float32(0), True
         best, missed = np.float32(0), np.int64(-1 if plain_start or retry_all else 0)
         entries[e : e + groups] = table[0]
         for step in range(-steps, steps + 1):
@@ -144,7 +145,7 @@ def make_encode(
             qx, q2 = fit(entries, e, groups, w, wx, o)
             if q2 > np.float32(0):
                 scale = qx / q2
-        return scale
+        return scale, False
 
     @helper
     def encode(table: Any, values: Any, importance: Any, o: Any, work: Any) -> Any:
@@ -157,12 +158,12 @@ def make_encode(
             floats[3, i] = w[i] * x[i]
         for b in range(BLOCK // size):
             start = b * size
-            largest, scale = x[start], np.float32(0)
+            largest, scale, empty = x[start], np.float32(0), True
             for i in range(start + 1, start + size):
                 largest = max(largest, x[i])
             if largest >= least:
-                scale = search(table, floats, start, largest, trial, entries)
-            if largest < least or (plain_start and scale == np.float32(0)):
+                scale, empty = search(table, floats, start, largest, trial, entries)
+            if empty:
                 entries[start // dims : (start + size) // dims] = 0
                 signs[start // 8 : (start + size) // 8] = 0
             if scale < np.float32(0):
@@ -171,7 +172,7 @@ def make_encode(
                     signs[k] = ~signs[k]
             scales[b] = scale
         d = block_scales(scales, 15, levels)
-        if even and d == np.float32(0):
+        if even and scales.max() == np.float32(0):  # d may have become 0
             entries[:] = 0
             signs[:] = 0
         return d

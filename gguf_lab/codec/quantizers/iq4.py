@@ -32,7 +32,7 @@ def level(x: Any, levels: Any) -> Any:
     found = vector(levels[0])
     for k in range(15):
         middle = (levels[k] + levels[k + 1]) * np.float32(0.5)
-        found = choose(x >= middle, levels[k + 1], found)
+        found = choose(x < middle, found, levels[k + 1])  # the last one for NaN, as in ggml
     return found
 
 
@@ -42,7 +42,7 @@ def level_index(x: Any, levels: Any) -> Any:
     found = vector(_0)
     for k in range(15):
         middle = (levels[k] + levels[k + 1]) * np.float32(0.5)
-        found = choose(x >= middle, np.float32(k + 1), found)
+        found = choose(x < middle, found, np.float32(k + 1))
     return found
 
 
