@@ -189,17 +189,20 @@ class Counter:
         self.trained = keys.number("context_length", 0)
         self._kept = kept_by(model)
         self._n = len(self._kept.layers)
-        self._width = width_of(model, keys, causal=self._kept.causal)
+        logits = self._kept.kind != "encoder"
+        self._width = width_of(model, keys, logits=logits)
         self._by_layer = [0] * self._n  # bytes of weights
-        self._input = self._output = 0
+        self._input = self._output = self._drafting = 0
         for tensor, size, is_input in sizes(model):
-            if tensor.layer is not None and tensor.layer < self._n:
+            if tensor.layer is not None and 0 < self._kept.n_main <= tensor.layer:
+                self._drafting += size
+            elif tensor.layer is not None and tensor.layer < self._n:
                 self._by_layer[tensor.layer] += size
             elif is_input:
                 self._input += size
             else:
                 self._output += size
-        embedding = tied(model, generates=self._kept.causal)
+        embedding = tied(model, logits=logits)
         self._copy = 0 if embedding is None else embedding.nbytes or 0
         self._parameters = model.n_parameters
         active = active_parameters(model)
@@ -212,10 +215,11 @@ class Counter:
         chosen.check()
         kept = self._kept
         _check_heads(kept, chosen.kv_type)
-        batch = min(_BATCH, _padded(context)) if kept.causal else _BATCH
+        causal = kept.kind == "decoder"
+        batch = min(_BATCH, _padded(context)) if causal else _BATCH
         tokens = min(chosen.ubatch, batch)
         cells = _cells(kept, chosen, tokens)
-        working = _Working(cells, self._width, tokens, kept.causal)
+        working = _Working(cells, self._width, tokens, causal)
         return Memory(
             name=self._name,
             architecture=self._architecture,
@@ -228,7 +232,8 @@ class Counter:
             n_parameters=self._parameters,
             n_active=self._active,
             read_weights=self._read,
-            generates=kept.causal,
+            kind=kept.kind,
+            drafting=self._drafting,
             n_layers=self._n,
             n_attention=sum(bool(layer.keys) for layer in kept.layers),
             n_windowed=sum(layer.windowed and bool(layer.keys) for layer in kept.layers),
@@ -296,7 +301,7 @@ def _padded(tokens: int) -> int:
 def _cells(kept: Kept, settings: _Settings, tokens: int) -> Cells:
     """Count the tokens that the cache has room for, as ``llama_context`` rounds them."""
     parallel = settings.parallel
-    if not kept.causal:
+    if not any(layer.keys or layer.state for layer in kept.layers):
         return Cells(0, 0, parallel, 1)
     each, streams = _padded(settings.context), 1
     if not settings.unified:

@@ -44,7 +44,7 @@ class Width:
     scores: int
 
 
-def width_of(model: Model, keys: HyperParameters, *, causal: bool) -> Width:
+def width_of(model: Model, keys: HyperParameters, *, logits: bool) -> Width:
     """Read the widths from the metadata."""
     embedding = keys.number("embedding_length")
     wide = max(keys.numbers("feed_forward_length", 0))
@@ -59,7 +59,7 @@ def width_of(model: Model, keys: HyperParameters, *, causal: bool) -> Width:
     rows = model.tensors["token_embd.weight"].n_rows if "token_embd.weight" in model.tensors else 0
     heads = max(keys.numbers("attention.head_count", 0))
     return Width(
-        output=rows + 2 * embedding if causal and rows else 0,
+        output=rows + 2 * embedding if logits and rows else 0,
         layer=layer,
         scores=_SCORES * heads if keys.architecture in _BIASED else 0,
     )

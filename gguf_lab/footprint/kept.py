@@ -7,7 +7,7 @@ Sources: ``llama_model::create_memory``, ``llama_kv_cache``, ``llama_kv_cache_is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import UnsupportedError
 from ..file import printable
@@ -16,7 +16,9 @@ from .hyper import HyperParameters
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["Kept", "LayerCache", "kept_by"]
+__all__ = ["Kept", "Kind", "LayerCache", "kept_by"]
+
+Kind = Literal["decoder", "encoder", "diffusion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Kept:
         Layers that compute the next token; those behind draft further ones.
     head_sizes : tuple of int
         Sizes of one head's keys and values that occur, for the types that come in blocks.
-    causal : bool
-        False for an encoder: it keeps nothing and makes no tokens.
+    kind : {"decoder", "encoder", "diffusion"}
+        An encoder makes no tokens; it and a diffusion model see a whole batch at once.
     latent : bool
         Multi-head latent attention: one compressed vector for each token, no values.
     """
@@ -63,7 +65,7 @@ class Kept:
     window: int
     n_main: int
     head_sizes: tuple[int, ...]
-    causal: bool
+    kind: Kind
     latent: bool
 
 
@@ -110,8 +112,10 @@ _EVERYWHERE: Final = {"lfm2"}  # every layer with attention has the window, if t
 _ENCODERS: Final = {
     *("bert", "jina-bert-v2", "jina-bert-v3", "nomic-bert", "nomic-bert-moe", "neo-bert"),
     *("eurobert", "modern-bert", "gemma-embedding", "wavtokenizer-dec", "t5encoder"),
-    *("dream", "llada", "llada-moe", "rnd1"),
 }
+_DIFFUSION: Final = {"dream", "llada", "llada-moe", "rnd1"}
+# llama.cpp gives t5encoder a cache like any other, although nothing reads it.
+_WITHOUT_CACHE: Final = (_ENCODERS | _DIFFUSION) - {"t5encoder"}
 _RECURRENT: Final = {"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"}
 # Attention in some layers, a recurrence in others: those without key-value heads, or by a rule.
 _NO_HEADS: Final = {
@@ -120,6 +124,21 @@ _NO_HEADS: Final = {
 _INTERVAL: Final = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 _NEMOTRON: Final = {"nemotron_h", "nemotron_h_moe"}
 _BOTH: Final = {"falcon-h1"}
+_DRAFTS_TOO: Final = {"bailingmoe3"}  # layers that draft tokens have a place in its cache
+# Keys and values in every layer, and nothing else. Not to be guessed: the next architecture may
+# keep what nobody has thought of.
+_PLAIN: Final = {
+    *("apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom"),
+    *("chameleon", "chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek"),
+    *("deepseek2", "deepseek2-ocr", "dots1", "ernie4_5", "ernie4_5-moe", "exaone", "falcon"),
+    *("gemma", "glm4", "glm4moe", "gpt2", "gptj", "gptneox", "granite", "granitemoe", "grok"),
+    *("grovemoe", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "internlm2", "jais", "jais2"),
+    *("llama", "llama-embed", "maincoder", "minicpm", "minicpm3", "minimax-m2", "mistral3"),
+    *("mistral4", "mpt", "nemotron", "olmo", "olmoe", "openelm", "orion", "paddleocr"),
+    *("pangu-embedded", "phi2", "phi3", "phimoe", "plamo", "plm", "qwen", "qwen2", "qwen2moe"),
+    *("qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact", "seed_oss", "smollm3"),
+    *("stablelm", "starcoder", "starcoder2", "t5", "xverse"),
+}
 # llama.cpp keeps something of its own kind for these: the keys of an indexer, compressed keys,
 # layers that are run several times, or the cache of another model.
 _OWN: Final = {
@@ -157,7 +176,7 @@ def kept_by(model: Model) -> Kept:
     layers = []
     for at in range(n):
         key, value = small if windowed[at] else full
-        has = attends[at] and (at < n_main or n_main == 0)
+        has = attends[at] and (at < n_main or n_main == 0 or name in _DRAFTS_TOO)
         layers.append(
             LayerCache(
                 keys=key * kv_heads[at] if has else 0,
@@ -167,19 +186,20 @@ def kept_by(model: Model) -> Kept:
             )
         )
     sizes = {s for at in range(n_main) if attends[at] for s in (small if windowed[at] else full)}
-    return Kept(tuple(layers), window, n_main, tuple(sorted(sizes)), name not in _ENCODERS, latent)
+    kind: Kind = "decoder"
+    if name in _ENCODERS | _DIFFUSION:
+        kind = "encoder" if name in _ENCODERS else "diffusion"
+    return Kept(tuple(layers), window, n_main, tuple(sorted(sizes)), kind, latent)
 
 
 def _check_known(name: str) -> None:
-    from gguf import MODEL_ARCH_NAMES
-
-    ours = {*_WINDOWS, *_ENCODERS, *_RECURRENT, *_NO_HEADS, *_INTERVAL, *_NEMOTRON, *_BOTH}
+    known = {*_PLAIN, *_WINDOWS, *_EVERYWHERE, *_ENCODERS, *_DIFFUSION, *_RECURRENT, *_NO_HEADS}
     if name in _OWN:
         raise UnsupportedError(
             f"a model of architecture {printable(name)} keeps more of its context than keys and "
             "values, in a way that is not known here: its memory cannot be told"
         )
-    if name not in ours and name not in MODEL_ARCH_NAMES.values():
+    if name not in known | {*_INTERVAL, *_NEMOTRON, *_BOTH}:
         raise UnsupportedError(
             f"the architecture {printable(name)!r} is not known here: what it keeps of its context "
             "cannot be told"
@@ -218,7 +238,7 @@ def _recurrent(keys: HyperParameters, n_main: int, kv_heads: list[int]) -> list[
 
 def _attending(keys: HyperParameters, n_main: int, recurrent: list[bool]) -> list[bool]:
     name, n = keys.architecture, keys.n_layers
-    if name in _ENCODERS or name in _RECURRENT:
+    if name in _WITHOUT_CACHE or name in _RECURRENT:
         return [False] * n
     if name in _BOTH:
         return [True] * n

@@ -11,6 +11,8 @@ from .words import answer, html_of, text_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .kept import Kind
+
 __all__ = ["Cells", "DeviceMemory", "Memory"]
 
 
@@ -83,8 +85,10 @@ class Memory:
         All weights, and those that one token uses: of experts, those it is sent to.
     read_weights : int
         Bytes of weights that are read for one token.
-    generates : bool
-        False for an encoder: it makes no tokens.
+    drafting : int
+        Bytes of layers that only draft further tokens. llama.cpp leaves them in the file.
+    kind : {"decoder", "encoder", "diffusion"}
+        An encoder makes no tokens, a diffusion model all of them at once.
     n_layers, n_attention, n_windowed, n_state : int
         Layers; those that keep keys, those of them with a sliding window; those with a state.
     window : int
@@ -104,13 +108,19 @@ class Memory:
     n_parameters: int
     n_active: int
     read_weights: int
-    generates: bool
+    drafting: int
+    kind: Kind
     n_layers: int
     n_attention: int
     n_windowed: int
     n_state: int
     window: int
     latent: bool
+
+    @property
+    def generates(self) -> bool:
+        """Whether it makes one token after the other."""
+        return self.kind == "decoder"
 
     @property
     def weights(self) -> int:
@@ -158,8 +168,8 @@ class Memory:
     def tokens_per_second(self, bandwidth: float, *, full: bool = True) -> float | None:
         """Return what a memory allows at most for one sequence; None for an encoder.
 
-        Bandwidth over bytes read for a token: the weights that it uses and all that is kept of the
-        context. Arithmetic, latency and overhead come on top, so that no machine reaches it.
+        Nor for a diffusion model, which makes many tokens at once. Bandwidth over bytes read for a
+        token: the weights that it uses and all that is kept of the context. Arithmetic, latency and overhead come on top, so that no machine reaches it.
 
         Parameters
         ----------

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
-from ..file import quoted
+from ..file import ArrayValue, quoted
+from .hyper import MAX_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +43,9 @@ def sizes(model: Model) -> Iterator[tuple[Tensor, int, bool]]:
         yield tensor, tensor.nbytes, tensor.kind.partition(".")[0] in _INPUT
 
 
-def tied(model: Model, *, generates: bool) -> Tensor | None:
+def tied(model: Model, *, logits: bool) -> Tensor | None:
     """Return the embedding if it is the output matrix too: on a GPU llama.cpp keeps it twice."""
-    if not generates or "output.weight" in model.tensors or _EMBEDDING not in model.tensors:
+    if not logits or "output.weight" in model.tensors or _EMBEDDING not in model.tensors:
         return None
     return model.tensors[_EMBEDDING]
 
@@ -57,10 +58,10 @@ def active_parameters(model: Model) -> int | None:
     int or None
         None if the model has no experts, or does not say how many are used.
     """
-    share = _expert_share(model)
-    if share == 1:
+    shares = _expert_shares(model)
+    if not shares:
         return None
-    return round(sum(t.n_elements * _share(t, share) for t in model.tensors.values()))
+    return round(sum(t.n_elements * _share(t, shares) for t in model.tensors.values()))
 
 
 def read_per_token(model: Model, kept: Kept) -> int:
@@ -70,24 +71,41 @@ def read_per_token(model: Model, kept: Kept) -> int:
     to nothing; a tied embedding is the output matrix and is read), and nothing of an encoder or of
     layers that draft tokens.
     """
-    share = _expert_share(model)
+    shares = _expert_shares(model)
     total = 0.0
     for tensor, size, is_input in sizes(model):
         drafts = tensor.layer is not None and tensor.layer >= kept.n_main
         looked_up = is_input and tensor.kind.partition(".")[0] in _LOOKED_UP
         if not looked_up and not drafts and not tensor.name.startswith("enc."):
-            total += size * _share(tensor, share)
-    if embedding := tied(model, generates=kept.causal):
+            total += size * _share(tensor, shares)
+    if embedding := tied(model, logits=kept.kind != "encoder"):
         total += embedding.nbytes or 0
     return round(total)
 
 
-def _expert_share(model: Model) -> float:
-    """Return which share of the experts a token is sent to; 1 without experts."""
-    count = model.metadata.integer(f"{model.architecture}.expert_count")
-    used = model.metadata.integer(f"{model.architecture}.expert_used_count")
-    return used / count if count and used and 0 < used < count else 1
+def _expert_shares(model: Model) -> list[float]:
+    """Return which share of its experts a token is sent to: of each layer, or one for all.
+
+    Empty without experts, and where the file doesn't say.
+    """
+    count, used = (_numbers(model, f"expert_{what}") for what in ("count", "used_count"))
+    n = max(len(count), len(used))
+    if not count or not used or {len(count), len(used)} - {1, n}:
+        return []
+    pairs = zip(used * (n // len(used)), count * (n // len(count)), strict=True)
+    shares = [u / c if 0 < u < c else 1 for u, c in pairs]
+    return shares if min(shares) < 1 else []
 
 
-def _share(tensor: Tensor, share: float) -> float:
-    return share if tensor.kind.partition(".")[0].endswith("_exps") else 1
+def _numbers(model: Model, end: str) -> list[int]:
+    """Return a number of the file, or, as some have it, one for each layer."""
+    value = model.metadata.get(f"{model.architecture}.{end}")
+    items = value[:MAX_LAYERS] if isinstance(value, ArrayValue) else [value]
+    return [item for item in items if type(item) is int]
+
+
+def _share(tensor: Tensor, shares: list[float]) -> float:
+    if not shares or not tensor.kind.partition(".")[0].endswith("_exps"):
+        return 1
+    layer = 0 if len(shares) == 1 or tensor.layer is None else tensor.layer
+    return shares[layer] if layer < len(shares) else 1

@@ -21,9 +21,9 @@ _NEAR: Final = 0.1  # of the capacity: a warning that the estimate decides
 def answer(memory: Memory, capacity: float) -> str:
     """Say whether it fits in so many bytes."""
     total, room = memory.total, memory_in_words(round(capacity))
-    with_context = (
-        f"with {memory.context:,} tokens of context" if memory.generates else "as an encoder"
-    )
+    with_context = f"with {memory.context:,} tokens of context"
+    if not memory.cells.full:
+        with_context = "as an encoder" if memory.kind == "encoder" else "as a diffusion model"
     if abs(total - capacity) <= memory.compute * _NEAR:
         return (
             f"It is close: {with_context} it needs about {memory_in_words(total)} of {room}, and "
@@ -43,14 +43,19 @@ def answer(memory: Memory, capacity: float) -> str:
 
 def facts_of(memory: Memory) -> list[tuple[str, str]]:
     """Return the parts as pairs of a label and a value."""
-    found = [("weights", _exact(memory.weights))]
+    drafting = ""
+    if memory.drafting:
+        size = memory_in_words(memory.drafting)
+        drafting = f", without the {size} of layers that draft tokens: they are left in the file"
+    found = [("weights", _exact(memory.weights) + drafting)]
     if memory.n_attention:
         found.append(("KV cache", f"{_exact(memory.cache)}: {_cache(memory)}"))
     if memory.n_state:
         words = f"{memory.n_state} layers, {_sequences(memory)}, float32"
         found.append(("recurrent state", f"{_exact(memory.state)}: {words}"))
-    if not memory.generates:
-        found.append(("KV cache", "none: an encoder keeps nothing"))
+    if not memory.cells.full:
+        whole = "an encoder" if memory.kind == "encoder" else "a diffusion model"
+        found.append(("KV cache", f"none: {whole} sees all its tokens at once"))
     rule = (
         f"2 bytes for each of {count_in_words(memory.n_parameters)} parameters, the weights alone "
         f"in 16 bits; this is {memory.total / max(1, memory.rule_of_thumb):.2f} times that, all "

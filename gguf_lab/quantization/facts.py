@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Facts"]
 
-_LAYERS_OF_70B = {"llama": 80, "qwen2": 80, "deci": 80, "olmo": 80, "jais2": 68}
+_LAYERS_OF_70B = {"llama": 80, "llama-embed": 80, "qwen2": 80, "deci": 80, "olmo": 80, "jais2": 68}
 """Models of these families with so many layers are what llama.cpp calls a 70B."""
 
 

@@ -262,7 +262,9 @@ def _gguf_entry(model: Model, name: str) -> Callable[[], _Values]:
     def read() -> _Values:
         per_expert = counts.to_numpy().reshape(-1, 1)
         # A count is a whole number, rounded to the nearest; halves away from zero.
-        whole = np.trunc(per_expert + np.copysign(np.float32(0.5), per_expert))
+        # In float64: beyond 2^23 there are no halves in float32, and odd ones would go up by 1.
+        exact = per_expert.astype(np.float64)
+        whole = np.trunc(exact + np.copysign(0.5, exact)).astype(np.float32)
         totals = sums.to_numpy().reshape(parts, -1)
         used = whole > 0
         values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from contextlib import suppress
 
 import gguf
 import numpy as np
@@ -131,6 +132,14 @@ def test_of_experts_only_those_used_are_read(tmp_path):
         assert active_parameters(model) == found.n_active
     with gl.open(small("llama")) as model:
         assert active_parameters(model) is None
+    for layer_by_layer, share in (([2, 4], (1 / 4 + 1 / 2) / 2), ([8, 2], (1 + 1 / 4) / 2)):
+        each = write(
+            tmp_path / "each.gguf",
+            numbers=HEADS | {"expert_count": 8},
+            arrays={"expert_used_count": layer_by_layer},
+            tensors=EXPERTS,
+        )
+        assert gl.memory(each, 256).n_active == dense + experts * share
 
 
 def test_a_tied_embedding_is_read_and_on_a_gpu_there_twice():
@@ -180,7 +189,41 @@ def test_an_encoder_makes_no_tokens():
     assert found.cache == 0
     assert found.tokens_per_second(1e9) is None
     assert np.isnan(found.machines_to_frame()["tokens_per_second_full"]).all()
-    assert "an encoder keeps nothing" in repr(found)
+    assert "an encoder sees all its tokens at once" in repr(found)
+    assert "as an encoder" in found.answer(1e9)
+
+
+def test_the_encoder_of_t5_has_a_cache_all_the_same(tmp_path):
+    """llama.cpp has it in no list of models without: as many cells as the context has."""
+    found = gl.memory(write(tmp_path / "a.gguf", architecture="t5encoder", numbers=HEADS), 1024)
+    assert found.cache == 2 * 1024 * (2 * 16 + 2 * 16) * 2
+    assert not found.generates
+    assert "with 1,024 tokens of context" in found.answer(1e9)
+
+
+@pytest.mark.parametrize("name", ["dream", "llada", "llada-moe", "rnd1"])
+def test_a_diffusion_model_keeps_nothing_and_has_logits(tmp_path, name):
+    many = {"token_embd.weight": (50_000, 64)}
+    found = gl.memory(write(tmp_path / "a.gguf", architecture=name, numbers=HEADS, tensors=many))
+    assert (found.kind, found.generates, found.cache) == ("diffusion", False, 0)
+    assert "a diffusion model sees all its tokens at once" in repr(found)
+    assert found.compute >= 512 * 4 * 50_000
+
+
+def test_layers_that_draft_tokens_stay_in_the_file(tmp_path):
+    tensors = {"token_embd.weight": (8, 64), "output.weight": (8, 64)}
+    tensors |= {f"blk.{layer}.attn_q.weight": (64, 64) for layer in range(2)}
+    numbers = HEADS | {"nextn_predict_layers": 1}
+    path = write(tmp_path / "a.gguf", architecture="glm4moe", numbers=numbers, tensors=tensors)
+    found = gl.memory(path, 256)
+    assert found.drafting == 4 * 64 * 64
+    assert found.weights == 4 * (64 * 64 + 2 * 8 * 64)
+    assert found.n_parameters == 2 * (64 * 64 + 8 * 64)
+    assert "without the 16.0 KiB of layers that draft tokens" in repr(found)
+    assert found.cache == 256 * (2 * 16 + 2 * 16) * 2  # of one layer
+    # of this one llama.cpp's cache has room for them
+    other = write(tmp_path / "b.gguf", architecture="bailingmoe3", numbers=numbers, tensors=tensors)
+    assert gl.memory(other, 256).cache == 2 * found.cache
 
 
 def test_the_answer_in_words():
@@ -255,6 +298,25 @@ def test_what_is_needed_and_missing_is_named(tmp_path):
     path = write(tmp_path / "z.gguf", numbers=HEADS, arrays={"attention.head_count": [4]})
     with pytest.raises(GGUFError, match="1 items for 2 layers"):
         gl.memory(path)
+
+
+def test_what_the_package_gguf_knows_is_not_known_here(tmp_path, monkeypatch):
+    """A later one names architectures that may keep anything."""
+    monkeypatch.setitem(gguf.MODEL_ARCH_NAMES, -1, "newhybrid")
+    with pytest.raises(UnsupportedError, match="'newhybrid' is not known"):
+        gl.memory(write(tmp_path / "a.gguf", architecture="newhybrid", numbers=HEADS))
+
+
+def test_every_architecture_of_the_package_is_decided(tmp_path):
+    """Those of gguf 0.19, which were looked at: each is counted or refused, none by accident."""
+    unknown = []
+    for name in gguf.MODEL_ARCH_NAMES.values():
+        with suppress(GGUFError):  # of keys that this one needs
+            try:
+                gl.memory(write(tmp_path / "a.gguf", architecture=name, numbers=HEADS))
+            except UnsupportedError as error:
+                unknown += [name] if "is not known here: what it keeps" in str(error) else []
+    assert unknown == []
 
 
 def test_what_is_not_known_is_refused(tmp_path):

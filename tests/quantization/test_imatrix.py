@@ -69,6 +69,14 @@ def test_a_file_of_llama_imatrix():
             np.testing.assert_array_equal(values, expected)
 
 
+def test_odd_counts_beyond_2_to_the_23_stay_odd(tmp_path):
+    """There half of 1 is no float32 any more: adding it would round up to the next even number."""
+    sums, counts = np.array([3e7], np.float32), np.array([2**23 + 1], np.float32)
+    path = gguf_file(tmp_path / "i.gguf", {f"{Q}.in_sum2": sums, f"{Q}.counts": counts})
+    with open_imatrix(path) as imatrix:
+        assert imatrix[f"{Q}"] == sums / counts
+
+
 def test_experts_have_counts_of_their_own(tmp_path):
     sums = np.arange(12, dtype=np.float32).reshape(3, 4)
     counts = np.array([[2], [0], [4]], np.float32)
