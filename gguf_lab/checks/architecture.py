@@ -134,8 +134,12 @@ def foreign(subject: Subject) -> Iterator[Found]:
         for names in REQUIRED.get(subject.architecture, ((), ()))[1]
         for name in names
     }
+    # and what predicts further tokens, only where it did when the package was made
+    drafts = bool(subject.figure("nextn_predict_layers"))
     odd = []
     for name in subject.model.tensors:
+        if drafts and ".nextn." in name:
+            continue
         stem = re.sub(r"(^|\.)blk\.[0-9]+\.", r"\1blk.{bid}.", name)
         if not known & {stem, stem.rpartition(".")[0]}:
             odd.append(name)

@@ -169,7 +169,8 @@ class Memory:
         """Return what a memory allows at most for one sequence; None for an encoder.
 
         Nor for a diffusion model, which makes many tokens at once. Bandwidth over bytes read for a
-        token: the weights that it uses and all that is kept of the context. Arithmetic, latency and overhead come on top, so that no machine reaches it.
+        token: the weights that it uses and all that is kept of the context. Arithmetic, latency and
+        overhead come on top, so that no machine reaches it.
 
         Parameters
         ----------
