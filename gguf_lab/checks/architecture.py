@@ -26,7 +26,8 @@ _PLAIN_HEADS = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "phi2", "starcoder2", "stablelm"),
         *("nemotron", "gemma", "gemma2", "gemma3", "gpt-oss", "olmo2", "command-r", "cohere2"),
-        *("granite", "granitemoe", "exaone4", "glm4", "minimax-m2", "bert"),
+        *("granite", "granitemoe", "exaone4", "glm4", "minimax-m2", "bert", "olmoe", "arcee"),
+        *("smollm3", "seed_oss"),
     )
 )
 

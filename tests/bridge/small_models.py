@@ -74,6 +74,11 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},
     "exaone4": {},
     "glm4": {"head_dim": 24, "pad_token_id": 0},
+    "arcee": {},
+    # the fourth layer has no rotary positions
+    "smollm3": {"num_hidden_layers": 4, "pad_token_id": 0},
+    "seed_oss": {"head_dim": 24, "pad_token_id": 0},
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
 }
 

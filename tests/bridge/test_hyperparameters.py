@@ -255,3 +255,16 @@ def test_nothing_is_changed_that_was_given():
     metadata_of(config)
     rope_factors_of(config)
     assert json.dumps(config) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("smollm3", {"no_rope_layers": [1, 1, 1, 1]}, "every fourth layer"),
+        ("smollm3", {"no_rope_layers": None, "no_rope_layer_interval": 3}, "every fourth layer"),
+        ("olmoe", {"num_key_value_heads": 2}, "as many heads of keys and values"),
+    ],
+)
+def test_what_llama_cpp_has_built_in_otherwise_is_refused(name, changes, words):
+    with pytest.raises(UnsupportedError, match=words):
+        metadata_of(config_in(name) | changes)

@@ -16,6 +16,8 @@ from gguf_lab.reference.transforms import (
     Added,
     AsStored,
     Chain,
+    Cut,
+    GroupParts,
     Half,
     HeadPart,
     Join,
@@ -27,6 +29,8 @@ from gguf_lab.reference.transforms import (
     Squeeze,
     Stack,
     TakeApart,
+    Tiled,
+    TiledColumns,
     Transformed,
     Transpose,
     UnpermuteRotary,
@@ -111,6 +115,26 @@ CASES = {
             Transformed(HeadPart(a, c, at_end=True), t),
         ],
     ),
+    "parts of groups": lambda a, b, c, d: (
+        [(a * (2 * b + 2 * c), d)],
+        lambda t: [
+            Transformed(GroupParts(a, (b, b, c, c), 0, 3, ""), t),
+            Transformed(GroupParts(a, (b, b, c, c), 3, 4, ""), t),
+        ],
+    ),
+    "tiles": lambda a, b, c, d: (
+        [(d + a * b * c, d)],
+        lambda t: [Transformed(Tiled(a, b, c, d), t)],
+    ),
+    "tiles of a vector": lambda a, b, c, d: (
+        [(a * b * c,)],
+        lambda t: [Transformed(Tiled(a, b, c), t)],
+    ),
+    "tiles of columns": lambda a, b, c, d: (
+        [(d, a * b * c)],
+        lambda t: [Transformed(TiledColumns(Tiled(a, b, c)), t)],
+    ),
+    "a vector cut": lambda a, b, c, d: ([(a * b,)], lambda t: [Transformed(Cut(b), t)]),
     "transposed": lambda a, b, c, d: ([(a, b)], lambda t: [Transformed(Transpose(), t)]),
     "experts transposed": lambda a, b, c, d: ([(a, b, c)], lambda t: [Transformed(Transpose(), t)]),
     "transposed, halves": lambda a, b, c, d: (

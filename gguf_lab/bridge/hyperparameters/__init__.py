@@ -23,11 +23,11 @@ from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEMOE
 from .lfm2 import LFM2, LFM2MOE
-from .llama import LLAMA
+from .llama import ARCEE, LLAMA, SMOLLM3
 from .mamba import MAMBA
 from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
-from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, STARCODER2
+from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .stablelm import STABLELM
 from .t5 import T5, T5ENCODER
@@ -54,7 +54,7 @@ FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
-    MINIMAX_M2, BERT, NOMIC_BERT,
+    MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

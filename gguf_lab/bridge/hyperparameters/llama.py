@@ -1,16 +1,17 @@
-"""llama and what llama.cpp calls llama: mistral and mixtral too.
+"""llama and what llama.cpp calls llama: mistral and mixtral too. And its kin: arcee and smollm3.
 
-Facts: llama.cpp's converter, class ``LlamaModel``. A file doesn't say which of the three it was.
-The graph is the same: mistral's sliding window isn't written, every layer sees all, of which export
-warns. So a file without experts is a llama, where that is said with no window, and one with experts
-a mixtral.
+Facts: llama.cpp's converter, classes ``LlamaModel``, ``ArceeModel`` and ``SmolLM3Model``. A file
+doesn't say which of the three it was. The graph is the same: mistral's sliding window isn't
+written, every layer sees all, of which export warns. So a file without experts is a llama, where
+that is said with no window, and one with experts a mixtral.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import VOCABULARY, base, biased
+from ...errors import UnsupportedError
+from .common import OPTIONAL_HEAD_DIM, VOCABULARY, base, biased, implied
 from .family import Family, Implied, Rule
 from .rope import llama3_tensor
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["LLAMA", "WHOLE_HEAD"]
+__all__ = ["ARCEE", "LLAMA", "SMOLLM3", "WHOLE_HEAD"]
 
 
 def _whole_head(config: ConfigSide) -> Mapping[str, object]:
@@ -59,5 +60,49 @@ LLAMA = Family(
         Implied("hidden_act", "silu"),
         Implied("sliding_window", None, when=_can_slide),
         Rule(to_config=_experts_to_config),
+    ),
+)
+
+ARCEE = Family(
+    architectures=("arcee",),
+    classes={"arcee": "ArceeForCausalLM"},
+    factors=llama3_tensor,
+    lines=base(
+        VOCABULARY,
+        WHOLE_HEAD,
+        biased("attention_bias", "blk.*.attn_q.bias"),
+        *implied(hidden_act="relu2", mlp_bias=False),
+    ),
+)
+
+_UNTURNED = 4  # of so many layers llama.cpp does not rotate the last one
+
+
+def _turned(config: ConfigSide) -> Mapping[str, object]:
+    layers = config.layers()
+    interval = config.find("no_rope_layer_interval")
+    interval = _UNTURNED if interval is None else interval
+    given = config.find("no_rope_layers")  # 1 where they are rotated
+    due = [int((layer + 1) % _UNTURNED != 0) for layer in range(layers)]
+    if (interval != _UNTURNED) if given is None else (given != due):
+        raise UnsupportedError(
+            "llama.cpp leaves every fourth layer of a smollm3 without rotary positions; config.json"
+            f" says otherwise: no_rope_layers {given!r:.60}, no_rope_layer_interval"
+            f" {interval!r:.20}"
+        )
+    return {}
+
+
+SMOLLM3 = Family(
+    architectures=("smollm3",),
+    classes={"smollm3": "SmolLM3ForCausalLM"},
+    factors=llama3_tensor,
+    lines=base(
+        VOCABULARY,
+        WHOLE_HEAD,
+        biased("attention_bias", "blk.*.attn_q.bias"),
+        Rule(_turned),
+        *implied(hidden_act="silu", mlp_bias=False, use_sliding_window=False, sliding_window=None),
+        head_dim=OPTIONAL_HEAD_DIM,
     ),
 )

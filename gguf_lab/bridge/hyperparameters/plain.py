@@ -1,13 +1,15 @@
-"""Families of which little is special: command-r, cohere2, exaone4, nemotron, olmo2, starcoder2.
+"""Families of which little is special: from command-r to starcoder2.
 
 Facts: llama.cpp's converter, classes ``CommandR2Model``, ``Cohere2Model``, ``Exaone4Model``,
-``NemotronModel``, ``Olmo2Model`` and ``StarCoder2Model``, and the graphs of these families.
+``NemotronModel``, ``Olmo2Model``, ``OlmoeModel``, ``SeedOssModel`` and ``StarCoder2Model``, and the
+graphs of these families.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UnsupportedError
 from .common import (
     OPTIONAL_HEAD_DIM,
     VOCABULARY,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["COHERE", "COHERE2", "EXAONE4", "NEMOTRON", "OLMO2", "STARCODER2"]
+__all__ = ["COHERE", "COHERE2", "EXAONE4", "NEMOTRON", "OLMO2", "OLMOE", "SEED_OSS", "STARCODER2"]
 
 _QKV_BIAS = biased("attention_bias", "blk.*.attn_q.bias")
 
@@ -215,4 +217,36 @@ STARCODER2 = Family(
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     spelled={"layer_norm_eps": "norm_epsilon"},
+)
+
+
+def _as_many_heads(config: ConfigSide) -> Mapping[str, object]:
+    kv_heads = config.find("num_key_value_heads")
+    if kv_heads not in {None, config.heads()}:
+        raise UnsupportedError(
+            "llama.cpp loads olmoe only with as many heads of keys and values as of queries;"
+            f" config.json has {kv_heads!r:.20} and {config.heads()}"
+        )
+    return {}
+
+
+OLMOE = Family(
+    architectures=("olmoe",),
+    classes={"olmoe": "OlmoeForCausalLM"},
+    lines=base(
+        Rule(_as_many_heads),
+        _QKV_BIAS,
+        *implied(hidden_act="silu", norm_topk_prob=False, clip_qkv=None),
+        head_dim=OPTIONAL_HEAD_DIM,
+    ),
+    spelled={"num_local_experts": "num_experts"},
+)
+
+SEED_OSS = Family(
+    architectures=("seed_oss",),
+    classes={"seed_oss": "SeedOssForCausalLM"},
+    lines=base(
+        _QKV_BIAS,
+        *implied(hidden_act="silu", attention_out_bias=False, mlp_bias=False),
+    ),
 )

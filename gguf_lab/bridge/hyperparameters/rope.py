@@ -145,19 +145,16 @@ def llama3_factors(settings: Mapping[str, Any], base: float, size: int) -> np.nd
     factor = settings.get("factor", 8.0)
     low, high = settings.get("low_freq_factor", 1.0), settings.get("high_freq_factor", 4.0)
     length = settings.get("original_max_position_embeddings", 8192)
-    factors = []
-    # float32 powers, as the converter has them from torch
-    powers = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    for frequency in (np.float32(1) / np.float32(base) ** powers).tolist():
-        wavelength = 2 * pi / frequency
-        if wavelength < length / high:
-            factors.append(1.0)
-        elif wavelength > length / low:
-            factors.append(float(factor))
-        else:
-            smooth = (length / wavelength - low) / (high - low)
-            factors.append(1 / ((1 - smooth) / factor + smooth))
-    return np.array(factors, np.float32)
+    # In float32, as the converter has it from torch, where a number divided by a tensor is the
+    # number times the tensor's reciprocal. (Numbers of Python's take the type of the array.)
+    one = np.float32(1)
+    frequencies = one / np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / size)
+    wavelengths = one / frequencies * (2 * pi)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # of those in between only
+        smooth = (one / wavelengths * length - low) / (high - low)
+        between = one / ((one - smooth) / factor + smooth)
+    short, long = wavelengths < length / high, wavelengths > length / low
+    return np.where(short, one, np.where(long, np.float32(factor), between)).astype(np.float32)
 
 
 def longrope_attention(scale: float, length: float) -> float:
