@@ -68,6 +68,11 @@ def test_the_headline_says_that_a_file_is_cut_short(tmp_path: Path) -> None:
     panel.close()
 
 
+def test_the_headline_rounds_weights_up_to_the_next_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gl.Model, "n_parameters", 999_999_999)
+    assert ["parameters", "1.0 B", "999,999,999 weights"] in gl.panels.Headline(FILE).facts
+
+
 def test_a_wrong_name_is_answered_with_close_ones() -> None:
     with pytest.raises(ComparisonError) as caught:
         gl.BlockView(FILE, "blk.0.atn_q.weight")
