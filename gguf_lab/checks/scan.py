@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["COARSE", "Scan", "scan_tensor", "scannable"]
 
 _CHUNK = 1 << 19
-"""Weights per chunk, as in a comparison: they stay in the cache."""
+"""Weights per chunk: they stay in the cache."""
 
 COARSE = 32
 """A half-precision number of fewer than so many smallest steps has less than six bits."""

@@ -10,7 +10,7 @@ from ..file import printable
 from ..markup import Html
 from ..model.words import bits_in_words, bytes_in_words
 from .page import columns, paragraph, section, table
-from .pictures import MOST_LAYERS, picture
+from .pictures import MOST_DRAWN, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -75,7 +75,7 @@ def weight_errors(found: Comparison) -> Section:
 
 def _pictures(found: Comparison) -> list[Html]:
     frame, layers = _drawable(found)
-    if len(layers) > MOST_LAYERS:
+    if len(layers) > MOST_DRAWN:
         return [paragraph(f"No pictures by layer: there are {len(layers):,} layers.", quiet=True)]
     title = printable(found.model_path.name)
     from ..plots import plot_heatmap, plot_layers
