@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison"]
 
-# Figures of a layer, and what they are called in its sums.
-_POOLED = {name: name for name in ("rmse", "relative_rmse", "sqnr_db", "cosine")}
-_POOLED |= {"max_abs_error": "peak", "n_nan": "n_nan"}
+_POOLED = ("rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
 _WORST = 10  # tensors listed in a notebook
 _KEYS = 20  # of metadata, there
 
@@ -169,7 +167,7 @@ class Comparison:
                 "n_tensors": members[layer],
                 "n_elements": s.n,
                 "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
-                **{column: getattr(s, name) for column, name in _POOLED.items()},
+                **{name: getattr(s, name) for name in _POOLED},
             }
             for layer, s in sorted(pooled.items())
         ]

@@ -144,7 +144,7 @@ class TensorComparison:
     weighted_relative_rmse = _figure("weighted_relative_rmse")
     sqnr_db = _figure("sqnr_db")
     cosine = _figure("cosine")
-    max_abs_error = _figure("peak")
+    max_abs_error = _figure("max_abs_error")
     mean_abs_error = _figure("mean_abs_error")
     reference_rms = _figure("reference_rms")
     n_nan = _figure("n_nan")

@@ -41,12 +41,11 @@ def figure_of(value: float | None, digits: str = "#.4g") -> str:
 
 
 def _figures(of: TensorComparison | Statistics) -> tuple[str, ...]:
-    peak = of.peak if isinstance(of, Statistics) else of.max_abs_error
     return (
         figure_of(of.relative_rmse),
         figure_of(of.sqnr_db, ".2f"),
         figure_of(of.cosine, ".6f"),
-        figure_of(peak),
+        figure_of(of.max_abs_error),
     )
 
 
