@@ -385,14 +385,8 @@ def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPai
         n_elements=row.n_elements,
         qtype_a=None if a is None else a.qtype,
         qtype_b=None if b is None else b.qtype,
-        nbytes_a=_nbytes(a),
-        nbytes_b=_nbytes(b),
+        nbytes_a=None if a is None else a.nbytes,
+        nbytes_b=None if b is None else b.nbytes,
         a=None if a is None else a.statistics,
         b=None if b is None else b.statistics,
     )
-
-
-def _nbytes(row: TensorComparison | None) -> int | None:
-    if row is None or row.bits_per_weight is None:
-        return None
-    return round(row.bits_per_weight * row.n_elements / 8)

@@ -160,7 +160,7 @@ class Comparison:
             if row.layer is not None and row.statistics is not None:
                 pooled.setdefault(row.layer, Statistics()).add(row.statistics)
                 members[row.layer] += 1
-                bits[row.layer] += round((row.bits_per_weight or 0) * row.n_elements)
+                bits[row.layer] += 8 * (row.nbytes or 0)
         rows = [
             {
                 "layer": layer,

@@ -135,6 +135,12 @@ class TensorComparison:
         )
 
     @property
+    def nbytes(self) -> int | None:
+        """Stored bytes; None where the bits per weight are."""
+        bits = self.bits_per_weight
+        return None if bits is None else round(bits * self.n_elements / 8)
+
+    @property
     def measured(self) -> bool:
         """Whether there are figures: the row is "compared" or "unverified"."""
         return self.statistics is not None

@@ -125,18 +125,18 @@ def _pooled(
     """Return a line for each group of tensors; those whose key is None are left out."""
     sums: dict[Hashable, Statistics] = {}
     counts: dict[Hashable, int] = {}
-    bits: dict[Hashable, float] = {}
+    sizes: dict[Hashable, int] = {}
     for row in rows:
         if (key := key_of(row)) is not None and row.statistics is not None:
             sums.setdefault(key, Statistics()).add(row.statistics)
             counts[key] = counts.get(key, 0) + 1
-            bits[key] = bits.get(key, 0.0) + (row.bits_per_weight or 0.0) * row.n_elements
+            sizes[key] = sizes.get(key, 0) + (row.nbytes or 0)
     return [
         (
             words(key),
             f"{counts[key]:,}",
             f"{s.n:,}",
-            bits_in_words(bits[key] / s.n) if s.n else "-",
+            bits_in_words(8 * sizes[key] / s.n) if s.n else "-",
             *_figures(s),
         )
         for key, s in sums.items()
