@@ -117,14 +117,13 @@ def _check(
         "values": "" if deep else "values were not read",
         "comparison": "" if comparison is not None else "nothing was compared",
         "original": _no_original(reference),
+        "jinja2": "" if find_spec("jinja2") else "jinja2 is not installed",
     }
     for code, rule in RULES.items():
         if rule.kinds and model.kind not in rule.kinds:
             continue
         if why := absent.get(rule.needs):
             skipped[code] = why
-        elif code == "template" and find_spec("jinja2") is None:
-            skipped[code] = "jinja2 is not installed"
         else:
             found.extend(rule(subject))
     return Findings(model.path.name, found, skipped)
