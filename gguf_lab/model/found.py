@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RemoteError
 from ..file import FileName, preview, printable, suggest
 from ..file.remote import read_repository
+from ..file.text import few
 from ..markup import card, facts, grid, more
 from .words import bytes_in_words
 
@@ -99,7 +100,7 @@ class Found:
         if len(found) == 1:
             return found[0].address
         if found:
-            names = ", ".join(preview(file.name) for file in found[:5])
+            names = few((preview(file.name) for file in found), most=5)
             raise KeyError(f"{self.repository} has {len(found)} files of {preview(name)}: {names}.")
         known = dict.fromkeys(n for f in self.files for n in (f.quantization, f.name))
         raise KeyError(f"{self.repository} has no file {preview(name)}.{suggest(name, known)}")
@@ -131,7 +132,7 @@ class Found:
         )
 
     def _facts(self) -> list[tuple[str, str]]:
-        names = ", ".join(self.base_models[:5])
+        names = few(self.base_models, most=5)
         return [
             ("original", f"hf://{names}" if self.reference else names or "the card names none"),
             ("GGUF files", f"{len(self.files):,}"),

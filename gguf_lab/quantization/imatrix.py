@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import GGUFError, QuantizationError
 from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
-from ..file.text import decode
+from ..file.text import decode, few
 from ..model import open_model
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Imatrix(Mapping[str, _Values]):
         self.close()
 
     def __repr__(self) -> str:
-        datasets = ", ".join(printable(repr(name)) for name in self.datasets[:3])
+        datasets = few(printable(repr(name)) for name in self.datasets)
         on = f" on {datasets}" if datasets else ""
         chunks = f", {self.chunk_count} chunks" if self.chunk_count else ""
         return f"<Imatrix {printable(self.path.name)}: {len(self)} entries{chunks}{on}>"
