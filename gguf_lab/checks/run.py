@@ -142,7 +142,6 @@ def _scan(model: Model, count: Callable[[int], object]) -> dict[str, Scan]:
     scans = {}
     for name, tensor in model.tensors.items():
         if scannable(tensor):
-            for scan in scan_tensor(tensor):
-                scans[name] = scan
+            scans[name] = scan_tensor(tensor)
         count(tensor.n_elements)
     return scans

@@ -74,10 +74,8 @@ class WorstPlaces(Inquiry):
 
     def _ask(self, name: str) -> Iterator[float]:
         weights = self._weights(name)
-        for share, found in find_worst(self._sides, name, weights):
-            if found is not None:
-                self._publish(found, weighted=weights is not None)
-            yield share
+        found = yield from find_worst(self._sides, name, weights)
+        self._publish(found, weighted=weights is not None)
 
     def _publish(self, found: Worst, *, weighted: bool) -> None:
         with self.hold_sync():

@@ -11,6 +11,7 @@ from gguf_lab.codec import dequantize
 from gguf_lab.panels import OtherTypes, WorstPlaces
 from gguf_lab.panels.numbers import percent
 from gguf_lab.panels.other_types import neighbours
+from gguf_lab.panels.pictures import finish
 from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.worst import find_worst
 
@@ -35,8 +36,7 @@ def both(sides: Any, name: str = NAME) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found(sides: Any, name: str = NAME, importance: Any = None) -> Any:
-    (worst,) = [w for _, w in find_worst(sides, name, importance) if w is not None]
-    return worst
+    return finish(find_worst(sides, name, importance))
 
 
 @pytest.mark.parametrize("chunk", [1 << 20, 3000])
