@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -214,17 +215,12 @@ def _grouped(repository: Address, files: tuple[HubFile, ...]) -> list[FoundFile]
         stem = file.path if shard is None else file.path[: -len("-00001-of-00001.gguf")]
         key = (stem, None if name is None else name.shard_count)
         sets.setdefault(key, []).append((shard or 0, file))
-    entries = [
-        _entry(repository, [file for _, file in sorted(s, key=_number)]) for s in sets.values()
-    ]
+    in_order = (sorted(shards, key=itemgetter(0)) for shards in sets.values())
+    entries = [_entry(repository, [file for _, file in shards]) for shards in in_order]
     smallest: dict[str, int] = {}
     for entry in sorted(entries, key=lambda e: e.size, reverse=True):
         smallest[entry.quantization] = entry.size
     return sorted(entries, key=lambda e: (smallest[e.quantization], e.quantization, e.size, e.name))
-
-
-def _number(shard: tuple[int, HubFile]) -> int:
-    return shard[0]
 
 
 def _entry(repository: Address, files: list[HubFile]) -> FoundFile:
