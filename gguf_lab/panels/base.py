@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
@@ -79,8 +79,6 @@ class Panel(Owner, anywidget.AnyWidget):
     height = traitlets.Int(0, min=0, help="Height in CSS pixels; 0 leaves it to the content").tag(
         sync=True
     )
-
-    _title: ClassVar[str] = "Panel"
 
     def __init__(self, **traits: Any) -> None:
         # A run changes panels from its thread while the kernel's own changes them for the user.

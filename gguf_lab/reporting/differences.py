@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from ..comparison import Comparison, TensorComparison
     from ..model import Model
@@ -170,15 +169,11 @@ def _worst(found: Comparison) -> list[Html]:
     return [
         table(heads, rows, most=_WORST, title="The worst tensors"),
         picture(
-            lambda: _histogram(found, first),
+            lambda: found.plot_histogram(first),
             f"Errors of the weights of {printable(first)}, the worst tensor. The dashed lines are "
             "one RMSE on both sides of zero.",
         ),
     ]
-
-
-def _histogram(found: Comparison, name: str) -> Figure:
-    return found.plot_histogram(name)
 
 
 def left_out(found: Comparison) -> Section | None:
@@ -226,7 +221,7 @@ def all_tensors(model: Model, found: Comparison | None) -> Section:
             tensor.qtype,
             " x ".join(map(str, tensor.shape)),
             "unknown" if tensor.nbytes is None else bytes_in_words(tensor.nbytes),
-            bits_in_words(tensor.bits_per_weight) if tensor.bits_per_weight is not None else "-",
+            bits_in_words(tensor.bits_per_weight),
             tensor.status,
         ]
         if found is not None:
