@@ -211,7 +211,9 @@ class Comparison:
         """What was compared and what was not, in one sentence."""
         status = Counter(row.status for row in self.rows if row.name is not None)
         only = sum(row.name is None for row in self.rows)
+        weighted = sum(row.weighted_relative_rmse is not None for row in self.compared)
         parts = [f"{status['compared']} of {sum(status.values())} tensors compared"]
+        parts += [f"{weighted} of them weighted by importance"] if weighted else []
         if status["unverified"]:
             parts.append(f"{status['unverified']} unverified (only name and shape agree)")
         parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]
