@@ -65,7 +65,7 @@ class WillItRun(Panel):
     """
 
     _esm = script("running")
-    _css = style("running")
+    _css = style("lines", "running")
 
     context = traitlets.Int(8192, min=1, help="Tokens of all sequences together").tag(sync=True)
     kv_type = traitlets.Enum(KV_TYPES, "F16", help="Type of keys and values").tag(sync=True)

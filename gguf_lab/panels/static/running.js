@@ -46,7 +46,7 @@ export default panel("running", (p) => {
     h("label", { class: "gl-setting" }, "GPUs (GiB each)", gpus), layers);
   const answer = h("div", { class: "gl-answer", role: "status", "aria-live": "polite" });
   const bars = h("div", { class: "gl-devices" });
-  const left = h("div", { class: "gl-run-left" }), right = h("div", { class: "gl-run-right" });
+  const left = h("div"), right = h("div");
   const below = h("div", { class: "gl-run-tables" }, left, right);
   const body = h("div", { class: "gl-scroll gl-run-body", tabindex: 0, role: "group", "aria-label": "The count" }, answer, bars, below);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Will it run"), form), body);
