@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import gguf
 import numpy as np
@@ -14,7 +13,9 @@ from gguf_lab.comparison import measuring
 from gguf_lab.comparison.weighting import weigh
 from gguf_lab.errors import ComparisonError
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+from ..models import MODELS
+
+FOLDER = MODELS / "llama-256"
 MODEL, REFERENCE = FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf"
 NAMES = ("blk.0.attn_q.weight", "blk.1.ffn_down.weight")
 

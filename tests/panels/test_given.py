@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +12,12 @@ import gguf_lab.panels
 from gguf_lab.errors import ComparisonError, GGUFError
 from gguf_lab.panels.base import Panel
 
-FILE = Path(__file__).parents[1] / "data" / "models" / "llama-256" / "llama-Q4_K_M.gguf"
+from ..models import MODELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 PANELS = [
     kind
     for kind in (getattr(gguf_lab.panels, name) for name in gguf_lab.panels.__all__)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from gguf_lab.panels.pictures import finish
 from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.worst import find_worst
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+from ..models import MODELS
+
+FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
 
 
