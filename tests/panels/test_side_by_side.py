@@ -230,7 +230,7 @@ def test_cancel_keeps_what_was_finished() -> None:
 
 def test_static_form_escapes_everything() -> None:
     a, b = (comparison(row(HOSTILE, error), path=f"{HOSTILE}.gguf") for error in (0.1, 0.2))
-    html = SideBySide(a, b)._repr_mimebundle_()["text/html"]
+    html = SideBySide(a, b)._repr_mimebundle_()[0]["text/html"]
     for forbidden in ("<script", "<img", "\x1b", "\u202e"):
         assert forbidden not in html
     assert "&lt;script&gt;" in html
