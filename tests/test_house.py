@@ -26,9 +26,6 @@ ROOMS = (
 
 HEAVY = ("anywidget", "gguf", "httpx", "ipywidgets", "matplotlib", "numba", "pandas", "torch")
 
-# Tables are read differently from code: they may be long.
-TABLES: set[str] = set()
-
 
 def modules():
     return sorted(PACKAGE.rglob("*.py"))
@@ -137,8 +134,7 @@ def test_every_room_says_what_is_public(room):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_is_read_in_one_sitting(path):
-    if path.name not in TABLES:
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
+from ..file.text import few
 from ..reference.facts import MOST_LAYERS, WIDTH, Facts
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
@@ -71,7 +72,7 @@ def layers(subject: Subject) -> Iterator[Found]:
         yield Found(
             key,
             f"the key says {count} layers, but {counted(len(absent), 'of them have')} no tensor "
-            f"({', '.join(map(str, absent[:8]))}{', …' if len(absent) > 8 else ''})",
+            f"({few(map(str, absent), most=8)})",
             _CONVERT,
         )
     most = max(count, subject.figure("decoder_block_count") or 0)
@@ -79,7 +80,7 @@ def layers(subject: Subject) -> Iterator[Found]:
         yield Found(
             key,
             f"the key says {count} layers, but there are tensors of {len(beyond)} further ones "
-            f"({', '.join(map(str, beyond[:8]))}{', …' if len(beyond) > 8 else ''})",
+            f"({few(map(str, beyond), most=8)})",
             _CONVERT,
         )
 

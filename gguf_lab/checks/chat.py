@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +48,15 @@ def no_template(subject: Subject) -> Iterator[Found]:
         )
 
 
-@rule("template", "warning", "a template that fails leaves no way to write a conversation")
+@rule(
+    "template",
+    "warning",
+    "a template that fails leaves no way to write a conversation",
+    needs="jinja2",
+)
 def template(subject: Subject) -> Iterator[Found]:
     """Expect the template to render a question and an answer (in a sandbox)."""
-    if _KEY not in subject.metadata or find_spec("jinja2") is None:
+    if _KEY not in subject.metadata:
         return
     question = {"role": "user", "content": "Hello"}
     talk = [question, {"role": "assistant", "content": "Hi"}, question]

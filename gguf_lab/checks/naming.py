@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..file import FileName, quoted
 from ..model.words import count_in_words
+from ..quantization.mixes import ALIASES
 from .rules import Found, rule
 
 if TYPE_CHECKING:
@@ -21,15 +22,14 @@ _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}
 _SIZE = re.compile(r"(?:([0-9]{1,6})x)?([0-9.]{1,12})([KMBTQ])", re.IGNORECASE)
 # Uploaders' own mixes (Q4_K_XL, Q6_K_L, UD-…): the metadata name the mix that they began with.
 _OWN_MIX = re.compile(r"_X?L$|^UD-", re.IGNORECASE)
-_SAME = {"FP16": "F16", "FP32": "F32", "MXFP4": "MXFP4_MOE", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
-_SAME |= {"Q3_K": "Q3_K_M"}
+_SAME = {"FP16": "F16", "FP32": "F32", "MXFP4": "MXFP4_MOE", **ALIASES}
 _SLACK = 1.5  # sizes in names are rounded, and some leave the embeddings out
 
 
 @rule("name", "note", "GGUF naming convention: <BaseName>-<SizeLabel>-<Version>-<Encoding>.gguf")
 def name(subject: Subject) -> Iterator[Found]:
     """Expect a name that ends in .gguf and tells the size and the encoding."""
-    parts = FileName.parse(subject.model.path.name)
+    parts = subject.model.file_name
     if subject.model.kind not in {"model", "mmproj"}:
         return
     lacks = []
@@ -48,7 +48,7 @@ def name(subject: Subject) -> Iterator[Found]:
 @rule("name-encoding", "warning", "GGUF naming convention; general.file_type is enum llama_ftype")
 def name_encoding(subject: Subject) -> Iterator[Found]:
     """Expect the encoding in the name to be that of ``general.file_type``."""
-    parts = FileName.parse(subject.model.path.name)
+    parts = subject.model.file_name
     told = FileName.from_metadata(subject.metadata).encoding
     if parts is None or parts.encoding is None or told is None or _OWN_MIX.search(parts.encoding):
         return
@@ -66,7 +66,7 @@ def name_size(subject: Subject) -> Iterator[Found]:
     """Expect the size in the name, and in ``general.size_label``, to be that of the tensors."""
     if subject.model.kind != "model":
         return
-    parts = FileName.parse(subject.model.path.name)
+    parts = subject.model.file_name
     labels = {"file": parts.size_label if parts else None}
     labels["general.size_label"] = subject.metadata.text("general.size_label")
     n = subject.model.n_parameters
@@ -92,7 +92,7 @@ def name_size(subject: Subject) -> Iterator[Found]:
 )
 def name_shard(subject: Subject) -> Iterator[Found]:
     """Expect a file that is called a shard to be one."""
-    parts = FileName.parse(subject.model.path.name)
+    parts = subject.model.file_name
     if parts is None or parts.shard is None:
         return
     count = subject.metadata.integer("split.count")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "counted", "examples", "rule"]
 
-Needs = Literal["", "values", "comparison", "original"]
+Needs = Literal["", "values", "comparison", "original", "jinja2"]
 
 _SINGULAR = {"are": "is", "entries": "entry", "have": "has", "lack": "lacks", "matrices": "matrix"}
 _SINGULAR |= {
@@ -99,7 +99,7 @@ class Rule:
         From a `Subject` to all that is found; its docstring is the rule in words.
     needs : str
         "values": the tensors' values; "comparison": figures against a reference; "original": a
-        reference, and a tokenizer that can be read.
+        reference, and a tokenizer that can be read; "jinja2": the package.
     kinds : tuple of str
         Kinds of files that it is for; all if there are none.
     """

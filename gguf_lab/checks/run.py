@@ -79,24 +79,18 @@ def check(
     """
     with ExitStack() as opened:
         if not isinstance(model, Model):
-            if isinstance(model, str | Path) and (found := _malformed(model)):
-                return Findings(Path(model).name, [found], dict.fromkeys(RULES, "malformed file"))
-            model = opened.enter_context(open_model(model))
+            file = Path(model) if isinstance(model, str | Path) else None
+            try:
+                model = opened.enter_context(open_model(model))
+            except GGUFError as error:
+                if file is None or not file.is_file():
+                    raise  # of a server, or missing: no finding about a file
+                found = Finding("error", "malformed", "file", str(error))
+                return Findings(file.name, [found], dict.fromkeys(RULES, "malformed file"))
         if reference is not None and not isinstance(reference, Checkpoint | Model):
             reference = open_reference(reference)
             opened.callback(reference.close)
         return _check(model, reference, comparison, deep=deep, progress=progress)
-
-
-def _malformed(path: str | Path) -> Finding | None:
-    """Return why a file of this machine, which is there, cannot be opened as GGUF."""
-    if not Path(path).is_file():
-        return None  # of a server, or missing: no finding about a file
-    try:
-        open_model(path).close()
-    except GGUFError as error:
-        return Finding("error", "malformed", "file", str(error))
-    return None
 
 
 def _check(
@@ -123,14 +117,13 @@ def _check(
         "values": "" if deep else "values were not read",
         "comparison": "" if comparison is not None else "nothing was compared",
         "original": _no_original(reference),
+        "jinja2": "" if find_spec("jinja2") else "jinja2 is not installed",
     }
     for code, rule in RULES.items():
         if rule.kinds and model.kind not in rule.kinds:
             continue
         if why := absent.get(rule.needs):
             skipped[code] = why
-        elif code == "template" and find_spec("jinja2") is None:
-            skipped[code] = "jinja2 is not installed"
         else:
             found.extend(rule(subject))
     return Findings(model.path.name, found, skipped)
@@ -149,7 +142,6 @@ def _scan(model: Model, count: Callable[[int], object]) -> dict[str, Scan]:
     scans = {}
     for name, tensor in model.tensors.items():
         if scannable(tensor):
-            for scan in scan_tensor(tensor):
-                scans[name] = scan
+            scans[name] = scan_tensor(tensor)
         count(tensor.n_elements)
     return scans

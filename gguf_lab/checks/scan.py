@@ -13,15 +13,13 @@ from ..codec import FORMATS, can_decode, dequantize
 from ..errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..file import Bytes
     from ..model import Tensor
 
 __all__ = ["COARSE", "Scan", "scan_tensor", "scannable"]
 
 _CHUNK = 1 << 19
-"""Weights per chunk, as in a comparison: they stay in the cache."""
+"""Weights per chunk: they stay in the cache."""
 
 COARSE = 32
 """A half-precision number of fewer than so many smallest steps has less than six bits."""
@@ -100,8 +98,8 @@ def scannable(tensor: Tensor) -> bool:
     return tensor.status == "ok" and can_decode(tensor.qtype) and tensor.n_elements > 0
 
 
-def scan_tensor(tensor: Tensor) -> Iterator[Scan]:
-    """Read a tensor chunk by chunk; yields the counts so far after each.
+def scan_tensor(tensor: Tensor) -> Scan:
+    """Read a tensor chunk by chunk, and count.
 
     Raises
     ------
@@ -119,4 +117,4 @@ def scan_tensor(tensor: Tensor) -> Iterator[Scan]:
             scan.add_rows(start, dequantize(blocks, tensor.qtype))
         if offsets:
             scan.add_scales(blocks.reshape(-1, size), offsets)
-        yield scan
+    return scan

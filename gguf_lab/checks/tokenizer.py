@@ -12,6 +12,7 @@ from ..bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from ..bridge.tokenizers.vocabulary import TokenType
 from ..file import ArrayValue, preview, quoted
 from ..file.text import decode
+from ..reference.architectures.plan import has_name_map
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ def tokenizer(subject: Subject) -> Iterator[Found]:
     kind, value = subject.metadata.get("tokenizer.ggml.model"), subject.metadata.get(_TOKENS)
     if _TOKENS in subject.metadata and kind is None:
         yield Found("tokenizer.ggml.model", "the key is missing though there are tokens", _CONVERT)
-    elif kind is None and subject.model.kind == "model" and _is_of_llama_cpp(subject):
+    elif (
+        kind is None
+        and (subject.model.kind == "model" and subject.model.tensors)
+        and has_name_map(subject.architecture)
+    ):
         yield Found(
             "tokenizer.ggml.model",
             "the key is missing: llama.cpp loads no model without it",
@@ -75,12 +80,6 @@ def tokenizer(subject: Subject) -> Iterator[Found]:
         yield Found(_TOKENS, "the key is missing though there is a tokenizer", _CONVERT)
     if value is not None and not (isinstance(value, ArrayValue) and value.item_type == "string"):
         yield Found(_TOKENS, f"the key is {preview(value)}, expected a list of texts", _CONVERT)
-
-
-def _is_of_llama_cpp(subject: Subject) -> bool:
-    import gguf
-
-    return subject.architecture in {*gguf.MODEL_ARCH_NAMES.values()} and bool(subject.model.tensors)
 
 
 @rule("token-lists", "error", "llama-vocab.cpp: 'invalid gguf type', 'Index out of array bounds'")

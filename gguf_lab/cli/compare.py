@@ -92,6 +92,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for words in result.cache_notes:
         print(f"gguf-lab: {escape(words)}", file=sys.stderr)
     rows = list(result.rows)
+    failures = _failures(result, arguments.fail_above)
     if arguments.sort:
         # Low is bad for the signal-to-noise ratio and the cosine, high for all others.
         sign = 1 if arguments.sort in _LOW_IS_BAD else -1
@@ -104,7 +105,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                 "summary": result.summary,
                 "tensors": [_comparison_row(row, figures) for row in rows],
                 "metadata_differences": [asdict(found) for found in result.metadata],
-                "failures": _failures(result, arguments.fail_above),
+                "failures": failures,
             }
         )
     else:
@@ -118,7 +119,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise ComparisonError(
             f"{result.model_path}: no tensor has an original in {result.reference_path}"
         )
-    failures = _failures(result, arguments.fail_above)
     for failure in failures:
         side = "below" if failure["figure"] in _LOW_IS_BAD else "above"
         words = f"{failure['figure']} {show(failure['value'])} is {side} {failure['limit']:g}"

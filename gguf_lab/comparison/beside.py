@@ -34,7 +34,6 @@ STATISTICS: Final = {
     "max_abs_error": False,
     "mean_abs_error": False,
 }
-_ATTRIBUTES: Final = {"max_abs_error": "peak"}
 _SHOWN: Final = 10  # tensors listed in a notebook
 
 
@@ -73,8 +72,7 @@ class TensorPair:
 
     def figures(self, statistic: str) -> tuple[float | None, float | None]:
         """Return a statistic of A and of B; None where it was not measured."""
-        name = _ATTRIBUTES.get(statistic, statistic)
-        a, b = (None if side is None else getattr(side, name) for side in (self.a, self.b))
+        a, b = (None if side is None else getattr(side, statistic) for side in (self.a, self.b))
         return a, b
 
     def difference(self, statistic: str) -> float | None:
@@ -295,7 +293,7 @@ def pool(rows: Iterable[TensorPair]) -> dict[str, Any]:
         "bits_per_weight_b": 8 * nbytes_b / b.n if b.n else nan,
     }
     figures = {
-        f"{name}_{side}": getattr(sums, _ATTRIBUTES.get(name, name)) if sums.n else nan
+        f"{name}_{side}": getattr(sums, name) if sums.n else nan
         for name in STATISTICS
         for side, sums in (("a", a), ("b", b))
     }
@@ -387,14 +385,8 @@ def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPai
         n_elements=row.n_elements,
         qtype_a=None if a is None else a.qtype,
         qtype_b=None if b is None else b.qtype,
-        nbytes_a=_nbytes(a),
-        nbytes_b=_nbytes(b),
+        nbytes_a=None if a is None else a.nbytes,
+        nbytes_b=None if b is None else b.nbytes,
         a=None if a is None else a.statistics,
         b=None if b is None else b.statistics,
     )
-
-
-def _nbytes(row: TensorComparison | None) -> int | None:
-    if row is None or row.bits_per_weight is None:
-        return None
-    return round(row.bits_per_weight * row.n_elements / 8)

@@ -71,8 +71,7 @@ class ResultCache:
         self._reference = reference
         self._problem = ""
         self._unused = {"damaged": 0, "of another version": 0}
-        theirs = reference if isinstance(reference, Checkpoint) else reference.file
-        versions = [[s.version for s in side.sources] for side in (model.file, theirs)]
+        versions = [[s.version for s in side.sources] for side in (model, reference)]
         for side, found in zip((model, reference), versions, strict=True):
             if not all(found):
                 self._problem = (
@@ -80,7 +79,7 @@ class ResultCache:
                     " one"
                 )
                 return
-        self._places = {id(source): i for i, source in enumerate(theirs.sources)}
+        self._places = {id(source): i for i, source in enumerate(reference.sources)}
         config = reference.config if isinstance(reference, Checkpoint) else {}
         backend, device, chunk = how
         means = [backend, device.partition(":")[0], chunk, *([importance] if importance else [])]

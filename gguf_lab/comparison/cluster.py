@@ -234,14 +234,12 @@ def _place(side: Model | Checkpoint) -> str | Address:
             f"{path} has a query, which may be a key, and keys are not sent to a cluster. Name it "
             "as hf://owner/repo, for which each worker has its own login, or share a folder."
         )
-    sources = side.file.sources if isinstance(side, Model) else side.sources
-    commit = getattr(sources[0], "pinned", path).revision
+    commit = getattr(side.sources[0], "pinned", path).revision
     return path.at(commit) if path.repository else path
 
 
 def _stamps(model: Model, reference: Checkpoint | Model) -> tuple[str, ...]:
-    theirs = reference.file.sources if isinstance(reference, Model) else reference.sources
-    return tuple(source.stamp for source in (*model.file.sources, *theirs))
+    return tuple(source.stamp for source in (*model.sources, *reference.sources))
 
 
 def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison"]
 
-# Figures of a layer, and what they are called in its sums.
-_POOLED = {name: name for name in ("rmse", "relative_rmse", "sqnr_db", "cosine")}
-_POOLED |= {"max_abs_error": "peak", "n_nan": "n_nan"}
+_POOLED = ("rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
 _WORST = 10  # tensors listed in a notebook
 _KEYS = 20  # of metadata, there
 
@@ -162,14 +160,14 @@ class Comparison:
             if row.layer is not None and row.statistics is not None:
                 pooled.setdefault(row.layer, Statistics()).add(row.statistics)
                 members[row.layer] += 1
-                bits[row.layer] += round((row.bits_per_weight or 0) * row.n_elements)
+                bits[row.layer] += 8 * (row.nbytes or 0)
         rows = [
             {
                 "layer": layer,
                 "n_tensors": members[layer],
                 "n_elements": s.n,
                 "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
-                **{column: getattr(s, name) for column, name in _POOLED.items()},
+                **{name: getattr(s, name) for name in _POOLED},
             }
             for layer, s in sorted(pooled.items())
         ]
@@ -213,7 +211,9 @@ class Comparison:
         """What was compared and what was not, in one sentence."""
         status = Counter(row.status for row in self.rows if row.name is not None)
         only = sum(row.name is None for row in self.rows)
+        weighted = sum(row.weighted_relative_rmse is not None for row in self.compared)
         parts = [f"{status['compared']} of {sum(status.values())} tensors compared"]
+        parts += [f"{weighted} of them weighted by importance"] if weighted else []
         if status["unverified"]:
             parts.append(f"{status['unverified']} unverified (only name and shape agree)")
         parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]

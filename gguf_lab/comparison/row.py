@@ -135,6 +135,12 @@ class TensorComparison:
         )
 
     @property
+    def nbytes(self) -> int | None:
+        """Stored bytes; None where the bits per weight are."""
+        bits = self.bits_per_weight
+        return None if bits is None else round(bits * self.n_elements / 8)
+
+    @property
     def measured(self) -> bool:
         """Whether there are figures: the row is "compared" or "unverified"."""
         return self.statistics is not None
@@ -144,7 +150,7 @@ class TensorComparison:
     weighted_relative_rmse = _figure("weighted_relative_rmse")
     sqnr_db = _figure("sqnr_db")
     cosine = _figure("cosine")
-    max_abs_error = _figure("peak")
+    max_abs_error = _figure("max_abs_error")
     mean_abs_error = _figure("mean_abs_error")
     reference_rms = _figure("reference_rms")
     n_nan = _figure("n_nan")

@@ -309,7 +309,8 @@ def compare(
     importance : path, Imatrix or mapping of str to array, optional
         An importance matrix, as llama-imatrix writes it: for each tensor, what an error counts in
         each of its columns (of each expert). Rows then have `weighted_relative_rmse` too,
-        ``sqrt(sum w*e*e / sum w*r*r)``, measured over all weights.
+        ``sqrt(sum w*e*e / sum w*r*r)``, measured over all weights; None where the matrix has
+        nothing that could be used: no entry, or zeros only.
 
     Returns
     -------

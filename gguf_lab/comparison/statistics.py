@@ -105,6 +105,11 @@ class Statistics:
         return math.sqrt(self.rr / self.n) if self.n else math.nan
 
     @property
+    def max_abs_error(self) -> float:
+        """Largest magnitude of the error; NaN if any error is NaN."""
+        return self.peak
+
+    @property
     def mean_abs_error(self) -> float:
         """Mean of the error's magnitude."""
         return self.abs_e / self.n if self.n else math.nan

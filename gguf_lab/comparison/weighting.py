@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ComparisonError
-from ..file.text import quoted
+from ..errors import ComparisonError, QuantizationError
+from ..quantization.imatrix import entry_of, open_imatrix
 from .exact import decode, difference
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def open_importance(
     if client is not None:
         raise ComparisonError("importance is not for a cluster: leave out client=...")
     if isinstance(given, str | PathLike):
-        from ..quantization import open_imatrix
-
         given = opened.enter_context(open_imatrix(given))
     if not any(name in given for name in model.tensors):
         raise ComparisonError(
@@ -59,31 +57,22 @@ def open_importance(
 
 
 def weights_of(importance: Importance | None, tensor: Tensor) -> Weights | None:
-    """Return the weights of a tensor's columns, None if there are none.
+    """Return the weights of a tensor's columns; None without an entry that could be used.
+
+    That is one that a quantizer leaves aside or refuses because nothing in it counts.
 
     Raises
     ------
     ComparisonError
-        If they are as many as neither the columns nor the columns of all experts, or if one is
-        negative or not finite.
+        If an entry does not fit: see `gguf_lab.quantization.imatrix.entry_of`.
     """
-    if importance is None or tensor.name not in importance or not tensor.n_elements:
+    if not tensor.n_elements:
         return None
-    weights = np.asarray(importance[tensor.name], np.float64)
-    columns = tensor.row_values
-    experts = tensor.shape[-3] if len(tensor.shape) > 2 else 1
-    if weights.size not in {columns, experts * columns}:
-        expected = f"{columns} columns" + (f", or for each of {experts} experts" * (experts > 1))
-        raise ComparisonError(
-            f"the importance matrix has {weights.size} values for tensor {quoted(tensor.name)}. "
-            f"Expected one for each of {expected}."
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ComparisonError(
-            f"the importance of tensor {quoted(tensor.name)} has values that are negative or not "
-            "finite"
-        )
-    return weights.reshape(-1, columns)
+    try:
+        weights = entry_of(importance, tensor.name, tensor.shape or (1,), np.float64)
+    except QuantizationError as error:
+        raise ComparisonError(str(error)) from None
+    return None if weights is None or not weights.any(axis=1).all() else weights
 
 
 def digest_of(importance: Importance | None, model: Model) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["QTYPES", "QType", "qtype"]
+from ..errors import UnsupportedError
+from .text import printable, suggest
+
+__all__ = ["QTYPES", "QType", "known_qtype", "qtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +109,18 @@ def qtype(which: int | str | QType) -> QType:
     if isinstance(which, str):
         return _BY_NAME[which]
     return QTYPES.get(which) or QType(which, f"UNKNOWN_{which}", 0, 0)
+
+
+def known_qtype(name: str) -> QType:
+    """Look up a tensor type that somebody has asked for, in letters of any case.
+
+    Raises
+    ------
+    UnsupportedError
+        If a name is unknown.
+    """
+    if found := _BY_NAME.get(name.upper()):
+        return found
+    raise UnsupportedError(
+        f"type {printable(repr(name))} is unknown.{suggest(name.upper(), _BY_NAME)}"
+    )

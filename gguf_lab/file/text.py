@@ -63,8 +63,8 @@ def printable(text: str, limit: int | None = 80, *, lines: bool = False) -> str:
     return text[: limit - 1] + "…" if cut else text
 
 
-def few(words: Iterable[str], between: str = ", ") -> str:
-    """Return the first three of some words, and how many more there are.
+def few(words: Iterable[str], between: str = ", ", most: int = 3) -> str:
+    """Return the first of some words, and how many more there are.
 
     Examples
     --------
@@ -72,7 +72,8 @@ def few(words: Iterable[str], between: str = ", ") -> str:
     'a, b, c and 2 more'
     """
     every = list(words)
-    return between.join(every[:3]) + (f" and {len(every) - 3:,} more" if len(every) > 3 else "")
+    left = len(every) - most
+    return between.join(every[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def quoted(text: str) -> str:

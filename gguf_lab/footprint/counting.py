@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["KV_TYPES", "Counter", "memory"]
+__all__ = ["KV_TYPES", "MOST_TOKENS", "Counter", "memory"]
 
 KV_TYPES: Final = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
 _PAD: Final = 256  # cells of a cache come in multiples of it
 _BATCH: Final = 2048  # tokens of a batch (-b), which a micro-batch (-ub) does not exceed
 _STATE_BYTES: Final = 4  # of a number of a recurrence: float32
-_MOST: Final = 1 << 28  # tokens of a context: no model is near
+MOST_TOKENS: Final = 1 << 28
+"""Tokens of a context: no model is near."""
+
 _MOST_GPUS: Final = 16  # GGML_SCHED_MAX_BACKENDS
 
 
@@ -111,10 +113,10 @@ class _Settings:
 
     def check(self) -> None:
         for name, least, most in (
-            ("context", 1, _MOST),
-            ("ubatch", 1, _MOST),
+            ("context", 1, MOST_TOKENS),
+            ("ubatch", 1, MOST_TOKENS),
             ("parallel", 1, 256),  # LLAMA_MAX_SEQ
-            ("gpu_layers", 0, _MOST),
+            ("gpu_layers", 0, MOST_TOKENS),
         ):
             value = getattr(self, name)
             if name == "gpu_layers" and value is None:

@@ -10,9 +10,11 @@ from ..file import ArrayValue, preview, printable
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["MAX_LAYERS", "HyperParameters"]
+__all__ = ["MOST_LAYERS", "HyperParameters"]
 
-MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS
+MOST_LAYERS: Final = 512
+"""llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
+
 _LIMIT: Final = 1 << 32
 
 
@@ -34,10 +36,10 @@ class HyperParameters:
         if not self.architecture:
             raise GGUFError(f"{self._name} has no general.architecture: it says not what it is")
         self.n_layers = self.number("block_count")
-        if not 0 < self.n_layers <= MAX_LAYERS:
+        if not 0 < self.n_layers <= MOST_LAYERS:
             raise GGUFError(
                 f"{self._name}: {self._key('block_count')} is {self.n_layers}, where 1 to "
-                f"{MAX_LAYERS} layers are possible"
+                f"{MOST_LAYERS} layers are possible"
             )
 
     def _key(self, end: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..file import ArrayValue, preview, printable
+from ..file.text import few
 from ..markup import Html, card, facts, fold, grid
 from .words import bits_in_words, bytes_in_words, count_in_words
 
@@ -113,9 +114,9 @@ def _mix_in_words(mix: list[tuple[str, int, int, int | None]], all_weights: int)
     """Say which types the weights have, the commonest six by their share."""
     parts = [
         f"{name} {_percent(weights, all_weights)} ({tensors:,})"
-        for name, tensors, weights, _ in mix[:6]
+        for name, tensors, weights, _ in mix
     ]
-    return ", ".join(parts) + (f" and {len(mix) - 6} more" if len(mix) > 6 else "")
+    return few(parts, most=6)
 
 
 def _percent(part: int, whole: int) -> str:

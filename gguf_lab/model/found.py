@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteError
 from ..file import FileName, preview, printable, suggest
 from ..file.remote import read_repository
+from ..file.text import few
 from ..markup import card, facts, grid, more
 from .words import bytes_in_words
 
@@ -99,7 +101,7 @@ class Found:
         if len(found) == 1:
             return found[0].address
         if found:
-            names = ", ".join(preview(file.name) for file in found[:5])
+            names = few((preview(file.name) for file in found), most=5)
             raise KeyError(f"{self.repository} has {len(found)} files of {preview(name)}: {names}.")
         known = dict.fromkeys(n for f in self.files for n in (f.quantization, f.name))
         raise KeyError(f"{self.repository} has no file {preview(name)}.{suggest(name, known)}")
@@ -131,7 +133,7 @@ class Found:
         )
 
     def _facts(self) -> list[tuple[str, str]]:
-        names = ", ".join(self.base_models[:5])
+        names = few(self.base_models, most=5)
         return [
             ("original", f"hf://{names}" if self.reference else names or "the card names none"),
             ("GGUF files", f"{len(self.files):,}"),
@@ -213,17 +215,12 @@ def _grouped(repository: Address, files: tuple[HubFile, ...]) -> list[FoundFile]
         stem = file.path if shard is None else file.path[: -len("-00001-of-00001.gguf")]
         key = (stem, None if name is None else name.shard_count)
         sets.setdefault(key, []).append((shard or 0, file))
-    entries = [
-        _entry(repository, [file for _, file in sorted(s, key=_number)]) for s in sets.values()
-    ]
+    in_order = (sorted(shards, key=itemgetter(0)) for shards in sets.values())
+    entries = [_entry(repository, [file for _, file in shards]) for shards in in_order]
     smallest: dict[str, int] = {}
     for entry in sorted(entries, key=lambda e: e.size, reverse=True):
         smallest[entry.quantization] = entry.size
     return sorted(entries, key=lambda e: (smallest[e.quantization], e.quantization, e.size, e.name))
-
-
-def _number(shard: tuple[int, HubFile]) -> int:
-    return shard[0]
 
 
 def _entry(repository: Address, files: list[HubFile]) -> FoundFile:

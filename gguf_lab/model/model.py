@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from ..file import Address, Metadata, RemoteOptions
+    from ..file import Address, ByteSource, Metadata, RemoteOptions
     from .tensor import Tensor
 
 __all__ = ["Kind", "Model", "open_model"]
@@ -128,6 +128,11 @@ class Model:
         if number is None:
             return None
         return file_type_name(number) or f"unknown ({number})"
+
+    @property
+    def sources(self) -> tuple[ByteSource, ...]:
+        """Where its bytes come from, in the order of the shards."""
+        return self.file.sources
 
     @property
     def n_parameters(self) -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
@@ -20,7 +20,7 @@ from .owner import Owner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Panel", "Snapshot", "explain", "spaced"]
+__all__ = ["Panel", "Snapshot", "Static", "explain", "spaced"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,38 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}{where}"
 
 
-class Panel(Owner, anywidget.AnyWidget):
+class Static:
+    """What can be shown without a kernel: a widget with a static form."""
+
+    def _static(self, limit: int | None) -> str:
+        """Return it as static HTML with at most about `limit` rows."""
+        raise NotImplementedError
+
+    def snapshot(self, rows: int | None = 1000) -> Snapshot:
+        """Return what is shown as an ordinary static output.
+
+        Parameters
+        ----------
+        rows : int, optional
+            Longest table that is written out; None for all rows.
+
+        Returns
+        -------
+        Snapshot
+            Show it as the last line of a cell: it is stored in the notebook like any other output.
+        """
+        return Snapshot(self._static(rows), repr(self))
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if bundle is None:
+            return None
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        # Whoever cannot show widgets shows this; it is kept short because every run stores it.
+        return {**data, "text/html": self._static(50), "text/plain": repr(self)}, metadata
+
+
+class Panel(Static, Owner, anywidget.AnyWidget):
     """Base of all panels: a widget whose errors are seen and that has a static form.
 
     Jupyter swallows exceptions that are raised while a message from the browser is handled. Here
@@ -79,8 +110,6 @@ class Panel(Owner, anywidget.AnyWidget):
     height = traitlets.Int(0, min=0, help="Height in CSS pixels; 0 leaves it to the content").tag(
         sync=True
     )
-
-    _title: ClassVar[str] = "Panel"
 
     def __init__(self, **traits: Any) -> None:
         # A run changes panels from its thread while the kernel's own changes them for the user.
@@ -142,34 +171,5 @@ class Panel(Owner, anywidget.AnyWidget):
         super().close()
         self._close_owned()
 
-    # -- static form
-
-    def _static(self, limit: int | None) -> str:
-        """Return the panel as static HTML with at most about `limit` rows."""
-        raise NotImplementedError
-
-    def snapshot(self, rows: int | None = 1000) -> Snapshot:
-        """Return what the panel shows as an ordinary static output.
-
-        Parameters
-        ----------
-        rows : int, optional
-            Longest table that is written out; None for all rows.
-
-        Returns
-        -------
-        Snapshot
-            Show it as the last line of a cell: it is stored in the notebook like any other output.
-        """
-        return Snapshot(self._static(rows), repr(self))
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        # Whoever cannot show widgets shows this; it is kept short because every run stores it.
-        return {**data, "text/html": self._static(50), "text/plain": repr(self)}, metadata

@@ -108,15 +108,14 @@ def tensor_facts(tensor: Tensor) -> dict[str, Any]:
 
 def comparison_facts(row: TensorComparison) -> dict[str, Any]:
     """Return the same facts from a row of a comparison; a row may be in the reference alone."""
-    bits = finite(row.bits_per_weight)
     return {
         "name": name_of(row),
         "layer": row.layer,
         "kind": printable(row.kind or "", 120),
         "qtype": printable(row.qtype or "", 40),
         "shape": _shape(row.shape or ()),
-        "bits_per_weight": bits,
-        "nbytes": None if bits is None else round(bits * row.n_elements / 8),
+        "bits_per_weight": finite(row.bits_per_weight),
+        "nbytes": row.nbytes,
         "n_elements": row.n_elements,
     }
 

@@ -32,7 +32,7 @@ class TensorDetail(Chart):
     """
 
     _esm = script("axes", "chart", "detail")
-    _css = style("chart", "detail")
+    _css = style("axes", "chart", "detail")
 
     title = traitlets.Unicode("", help="Name of the tensor").tag(sync=True)
     facts = traitlets.List(traitlets.List(), help="[name, text]").tag(sync=True)

@@ -97,7 +97,7 @@ class ErrorMap(Selection, Panel):
     """
 
     _esm = script("axes", "ramp", "statistics", "error_map")
-    _css = style("ramp", "error_map")
+    _css = style("axes", "ramp", "error_map")
 
     statistics = traitlets.List(traitlets.Dict(), help="Figures to choose from").tag(sync=True)
     statistic = traitlets.Unicode("relative_rmse", help="The figure that is shown").tag(sync=True)

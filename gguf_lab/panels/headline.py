@@ -8,7 +8,7 @@ import traitlets
 
 from ..file.text import printable
 from ..markup import card, grid
-from ..model.words import bits_in_words, bytes_in_words
+from ..model.words import bits_in_words, bytes_in_words, count_in_words
 from .assets import script, style
 from .base import Panel
 
@@ -67,7 +67,7 @@ def _facts(model: Model) -> list[list[str]]:
         ["kind", model.kind, "What the file holds"],
         ["architecture", model.architecture, "general.architecture"],
         ["file type", model.file_type, "general.file_type: the mixture of types it was made with"],
-        ["parameters", _count(model.n_parameters), f"{model.n_parameters or 0:,} weights"],
+        ["parameters", count_in_words(model.n_parameters), f"{model.n_parameters:,} weights"],
         ["bits/weight", bits_in_words(model.bits_per_weight), ""],
         ["tensor data", bytes_in_words(model.nbytes), f"{model.nbytes:,} bytes of tensors"],
         ["tensors", f"{len(model.tensors):,}", "Tensors in the file"],
@@ -78,10 +78,3 @@ def _facts(model: Model) -> list[list[str]]:
         for name, text, words in facts
         if text and text != "model"
     ]
-
-
-def _count(n: int | None) -> str:
-    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if n and n >= size:
-            return f"{n / size:.3g} {unit}"
-    return str(n or 0)

@@ -52,7 +52,7 @@ class ErrorHistograms(Selection, Chart):
     """
 
     _esm = script("axes", "chart", "ramp", "histograms")
-    _css = style("chart", "ramp", "histograms")
+    _css = style("axes", "chart", "ramp", "histograms")
 
     cells = traitlets.List(traitlets.Dict(), help="One entry per tensor of the file").tag(sync=True)
     kinds = traitlets.List(traitlets.Unicode(), help="Columns").tag(sync=True)

@@ -58,7 +58,7 @@ class Overview(Selection, Panel):
     """
 
     _esm = script("overview")
-    _css = style("overview")
+    _css = style("lines", "overview")
 
     facts = traitlets.List(traitlets.List(), help="[name, text] of the file").tag(sync=True)
     named = traitlets.List(traitlets.List(), help="[part, text] of the file's name").tag(sync=True)

@@ -10,6 +10,7 @@ import numpy as np
 from ..comparison.beside import STATISTICS
 from ..file.text import printable
 from ..model.words import bytes_in_words
+from ..quantization.rates import DB_PER_BIT
 from .columns import STATE, Column, name_of
 from .numbers import number
 
@@ -37,7 +38,6 @@ LABELS: Final = {
 }
 _FORMS: Final = {"relative_rmse": "percent", "sqnr_db": "decibel", "cosine": "cosine"}
 _CHANGES: Final = {"relative_rmse": "change_percent", "sqnr_db": "change_decibel"}
-_DECIBEL_PER_BIT: Final = 20 * math.log10(2)
 
 
 def columns_of(statistic: str, *, direct: bool) -> list[Column]:
@@ -121,7 +121,7 @@ def strength(pair: TensorPair, statistic: str) -> float | None:
     if a == b:
         return 0.0
     if statistic == "sqnr_db":
-        return abs(b - a) / _DECIBEL_PER_BIT
+        return abs(b - a) / DB_PER_BIT
     if statistic == "cosine":
         a, b = 1 - a, 1 - b
     low, high = sorted((abs(a), abs(b)))

@@ -9,6 +9,7 @@ import traitlets
 from ..errors import GGUFLabError
 from ..file.text import printable
 from ..footprint import KV_TYPES, Counter
+from ..footprint.counting import MOST_TOKENS
 from ..footprint.words import facts_of, formulas_of, html_of, machine_rows
 from ..markup import Html, card, note
 from ..model.words import memory_in_words
@@ -65,7 +66,7 @@ class WillItRun(Panel):
     """
 
     _esm = script("running")
-    _css = style("running")
+    _css = style("lines", "running")
 
     context = traitlets.Int(8192, min=1, help="Tokens of all sequences together").tag(sync=True)
     kv_type = traitlets.Enum(KV_TYPES, "F16", help="Type of keys and values").tag(sync=True)
@@ -75,6 +76,10 @@ class WillItRun(Panel):
         traitlets.Float(min=0), maxlen=16, help="Memory of each GPU in GiB; none: no GPU"
     ).tag(sync=True)
     gpu_layers = traitlets.Int(999, min=0, help="Layers on the GPUs").tag(sync=True)
+    choices = traitlets.Dict(
+        {"types": list(KV_TYPES), "contexts": list(_STEPS), "most": MOST_TOKENS},
+        help="What the fields offer",
+    ).tag(sync=True)
     result = traitlets.Dict(help="The answer, the parts, the tables, the formulas").tag(sync=True)
 
     def __init__(self, model: Openable, *, context: int = 8192, height: int = 0) -> None:
@@ -160,7 +165,7 @@ class WillItRun(Panel):
                     f"{device.layers} layers"
                 ),
                 "parts": [
-                    [label, getattr(device, key), memory_in_words(getattr(device, key))]
+                    [key, label, getattr(device, key), memory_in_words(getattr(device, key))]
                     for key, label in _PARTS
                 ],
             }

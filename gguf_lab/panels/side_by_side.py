@@ -11,7 +11,7 @@ from ..comparison import Comparison, Run
 from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
 from ..reference import open_reference
-from .base import Panel, Snapshot, spaced
+from .base import Panel, Static, spaced
 from .called import called
 from .columns import name_of
 from .comparing import Comparing
@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SideBySide"]
 
-_MOST_SHOWN = 50
 
-
-class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore[misc]
+class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type: ignore[misc]
     """Two GGUF files, A and B, against one reference, or against each other.
 
     Which is nearer in each tensor, by a statistic that one chooses, and at what size; sums; what
@@ -182,17 +180,3 @@ class SideBySide(Comparing[Beside], Selection, ipywidgets.VBox):  # type: ignore
     def _static(self, limit: int | None) -> str:
         parts = [panel._static(limit) for panel in (self.map, self.table)]
         return spaced(parts)
-
-    def snapshot(self, rows: int | None = 1000) -> Snapshot:
-        """Return everything as an ordinary static output.
-
-        Parameters
-        ----------
-        rows : int, optional
-            Longest table that is written out; None for all rows.
-        """
-        return Snapshot(self._static(rows), repr(self))
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
-        return {**bundle, "text/html": self._static(_MOST_SHOWN), "text/plain": repr(self)}

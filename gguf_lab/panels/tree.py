@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
@@ -40,7 +40,6 @@ class MetadataTree(Panel):
 
     _esm = script("branches", "tree")
     _css = style("tree")
-    _title: ClassVar[str] = "Metadata"
 
     leaves = traitlets.List(
         traitlets.Dict(), help="One entry per key: see `gguf_lab.panels.leaves.leaves`"

@@ -184,9 +184,9 @@ def explore(
 
     Parameters
     ----------
-    model : Model or path
+    model : Model, path or Address
         A model, or any file of a model.
-    reference : Checkpoint, Model or path, optional
+    reference : Checkpoint, Model, path or Address, optional
         The original weights or another GGUF file; without it the workbench is a viewer.
     **options
         Further arguments of `Workbench`.

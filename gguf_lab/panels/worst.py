@@ -10,7 +10,7 @@ import numpy as np
 from .sides import CHUNK, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from ..comparison.weighting import Weights
     from .sides import Sides
@@ -97,8 +97,8 @@ class _Top:
 
 def find_worst(
     sides: Sides, name: str, weights: Weights | None = None
-) -> Iterator[tuple[float, Worst | None]]:
-    """Walk a tensor and its original once; yield the share that is done, and at the end the finds.
+) -> Generator[float, None, Worst]:
+    """Walk a tensor and its original once; yield the share that is done, and return the finds.
 
     Parameters
     ----------
@@ -135,18 +135,8 @@ def find_worst(
             parts = _Figures.of(ee, rr, size_of, counted, size)
             blocks.take(parts.counted, parts.maker(ee, a, weights is not None))
         a = b
-        yield a / n, None
-    yield (
-        1.0,
-        Worst(
-            rows.spans(),
-            blocks.spans(),
-            total,
-            _median(relative),
-            _median(crests),
-            n_strange,
-        ),
-    )
+        yield a / n
+    return Worst(rows.spans(), blocks.spans(), total, _median(relative), _median(crests), n_strange)
 
 
 @dataclass(frozen=True, slots=True)

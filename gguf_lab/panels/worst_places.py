@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WorstPlaces"]
 
+_WHY: Final = (
+    "Crest: the largest original weight over their RMS. The largest weight of a block sets its "
+    "steps: the higher the crest, the coarser all its other weights."
+)
 _WIDER: Final = 1.2  # times the median: then the spread of a row is worth a word
 
 
@@ -67,6 +71,7 @@ class WorstPlaces(Inquiry):
     blocks = traitlets.List(traitlets.List(), help="[words..., row, column] of blocks").tag(
         sync=True
     )
+    why = traitlets.Unicode(_WHY, help="What the figures mean").tag(sync=True)
     jumps = traitlets.Int(0, help="How often a place was asked for").tag(sync=True)
 
     def _clear(self) -> None:
@@ -74,10 +79,8 @@ class WorstPlaces(Inquiry):
 
     def _ask(self, name: str) -> Iterator[float]:
         weights = self._weights(name)
-        for share, found in find_worst(self._sides, name, weights):
-            if found is not None:
-                self._publish(found, weighted=weights is not None)
-            yield share
+        found = yield from find_worst(self._sides, name, weights)
+        self._publish(found, weighted=weights is not None)
 
     def _publish(self, found: Worst, *, weighted: bool) -> None:
         with self.hold_sync():
@@ -97,13 +100,7 @@ class WorstPlaces(Inquiry):
         blocks = grid(columns, [row[:5] for row in self.blocks[:stop]], range(5))
         title = f"Worst rows and blocks of {self.facts.get('label') or 'no tensor'}, {order}"
         parts = [rows, fold("Blocks", blocks)] if self.rows else []
-        return card(title, *parts, note(_WHY), note=self.verdict)
-
-
-_WHY: Final = (
-    "Crest: the largest original weight over their RMS. The largest weight of a block sets its "
-    "steps: the higher the crest, the coarser all its other weights."
-)
+        return card(title, *parts, note(self.why), note=self.verdict)
 
 
 def _told(span: Span, found: Worst, *, weighted: bool) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import check_effort
 from ..errors import GGUFLabError, UnsupportedError
-from ..file import QTYPES, printable, quoted, suggest
+from ..file import known_qtype, quoted
 from ..progress import counted
 from ..quantization import find_mix, fitting_type, open_imatrix
 from ..quantization.imatrix import importance_of
@@ -137,16 +137,10 @@ def plan(
 
 
 def _known(allowed: Sequence[str]) -> list[str]:
-    known = [t.name for t in QTYPES.values()]
-    names = [allowed] if isinstance(allowed, str) else list(allowed)
-    for name in names:
-        if name.upper() not in known:
-            raise GGUFLabError(
-                f"type {printable(repr(name))} is unknown.{suggest(name.upper(), known)}"
-            )
-    if not names:
+    names = [allowed] if isinstance(allowed, str) else allowed
+    if not (known := dict.fromkeys(known_qtype(name).name for name in names)):
         raise GGUFLabError("allowed is empty: give at least one type to choose from")
-    return list(dict.fromkeys(name.upper() for name in names))
+    return list(known)
 
 
 def _offered(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError, UnsupportedError
-from ..file import QTYPES, printable, qtype, quoted, suggest
+from ..file import known_qtype, printable, qtype, quoted, suggest
 from .mixes import ALIASES, MIXES, Mix, Place, first_match
 from .roles import WHOLE_NAMES, layer_of, role_of, why_never
 
@@ -181,18 +181,14 @@ def _compile(overrides: Mapping[str, str]) -> dict[str, tuple[re.Pattern[str], Q
     compiled = {}
     for pattern, name in overrides.items():
         try:
-            compiled[pattern] = re.compile(pattern), qtype(name.upper())
+            compiled[pattern] = re.compile(pattern), known_qtype(name)
         except re.error as error:
             raise GGUFLabError(
                 f"override {quoted(pattern)} is no regular expression: {error}. Expected one, "
                 "such as 'attn_v' or 'blk.[0-3].ffn_down'."
             ) from None
-        except KeyError:
-            names = [t.name for t in QTYPES.values()]
-            raise GGUFLabError(
-                f"override {quoted(pattern)}: type {printable(repr(name))} is unknown."
-                f"{suggest(name.upper(), names)}"
-            ) from None
+        except UnsupportedError as error:
+            raise UnsupportedError(f"override {quoted(pattern)}: {error}") from None
     return compiled
 
 

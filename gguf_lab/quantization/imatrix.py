@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import GGUFError, QuantizationError
 from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
-from ..file.text import decode
+from ..file.text import decode, few
 from ..model import open_model
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Imatrix", "importance_of", "keys_of", "open_imatrix", "portions"]
+__all__ = ["Imatrix", "entry_of", "fitting", "importance_of", "keys_of", "open_imatrix", "portions"]
 
 _Values = npt.NDArray[np.float32]
 
@@ -107,7 +107,7 @@ class Imatrix(Mapping[str, _Values]):
         self.close()
 
     def __repr__(self) -> str:
-        datasets = ", ".join(printable(repr(name)) for name in self.datasets[:3])
+        datasets = few(printable(repr(name)) for name in self.datasets)
         on = f" on {datasets}" if datasets else ""
         chunks = f", {self.chunk_count} chunks" if self.chunk_count else ""
         return f"<Imatrix {printable(self.path.name)}: {len(self)} entries{chunks}{on}>"
@@ -145,6 +145,24 @@ def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
 def importance_of(
     imatrix: Mapping[str, Any] | None, name: str, shape: tuple[int, ...]
 ) -> _Values | None:
+    """Return what an importance matrix has for a tensor to quantize, as `entry_of` does.
+
+    Raises
+    ------
+    QuantizationError
+        Also if the entry is zero for every column.
+    """
+    values = entry_of(imatrix, name, shape)
+    if values is not None and not values.any(axis=1).all():
+        raise QuantizationError(
+            f"importance of {quoted(name)} is zero for every column: nothing counts."
+        )
+    return values
+
+
+def entry_of(
+    imatrix: Mapping[str, Any] | None, name: str, shape: tuple[int, ...], dtype: Any = np.float32
+) -> npt.NDArray[Any] | None:
     """Return what an importance matrix has for a tensor: (1, columns) or (experts, columns).
 
     None if it has no entry; or one that does not fit the embeddings, where they serve as output
@@ -153,25 +171,36 @@ def importance_of(
     Raises
     ------
     QuantizationError
-        If the entry is of another size, or zero for every column.
+        If the entry is of another size, or a value negative or not finite.
     """
     if imatrix is None or name not in imatrix:
         return None
-    values = np.asarray(imatrix[name], np.float32)
-    experts = shape[-3] if len(shape) > 2 else 1
-    if values.size == experts * shape[-1]:
-        values = values.reshape(experts, shape[-1])
-        if not values.any(axis=1).all():
-            raise QuantizationError(
-                f"importance of {quoted(name)} is zero for every column: nothing counts."
-            )
-        return values
-    if name.endswith("token_embd.weight"):
+    values = np.asarray(imatrix[name], dtype)
+    if name.endswith("token_embd.weight") and values.size != shape[-1]:
         return None
-    raise QuantizationError(
-        f"tensor {quoted(name)} has {experts * shape[-1]} columns (times experts), but the "
-        f"importance matrix {values.size} values for it. Is it of another model?"
-    )
+    return fitting(values, name, shape)
+
+
+def fitting(values: npt.NDArray[Any], name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return the importance of a tensor's columns as (1, columns) or (experts, columns).
+
+    Raises
+    ------
+    QuantizationError
+        If there are others than so many values, or if one is negative or not finite.
+    """
+    columns, experts = shape[-1], shape[-3] if len(shape) > 2 else 1
+    if values.size not in {columns, experts * columns}:
+        parts = f" in each of {experts} experts" * (experts > 1)
+        raise QuantizationError(
+            f"tensor {quoted(name)} has {columns} columns{parts}, but the importance matrix "
+            f"{values.size} values for it. Is it of another model?"
+        )
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise QuantizationError(
+            f"importance of {quoted(name)} has values that are negative or not finite."
+        )
+    return values.reshape(-1, columns)
 
 
 def portions(

@@ -13,6 +13,7 @@ from ..codec import dequantize, quantize
 from ..errors import GGUFLabError, QuantizationError
 from ..file import quoted
 from ..model import Tensor
+from .imatrix import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +143,11 @@ def chunks_of(
         If a value is NaN or infinite, or the importance is of another size.
     """
     rows = np.arange(matrix.n_rows) if rows is None else rows
-    weights = _importance(matrix, importance)
+    weights = None
+    if importance is not None:
+        if hasattr(importance, "detach"):
+            importance = importance.detach().cpu().float().numpy()
+        weights = fitting(np.asarray(importance, np.float32), matrix.name, matrix.shape)
     part = matrix.shape[-2] if len(matrix.shape) > 1 else 1
     starts = np.arange(0, matrix.n_rows, part) if weights is not None and len(weights) > 1 else [0]
     step = max(1, _CHUNK // matrix.columns)
@@ -158,25 +163,6 @@ def chunks_of(
                     f"value is {values[row, column]}. Expected finite numbers."
                 )
             yield Chunk(values, None if weights is None else weights[expert % len(weights)])
-
-
-def _importance(matrix: Matrix, importance: Any) -> NDArray[np.float32] | None:
-    if importance is None:
-        return None
-    if hasattr(importance, "detach"):
-        importance = importance.detach().cpu().float().numpy()
-    weights = np.asarray(importance, np.float32)
-    experts = matrix.shape[-3] if len(matrix.shape) > 2 else 1
-    if weights.size not in {matrix.columns, experts * matrix.columns}:
-        raise QuantizationError(
-            f"importance of {quoted(matrix.name)} has {weights.size} values. Expected one for each "
-            f"of {matrix.columns} columns" + (f", or of {experts} experts." * (experts > 1) or ".")
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise QuantizationError(
-            f"importance of {quoted(matrix.name)} has values that are negative or not finite."
-        )
-    return weights.reshape(-1, matrix.columns)
 
 
 def _read(matrix: Matrix, positions: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..codec import REQUIRES_IMPORTANCE, can_quantize
-from ..errors import UnsupportedError
-from ..file import QTYPES, printable, qtype, suggest
+from ..file import QTYPES, known_qtype
 from .measuring import Chunk, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
+
+    from ..file import QType
 
 __all__ = ["Encode", "Method", "baselines", "default_types", "ggml_methods"]
 
@@ -75,19 +76,12 @@ def ggml_methods(
         If a type is unknown.
     """
     names = [names] if isinstance(names, str) else names
-    names = dict.fromkeys(name.upper() for name in names)
-    return [_ggml(name, columns, effort, weighted=weighted) for name in names]
+    types = dict.fromkeys(known_qtype(name) for name in names)
+    return [_ggml(stored, columns, effort, weighted=weighted) for stored in types]
 
 
-def _ggml(name: str, columns: int, effort: str, *, weighted: bool) -> Method:
-    known = [t.name for t in QTYPES.values()]
-    if name not in known:
-        raise UnsupportedError(
-            f"type {printable(repr(name))} is unknown: there are {', '.join(known)}."
-            + suggest(name, known)
-        )
-    stored = qtype(name)
-    why = ""
+def _ggml(stored: QType, columns: int, effort: str, *, weighted: bool) -> Method:
+    name, why = stored.name, ""
     if not can_quantize(name):
         why = "no quantizer"
     elif name in REQUIRES_IMPORTANCE and not weighted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class _Sums:
     bits: float = 0.0
     ee: float = 0.0
     wee: float = 0.0
-    problem: str = field(default="")
+    problem: str = ""
 
     def rate(self, method: Method, facts: _Facts) -> Rate:
         if self.problem:

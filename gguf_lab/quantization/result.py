@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..file import printable, qtype
+from ..file.text import few
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +152,5 @@ class Requantization:
         )
 
     def __repr__(self) -> str:
-        names = ", ".join(printable(path.name) for path in self.paths[:3])
-        more = f" and {len(self.paths) - 3} more" if len(self.paths) > 3 else ""
-        return f"<{names}{more}: {self.summary} ({self.seconds:.1f} s)>"
+        names = few(printable(path.name) for path in self.paths)
+        return f"<{names}: {self.summary} ({self.seconds:.1f} s)>"

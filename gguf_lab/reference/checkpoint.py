@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError
 from ..file.remote import Address, location
 from ..file.source import LocalFile
-from ..file.text import printable, quoted
+from ..file.text import few, printable, quoted
 from ..markup import card, facts
 from .links import check_link, check_links
 from .safetensors_header import (
@@ -261,7 +261,7 @@ def _find_in_folder(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(quoted(f.name) for f in found[:5]) + (", ..." if len(found) > 5 else "")
+        names = few((quoted(file.name) for file in found), most=5)
         raise CheckpointError(
             f"{folder} has {len(found)} safetensors files ({names}) and no {INDEX} that says how"
             " they belong together. Give the path of one file, or fetch the index."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
+from ..footprint.hyper import MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +50,6 @@ class Quantity:
 
 
 WIDTH = Quantity("hidden size", "embedding_length", ("hidden_size", "n_embd", "d_model", "dim"))
-MOST_LAYERS = 512
-"""llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
-
 LAYERS = Quantity(
     "number of layers", "block_count", ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 )

@@ -16,7 +16,7 @@ from ..file.remote import (
     read_repository,
     read_small,
 )
-from ..file.text import quoted
+from ..file.text import few, quoted
 from .checkpoint import (
     INDEX,
     SINGLE,
@@ -134,7 +134,7 @@ def _only_file(address: Address, options: RemoteOptions) -> Address:
     if len(found) == 1:
         return address.child(found[0])
     if found:
-        names = ", ".join(map(quoted, found[:5])) + (", ..." if len(found) > 5 else "")
+        names = few(map(quoted, found), most=5)
         raise CheckpointError(
             f"{address} has {len(found)} safetensors files ({names}) and no {INDEX} that says how "
             "they belong together. Name one of them."

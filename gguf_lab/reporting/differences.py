@@ -10,13 +10,12 @@ from ..file import printable
 from ..markup import Html
 from ..model.words import bits_in_words, bytes_in_words
 from .page import columns, paragraph, section, table
-from .pictures import MOST_LAYERS, picture
+from .pictures import MOST_DRAWN, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from ..comparison import Comparison, TensorComparison
     from ..model import Model
@@ -41,12 +40,11 @@ def figure_of(value: float | None, digits: str = "#.4g") -> str:
 
 
 def _figures(of: TensorComparison | Statistics) -> tuple[str, ...]:
-    peak = of.peak if isinstance(of, Statistics) else of.max_abs_error
     return (
         figure_of(of.relative_rmse),
         figure_of(of.sqnr_db, ".2f"),
         figure_of(of.cosine, ".6f"),
-        figure_of(peak),
+        figure_of(of.max_abs_error),
     )
 
 
@@ -75,7 +73,7 @@ def weight_errors(found: Comparison) -> Section:
 
 def _pictures(found: Comparison) -> list[Html]:
     frame, layers = _drawable(found)
-    if len(layers) > MOST_LAYERS:
+    if len(layers) > MOST_DRAWN:
         return [paragraph(f"No pictures by layer: there are {len(layers):,} layers.", quiet=True)]
     title = printable(found.model_path.name)
     from ..plots import plot_heatmap, plot_layers
@@ -126,18 +124,18 @@ def _pooled(
     """Return a line for each group of tensors; those whose key is None are left out."""
     sums: dict[Hashable, Statistics] = {}
     counts: dict[Hashable, int] = {}
-    bits: dict[Hashable, float] = {}
+    sizes: dict[Hashable, int] = {}
     for row in rows:
         if (key := key_of(row)) is not None and row.statistics is not None:
             sums.setdefault(key, Statistics()).add(row.statistics)
             counts[key] = counts.get(key, 0) + 1
-            bits[key] = bits.get(key, 0.0) + (row.bits_per_weight or 0.0) * row.n_elements
+            sizes[key] = sizes.get(key, 0) + (row.nbytes or 0)
     return [
         (
             words(key),
             f"{counts[key]:,}",
             f"{s.n:,}",
-            bits_in_words(bits[key] / s.n) if s.n else "-",
+            bits_in_words(8 * sizes[key] / s.n) if s.n else "-",
             *_figures(s),
         )
         for key, s in sums.items()
@@ -171,15 +169,11 @@ def _worst(found: Comparison) -> list[Html]:
     return [
         table(heads, rows, most=_WORST, title="The worst tensors"),
         picture(
-            lambda: _histogram(found, first),
+            lambda: found.plot_histogram(first),
             f"Errors of the weights of {printable(first)}, the worst tensor. The dashed lines are "
             "one RMSE on both sides of zero.",
         ),
     ]
-
-
-def _histogram(found: Comparison, name: str) -> Figure:
-    return found.plot_histogram(name)
 
 
 def left_out(found: Comparison) -> Section | None:
@@ -227,7 +221,7 @@ def all_tensors(model: Model, found: Comparison | None) -> Section:
             tensor.qtype,
             " x ".join(map(str, tensor.shape)),
             "unknown" if tensor.nbytes is None else bytes_in_words(tensor.nbytes),
-            bits_in_words(tensor.bits_per_weight) if tensor.bits_per_weight is not None else "-",
+            bits_in_words(tensor.bits_per_weight),
             tensor.status,
         ]
         if found is not None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_LAYERS", "picture"]
+__all__ = ["MOST_DRAWN", "picture"]
 
 _SETTINGS: dict[Any, Any] = {"text.parse_math": False, "svg.hashsalt": "gguf-lab"}
 
-MOST_LAYERS = 200
-"""Layers up to which they are drawn: no model has more, and a picture has to fit a page."""
+MOST_DRAWN = 200
+"""Layers up to which they are drawn: a picture has to fit a page."""
 
 
 def picture(draw: Callable[[], Figure], words: str) -> Html:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +9,12 @@ import numpy as np
 import gguf_lab as gl
 
 from ..file.builders import Builder
+from ..models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 LLAMA = MODELS / "llama" / "llama-bf16.gguf"
 Q4_K_M = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 

@@ -19,7 +19,8 @@ from gguf_lab.cli import lab
 from gguf_lab.cli.compare import _sort_key
 from gguf_lab.errors import GGUFError
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+from ..models import MODELS
+
 LLAMA = MODELS / "llama" / "llama-bf16.gguf"
 Q4_K = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 import gguf_lab as gl
 from gguf_lab import cli
 
+from ..models import MODELS
 from .test_cli import write_hostile
 
-LLAMA = Path(__file__).parents[1] / "data" / "models" / "llama" / "llama-bf16.gguf"
+LLAMA = MODELS / "llama" / "llama-bf16.gguf"
 
 
 def run(capsys, *arguments):

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 import gguf_lab as gl
 from gguf_lab import cli
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+from ..models import MODELS
+
 Q4_K_M = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 
 

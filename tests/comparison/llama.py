@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 import gguf_lab as gl
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+from ..models import MODELS
+
 Q4_K_M, ORIGINAL = MODELS / "llama-256" / "llama-Q4_K_M.gguf", MODELS / "llama-256" / "hf"
 
 

@@ -15,7 +15,8 @@ from gguf_lab.comparison.beside import STATISTICS, pair_of, pairs_of
 from gguf_lab.comparison.statistics import measure
 from gguf_lab.errors import ComparisonError, GGUFLabError
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+from ..models import MODELS
+
 RNG = np.random.default_rng(7)
 REFERENCE = RNG.standard_normal((4, 64)).astype(np.float32)
 

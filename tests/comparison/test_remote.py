@@ -6,7 +6,6 @@ import json
 import math
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from gguf_lab.file.scan import WINDOW
 
 from ..file.server import COMMIT, etag_of
 from ..file.test_shards import write_set
+from ..models import MODELS
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 Q4_K_M, ORIGINAL = MODELS / "llama-256" / "llama-Q4_K_M.gguf", MODELS / "llama-256" / "hf"
 BLOCK = 4096
 SMALL = RemoteOptions(block_bytes=BLOCK, read_ahead_bytes=BLOCK, read_timeout=5, total_timeout=20)

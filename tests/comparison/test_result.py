@@ -9,12 +9,14 @@ import gguf_lab as gl
 from gguf_lab.comparison import Comparison, Statistics, TensorComparison
 from gguf_lab.comparison.histogram import BINS, CENTRE
 
-MODELS = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+from ..models import MODELS
+
+FOLDER = MODELS / "llama-256"
 
 
 @pytest.fixture(scope="module")
 def result():
-    return gl.compare(MODELS / "llama-Q4_K_M.gguf", MODELS / "hf", progress=False)
+    return gl.compare(FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf", progress=False)
 
 
 def row(name, layer, kind, statistics=None, status="compared", reason=""):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,7 +11,11 @@ from safetensors import safe_open
 import gguf_lab as gl
 from gguf_lab.comparison import COLUMNS, Run
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+from ..models import MODELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Q4_K_M = MODELS / "llama-256" / "llama-Q4_K_M.gguf", MODELS / "llama-256" / "hf"
 FIGURES = ["rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error"]
 

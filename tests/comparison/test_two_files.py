@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +11,13 @@ import gguf_lab as gl
 from gguf_lab import cli
 from gguf_lab.comparison.statistics import measure
 
+from ..models import MODELS
+from .llama import compare
 from .rewriting import rewrite
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 Q4_K_M = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 FIGURES = ["rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error", "mean_abs_error"]
 TEMPLATE = "{% for m in messages %}\n" * 20
-
-
-def compare(model, reference, **keywords):
-    return gl.compare(model, reference, progress=False, **keywords)
 
 
 def matrix_types(matrix):

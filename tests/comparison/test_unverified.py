@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +11,11 @@ import gguf_lab as gl
 from gguf_lab import cli
 from gguf_lab.comparison import Run
 
+from ..models import MODELS
+from .llama import compare
 from .rewriting import rewrite
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 LLAMA, CHECKPOINT = MODELS / "llama" / "llama-bf16.gguf", MODELS / "llama" / "hf"
-
-
-def compare(model, reference, **keywords):
-    return gl.compare(model, reference, progress=False, **keywords)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import gguf
 import numpy as np
@@ -14,7 +13,9 @@ from gguf_lab.comparison import measuring
 from gguf_lab.comparison.weighting import weigh
 from gguf_lab.errors import ComparisonError
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+from ..models import MODELS
+
+FOLDER = MODELS / "llama-256"
 MODEL, REFERENCE = FOLDER / "llama-Q4_K_M.gguf", FOLDER / "hf"
 NAMES = ("blk.0.attn_q.weight", "blk.1.ffn_down.weight")
 
@@ -114,7 +115,7 @@ def test_the_cache_keeps_it_and_knows_other_weights(tmp_path, importance):
     ("given", "words"),
     [
         ({"nowhere": np.ones(256)}, "none of the 1 entries .* is a tensor of"),
-        ({NAMES[0]: np.ones(255)}, "255 values .* Expected one for each of 256 columns"),
+        ({NAMES[0]: np.ones(255)}, "has 256 columns, but the importance matrix 255 values"),
         ({NAMES[0]: -np.ones(256)}, "negative or not finite"),
         ({NAMES[0]: np.full(256, np.nan)}, "negative or not finite"),
     ],
@@ -122,6 +123,21 @@ def test_the_cache_keeps_it_and_knows_other_weights(tmp_path, importance):
 def test_importance_that_does_not_fit_is_refused(given, words):
     with pytest.raises(ComparisonError, match=words):
         compare(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("token_embd.weight", np.ones(32)), (NAMES[1], np.zeros(512))],
+)
+def test_an_entry_that_no_quantizer_uses_weighs_nothing(importance, name, values):
+    """Embeddings that serve as output too have one of another size; zeros count nothing."""
+    result = compare({**importance, name: values})
+    assert result[name].weighted_relative_rmse is None
+    plain = gl.compare(MODEL, REFERENCE, tensors=[name], progress=False)
+    assert result[name].rmse == plain[name].rmse
+    n = len({*NAMES} - {name})
+    assert f"{n} of them weighted by importance" in result.summary
+    assert "importance" not in plain.summary
 
 
 def test_a_cluster_does_not_know_it(importance):

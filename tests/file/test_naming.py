@@ -23,6 +23,7 @@ from gguf_lab.file import (
     parse_header,
 )
 
+from ..models import MODELS
 from .builders import Builder
 
 # From the specification, as Python writes it: an oracle for the names we write.
@@ -236,7 +237,7 @@ def test_from_metadata_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_from_a_real_file() -> None:
-    path = Path(__file__).parent.parent / "data" / "models" / "llama-256" / "llama-Q4_K_M.gguf"
+    path = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
     assert FileName.from_metadata(open_file(path).metadata).encoding == "Q4_K_M"
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import gguf_lab as gl
 
+from ..models import MODELS
+
 ROOT = Path(__file__).parents[2]
-TINY = next((ROOT / "tests" / "data" / "models" / "llama").glob("*.gguf"))
+TINY = next((MODELS / "llama").glob("*.gguf"))
 REPOSITORY = "bartowski/SmolLM2-135M-Instruct-GGUF"
 
 

@@ -201,6 +201,12 @@ class Harness:
         )
 
 
+def keys(page: Any, *names: str) -> None:
+    """Press them one after the other."""
+    for name in names:
+        page.keyboard.press(name)
+
+
 def until(page: Any, panel: Any, **traits: Any) -> None:
     """Wait until what the browser has set has reached Python."""
     for _ in range(500):

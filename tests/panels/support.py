@@ -168,6 +168,11 @@ class StubRow:
     reference_qtype: str | None = None
 
     @property
+    def nbytes(self) -> int | None:
+        bits = self.bits_per_weight
+        return None if bits is None else round(bits * self.n_elements / 8)
+
+    @property
     def measured(self) -> bool:
         return self.rmse is not None
 

@@ -18,6 +18,7 @@ from gguf_lab.model.words import bytes_in_words
 from gguf_lab.panels import ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
 from gguf_lab.panels.tabs import Tabs
 
+from ..models import MODELS
 from .browser import until
 from .support import HOSTILE, StubComparison, StubModel, StubTensor, rows_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
 
 

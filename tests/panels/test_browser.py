@@ -14,7 +14,7 @@ import gguf_lab as gl
 from gguf_lab.panels import ErrorHistograms, MetadataTree, Progress, TensorDetail, TensorTable
 
 from ..file.builders import F32, Builder
-from .browser import until
+from .browser import keys, until
 from .support import HOSTILE, ORPHAN, StubComparison, StubModel, StubTensor, rows_of
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ def focused(page: Any) -> Any:
 def count(page: Any, words: str) -> Any:
     """The count in the head of a panel, once it reads like this."""
     return page.locator(".gl-count").get_by_text(words, exact=True)
-
-
-def keys(page: Any, *names: str) -> None:
-    for name in names:
-        page.keyboard.press(name)
 
 
 def test_a_tensor_of_unknown_type_leaves_the_other_rows(harness: Harness, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +12,12 @@ import gguf_lab.panels
 from gguf_lab.errors import ComparisonError, GGUFError
 from gguf_lab.panels.base import Panel
 
-FILE = Path(__file__).parents[1] / "data" / "models" / "llama-256" / "llama-Q4_K_M.gguf"
+from ..models import MODELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
 PANELS = [
     kind
     for kind in (getattr(gguf_lab.panels, name) for name in gguf_lab.panels.__all__)
@@ -66,6 +70,11 @@ def test_the_headline_says_that_a_file_is_cut_short(tmp_path: Path) -> None:
     assert state.startswith("⚠ cut short: ")
     assert state.endswith(" tensors incomplete")
     panel.close()
+
+
+def test_the_headline_rounds_weights_up_to_the_next_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gl.Model, "n_parameters", 999_999_999)
+    assert ["parameters", "1.0 B", "999,999,999 weights"] in gl.panels.Headline(FILE).facts
 
 
 def test_a_wrong_name_is_answered_with_close_ones() -> None:

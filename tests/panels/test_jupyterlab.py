@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from ..models import MODELS
 from .lab import jupyterlab, run_all, write_notebook
 from .tensors import large_blocks, write_gguf
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 
 PANELS = f"""
 import gguf_lab as gl

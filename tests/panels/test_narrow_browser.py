@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.panels import BlockView, ErrorHistograms, MetadataTree, WorstPlaces
 
+from ..models import MODELS
 from .support import StubComparison, StubModel, rows_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
 WIDTHS = (484, 600, 650, 700, 760, 900, 1300)
 # How far a node reaches beyond what is seen of the panel, to the right.

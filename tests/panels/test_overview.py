@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gguf_lab as gl
 from gguf_lab.panels import Overview
 
+from ..models import MODELS
 from .support import HOSTILE, StubModel, StubTensor
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

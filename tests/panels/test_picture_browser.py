@@ -14,7 +14,7 @@ import gguf_lab as gl
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 from gguf_lab.panels.numbers import exact
 
-from .browser import until
+from .browser import keys, until
 from .support import HOSTILE
 from .tensors import write_gguf
 
@@ -47,11 +47,6 @@ def shown(harness: Harness, panel: Any, name: str = "panel") -> Any:
     else:
         harness.page.wait_for_selector("[data-shown]")
     return harness.page
-
-
-def keys(page: Any, *names: str) -> None:
-    for name in names:
-        page.keyboard.press(name)
 
 
 def readout(page: Any, pattern: str) -> str:

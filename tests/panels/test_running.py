@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +8,8 @@ from traitlets import TraitError
 import gguf_lab as gl
 from gguf_lab.panels import WillItRun
 
+from ..models import MODELS
 from .support import HOSTILE, StubModel
-
-MODELS = Path(__file__).parents[1] / "data" / "models"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,16 +16,18 @@ from gguf_lab.panels.called import called
 from gguf_lab.panels.pairs import sentence, strength
 
 from ..comparison.test_beside import comparison, only, row
+from ..models import MODELS
 from .browser import until
 from .support import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .browser import Harness
 
-MODELS = Path(__file__).parents[1] / "data" / "models" / "llama-256"
-FILE = MODELS / "llama-Q4_K_M.gguf"
+FOLDER = MODELS / "llama-256"
+FILE = FOLDER / "llama-Q4_K_M.gguf"
 
 
 def made_up(**more: Any) -> SideBySide:
@@ -58,7 +59,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
     """A real file and what half precision makes of it."""
     path = tmp_path_factory.mktemp("b") / "llama-F16.gguf"
     gl.requantize(FILE, path, "F16", progress=False)
-    panel = SideBySide(FILE, path, MODELS / "hf")
+    panel = SideBySide(FILE, path, FOLDER / "hf")
     assert panel.wait(120) is not None, panel.progress.error
     yield panel
     panel.close()
@@ -74,7 +75,7 @@ def test_a_real_run_gives_what_the_two_comparisons_give(real: SideBySide) -> Non
     assert real.progress.done == real.progress.total == 2 * 1_443_072
     result = real.result
     assert result is not None
-    alone = gl.compare(FILE, MODELS / "hf", progress=False).to_frame().set_index("name")
+    alone = gl.compare(FILE, FOLDER / "hf", progress=False).to_frame().set_index("name")
     frame = result.to_frame().set_index("name")
     assert frame["relative_rmse_a"].to_dict() == alone["relative_rmse"].to_dict()
     assert (frame["relative_rmse_b"] - frame["relative_rmse_a"]).abs().max() < 1e-4
@@ -103,8 +104,8 @@ def test_a_difference_of_percentages_is_in_points(harness: Harness) -> None:
 
 def test_a_reference_whose_folder_says_nothing_is_called_by_its_place(tmp_path: Path) -> None:
     folder = tmp_path / "models--owner--repo" / "snapshots" / "86b58ae7d0"
-    shutil.copytree(MODELS / "hf", folder)
-    for original, name in ((folder, "owner/repo"), (MODELS / "hf", "llama-256/hf")):
+    shutil.copytree(FOLDER / "hf", folder)
+    for original, name in ((folder, "owner/repo"), (FOLDER / "hf", "llama-256/hf")):
         bench = gl.explore(FILE, original)
         assert f"compared with {name}" in bench.headline.subtitle
         bench.close()
@@ -210,7 +211,7 @@ def test_a_run_that_fails_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr("gguf_lab.comparison.Run.__iter__", broken)
-    panel = SideBySide(FILE, FILE, MODELS / "hf")
+    panel = SideBySide(FILE, FILE, FOLDER / "hf")
     panel.wait(60)
     assert panel.progress.state == "failed"
     assert "the disk is gone" in panel.progress.error
@@ -218,7 +219,7 @@ def test_a_run_that_fails_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cancel_keeps_what_was_finished() -> None:
-    panel = SideBySide(FILE, FILE, MODELS / "hf")
+    panel = SideBySide(FILE, FILE, FOLDER / "hf")
     panel.cancel()
     result = panel.wait(60)
     assert result is not None
@@ -229,7 +230,7 @@ def test_cancel_keeps_what_was_finished() -> None:
 
 def test_static_form_escapes_everything() -> None:
     a, b = (comparison(row(HOSTILE, error), path=f"{HOSTILE}.gguf") for error in (0.1, 0.2))
-    html = SideBySide(a, b)._repr_mimebundle_()["text/html"]
+    html = SideBySide(a, b)._repr_mimebundle_()[0]["text/html"]
     for forbidden in ("<script", "<img", "\x1b", "\u202e"):
         assert forbidden not in html
     assert "&lt;script&gt;" in html

@@ -7,7 +7,6 @@ import gc
 import re
 import tracemalloc
 import zlib
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,15 @@ from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.survey import survey
 from gguf_lab.panels.worst import find_worst
 
+from ..models import MODELS
 from .support import HOSTILE
 from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-LLAMA = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+LLAMA = MODELS / "llama-256"
 Q = "blk.0.attn_q.weight"
 
 

@@ -13,9 +13,9 @@ import gguf_lab as gl
 from gguf_lab.errors import CheckpointError, ComparisonError, GGUFLabError
 from gguf_lab.panels import Workbench, explore
 
+from ..models import MODELS
 from .support import HOSTILE, StubModel, StubRun
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 REFERENCE = SimpleNamespace(path=Path("hf"))
 
 

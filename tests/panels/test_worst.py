@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,13 @@ from gguf_lab.codec import dequantize
 from gguf_lab.panels import OtherTypes, WorstPlaces
 from gguf_lab.panels.numbers import percent
 from gguf_lab.panels.other_types import neighbours
+from gguf_lab.panels.pictures import finish
 from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.worst import find_worst
 
-FOLDER = Path(__file__).parents[1] / "data" / "models" / "llama-256"
+from ..models import MODELS
+
+FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
 
 
@@ -35,8 +37,7 @@ def both(sides: Any, name: str = NAME) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found(sides: Any, name: str = NAME, importance: Any = None) -> Any:
-    (worst,) = [w for _, w in find_worst(sides, name, importance) if w is not None]
-    return worst
+    return finish(find_worst(sides, name, importance))
 
 
 @pytest.mark.parametrize("chunk", [1 << 20, 3000])
@@ -76,8 +77,7 @@ def test_importance_decides_what_is_worst(sides: Any) -> None:
     assert {span.left for span in worst.blocks} == {0}
     panel = WorstPlaces(sides.model, NAME, FOLDER / "hf", importance={NAME: np.ones(3)})
     panel.wait(60)
-    assert "the importance matrix has 3 values for tensor" in panel.error
-    assert "Expected one for each of 256 columns" in panel.error
+    assert f"'{NAME}' has 256 columns, but the importance matrix 3 values" in panel.error
 
 
 def test_the_panel_says_where_and_why(sides: Any) -> None:

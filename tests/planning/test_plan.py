@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from itertools import product
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,10 +18,14 @@ from gguf_lab.planning.plan import ALLOWED, MIXES
 from gguf_lab.planning.result import COLUMNS, PROXY
 from gguf_lab.quantization import measuring
 
+from ..models import MODELS
 from ..quantization.record_files import importance, weights
 from ..quantization.record_mixes import Sketch, describe, write
 
-HF = Path(__file__).parents[1] / "data" / "models" / "llama-256" / "hf"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HF = MODELS / "llama-256" / "hf"
 FEW = ("Q4_0", "Q5_1", "Q8_0")
 
 

@@ -296,7 +296,7 @@ def test_weights_that_come_back_exactly():
         (
             {"importance": np.ones(3)},
             QuantizationError,
-            "has 3 values. Expected one for each of 64",
+            "has 64 columns, but the importance matrix 3 values",
         ),
         ({"importance": -np.ones(64)}, QuantizationError, "negative"),
         ({"values": np.ones((2, 64), int)}, GGUFLabError, "given as int64. Expected floats"),

@@ -12,11 +12,23 @@ from typing import Any
 
 import numpy as np
 
-DATA = Path(__file__).parents[1] / "data" / "models"
+from gguf_lab.model import open_model
+from gguf_lab.reference import Alignment, align, open_checkpoint
+
+from ..models import MODELS
+
+DATA = MODELS
 TABLES = DATA.parent / "tables"
 
 # the values of MXFP4's four bits, 1 sign, 2 exponent, 1 mantissa
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+
+def aligned(name: str | Path) -> tuple[Any, Alignment]:
+    """A model, by its path or its place among the models, lined up with the checkpoint beside."""
+    path = DATA / name
+    model = open_model(path)
+    return model, align(model, open_checkpoint(path.parent / "hf"))
 
 
 def write_raw(path: Path, header: bytes, data: bytes = b"", length: int | None = None) -> Path:

@@ -16,13 +16,7 @@ from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
-from .support import DATA, fake_model, ramp, write_checkpoint
-
-
-def aligned(name: str) -> tuple[Any, Alignment]:
-    path = DATA / name
-    model = open_model(path)
-    return model, align(model, open_checkpoint(path.parent / "hf"))
+from .support import DATA, aligned, fake_model, ramp, write_checkpoint
 
 
 def by_name(alignment: Alignment) -> dict[str, Any]:

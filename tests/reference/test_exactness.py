@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ import pytest
 from gguf_lab.codec import dequantize
 from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
-from gguf_lab.reference import Alignment, Pair, align, open_checkpoint
+from gguf_lab.reference import Pair, align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, family_of
 
-from .support import DATA, E2M1, TABLES, write_checkpoint
+from .support import DATA, E2M1, TABLES, aligned, write_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,12 +55,6 @@ LEFT_OUT = {
 ROUNDED = "-exp(A_log)"
 
 
-def aligned(name: str) -> tuple[Any, Alignment]:
-    path = CONVERTED[name]
-    model = open_model(path)
-    return model, align(model, open_checkpoint(path.parent / "hf"))
-
-
 def decoded(rows: np.ndarray, qtype: str) -> np.ndarray:
     return np.asarray(dequantize(np.ascontiguousarray(rows), qtype))
 
@@ -74,7 +68,7 @@ def test_every_family_has_a_converted_file() -> None:
 @EVERY
 def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
     """The same type is compared by bytes; what the converter widened, by the bits of values."""
-    model, alignment = aligned(name)
+    model, alignment = aligned(CONVERTED[name])
     assert [p.name for p in alignment.pairs] == list(model.tensors)
     unmatched = {p.name for p in alignment.pairs if p.status != "matched"}
     assert unmatched == UNMATCHED.get(name, set())
@@ -99,7 +93,7 @@ def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
 
 @EVERY
 def test_chunks_are_parts_of_the_whole(name: str) -> None:
-    model, alignment = aligned(name)
+    model, alignment = aligned(CONVERTED[name])
     for pair in alignment.pairs:
         if pair.status == "matched":
             n_rows = model.tensors[pair.name].n_rows
@@ -166,7 +160,7 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
     ],
 )
 def test_words(name: str, tensor: str, words: str, n_sources: int) -> None:
-    pairs: dict[str, Pair] = {p.name: p for p in aligned(name)[1].pairs}
+    pairs: dict[str, Pair] = {p.name: p for p in aligned(CONVERTED[name])[1].pairs}
     assert pairs[tensor].transform == words
     assert len(pairs[tensor].reference_names) == n_sources
 

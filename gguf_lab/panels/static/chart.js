@@ -96,10 +96,7 @@ function largeChart(p, box, options) {
     if (chart.below) text(m.left + 4, m.top + 10, `\u25c2 ${share(chart.below)} beyond`, "start", "gl-small");
     if (chart.above) text(wide - m.right - 4, m.top + 10, `${share(chart.above)} beyond \u25b8`, "end", "gl-small");
     hover = h("rect", { class: "gl-hover", y: m.top, height: t, x: -9, width: 0 });
-    const frame = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    put(frame, { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" });
-    frame.append(svg, hover);
-    plot.replaceChildren(frame);
+    plot.replaceChildren(h("svg", { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" }, svg, hover));
     point(cursor);
   }
 

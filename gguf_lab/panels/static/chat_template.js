@@ -18,7 +18,7 @@ export default panel("chat", ({ model, root, on, save, safe, say }) => {
   const turns = h("div", { class: "gl-turns", role: "group", "aria-label": "Messages" });
   const add = h("button", { class: "gl-button", type: "button" }, "Add message");
   const asks = h("input", { type: "checkbox", id: `${id}-ask` });
-  const busy = h("span", { class: "gl-muted gl-chat-busy", hidden: "" }, "rendering\u2026");
+  const busy = h("span", { class: "gl-muted", hidden: "" }, "rendering\u2026");
   const count = h("span", { class: "gl-count" });
   const view = h("span", { class: "gl-seg", role: "group", "aria-label": "How the prompt is shown" });
   const refusal = h("div", { class: "gl-refusal", role: "status", hidden: "" });
@@ -101,7 +101,7 @@ export default panel("chat", ({ model, root, on, save, safe, say }) => {
   const send = debounced(safe(() => save({ messages: written() })), 180);
   const fit = (area) => { area.rows = clamp(area.value.split("\n").length, 1, 8); };
   function turn(message, n) {
-    const role = h("input", { class: "gl-role-input", type: "text", list: `${id}-roles`, "aria-label": `Role of message ${n + 1}`, spellcheck: "false" });
+    const role = h("input", { type: "text", list: `${id}-roles`, "aria-label": `Role of message ${n + 1}`, spellcheck: "false" });
     const content = h("textarea", { "aria-label": `Message ${n + 1}`, rows: 1, spellcheck: "false" });
     const remove = h("button", { class: "gl-button", type: "button", "aria-label": `Remove message ${n + 1}`, title: "Remove" }, "\u00d7");
     const row = h("div", { class: "gl-turn" }, role, content, remove);

@@ -82,7 +82,7 @@ export default panel("error-map", (p) => {
     if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
     const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
     put(node, { "aria-label": words, title: `${words}\n${cell.qtype}, ${cell.bits} bits per weight` });
-    if (named) node.append(h("span", { class: "gl-map-name" }, cell.kind));
+    if (named) node.append(h("span", {}, cell.kind));
     node.append(h("span", {}, text));
     return node;
   }
@@ -112,8 +112,7 @@ export default panel("error-map", (p) => {
     const m = { left: 62, right: 118, top: 8, bottom: 34 }, w = wide - m.left - m.right, t = tall - m.top - m.bottom;
     const first = layers[0], span = Math.max(1, layers.at(-1) - first);
     const X = (l) => m.left + (layers.length > 1 ? (l - first) / span : 0.5) * w, Y = (v) => m.top + t * (1 - (v * factor - low) / (high - low));
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    put(svg, { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" });
+    const svg = h("svg", { width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "aria-hidden": "true" });
     const ys = ticks(low, high, t / 34), ya = axis(ys);
     ys.forEach((y, i) => svg.append(h("line", { x1: m.left, x2: wide - m.right, y1: Y(y / factor), y2: Y(y / factor), class: "gl-gridline" }), h("text", { x: m.left - 6, y: Y(y / factor) + 4, "text-anchor": "end" }, ya.labels[i])));
     ticks(first, first + span, w / 56).filter((l) => layers.includes(l)).forEach((l) => svg.append(h("text", { x: X(l), y: tall - 18, "text-anchor": "middle" }, String(l))));
@@ -132,9 +131,7 @@ export default panel("error-map", (p) => {
       const d = c.points.map(([l, v], i) => `${i ? "L" : "M"}${X(l).toFixed(1)},${Y(v).toFixed(1)}`).join("");
       svg.append(h("path", { d, fill: "none", stroke, "stroke-width": mine ? 3 : 1.5, "stroke-dasharray": dash || null }));
       for (const [l, v, cell] of c.points) {
-        const point = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-        put(point, { cx: X(l), cy: Y(v), r: cell.name === chosen ? 5 : 3, fill: stroke, class: "gl-dot" });
-        point.append(h("title", {}, `${cell.label}: ${shown(v)}`));
+        const point = h("circle", { cx: X(l), cy: Y(v), r: cell.name === chosen ? 5 : 3, fill: stroke, class: "gl-dot" }, h("title", {}, `${cell.label}: ${shown(v)}`));
         point.addEventListener("click", safe(() => save({ selected: [cell.name] })));
         svg.append(point);
       }

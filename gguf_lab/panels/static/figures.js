@@ -65,8 +65,7 @@ function valueHistogram({ model, on, safe, leave }, box) {
     const x = (v) => ((v - low) / (high - low)) * (wide - 2) + 1, y = (v) => base - ((base - 4) * v) / top;
     let d = `M${x(low)},${base}`;
     density.forEach((v, i) => { d += `V${y(v).toFixed(1)}H${x(edges[i + 1]).toFixed(1)}`; });
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), places = ticks(low, high, wide / 70), labels = axis(places);
-    put(svg, { width: wide, height: tall, "aria-hidden": "true" });
+    const svg = h("svg", { width: wide, height: tall, "aria-hidden": "true" }), places = ticks(low, high, wide / 70), labels = axis(places);
     svg.append(h("path", { d: `${d}V${base}Z`, class: "gl-value-steps" }), h("line", { x1: 0, x2: wide, y1: base, y2: base, class: "gl-value-axis" }));
     places.forEach((v, i) => svg.append(h("text", { x: clamp(x(v), 12, wide - 14), y: tall - 5, "text-anchor": "middle" }, labels.labels[i])));
     title.textContent = `Stored values${unitOf(labels.power)}`;

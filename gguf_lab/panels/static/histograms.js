@@ -120,11 +120,8 @@ export default panel("histograms", (p) => {
     const mode = model.get("mode");
     const unsure = cell.status === "unverified";
     if ((cell.status === "compared" || unsure) && !cell.exact && cell[mode]) {
-      const frame = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-      put(frame, { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" });
-      const path = h("path", { d: shape(cell, mode) });
-      path.style.fill = errorColour(cell.ratio > 0 ? scale.place(cell.ratio) : 0.5);
-      frame.append(h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), path);
+      const fill = errorColour(cell.ratio > 0 ? scale.place(cell.ratio) : 0.5);
+      const frame = h("svg", { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" }, h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), h("path", { d: shape(cell, mode), style: { fill } }));
       node.append(frame, h("span", { class: "gl-cell-figure" }, `${unsure ? "\u26a0 " : ""}${cell.ratio === null ? "no ratio" : percent(cell.ratio)}`));
       put(node, { "aria-label": `${cell.label}: ${unsure ? "unverified, " : ""}relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
     } else {

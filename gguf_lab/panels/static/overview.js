@@ -1,13 +1,13 @@
 /** What a file is: facts, size by kind and type, bits by layer, findings. */
 export default panel("overview", (p) => {
   const { model, root, on, save, safe } = p;
-  const named = h("dl", { class: "gl-named" }), facts = h("dl", { class: "gl-lines" });
-  const warnings = h("div", { class: "gl-over-warnings" });
-  const kinds = h("div", { class: "gl-kinds-picture" }), bits = h("div", { class: "gl-bits" });
+  const named = h("dl", { class: "gl-lines" }), facts = h("dl", { class: "gl-lines" });
+  const warnings = h("div");
+  const kinds = h("div"), bits = h("div", { class: "gl-bits" });
   const verdict = h("p", { class: "gl-verdict-line", role: "status", "aria-live": "polite" });
   const found = h("ul", { class: "gl-findings" });
   const skipped = h("details", { class: "gl-skipped" });
-  const shards = h("details", { class: "gl-shards" });
+  const shards = h("details");
   const part = (title, ...nodes) => h("section", { class: "gl-over-part", "aria-label": title }, h("h4", {}, title), ...nodes);
   const unusual = part("What is unusual", verdict, found, skipped);
   const body = h("div", { class: "gl-scroll gl-over", tabindex: 0, role: "group", "aria-label": "Overview" },

@@ -1,6 +1,4 @@
 /** Will it run: settings, the answer in words, bars against what there is, tables, formulas. */
-const PARTS = ["weights", "cache", "state", "compute"];
-const SIZES = [2048, 4096, 8192, 16384, 32768, 65536, 131072];
 
 export default panel("running", (p) => {
   const { model, root, on, save, safe } = p;
@@ -16,11 +14,11 @@ export default panel("running", (p) => {
     show();
     return h("label", { class: "gl-setting" }, text, input);
   };
-  const list = uid("contexts");
-  const context = number("context", "Tokens of context", { min: 1, max: 268435456, step: 1, list }, "context (tokens)");
-  context.append(h("datalist", { id: list }, ...SIZES.map((n) => h("option", { value: n }))));
+  const list = uid("contexts"), choices = model.get("choices");
+  const context = number("context", "Tokens of context", { min: 1, max: choices.most, step: 1, list }, "context (tokens)");
+  context.append(h("datalist", { id: list }, ...choices.contexts.map((n) => h("option", { value: n }))));
   const kind = h("select", { "aria-label": "Type of keys and values" });
-  kind.append(...["F16", "Q8_0", "Q4_0", "F32", "BF16", "Q5_1", "Q5_0", "Q4_1", "IQ4_NL"].map((t) => h("option", { value: t }, t)));
+  kind.append(...choices.types.map((t) => h("option", { value: t }, t)));
   kind.addEventListener("change", safe(() => save({ kv_type: kind.value })));
   const showKind = () => { kind.value = model.get("kv_type"); };
   on("kv_type", showKind);
@@ -46,7 +44,7 @@ export default panel("running", (p) => {
     h("label", { class: "gl-setting" }, "GPUs (GiB each)", gpus), layers);
   const answer = h("div", { class: "gl-answer", role: "status", "aria-live": "polite" });
   const bars = h("div", { class: "gl-devices" });
-  const left = h("div", { class: "gl-run-left" }), right = h("div", { class: "gl-run-right" });
+  const left = h("div"), right = h("div");
   const below = h("div", { class: "gl-run-tables" }, left, right);
   const body = h("div", { class: "gl-scroll gl-run-body", tabindex: 0, role: "group", "aria-label": "The count" }, answer, bars, below);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Will it run"), form), body);
@@ -57,14 +55,14 @@ export default panel("running", (p) => {
 
   function device(d) {
     const most = Math.max(d.room, d.total, 1);
-    const bar = h("div", { class: "gl-stack", role: "img", "aria-label": `${d.name}: ${d.words}: ${d.parts.map(([l, , t]) => `${l} ${t}`).join(", ")}` });
-    d.parts.forEach(([label, size, text], k) => {
-      if (size) bar.append(h("span", { class: `gl-bar-part gl-part-${PARTS[k]}`, title: `${label}: ${text}`, style: { width: `${(100 * size) / most}%` } }));
+    const bar = h("div", { class: "gl-stack", role: "img", "aria-label": `${d.name}: ${d.words}: ${d.parts.map(([, l, , t]) => `${l} ${t}`).join(", ")}` });
+    d.parts.forEach(([key, label, size, text]) => {
+      if (size) bar.append(h("span", { class: `gl-bar-part gl-part-${key}`, title: `${label}: ${text}`, style: { width: `${(100 * size) / most}%` } }));
     });
     bar.append(h("span", { class: "gl-bar-limit", title: "what there is", style: { left: `${(100 * d.room) / most}%` } }));
     return h("div", { class: "gl-device" },
       h("div", { class: "gl-device-head" }, h("b", {}, d.name), h("span", {}, `${d.total <= d.room ? "\u2713 fits" : "\u2717 too much"}: ${d.words}`)), bar,
-      h("ul", { class: "gl-parts" }, ...d.parts.flatMap(([label, size, text], k) => (size ? [h("li", {}, h("span", { class: `gl-swatch gl-part-${PARTS[k]}`, "aria-hidden": "true" }), `${label} ${text}`)] : []))));
+      h("ul", { class: "gl-parts" }, ...d.parts.flatMap(([key, label, size, text]) => (size ? [h("li", {}, h("span", { class: `gl-swatch gl-part-${key}`, "aria-hidden": "true" }), `${label} ${text}`)] : []))));
   }
   function show() {
     const r = model.get("result");

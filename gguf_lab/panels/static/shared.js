@@ -16,7 +16,7 @@ const uid = (stem) => `gl-${stem}-${++glSerial}`;
  * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Node|string|null)} children
  */
 function h(tag, attrs = {}, ...children) {
-  const space = /^(svg|path|line|text|rect|g|title)$/.test(tag) && attrs.svg !== false;
+  const space = /^(svg|path|line|text|rect|circle|g|title)$/.test(tag) && attrs.svg !== false;
   const node = space
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);

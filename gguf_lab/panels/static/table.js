@@ -177,7 +177,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     header.replaceChildren(...columns.map((c, i) => h("div", {
       class: `gl-th${isText(c) ? "" : " gl-num"}`, role: "columnheader", id: `${gridId}-h-${i}`, title: c.title, "aria-colindex": i + 1,
       "aria-sort": sort.column === c.id ? (sort.down ? "descending" : "ascending") : "none",
-    }, h("span", { class: "gl-th-text" }, c.label), h("span", { class: "gl-arrow", "aria-hidden": "true" }, sort.column === c.id ? (sort.down ? "\u25be" : "\u25b4") : ""))));
+    }, h("span", {}, c.label), h("span", { class: "gl-arrow", "aria-hidden": "true" }, sort.column === c.id ? (sort.down ? "\u25be" : "\u25b4") : ""))));
   }
 
   function draw(i) {

@@ -4,7 +4,7 @@ export default panel("worst-places", (p) => {
   const name = h("span", { class: "gl-code gl-worst-name" });
   const verdict = h("p", { class: "gl-worst-verdict", role: "status", "aria-live": "polite" });
   const rows = h("div", {}), blocks = h("div", {});
-  const why = h("p", { class: "gl-muted" }, "Crest: the largest original weight over their RMS. The largest weight of a block sets its steps: the higher the crest, the coarser all its other weights.");
+  const why = h("p", { class: "gl-muted" }, model.get("why"));
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Worst rows and blocks"), name, progressLine(p)),
     h("div", { class: "gl-scroll gl-worst-body" }, verdict, h("div", { class: "gl-worst-two" }, rows, blocks), why));
   function table(title, data, columns) {

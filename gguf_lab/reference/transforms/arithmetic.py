@@ -12,26 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...codec import dequantize
+from .rows import OneSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .rows import Rows, Shape
+    from .rows import Rows
 
 __all__ = ["Added", "Arithmetic", "MinusExp"]
 
 
-class Arithmetic:
+class Arithmetic(OneSource):
     """An operation on each element: the shape stays, the type is F16 for F16, else F32."""
 
     __slots__ = ()
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the same shape."""
-        (shape,) = shapes
-        return shape
 
     def dtype(self, *dtypes: str) -> str:
         """Give F16 for F16, and F32 for everything else."""

@@ -93,11 +93,6 @@ class _Regrouped(OneSource):
 
     __slots__ = ()
 
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the same shape."""
-        (shape,) = shapes
-        return shape
-
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Gather the rows, or the elements of a bias."""
         (source,) = sources

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["DecodeMXFP4"]
+__all__ = ["DecodeMXFP4", "RepackMXFP4"]
 
 _BYTES = 16  # of the 32 elements of a block
 

@@ -130,14 +130,23 @@ class Transformed:
 
 
 class OneSource:
-    """What transforms of a single tensor have in common: the type stays."""
+    """What transforms of a single tensor have in common: what they leave, stays."""
 
     __slots__ = ()
 
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape."""
+        (shape,) = shapes
+        return shape
+
     def dtype(self, *dtypes: str) -> str:
-        """Give the type of the only source."""
+        """Give the same type."""
         (dtype,) = dtypes
         return dtype
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Give the same rows."""
+        return sources[0].read(start, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +154,6 @@ class AsStored(OneSource):
     """Nothing is done: the rows are those of the checkpoint."""
 
     words: str = ""
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the shape of the only source."""
-        (shape,) = shapes
-        return shape
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Give the same rows."""
-        return sources[0].read(start, stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,10 +249,6 @@ class Squeeze(OneSource):
             raise ComparisonError(f"shape {shape} has no dimension of 1 before the last")
         return (*shape[:-2], shape[-1])
 
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Give the same rows."""
-        return sources[0].read(start, stop)
-
 
 @dataclass(frozen=True, slots=True)
 class Split(OneSource):
@@ -271,10 +267,6 @@ class Split(OneSource):
         if len(shape) < 2 or self.count < 1 or shape[0] % self.count:
             raise ComparisonError(f"shape {shape} doesn't divide into {self.count} experts")
         return (self.count, shape[0] // self.count, *shape[1:])
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Give the same rows."""
-        return sources[0].read(start, stop)
 
 
 @dataclass(frozen=True, slots=True)
