@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
 from ..file import ArrayValue, quoted
-from .hyper import MAX_LAYERS
+from .hyper import MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def _expert_shares(model: Model) -> list[float]:
 def _numbers(model: Model, end: str) -> list[int]:
     """Return a number of the file, or, as some have it, one for each layer."""
     value = model.metadata.get(f"{model.architecture}.{end}")
-    items = value[:MAX_LAYERS] if isinstance(value, ArrayValue) else [value]
+    items = value[:MOST_LAYERS] if isinstance(value, ArrayValue) else [value]
     return [item for item in items if type(item) is int]
 
 
