@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError
+from ...file.text import preview
 from ...reference.links import check_links
 from .sentencepiece import SentencePieceModel, read_sentencepiece
 
@@ -33,10 +34,13 @@ class Source:
         Where the files are.
     config : mapping
         The contents of `config.json`.
+    notes : list of str
+        What llama.cpp will do otherwise with this tokenizer: gathered while it is read.
     """
 
     folder: Path
     config: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def json(self) -> dict[str, Any] | None:
@@ -92,7 +96,33 @@ class Source:
     def listed(self) -> list[dict[str, Any]]:
         """The added tokens of `tokenizer.json`."""
         listed = (self.json or {}).get("added_tokens")
-        return listed if isinstance(listed, list) else []
+        return [t for t in listed if isinstance(t, dict)] if isinstance(listed, list) else []
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """The ids of a BPE's `tokenizer.json` by text."""
+        found = self.model.get("vocab")
+        if isinstance(found, dict) and all(type(place) is int for place in found.values()):
+            return found
+        raise self._malformed("model.vocab", found, "an object with an id for each text")
+
+    @cached_property
+    def scored(self) -> list[tuple[str, float]]:
+        """Texts and scores of a Unigram's `tokenizer.json`, in the order of their ids."""
+        found = self.model.get("vocab")
+        if isinstance(found, list) and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and type(pair[1]) in {int, float}
+            for pair in found
+        ):
+            return [(text, float(score)) for text, score in found]
+        raise self._malformed("model.vocab", found, "an array of texts with scores")
+
+    def _malformed(self, name: str, found: object, expected: str) -> CheckpointError:
+        path = self.folder / "tokenizer.json"
+        return CheckpointError(f"{path}: {name} is {preview(found)}; expected {expected}.")
 
     @cached_property
     def template(self) -> object:

@@ -139,7 +139,9 @@ class Vocabulary:
 
     def is_filler(self, token: int) -> bool:
         """Whether a converter made up this token, to have one for each row of the embedding."""
-        return self.types[token] == TokenType.UNUSED and self.tokens[token] == f"[PAD{token}]"
+        # our own export tells one apart from a token of the same text by "_" at the end
+        text = self.tokens[token].rstrip("_")
+        return self.types[token] == TokenType.UNUSED and text == f"[PAD{token}]"
 
 
 def has_tokenizer(metadata: Mapping[str, object]) -> bool:

@@ -1,0 +1,151 @@
+"""Tokenizers of pieces with scores: SentencePiece's BPE and Unigram, with or without its file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import CheckpointError
+from ...file.text import preview
+from .added import listed_tokens, put_added
+from .special import special_metadata
+from .tokens import Tokens
+from .vocabulary import TokenType
+
+if TYPE_CHECKING:
+    from .source import Source
+
+__all__ = ["merged_metadata", "sentencepiece_metadata", "unigram_metadata"]
+
+# gemma 4 shows these, though they are special, so that replies can be taken apart.
+_VISIBLE_IN_GEMMA4 = (
+    "<|channel>",
+    "<channel|>",
+    "<|tool_call>",
+    "<tool_call|>",
+    "<|tool_response>",
+    "<tool_response|>",
+    '<|"|>',
+)
+
+
+def sentencepiece_metadata(source: Source, count: int) -> dict[str, object]:
+    """SentencePiece's BPE: pieces with scores, and tokens that were added to them."""
+    tokens = _pieces(source, count)
+    put_added(tokens, source)
+    found = tokens.metadata("llama", "default", scores=True)
+    return found | special_metadata(source, count=count)
+
+
+def _pieces(source: Source, count: int) -> Tokens:
+    model = source.sentencepiece
+    assert model is not None
+    tokens = Tokens.fillers(count)
+    # The types have the numbers of llama.cpp's, but what the user defined is a normal token here.
+    kinds = {2: TokenType.UNKNOWN, 3: TokenType.CONTROL, 5: TokenType.UNUSED, 6: TokenType.BYTE}
+    for place, piece in enumerate(model.pieces[:count]):
+        tokens.put(place, piece.text, piece.score, kinds.get(piece.kind, TokenType.NORMAL))
+    if len(model.pieces) > count:
+        source.notes.append(
+            f"the embedding has {count} rows for {len(model.pieces)} pieces of SentencePiece, and"
+            " the file goes without those beyond"
+        )
+    return tokens
+
+
+def merged_metadata(source: Source, count: int) -> dict[str, object]:
+    """BPE with byte fallback, of which only `tokenizer.json` is there."""
+    gemma4 = str(source.config.get("model_type", "")).startswith("gemma4")
+    tokens = Tokens.fillers(count, -1000.0)
+    scores: dict[str, float] = {}
+    for rank, pair in enumerate([] if gemma4 else source.model.get("merges") or []):
+        scores.setdefault("".join(pair.split(" ") if isinstance(pair, str) else pair), float(-rank))
+    for text, place in source.vocabulary.items():
+        byte = re.fullmatch("<0x[0-9A-Fa-f]{2}>", text)
+        kind = TokenType.BYTE if byte else TokenType.NORMAL
+        tokens.put(place, text, scores.get(text, -1000.0), kind)
+    for token in listed_tokens(source):
+        special = token.special and not (gemma4 and token.text in _VISIBLE_IN_GEMMA4)
+        kind = TokenType.CONTROL if special else TokenType.USER_DEFINED
+        tokens.put(token.place, token.text, -1000.0, kind)
+    if gemma4:
+        found = tokens.metadata("gemma4", None, scores=True)
+        return found | special_metadata(source, merges=True)
+    found = tokens.metadata("llama", "default", scores=True)
+    if not _prepends(source.json or {}):
+        found["tokenizer.ggml.add_space_prefix"] = False
+    return found | special_metadata(source, count=count)
+
+
+def _prepends(tokenizer: dict[str, Any]) -> bool:
+    """Whether a text gets a space in front, by a normalizer or a pre-tokenizer."""
+    text = str([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")])
+    return "'Prepend'" in text or ("'Metaspace'" in text and "'never'" not in text)
+
+
+def unigram_metadata(source: Source, count: int) -> dict[str, object]:
+    """Unigram, of SentencePiece's file or of `tokenizer.json`."""
+    model = source.sentencepiece
+    aligned = source.config.get("model_type") in {"xlm-roberta", "nomic_bert"}
+    if model is not None:
+        tokens = _pieces(source, count)
+        if aligned:
+            # Transformers has four tokens where SentencePiece has three.
+            first = [("<s>", 3), ("<pad>", 3), ("</s>", 3), ("<unk>", 2)]
+            tokens = Tokens(
+                [text for text, _ in first] + tokens.texts[3:-1],
+                [0.0] * 4 + tokens.scores[3:-1],
+                [kind for _, kind in first] + tokens.types[3:-1],
+            )
+        put_added(tokens, source)
+        prefix, merge = model.add_dummy_prefix, model.remove_extra_whitespaces
+        charsmap = model.charsmap
+    else:
+        tokens = _unigram_tokens(source, count)
+        text = str([(source.json or {}).get(k) for k in ("normalizer", "pre_tokenizer")])
+        prefix = _prepends(source.json or {})
+        merge = "'WhitespaceSplit'" in text or " {2,}" in text
+        charsmap = _charsmap(source, (source.json or {}).get("normalizer"))
+    found = tokens.metadata("t5", "default", scores=True)
+    found["tokenizer.ggml.add_space_prefix"] = prefix
+    if aligned:
+        found["tokenizer.ggml.token_type_count"] = source.config.get("type_vocab_size", 1)
+    found["tokenizer.ggml.remove_extra_whitespaces"] = merge
+    if charsmap:
+        found["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(charsmap, np.uint8)
+    return found | special_metadata(source, count=count)
+
+
+def _unigram_tokens(source: Source, count: int) -> Tokens:
+    tokens = Tokens.fillers(count)
+    unknown = source.model.get("unk_id")
+    for place, (text, score) in enumerate(source.scored):
+        kind = TokenType.UNKNOWN if place == unknown else TokenType.NORMAL
+        tokens.put(place, text, score, kind)
+    for token in listed_tokens(source):
+        if token.place != unknown:
+            kind = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
+            score = tokens.scores[token.place] if token.place < count else 0.0
+            tokens.put(token.place, token.text, score, kind)
+    return tokens
+
+
+def _charsmap(source: Source, normalizer: Any) -> bytes:
+    if not isinstance(normalizer, dict):
+        return b""
+    encoded = normalizer.get("precompiled_charsmap")
+    if isinstance(encoded, str):
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error as error:
+            raise CheckpointError(
+                f"{source.folder / 'tokenizer.json'}: precompiled_charsmap is {preview(encoded)};"
+                f" expected base64 ({error})."
+            ) from None
+    parts = normalizer.get("normalizers")
+    inner = parts if isinstance(parts, list) else []
+    return next(filter(None, (_charsmap(source, part) for part in inner)), b"")
