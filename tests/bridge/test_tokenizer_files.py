@@ -134,3 +134,86 @@ def test_two_tokens_of_one_text_are_refused(tmp_path: Path) -> None:
     folder = folder_of("bert", tmp_path / "bert", tokenizer=whole)
     with pytest.raises(gl.CheckpointError, match='are both "\u2581the"'):
         exported(folder, 330, **expected("bert")["config"])
+
+
+# --- Special tokens ---
+
+BOS, EOS, UNK, SEP, PAD = (
+    f"tokenizer.ggml.{name}_token_id" for name in ("bos", "eos", "unknown", "seperator", "padding")
+)
+
+
+@pytest.mark.parametrize(
+    "named", ["tokenizer_config", "special_tokens_map", "nowhere", "vocab.txt"]
+)
+def test_special_tokens_of_wordpiece_are_told_where_llama_cpp_would_take_others(
+    named: str, tmp_path: Path
+) -> None:
+    names = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"}
+    tokens = {f"{name}_token": text for name, text in names.items()}
+    folder = folder_of("bert", tmp_path, tokenizer_config=None)
+    if named == "vocab.txt":
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+        (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.get)))
+        (folder / "tokenizer.json").unlink()
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+    elif named != "nowhere":
+        (folder / f"{named}.json").write_text(json.dumps(tokens))
+    if named != "tokenizer_config":
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    if named == "vocab.txt":
+        (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    found = exported(folder, 330, model_type="bert")
+    assert (found[UNK], found[BOS], found[SEP]) == (1, 2, 3)
+    assert to_tokenizer(found)("").input_ids == [2, 3]
+
+
+def test_special_tokens_of_sentencepiece_are_told_where_llama_cpp_would_take_others(
+    tmp_path: Path,
+) -> None:
+    settings = {"bos_token": "<ctl>", "eos_token": {"content": "<tool>"}, "unk_token": None}
+    folder = folder_of("llama", tmp_path, tokenizer_config=None)
+    (folder / "special_tokens_map.json").write_text(json.dumps(settings))
+    found = exported(folder, 500, model_type="llama")
+    assert (found[BOS], found[EOS], UNK in found) == (3, 4, False)
+    assert to_tokenizer(found)("").input_ids == [3]
+    (folder / "special_tokens_map.json").unlink()
+    # nothing but SentencePiece's file: its own ids are those that llama.cpp takes
+    found = exported(folder, 500, model_type="llama")
+    assert not {BOS, EOS, UNK} & found.keys()
+
+
+def test_special_tokens_of_a_byte_level_bpe_without_tokenizer_json(tmp_path: Path) -> None:
+    folder = folder_of("gpt2", tmp_path)
+    whole = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "vocab.json").write_text(json.dumps(whole["model"]["vocab"]))
+    merges = [" ".join(pair) for pair in whole["model"]["merges"]]
+    (folder / "merges.txt").write_text("\n".join(merges))
+    (folder / "tokenizer.json").unlink()
+    names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    settings = {"tokenizer_class": "GPT2Tokenizer", **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    found = metadata_of_tokenizer(folder, config={}, vocabulary=400, pre_tokenizer="gpt-2")
+    assert (found[BOS], found[EOS]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"), [([2, 0], 2), (True, None), (384, None), (-1, None), ("2", None)]
+)
+def test_ids_in_the_configuration(ids: object, told: int | None, tmp_path: Path) -> None:
+    folder = folder_of("gpt2", tmp_path)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    found = exported(folder, 384, eos_token_id=ids, pad_token_id=384)
+    assert found.get(EOS) == told
+    assert PAD not in found
+
+
+def test_an_id_beyond_the_vocabulary_is_passed_over() -> None:
+    """As llama.cpp does it, with a warning: some Llama 2 have a token for padding but no row."""
+    found = metadata("llama")
+    ours = to_tokenizer(found | {PAD: 500, BOS: 1000})
+    assert ours("the").input_ids == to_tokenizer(found)("the").input_ids
+    assert ours.pad_token is None

@@ -420,7 +420,6 @@ MALFORMED = {
         r"merges\[\d+\] is \"th zzz\"",
     ),
     "a merge of one": ("gpt2", MERGES, lambda v: ["th", *v], r"merges\[0\] is \"th\""),
-    "an id too high": ("gpt2", "tokenizer.ggml.bos_token_id", lambda _: 384, "384 tokens"),
     "an id below zero": ("gpt2", "tokenizer.ggml.eos_token_id", lambda _: -1, "384 tokens"),
     "an id in words": ("gpt2", "tokenizer.ggml.unknown_token_id", lambda _: "x", "whole number"),
     "tokens are numbers": ("gpt2", TOKENS, lambda _: [1, 2], "array of strings"),

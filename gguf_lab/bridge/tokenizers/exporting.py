@@ -115,14 +115,14 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
     pre = pre_tokenizer_name(source, pre_tokenizer) if not wordpiece else _bert_name(source)
     if not wordpiece:
         found = tokens.metadata("gpt2", pre, scores=False)
-        return found | special_metadata(source, merges=True)
+        return found | special_metadata(source, tokens, "gpt2", merges=True)
     for place, text in enumerate(tokens.texts):
         if tokens.types[place] != TokenType.CONTROL:
             ahead = text.startswith(CONTINUES)
             tokens.texts[place] = text[len(CONTINUES) :] if ahead else SPACE + text
     found = {"tokenizer.ggml.token_type_count": source.config.get("type_vocab_size", 1)}
     found |= tokens.metadata("bert", pre, scores=False)
-    return found | special_metadata(source, count=count)
+    return found | special_metadata(source, tokens, "bert")
 
 
 def _bert_name(source: Source) -> str:

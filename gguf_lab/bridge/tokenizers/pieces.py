@@ -38,7 +38,7 @@ def sentencepiece_metadata(source: Source, count: int) -> dict[str, object]:
     tokens = _pieces(source, count)
     put_added(tokens, source)
     found = tokens.metadata("llama", "default", scores=True)
-    return found | special_metadata(source, count=count)
+    return found | special_metadata(source, tokens, "llama")
 
 
 def _pieces(source: Source, count: int) -> Tokens:
@@ -74,11 +74,11 @@ def merged_metadata(source: Source, count: int) -> dict[str, object]:
         tokens.put(token.place, token.text, -1000.0, kind)
     if gemma4:
         found = tokens.metadata("gemma4", None, scores=True)
-        return found | special_metadata(source, merges=True)
+        return found | special_metadata(source, tokens, "gemma4", merges=True)
     found = tokens.metadata("llama", "default", scores=True)
     if not _prepends(source.json or {}):
         found["tokenizer.ggml.add_space_prefix"] = False
-    return found | special_metadata(source, count=count)
+    return found | special_metadata(source, tokens, "llama")
 
 
 def _prepends(tokenizer: dict[str, Any]) -> bool:
@@ -117,7 +117,7 @@ def unigram_metadata(source: Source, count: int) -> dict[str, object]:
     found["tokenizer.ggml.remove_extra_whitespaces"] = merge
     if charsmap:
         found["tokenizer.ggml.precompiled_charsmap"] = np.frombuffer(charsmap, np.uint8)
-    return found | special_metadata(source, count=count)
+    return found | special_metadata(source, tokens, "t5")
 
 
 def _unigram_tokens(source: Source, count: int) -> Tokens:

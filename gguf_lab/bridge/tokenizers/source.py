@@ -53,6 +53,11 @@ class Source:
         return self._read("tokenizer_config.json")
 
     @cached_property
+    def named(self) -> dict[str, Any]:
+        """`special_tokens_map.json`: texts by names such as "eos_token"."""
+        return self._read("special_tokens_map.json") or {}
+
+    @cached_property
     def added(self) -> dict[str, Any]:
         """`added_tokens.json`: ids by text."""
         return self._read("added_tokens.json") or {}
@@ -85,6 +90,11 @@ class Source:
             raise CheckpointError(
                 f"Transformers cannot load the tokenizer in {self.folder}: {error}"
             ) from error
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `tokenizer` was asked for, or given."""
+        return "tokenizer" in self.__dict__
 
     @cached_property
     def model(self) -> dict[str, Any]:

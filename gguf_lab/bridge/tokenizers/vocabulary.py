@@ -297,11 +297,12 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     for name, key in SPECIAL_KEYS.items():
         if key in metadata:
             token = get(metadata, key, int, 0)
-            if not 0 <= token < count:
+            if token < 0:
                 raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
-            special[name] = token
+            if token < count:  # llama.cpp goes on with its default instead of others
+                special[name] = token
     if model == "bert" and "bos" in special:
-        special.setdefault("cls", special["bos"])
+        special["cls"] = special["bos"]
     return special
 
 
