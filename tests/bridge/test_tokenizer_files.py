@@ -8,11 +8,13 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sentencepiece
 
 import gguf_lab as gl
 from gguf_lab.bridge.tokenizers import metadata_of_tokenizer, to_tokenizer
 from gguf_lab.bridge.tokenizers.vocabulary import TokenType
 
+from .small_models import TEXT
 from .vocabularies import DATA, expected, metadata
 
 if TYPE_CHECKING:
@@ -217,3 +219,74 @@ def test_an_id_beyond_the_vocabulary_is_passed_over() -> None:
     ours = to_tokenizer(found | {PAD: 500, BOS: 1000})
     assert ours("the").input_ids == to_tokenizer(found)("the").input_ids
     assert ours.pad_token is None
+
+
+# --- SentencePiece's own settings ---
+
+PREFIX = "tokenizer.ggml.add_space_prefix"
+
+
+def trained(target: Path, kind: str, **settings: Any) -> Path:
+    """The folder of a SentencePiece model that is trained with some settings."""
+    whole = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False} | settings
+    target.mkdir()
+    with (target / "tokenizer.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXT.splitlines()),
+            model_writer=file,
+            vocab_size=360,
+            model_type=kind,
+            hard_vocab_limit=False,
+            minloglevel=5,
+            **{"byte_fallback": kind == "bpe"} | whole,
+        )
+    return target
+
+
+def test_a_space_in_front_is_put_as_sentencepiece_does(tmp_path: Path) -> None:
+    folder = trained(tmp_path / "none", "bpe", add_dummy_prefix=False)
+    assert exported(folder, 400, model_type="llama")[PREFIX] is False
+    # what Transformers is told counts more
+    (folder / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
+    assert exported(folder, 400, model_type="llama")[PREFIX] is True
+    assert PREFIX not in exported(trained(tmp_path / "bpe", "bpe"), 400, model_type="llama")
+
+
+def test_what_the_user_defined_is_found_in_a_text(tmp_path: Path) -> None:
+    folder = trained(tmp_path / "m", "bpe", user_defined_symbols=["<sep>", "a b"])
+    found = exported(folder, 400, model_type="llama")
+    assert found[TOKENS][3:5] == ["<sep>", "a b"]
+    assert found[TYPES][3:5].tolist() == [TokenType.USER_DEFINED] * 2
+    assert 3 in to_tokenizer(found)("x<sep>y").input_ids
+
+
+REFUSED = {
+    "no bytes": ("bpe", {"byte_fallback": False}, "256 of 256 are missing"),
+    "suffix": ("bpe", {"treat_whitespace_as_suffix": True}, "the space behind a word"),
+    "unigram suffix": ("unigram", {"treat_whitespace_as_suffix": True}, "the space behind a word"),
+}
+WARNED = {
+    "charsmap": ("bpe", {"normalization_rule_name": "nmt_nfkc"}, "does not normalize"),
+    "spaces": ("bpe", {"remove_extra_whitespaces": True}, "keeps spaces"),
+    "bytes": ("unigram", {"byte_fallback": True}, "writes as bytes"),
+    "merging": (
+        *("unigram", {"remove_extra_whitespaces": True, "add_dummy_prefix": False}),
+        "puts a space before a text",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_llama_cpp_would_cut_otherwise_is_refused(case: str, tmp_path: Path) -> None:
+    kind, settings, message = REFUSED[case]
+    folder = trained(tmp_path / "m", kind, **settings)
+    with pytest.raises(gl.UnsupportedError, match=message):
+        exported(folder, 400, model_type="t5")
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_llama_cpp_does_not_do_is_said(case: str, tmp_path: Path) -> None:
+    kind, settings, message = WARNED[case]
+    folder = trained(tmp_path / "m", kind, **settings)
+    with pytest.warns(UserWarning, match=message):
+        exported(folder, 400, model_type="t5")

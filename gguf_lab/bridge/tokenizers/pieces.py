@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, UnsupportedError
 from ...file.text import preview
 from .added import listed_tokens, put_added
+from .sentencepiece import BPE
 from .special import special_metadata
 from .tokens import Tokens
-from .vocabulary import TokenType
+from .vocabulary import SPACE, TokenType
 
 if TYPE_CHECKING:
+    from .sentencepiece import SentencePieceModel
     from .source import Source
 
 __all__ = ["merged_metadata", "sentencepiece_metadata", "unigram_metadata"]
@@ -37,7 +39,17 @@ def sentencepiece_metadata(source: Source, count: int) -> dict[str, object]:
     """SentencePiece's BPE: pieces with scores, and tokens that were added to them."""
     tokens = _pieces(source, count)
     put_added(tokens, source)
+    _check_bytes(source, tokens)
     found = tokens.metadata("llama", "default", scores=True)
+    model, settings = source.sentencepiece, source.settings or {}
+    assert model is not None
+    _check_spaces(source, model)
+    if not (model.add_dummy_prefix or isinstance(settings.get("add_prefix_space"), bool)):
+        found["tokenizer.ggml.add_space_prefix"] = False
+    if model.charsmap:
+        source.notes.append("llama.cpp does not normalize characters as its SentencePiece does")
+    if model.remove_extra_whitespaces:
+        source.notes.append("llama.cpp keeps spaces that its SentencePiece removes")
     return found | special_metadata(source, tokens, "llama")
 
 
@@ -45,16 +57,40 @@ def _pieces(source: Source, count: int) -> Tokens:
     model = source.sentencepiece
     assert model is not None
     tokens = Tokens.fillers(count)
-    # The types have the numbers of llama.cpp's, but what the user defined is a normal token here.
     kinds = {2: TokenType.UNKNOWN, 3: TokenType.CONTROL, 5: TokenType.UNUSED, 6: TokenType.BYTE}
+    # A BPE would never merge its way up to what the user defined. A Unigram finds it, and the
+    # converter, whose library does not tell, writes it as a normal token.
+    if model.algorithm == BPE:
+        kinds[4] = TokenType.USER_DEFINED
     for place, piece in enumerate(model.pieces[:count]):
-        tokens.put(place, piece.text, piece.score, kinds.get(piece.kind, TokenType.NORMAL))
+        kind = kinds.get(piece.kind, TokenType.NORMAL)
+        text = piece.text.replace(SPACE, " ") if kind == TokenType.USER_DEFINED else piece.text
+        tokens.put(place, text, piece.score, kind)
     if len(model.pieces) > count:
         source.notes.append(
             f"the embedding has {count} rows for {len(model.pieces)} pieces of SentencePiece, and"
             " the file goes without those beyond"
         )
     return tokens
+
+
+def _check_bytes(source: Source, tokens: Tokens) -> None:
+    """Refuse a BPE with which llama.cpp ends the process at a character that no token has."""
+    texts = {*tokens.texts}
+    if absent := [name for b in range(256) if (name := f"<0x{b:02X}>") not in texts]:
+        raise UnsupportedError(
+            f"The tokenizer in {source.folder} has no tokens for bytes such as {absent[0]}"
+            f" ({len(absent)} of 256 are missing), and llama.cpp ends the process at the first"
+            " character without a token. Only a BPE with byte fallback can be exported."
+        )
+
+
+def _check_spaces(source: Source, model: SentencePieceModel) -> None:
+    if model.whitespace_as_suffix:
+        raise UnsupportedError(
+            f"The SentencePiece in {source.folder} puts the space behind a word"
+            " (treat_whitespace_as_suffix), llama.cpp before it: it would cut every text otherwise."
+        )
 
 
 def merged_metadata(source: Source, count: int) -> dict[str, object]:
@@ -75,6 +111,7 @@ def merged_metadata(source: Source, count: int) -> dict[str, object]:
     if gemma4:
         found = tokens.metadata("gemma4", None, scores=True)
         return found | special_metadata(source, tokens, "gemma4", merges=True)
+    _check_bytes(source, tokens)
     found = tokens.metadata("llama", "default", scores=True)
     if not _prepends(source.json or {}):
         found["tokenizer.ggml.add_space_prefix"] = False
@@ -104,6 +141,17 @@ def unigram_metadata(source: Source, count: int) -> dict[str, object]:
         put_added(tokens, source)
         prefix, merge = model.add_dummy_prefix, model.remove_extra_whitespaces
         charsmap = model.charsmap
+        _check_spaces(source, model)
+        if model.byte_fallback:
+            source.notes.append(
+                "llama.cpp takes the unknown token for characters that its"
+                " SentencePiece writes as bytes"
+            )
+        if merge and not prefix:
+            source.notes.append(
+                "llama.cpp puts a space before a text where it merges spaces, its"
+                " SentencePiece does not"
+            )
     else:
         tokens = _unigram_tokens(source, count)
         text = str([(source.json or {}).get(k) for k in ("normalizer", "pre_tokenizer")])

@@ -44,8 +44,10 @@ class SentencePieceModel:
         In the order of their ids.
     charsmap : bytes
         The precompiled normalization, or nothing.
-    add_dummy_prefix, remove_extra_whitespaces : bool
+    add_dummy_prefix, remove_extra_whitespaces, whitespace_as_suffix : bool
         What is done to the spaces of a text.
+    byte_fallback : bool
+        Characters without a piece become bytes.
     special : dict of str to int
         Ids of "unk", "bos", "eos" and "pad"; -1 if there is none.
     """
@@ -55,6 +57,8 @@ class SentencePieceModel:
     charsmap: bytes
     add_dummy_prefix: bool
     remove_extra_whitespaces: bool
+    whitespace_as_suffix: bool
+    byte_fallback: bool
     special: dict[str, int]
 
 
@@ -96,6 +100,8 @@ def _model(data: bytes) -> SentencePieceModel:
         charsmap=_message(normalizer.get(2, b"")),
         add_dummy_prefix=bool(normalizer.get(3, 1)),
         remove_extra_whitespaces=bool(normalizer.get(4, 1)),
+        whitespace_as_suffix=bool(trainer.get(24, 0)),
+        byte_fallback=bool(trainer.get(35, 0)),
         special={name: _signed(trainer.get(field, value)) for name, (field, value) in _IDS.items()},
     )
 
