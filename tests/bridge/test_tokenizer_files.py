@@ -290,3 +290,97 @@ def test_what_llama_cpp_does_not_do_is_said(case: str, tmp_path: Path) -> None:
     folder = trained(tmp_path / "m", kind, **settings)
     with pytest.warns(UserWarning, match=message):
         exported(folder, 400, model_type="t5")
+
+
+# --- What is done to a text first ---
+
+LOWERCASE, STRIP = (f"tokenizer.ggml.normalizer.{name}" for name in ("lowercase", "strip_accents"))
+DIGITS = {"type": "Digits", "individual_digits": True}
+METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}
+OTHERWISE = {
+    "words of WordPiece": ("bert", {"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+    "no words": ("bert", {"pre_tokenizer": None}, "missing"),
+    "characters of WordPiece": ("bert", {"normalizer": {"type": "NFKC"}}, "NFKC"),
+    "digits": ("llama-json", {"pre_tokenizer": DIGITS}, "Digits"),
+    "characters": ("llama-json", {"normalizer": {"type": "Lowercase"}}, "Lowercase"),
+    "spaces": ("llama-json", {"normalizer": None, "pre_tokenizer": None}, "missing"),
+    "characters of Unigram": (
+        *("t5", {"normalizer": {"type": "NFKC"}, "pre_tokenizer": METASPACE}),
+        "NFKC",
+    ),
+    "no spaces of Unigram": ("t5", {"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+    "a text of Unigram": (
+        "t5",
+        {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "b"}},
+        "Replace of a text",
+    ),
+}
+
+
+def with_parts(name: str, target: Path, parts: dict[str, Any]) -> Path:
+    """A folder in which parts of `tokenizer.json` are others."""
+    if name != "t5":
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        return folder_of(name, target, tokenizer=parts, tokenizer_config=settings)
+    to_tokenizer(metadata("t5")).save_pretrained(target)
+    path = target / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+    return target
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_another_normalizer_or_pre_tokenizer_is_refused(case: str, tmp_path: Path) -> None:
+    name, parts, message = OTHERWISE[case]
+    with pytest.raises(gl.UnsupportedError, match=message):
+        exported(with_parts(name, tmp_path, parts), 500, model_type="bert")
+
+
+@pytest.mark.parametrize(
+    ("normalizers", "lowercase", "strip"),
+    [
+        ([], False, False),
+        (["Lowercase"], True, False),
+        (["NFD", "StripAccents"], False, True),
+        (["NFD", "Lowercase", "StripAccents"], True, True),
+    ],
+)
+def test_what_wordpiece_does_to_characters_is_told(
+    normalizers: list[str], lowercase: bool, strip: bool, tmp_path: Path
+) -> None:
+    parts = [{"type": kind} for kind in normalizers]
+    changed = {"normalizer": {"type": "Sequence", "normalizers": parts}}
+    with pytest.warns(UserWarning, match="parts Chinese characters"):
+        found = exported(with_parts("bert", tmp_path, changed), 330, model_type="bert")
+    assert (found[LOWERCASE], found[STRIP]) == (lowercase, strip)
+
+
+def test_what_transformers_does_counts_more_than_tokenizer_json(tmp_path: Path) -> None:
+    folder = folder_of("bert", tmp_path / "bert", tokenizer_config={"do_lower_case": False})
+    assert exported(folder, 330, model_type="bert")[LOWERCASE] is False
+    settings = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}
+    folder = folder_of("gpt2", tmp_path / "gpt2", tokenizer_config=settings)
+    with pytest.raises(gl.UnsupportedError, match="cuts text in the same way"):
+        exported(folder, 384)
+
+
+def test_pieces_marked_otherwise_are_refused(tmp_path: Path) -> None:
+    whole = json.loads((DATA / "bert" / "tokenizer.json").read_text())["model"]
+    changed = {"model": whole | {"continuing_subword_prefix": "@@"}}
+    with pytest.raises(gl.UnsupportedError, match="'@@' before pieces"):
+        exported(with_parts("bert", tmp_path, changed), 330, model_type="bert")
+
+
+def test_tokens_added_to_wordpiece_are_found(tmp_path: Path) -> None:
+    whole = json.loads((DATA / "bert" / "tokenizer.json").read_text())["added_tokens"]
+    added = [token(320, "NewTok", special=False), token(321, "##new", special=False)]
+    folder = folder_of("bert", tmp_path, tokenizer={"added_tokens": whole + added})
+    found = exported(folder, 330, model_type="bert")
+    assert found[TOKENS][320:322] == ["NewTok", "##new"]
+    assert found[TYPES][320:322].tolist() == [TokenType.USER_DEFINED] * 2
+    ours = to_tokenizer(found)
+    assert ours("NewToks").input_ids[1] == 320
+    # the converter writes it so, and llama.cpp finds it as a word alone
+    found[TOKENS][320] = "\u2581newtok"
+    ours = to_tokenizer(found)
+    assert ours("NewTok").input_ids[1:-1] == [320]
+    assert "newtok" not in ours.get_added_vocab()

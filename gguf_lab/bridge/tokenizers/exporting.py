@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UnsupportedError
 from .fingerprints import FINGERPRINTS, TEXT, fingerprint
 from .naming import pre_tokenizer_name
+from .normalizing import check_wordpiece
 from .pieces import merged_metadata, sentencepiece_metadata, unigram_metadata
 from .quirks import adjust, looks_special
 from .sentencepiece import BPE
@@ -102,7 +103,7 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
         kind = TokenType.NORMAL
         shown = text
         if place in added:
-            if not added[place].normalized:
+            if not (added[place].normalized or wordpiece):
                 # As the converter does it; but what a byte-level decoder takes for bytes and
                 # cannot read ("Ü") stays.
                 decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
@@ -116,13 +117,15 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
     if not wordpiece:
         found = tokens.metadata("gpt2", pre, scores=False)
         return found | special_metadata(source, tokens, "gpt2", merges=True)
+    normalized = check_wordpiece(source)
     for place, text in enumerate(tokens.texts):
-        if tokens.types[place] != TokenType.CONTROL:
+        # llama.cpp finds what was added in the text as it stands
+        if tokens.types[place] not in {TokenType.CONTROL, TokenType.USER_DEFINED}:
             ahead = text.startswith(CONTINUES)
             tokens.texts[place] = text[len(CONTINUES) :] if ahead else SPACE + text
     found = {"tokenizer.ggml.token_type_count": source.config.get("type_vocab_size", 1)}
     found |= tokens.metadata("bert", pre, scores=False)
-    return found | special_metadata(source, tokens, "bert")
+    return found | special_metadata(source, tokens, "bert") | normalized
 
 
 def _bert_name(source: Source) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ...file.text import preview
 from .added import listed_tokens, put_added
+from .normalizing import check_merged, check_unigram, parts_of
 from .sentencepiece import BPE
 from .special import special_metadata
 from .tokens import Tokens
@@ -111,16 +112,21 @@ def merged_metadata(source: Source, count: int) -> dict[str, object]:
     if gemma4:
         found = tokens.metadata("gemma4", None, scores=True)
         return found | special_metadata(source, tokens, "gemma4", merges=True)
+    check_merged(source)
     _check_bytes(source, tokens)
     found = tokens.metadata("llama", "default", scores=True)
-    if not _prepends(source.json or {}):
+    if not _prepends(source):
         found["tokenizer.ggml.add_space_prefix"] = False
     return found | special_metadata(source, tokens, "llama")
 
 
-def _prepends(tokenizer: dict[str, Any]) -> bool:
+def _what_is_done(source: Source) -> str:
+    return str([source.part("normalizer"), source.part("pre_tokenizer")])
+
+
+def _prepends(source: Source) -> bool:
     """Whether a text gets a space in front, by a normalizer or a pre-tokenizer."""
-    text = str([tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")])
+    text = _what_is_done(source)
     return "'Prepend'" in text or ("'Metaspace'" in text and "'never'" not in text)
 
 
@@ -154,10 +160,11 @@ def unigram_metadata(source: Source, count: int) -> dict[str, object]:
             )
     else:
         tokens = _unigram_tokens(source, count)
-        text = str([(source.json or {}).get(k) for k in ("normalizer", "pre_tokenizer")])
-        prefix = _prepends(source.json or {})
+        check_unigram(source)
+        text = _what_is_done(source)
+        prefix = _prepends(source)
         merge = "'WhitespaceSplit'" in text or " {2,}" in text
-        charsmap = _charsmap(source, (source.json or {}).get("normalizer"))
+        charsmap = _charsmap(source)
     found = tokens.metadata("t5", "default", scores=True)
     found["tokenizer.ggml.add_space_prefix"] = prefix
     if aligned:
@@ -182,18 +189,15 @@ def _unigram_tokens(source: Source, count: int) -> Tokens:
     return tokens
 
 
-def _charsmap(source: Source, normalizer: Any) -> bytes:
-    if not isinstance(normalizer, dict):
-        return b""
-    encoded = normalizer.get("precompiled_charsmap")
-    if isinstance(encoded, str):
-        try:
-            return base64.b64decode(encoded, validate=True)
-        except binascii.Error as error:
-            raise CheckpointError(
-                f"{source.folder / 'tokenizer.json'}: precompiled_charsmap is {preview(encoded)};"
-                f" expected base64 ({error})."
-            ) from None
-    parts = normalizer.get("normalizers")
-    inner = parts if isinstance(parts, list) else []
-    return next(filter(None, (_charsmap(source, part) for part in inner)), b"")
+def _charsmap(source: Source) -> bytes:
+    for part in parts_of(source.part("normalizer")):
+        encoded = part.get("precompiled_charsmap")
+        if isinstance(encoded, str):
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except binascii.Error as error:
+                raise CheckpointError(
+                    f"{source.folder / 'tokenizer.json'}: precompiled_charsmap is"
+                    f" {preview(encoded)}; expected base64 ({error})."
+                ) from None
+    return b""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, UnsupportedError
 from ...file.text import preview
 from ...reference.links import check_links
 from .sentencepiece import SentencePieceModel, read_sentencepiece
@@ -90,6 +90,28 @@ class Source:
             raise CheckpointError(
                 f"Transformers cannot load the tokenizer in {self.folder}: {error}"
             ) from error
+
+    def part(self, name: str) -> Any:
+        """Return a part of `tokenizer.json`, such as "normalizer".
+
+        Of a tokenizer that is loaded it is the part that Transformers uses: what
+        `tokenizer_config.json` says (do_lower_case, add_prefix_space) overrides the other file.
+        """
+        backend = getattr(self.tokenizer, "backend_tokenizer", None) if self.is_loaded else None
+        if backend is None:
+            return (self.json or {}).get(name)
+        part = getattr(backend, name)
+        try:
+            return None if part is None else json.loads(part.__getstate__())
+        except Exception as error:  # noqa: BLE001 - one that is written in Python
+            raise UnsupportedError(
+                f"The {name} of the tokenizer in {self.folder} cannot be read: {error}."
+            ) from None
+
+    @property
+    def backend_model(self) -> Any:
+        """The model of `tokenizers` within the tokenizer, if it is loaded and has one."""
+        return getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
 
     @property
     def is_loaded(self) -> bool:

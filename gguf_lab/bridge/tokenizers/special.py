@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from .normalizing import normalizer_keys
 from .quirks import NAMED
 from .vocabulary import SPECIAL_KEYS
 
@@ -30,7 +31,7 @@ _KEYS = {
 
 # What llama.cpp takes where the file names none, by what the tokenizer calls it: WordPiece begins
 # with [CLS], which is its bos. A byte-level BPE's 11 is Falcon's.
-_TAKEN = {
+_TAKEN: dict[str, dict[str, int | None]] = {
     "llama": {"bos": 1, "eos": 2, "unk": 0},
     "bert": {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103},
     "t5": {"eos": 1, "unk": 2, "pad": 0},
@@ -40,7 +41,7 @@ _TAKEN = {
 
 
 def special_metadata(
-    source: Source, tokens: Tokens, model: str, *, merges: bool = False
+    source: Source, tokens: Tokens | None = None, model: str = "", *, merges: bool = False
 ) -> dict[str, object]:
     """Return the keys for merges, special tokens, bos and eos, chat template and normalizer.
 
@@ -48,15 +49,17 @@ def special_metadata(
     ----------
     source : Source
         The tokenizer.
-    tokens : Tokens
-        What the file has for each row; ids beyond do not count.
+    tokens : Tokens, optional
+        What the file has for each row; ids beyond do not count. Without it nothing is told but what
+        the files say.
     model : str
         What `tokenizer.ggml.model` says.
     merges : bool
         Write the merges of a BPE.
     """
-    special = _Special(source, len(tokens.texts))
-    special.name_the_rest(source, tokens, model)
+    special = _Special(source, None if tokens is None else len(tokens.texts))
+    if tokens is not None:
+        special.name_the_rest(source, tokens, model)
     found: dict[str, object] = {}
     if merges:
         pairs = list(_merges(source))
@@ -70,7 +73,7 @@ def special_metadata(
             found[f"tokenizer.ggml.add_{name}_token"] = value
     if source.settings is not None:
         found |= _templates(source.template)
-    return found | _normalizer((source.json or {}).get("normalizer"))
+    return found | normalizer_keys(source.part("normalizer"))
 
 
 def _merges(source: Source) -> Iterator[str]:
@@ -111,31 +114,10 @@ def _templates(template: object) -> dict[str, object]:
     return found
 
 
-def _normalizer(normalizer: Any) -> dict[str, object]:
-    found: dict[str, object] = {}
-    kind = (normalizer or {}).get("type")
-    keys = {
-        "lowercase": "tokenizer.ggml.normalizer.lowercase",
-        "strip_accents": "tokenizer.ggml.normalizer.strip_accents",
-    }
-    if kind == "Lowercase":
-        found[keys["lowercase"]] = True
-    elif kind == "StripAccents":
-        found[keys["strip_accents"]] = True
-    elif kind == "BertNormalizer":
-        for name, key in keys.items():
-            if normalizer.get(name) is not None:
-                found[key] = normalizer[name]
-    elif kind == "Sequence":
-        for part in normalizer.get("normalizers", []):
-            found |= _normalizer(part)
-    return found
-
-
 class _Special:
     """Ids of the special tokens, and which of them are added to a text."""
 
-    def __init__(self, source: Source, count: int) -> None:
+    def __init__(self, source: Source, count: int | None) -> None:
         self.ids: dict[str, int] = {}
         self._ends: tuple[str | None, str | None] = None, None
         self.add: dict[str, bool] = {}
@@ -155,7 +137,7 @@ class _Special:
             self._set(name, ids.get(content))
 
     def _set(self, name: str, token: object) -> None:
-        if type(token) is int and 0 <= token < self._count:
+        if type(token) is int and token >= 0 and (self._count is None or token < self._count):
             self.ids.setdefault(name, token)
 
     def name_the_rest(self, source: Source, tokens: Tokens, model: str) -> None:

@@ -181,7 +181,9 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
     tokens = strings(metadata, _TOKENS)
     n = len(tokens)
     types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
-    tokens = _distinct(_word_pieces(tokens, types) if model == "bert" else tokens)
+    if model == "bert":
+        tokens, types = _word_pieces(tokens, types)
+    tokens = _distinct(tokens)
     pre = _read_pre(metadata, model)
     special = read_special(metadata)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
@@ -235,19 +237,25 @@ def _distinct(tokens: list[str]) -> list[str]:
     return tokens
 
 
-def _word_pieces(tokens: list[str], types: list[int]) -> list[str]:
-    """Return the tokens as Transformers writes them.
+def _word_pieces(tokens: list[str], types: list[int]) -> tuple[list[str], list[int]]:
+    """Return the tokens as Transformers writes them, and their types.
 
-    llama.cpp marks the pieces that begin a word ("▁"), Transformers those that continue one.
+    llama.cpp marks the pieces that begin a word ("▁"), Transformers those that continue one. What
+    the user defined llama.cpp finds as it stands, but the converter marks that too: llama.cpp then
+    finds it as a word.
     """
-    return [
-        token
-        if kind == TokenType.CONTROL
-        else token[len(SPACE) :]
-        if token.startswith(SPACE)
-        else CONTINUES + token
-        for token, kind in zip(tokens, types, strict=True)
-    ]
+    texts, kinds = [], []
+    for token, kind in zip(tokens, types, strict=True):
+        if kind == TokenType.CONTROL or (
+            kind == TokenType.USER_DEFINED and not token.startswith(SPACE)
+        ):
+            texts.append(token)
+            kinds.append(kind)
+        else:
+            ahead = token.startswith(SPACE)
+            texts.append(token[len(SPACE) :] if ahead else CONTINUES + token)
+            kinds.append(TokenType.NORMAL if kind == TokenType.USER_DEFINED else kind)
+    return texts, kinds
 
 
 def _read_merges(metadata: Mapping[str, object], tokens: list[str]) -> list[tuple[str, str]]:
