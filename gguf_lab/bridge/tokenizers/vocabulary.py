@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ...errors import GGUFError, UnsupportedError
 from ...file.text import preview, quoted
 from .charsmap import read_charsmap
 from .checked import get, numbers, strings
+from .forced import forced_types
 from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+from .token_types import MATCHED, TokenType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,26 +31,11 @@ __all__ = [
 ]
 
 
-class TokenType(IntEnum):
-    """The types in `tokenizer.ggml.token_type` (``enum llama_token_type``)."""
-
-    UNDEFINED = 0
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
 SPACE = "\u2581"
 """SentencePiece's sign for a space: "▁"."""
 
 CONTINUES = "##"
 """What Transformers writes before a piece of WordPiece that continues a word."""
-
-MATCHED = (TokenType.UNKNOWN, TokenType.CONTROL, TokenType.USER_DEFINED)
-"""Types whose tokens are found in a text as they stand, before anything else happens to it."""
 
 # What Transformers calls a special token, and its key. "seperator" is how the key is spelt.
 SPECIAL_KEYS = {
@@ -90,7 +76,7 @@ class Vocabulary:
     tokens : list of str
         The text of each id; pieces of words as Transformers writes them.
     types : list of int
-        A `TokenType` for each id.
+        A `TokenType` for each id, as llama.cpp has them; undefined where the file has none.
     scores : list of float
         A score for each id, or nothing.
     merges : list of (str, str)
@@ -137,6 +123,18 @@ class Vocabulary:
         token = self.special.get(name)
         return None if token is None else self.tokens[token]
 
+    def is_named(self, name: str) -> bool:
+        """Whether Transformers may have a special token by this name.
+
+        It finds those in a text and hides them. An ordinary word is none, though a file may name
+        one (for padding, say), unless texts are to begin or end with it.
+        """
+        added = {"bos": self.add_bos, "eos": self.add_eos}
+        token = self.special.get(name)
+        return token is not None and (
+            added.get(name, False) or self.types[token] not in {TokenType.NORMAL, TokenType.BYTE}
+        )
+
     def is_filler(self, token: int) -> bool:
         """Whether a converter made up this token, to have one for each row of the embedding."""
         # our own export tells one apart from a token of the same text by "_" at the end
@@ -180,7 +178,8 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         )
     tokens = strings(metadata, _TOKENS)
     n = len(tokens)
-    types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
+    types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.UNDEFINED)] * n
+    types = forced_types(metadata, tokens, types)
     if model == "bert":
         tokens, types = _word_pieces(tokens, types)
     tokens = _distinct(tokens)
@@ -188,6 +187,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
     special = read_special(metadata)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
     add_bos = get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
+    add_bos = add_bos or (pre is not None and pre.patterns == PRE_TOKENIZERS["gemma4"].patterns)
     add_eos = get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
     for name, wanted in (("bos", add_bos and model != "bert"), ("eos", add_eos)):
         if wanted and name not in special:
