@@ -384,3 +384,56 @@ def test_tokens_added_to_wordpiece_are_found(tmp_path: Path) -> None:
     ours = to_tokenizer(found)
     assert ours("NewTok").input_ids[1:-1] == [320]
     assert "newtok" not in ours.get_added_vocab()
+
+
+# --- Chat templates ---
+
+KEY = "tokenizer.chat_template"
+IN_SETTINGS = {
+    "a text": ("A", {KEY: "A"}),
+    "an object": ({"default": "A", "t": "B"}, {KEY: "A", f"{KEY}.t": "B", f"{KEY}s": ["t"]}),
+    "an object without a default": ({"t": "B"}, {f"{KEY}.t": "B", f"{KEY}s": ["t"]}),
+    "names that are alike": (
+        [{"name": "a-b", "template": "A"}, {"name": "a_b", "template": "B"}],
+        {f"{KEY}.a_b": "A", f"{KEY}.a_b_": "B", f"{KEY}s": ["a_b", "a_b_"]},
+    ),
+    "numbers": ([{"name": 1, "template": "A"}, {"name": "t", "template": 2}], {}),
+}
+IN_FILES = {
+    "one": ({"chat_template.jinja": "J"}, {KEY: "J"}),
+    "more": (
+        {"chat_template.jinja": "J", "additional_chat_templates/t.jinja": "T"},
+        {KEY: "J", f"{KEY}.t": "T", f"{KEY}s": ["t"]},
+    ),
+    "no default": (
+        {"additional_chat_templates/t.jinja": "T"},
+        {f"{KEY}.t": "T", f"{KEY}s": ["t"]},
+    ),
+}
+
+
+def templates_of(folder: Path) -> dict[str, Any]:
+    return {k: v for k, v in exported(folder, 384).items() if k.startswith(KEY)}
+
+
+@pytest.mark.parametrize("case", IN_SETTINGS)
+def test_templates_in_the_settings(case: str, tmp_path: Path) -> None:
+    template, told = IN_SETTINGS[case]
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template}
+    if case == "numbers":
+        settings["chat_template"] = None
+        (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    assert templates_of(folder_of("gpt2", tmp_path, tokenizer_config=settings)) == told
+
+
+@pytest.mark.parametrize("case", IN_FILES)
+@pytest.mark.parametrize("settings", [{"chat_template": "A"}, None])
+def test_templates_in_files_count_more(
+    settings: dict[str, Any] | None, case: str, tmp_path: Path
+) -> None:
+    files, told = IN_FILES[case]
+    folder = folder_of("gpt2", tmp_path, tokenizer_config=settings)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    assert templates_of(folder) == told

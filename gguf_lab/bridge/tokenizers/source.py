@@ -158,18 +158,22 @@ class Source:
 
     @cached_property
     def template(self) -> object:
-        """The chat template, as a text or as a list of named ones."""
-        other: object = None
+        """The chat template, as a text or as a list of named ones.
+
+        Files of its own count more than `tokenizer_config.json`, as in Transformers.
+        """
         path = self.folder / "chat_template.jinja"
         more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
-        if path.is_file():
-            other = _text(path)
-            if more:
-                other = [{"name": "default", "template": other}]
-                other += [{"name": p.stem, "template": _text(p)} for p in more]
-        elif (saved := self._read("chat_template.json")) is not None:
-            other = saved.get("chat_template")
-        return (self.settings or {}).get("chat_template", other)
+        found = [{"name": "default", "template": _text(path)}] if path.is_file() else []
+        found += [{"name": p.stem, "template": _text(p)} for p in more]
+        if found:
+            return found[0]["template"] if path.is_file() and not more else found
+        template = (self.settings or {}).get("chat_template")
+        if template is None:
+            template = (self._read("chat_template.json") or {}).get("chat_template")
+        if isinstance(template, dict):
+            return [{"name": name, "template": text} for name, text in template.items()]
+        return template
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name

@@ -71,8 +71,7 @@ def special_metadata(
     for name, value in special.add.items():
         if name in {"bos", "eos", "sep"}:
             found[f"tokenizer.ggml.add_{name}_token"] = value
-    if source.settings is not None:
-        found |= _templates(source.template)
+    found |= _templates(source.template)
     return found | normalizer_keys(source.part("normalizer"))
 
 
@@ -95,18 +94,20 @@ def _templates(template: object) -> dict[str, object]:
     if isinstance(template, str):
         return {key: template}
     found: dict[str, object] = {}
-    names = []
+    names: list[str] = []
     default = None
     for choice in template if isinstance(template, list) else []:
-        text = choice.get("template")
-        name = re.sub("[^A-Za-z0-9]", "_", choice.get("name", ""))
-        if not name or text is None:
+        text, name = choice.get("template"), choice.get("name")
+        if not isinstance(text, str) or not isinstance(name, str) or not name:
             continue
         if name == "default":
             default = text
-        else:
-            names.append(name)
-            found[f"{key}.{name}"] = text
+            continue
+        name = re.sub("[^A-Za-z0-9]", "_", name)
+        while name in names:  # "a-b" after "a_b"
+            name += "_"
+        names.append(name)
+        found[f"{key}.{name}"] = text
     if names:
         found[f"{key}s"] = names
     if default is not None:
