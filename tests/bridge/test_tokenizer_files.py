@@ -437,3 +437,54 @@ def test_templates_in_files_count_more(
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     assert templates_of(folder) == told
+
+
+@pytest.mark.parametrize("template", [5, [1]])
+def test_malformed_templates_are_refused(template: object, tmp_path: Path) -> None:
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template}
+    with pytest.raises(gl.CheckpointError, match=r"chat template|cannot load"):
+        exported(folder_of("gpt2", tmp_path, tokenizer_config=settings), 384)
+
+
+# --- What is put around a text ---
+
+
+@pytest.mark.parametrize(
+    ("around", "settings", "words"),
+    [
+        (
+            (["<|im_start|>", "<|user|>"], []),
+            {},
+            r"puts \['<.im_start.>'\] around a text, Transformers .*user",
+        ),
+        ((["<|user|>"], []), {}, r"puts \['<.im_start.>'\] around a text, Transformers \['<.user"),
+        (None, {"add_bos_token": True}, r"llama.cpp puts .*im_start.* Transformers \[\]"),
+        ((["<|im_start|>"], ["<|im_end|>"]), {}, None),
+    ],
+)
+def test_tokens_around_a_text_that_no_key_tells(
+    around: tuple[list[str], list[str]] | None,
+    settings: dict[str, Any],
+    words: str | None,
+    tmp_path: Path,
+) -> None:
+    ids = {"<|im_start|>": 1, "<|im_end|>": 2, "<|user|>": 380}
+    processor = None
+    if around is not None:
+        single = [{"SpecialToken": {"id": text, "type_id": 0}} for text in around[0] + around[1]]
+        single.insert(len(around[0]), {"Sequence": {"id": "A", "type_id": 0}})
+        special = {t: {"id": t, "ids": [ids[t]], "tokens": [t]} for t in around[0] + around[1]}
+        processor = {"type": "TemplateProcessing", "single": single, "pair": single}
+        processor["special_tokens"] = special
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|im_start|>"}
+    folder = folder_of(
+        "gpt2",
+        tmp_path,
+        tokenizer={"post_processor": processor},
+        tokenizer_config=named | {"eos_token": "<|im_end|>"} | settings,
+    )
+    if words is None:
+        exported(folder, 384)
+    else:
+        with pytest.warns(UserWarning, match=words):
+            exported(folder, 384)

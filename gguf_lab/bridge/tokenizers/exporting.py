@@ -10,12 +10,13 @@ from .fingerprints import FINGERPRINTS, TEXT, fingerprint
 from .naming import pre_tokenizer_name
 from .normalizing import check_wordpiece
 from .pieces import merged_metadata, sentencepiece_metadata, unigram_metadata
+from .pre_tokenizers import PRE_TOKENIZERS
 from .quirks import adjust, looks_special
 from .sentencepiece import BPE
 from .source import Source, open_source
 from .special import special_metadata
 from .tokens import Tokens
-from .vocabulary import CONTINUES, SPACE, TokenType
+from .vocabulary import CONTINUES, SPACE, TokenType, read_special
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,7 @@ def metadata_of_tokenizer(
     """
     with open_source(source, config) as opened:
         found = adjust(_metadata(opened, vocabulary, pre_tokenizer), opened, vocabulary)
+        _compare_ends(found, opened)
     for note in opened.notes:
         warnings.warn(f"the tokenizer: {note}.", UserWarning, stacklevel=2)
     return found
@@ -131,3 +133,26 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
 def _bert_name(source: Source) -> str:
     """Return a name for `tokenizer.ggml.pre`, which llama.cpp does not look at for WordPiece."""
     return FINGERPRINTS.get(fingerprint(source.tokenizer.encode(TEXT)), "default")
+
+
+def _compare_ends(found: dict[str, object], source: Source) -> None:
+    """Note if llama.cpp puts other tokens around a text than Transformers does."""
+    if not source.is_loaded:
+        return
+    special, model = read_special(found), str(found["tokenizer.ggml.model"])
+    if model == "bert":
+        wanted = ["cls", "sep"]
+    else:
+        pre = PRE_TOKENIZERS.get(str(found.get("tokenizer.ggml.pre")))
+        by_itself = {"bos": pre.add_bos if pre else model != "t5", "eos": model == "t5"}
+        wanted = [
+            n for n, add in by_itself.items() if found.get(f"tokenizer.ggml.add_{n}_token", add)
+        ]
+    ours = [special.get(name) for name in wanted]
+    added = source.tokenizer.added_tokens_decoder
+    theirs = [token for token in source.tokenizer("")["input_ids"] if token in added]
+    if ours != theirs:
+        texts = found["tokenizer.ggml.tokens"]
+        assert isinstance(texts, list)
+        mine, other = ([None if i is None else texts[i] for i in ids] for ids in (ours, theirs))
+        source.notes.append(f"llama.cpp puts {mine} around a text, Transformers {other}")

@@ -162,13 +162,21 @@ class Source:
 
         Files of its own count more than `tokenizer_config.json`, as in Transformers.
         """
+        template = (self.settings or {}).get("chat_template")
+        choices = template if isinstance(template, list) else []
+        if not (template is None or isinstance(template, str | list | dict)) or not all(
+            isinstance(choice, dict) for choice in choices
+        ):
+            raise CheckpointError(
+                f"The chat template in {self.folder} is neither a text nor a list of names and"
+                f" templates: tokenizer_config.json has {preview(template)}."
+            )
         path = self.folder / "chat_template.jinja"
         more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
         found = [{"name": "default", "template": _text(path)}] if path.is_file() else []
         found += [{"name": p.stem, "template": _text(p)} for p in more]
         if found:
             return found[0]["template"] if path.is_file() and not more else found
-        template = (self.settings or {}).get("chat_template")
         if template is None:
             template = (self._read("chat_template.json") or {}).get("chat_template")
         if isinstance(template, dict):
