@@ -12,6 +12,7 @@ import sentencepiece
 
 import gguf_lab as gl
 from gguf_lab.bridge.tokenizers import metadata_of_tokenizer, to_tokenizer
+from gguf_lab.bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from gguf_lab.bridge.tokenizers.vocabulary import TokenType
 
 from .small_models import TEXT
@@ -290,6 +291,10 @@ def test_what_llama_cpp_does_not_do_is_said(case: str, tmp_path: Path) -> None:
     folder = trained(tmp_path / "m", kind, **settings)
     with pytest.warns(UserWarning, match=message):
         exported(folder, 400, model_type="t5")
+    if kind == "bpe":  # Transformers goes by tokenizer.json
+        whole = {"type": "BPE", "byte_fallback": True}
+        (folder / "tokenizer.json").write_text(json.dumps({"model": whole}))
+        exported(folder, 400, model_type="t5")
 
 
 # --- What is done to a text first ---
@@ -361,6 +366,23 @@ def test_what_transformers_does_counts_more_than_tokenizer_json(tmp_path: Path) 
     folder = folder_of("gpt2", tmp_path / "gpt2", tokenizer_config=settings)
     with pytest.raises(gl.UnsupportedError, match="cuts text in the same way"):
         exported(folder, 384)
+
+
+def test_what_is_cut_after_bytes_are_written(tmp_path: Path) -> None:
+    """Of the characters that stand for bytes few are what they look like: digits are."""
+    bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    split = {"type": "Split", "behavior": "Isolated", "invert": False}
+    digits = split | {"pattern": {"Regex": "[0-9][0-9][0-9]"}}
+    words = split | {"pattern": {"Regex": PRE_TOKENIZERS["gpt-2"].patterns[0]}}
+    contiguous = {"type": "Punctuation", "behavior": "Contiguous"}
+    falcon = [contiguous, bytes_ | {"use_regex": True}, digits]
+    other = [bytes_ | {"use_regex": False}, words]
+    for target, parts in ("falcon", falcon), ("other", other):
+        changed = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}
+        with_parts("gpt2", tmp_path / target, changed)
+    assert exported(tmp_path / "falcon", 384)["tokenizer.ggml.pre"] == "falcon"
+    with pytest.raises(gl.UnsupportedError, match="cuts text in the same way"):
+        exported(tmp_path / "other", 384)
 
 
 def test_pieces_marked_otherwise_are_refused(tmp_path: Path) -> None:

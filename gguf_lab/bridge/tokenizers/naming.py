@@ -77,8 +77,10 @@ def _patterns(parts: list[dict[str, Any]]) -> list[str] | None:
     if "ByteLevel" not in {part.get("type") for part in parts}:
         return None
     patterns = []
-    for part in parts:
+    for place, part in enumerate(parts):
         kind = part.get("type")
+        if place and parts[place - 1].get("type") == "ByteLevel" and not _cuts_digits(part):
+            return None  # of what bytes are written as, a pattern finds something else
         if kind == "ByteLevel" and not part.get("add_prefix_space", True):
             if part.get("use_regex", True):
                 patterns.append(_plain(PRE_TOKENIZERS["gpt-2"].patterns[0]))
@@ -91,6 +93,12 @@ def _patterns(parts: list[dict[str, Any]]) -> list[str] | None:
         else:
             return None
     return patterns
+
+
+def _cuts_digits(part: dict[str, Any]) -> bool:
+    """Whether a part looks for nothing but ASCII digits, which are written as themselves."""
+    pattern = str((part.get("pattern") or {}).get("Regex"))
+    return re.fullmatch(r"(\[0-9\])+", pattern) is not None
 
 
 def _split(part: dict[str, Any]) -> str | None:

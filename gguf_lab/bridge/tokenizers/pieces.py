@@ -47,9 +47,11 @@ def sentencepiece_metadata(source: Source, count: int) -> dict[str, object]:
     _check_spaces(source, model)
     if not (model.add_dummy_prefix or isinstance(settings.get("add_prefix_space"), bool)):
         found["tokenizer.ggml.add_space_prefix"] = False
-    if model.charsmap:
+    # a tokenizer.json beside it counts more: it is what Transformers goes by
+    done = _what_is_done(source) if source.json is not None else None
+    if model.charsmap and (done is None or "'Precompiled'" in done):
         source.notes.append("llama.cpp does not normalize characters as its SentencePiece does")
-    if model.remove_extra_whitespaces:
+    if model.remove_extra_whitespaces and (done is None or " {2,}" in done):
         source.notes.append("llama.cpp keeps spaces that its SentencePiece removes")
     return found | special_metadata(source, tokens, "llama")
 
