@@ -184,7 +184,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         tokens, types = _word_pieces(tokens, types)
     tokens = _distinct(tokens)
     pre = _read_pre(metadata, model)
-    special = read_special(metadata)
+    special = read_special(metadata, beyond=True)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
     add_bos = get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
     add_bos = add_bos or (pre is not None and pre.patterns == PRE_TOKENIZERS["gemma4"].patterns)
@@ -291,8 +291,15 @@ def _read_pre(metadata: Mapping[str, object], model: str) -> PreTokenizer | None
     return PRE_TOKENIZERS[name]
 
 
-def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
-    """Return the ids of a file's special tokens, by the names of `SPECIAL_KEYS`."""
+def read_special(metadata: Mapping[str, object], *, beyond: bool = False) -> dict[str, int]:
+    """Return the ids of a file's special tokens, by the names of `SPECIAL_KEYS`.
+
+    Parameters
+    ----------
+    metadata : mapping
+    beyond : bool
+        Pass over ids beyond the vocabulary, as llama.cpp does: it goes on with its defaults.
+    """
     model = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get(_TOKENS)
     count = len(tokens) if isinstance(tokens, Sequence) else 0
@@ -305,10 +312,10 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     for name, key in SPECIAL_KEYS.items():
         if key in metadata:
             token = get(metadata, key, int, 0)
-            if token < 0:
-                raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
-            if token < count:  # llama.cpp goes on with its default instead of others
+            if 0 <= token < count:
                 special[name] = token
+            elif token < 0 or not beyond:
+                raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
     if model == "bert" and "bos" in special:
         special["cls"] = special["bos"]
     return special
