@@ -243,7 +243,8 @@ def _special_tokens(model: Model) -> dict[str, str]:
     if not has_tokenizer(model.metadata):
         return {}
     tokens: Any = model.metadata["tokenizer.ggml.tokens"]
-    return {f"{name}_token": tokens[place] for name, place in read_special(model.metadata).items()}
+    special = read_special(model.metadata, beyond=True)
+    return {f"{name}_token": tokens[place] for name, place in special.items()}
 
 
 def _with_reasoning(message: Mapping[str, object]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What a GGUF file would be, before it is written: every tensor with its type, and all metadata.
 
-Nothing but names, shapes and settings is read for it (and what may be left out only if it is zero),
-and everything that can be refused is refused here.
+Nothing but names, shapes and settings is read for it (and what may be left out only if it is zero,
+or a copy), and everything that can be refused is refused here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..file.text import preview, printable, quoted
 from ..quantization.imatrix import importance_of, keys_of
 from ..reference.architectures import family_of_model_type
 from ..reference.architectures.family import line_in, number_in
-from ..reference.architectures.plan import draw_plan
+from ..reference.architectures.plan import Origin, draw_plan
 from ..reference.facts import LAYERS, Facts
-from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
+from ..reference.transforms import AsStored, Chain, DecodeMXFP4, RepackMXFP4, Transformed
 from .general import added, file_name, general_metadata
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
@@ -36,13 +36,17 @@ if TYPE_CHECKING:
 
     from ..file.qtypes import QType
     from ..reference.architectures.plan import Plan
-    from ..reference.transforms import Rows
+    from ..reference.transforms import NamedRows, Rows
     from .sources import Source
     from .storage import Choose, Stored
 
 __all__ = ["Draft", "DraftTensor", "draft_export"]
 
 _HEAD = "lm_head.weight"
+_EMBEDDING = "token_embd.weight"
+# `load_arch_tensors` creates no output for them: a file with one has a tensor too many
+_WITHOUT_OUTPUT = frozenset(["gemma", "gemma2", "command-r", "cohere2"])
+_AT_ONCE = 1 << 22  # values
 _PLAIN = ("F32", "F16", "BF16")
 
 
@@ -164,7 +168,7 @@ def draft_export(
     architecture, settings = metadata_of(source.config, source.tensors)
     facts = Facts.of(architecture, settings, source.config)
     plan = draw_plan(family, facts, source.tensors)
-    _leave_out(plan, facts)
+    _leave_out(plan, facts, source.tensors)
     _check(plan, source)
     lines = {name: line_in(family.left_out, family.spell(name)) for name in plan.left_out}
     due = [source.tensors[name] for name, line in lines.items() if line and line.if_zero]
@@ -190,7 +194,7 @@ def draft_export(
         **settings,
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
-        **_vocabulary(source, tokenizer, shapes.get("token_embd.weight", (0,))[0], metadata),
+        **_vocabulary(source, tokenizer, shapes.get(_EMBEDDING, (0,))[0], metadata),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
@@ -202,19 +206,45 @@ def draft_export(
     return Draft(added(keys, metadata), tensors, plan.left_out, unsaid)
 
 
-def _leave_out(plan: Plan, facts: Facts) -> None:
+def _leave_out(plan: Plan, facts: Facts, tensors: Mapping[str, NamedRows]) -> None:
     """Leave out what the table of a family can't know: it depends on the configuration."""
-    tied = facts.config.get("tie_word_embeddings") is True and "token_embd.weight" in plan.origins
-    if tied and (output := plan.origins.pop("output.weight", None)):
-        why = "tied: the file uses token_embd.weight for the output too"
+    tied = facts.config.get("tie_word_embeddings")
+    output, embedding = plan.origins.get("output.weight"), plan.origins.get(_EMBEDDING)
+    why = "tied: the file uses token_embd.weight for the output too"
+    if tied is True and output and embedding and _same(output, embedding):
         plan.left_out.update(dict.fromkeys(output.names, why))
-    if facts.config.get("tie_word_embeddings") is False and _HEAD in plan.left_out:
+        del plan.origins["output.weight"]
+    if tied is False and _HEAD in plan.left_out:
         plan.unknown[_HEAD] = f"it is not tied, but {facts.architecture} has no other output"
+    elif facts.architecture in _WITHOUT_OUTPUT and _HEAD in tensors and embedding:
+        head = Origin((_HEAD,), Transformed(AsStored(), (tensors[_HEAD],)))
+        if _same(head, embedding):
+            plan.left_out[_HEAD] = why
+            plan.unknown.pop(_HEAD, None)
+        else:
+            plan.unknown[_HEAD] = (
+                f"it is not what the embedding is, but {facts.architecture} has no other output"
+            )
     if facts.config.get("num_nextn_predict_layers"):
         layers = facts.number(LAYERS) or 0
         for name in [n for n in plan.unknown if (number_in(n) or 0) >= layers]:
             plan.left_out[name] = "of a layer that only predicts further tokens"
             del plan.unknown[name]
+
+
+def _same(one: Origin, other: Origin) -> bool:
+    """Whether two tensors are the same to the last byte; portions of them are read."""
+    if one.rows is None or other.rows is None:
+        return False  # which is refused later, with the reason
+    mine, theirs = one.rows, other.rows
+    if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+        return False
+    n_rows = prod(mine.shape[:-1])
+    step = max(1, _AT_ONCE // max(1, mine.shape[-1]))
+    return all(
+        np.array_equal(mine.read(at, stop), theirs.read(at, stop))
+        for at, stop in ((at, min(at + step, n_rows)) for at in range(0, n_rows, step))
+    )
 
 
 def _check(plan: Plan, source: Source) -> None:

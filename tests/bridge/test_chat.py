@@ -126,6 +126,13 @@ def test_a_file_without_a_template_or_a_tokenizer(tmp_path):
     assert "the file has no tokenizer" in prompt._repr_html_()
 
 
+def test_an_id_beyond_the_vocabulary_is_passed_over(tmp_path):
+    found = metadata("llama3") | {"tokenizer.ggml.padding_token_id": 1000}
+    path = write_vocabulary(tmp_path / "v.gguf", found)
+    prompt = gl.chat_prompt(path, HELLO, template="{{ bos_token }}{{ pad_token }}")
+    assert prompt.text == "<|endoftext|>"
+
+
 def test_an_unknown_tokenizer_leaves_the_text(tmp_path):
     found = metadata("llama") | {"tokenizer.ggml.model": "rwkv"}
     prompt = gl.chat_prompt(write_vocabulary(tmp_path / "v.gguf", found), HELLO)

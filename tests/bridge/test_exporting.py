@@ -13,9 +13,10 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+import torch
 
 import gguf_lab as gl
-from gguf_lab.bridge import sources, to_transformers
+from gguf_lab.bridge import drafting, sources, to_transformers
 from gguf_lab.bridge.exporting import export
 from gguf_lab.bridge.general import added, file_name
 from gguf_lab.cli import main
@@ -197,6 +198,31 @@ def test_tied_weights_are_written_once(tmp_path: Path) -> None:
     assert "output.weight" not in file.tensors
     assert "lm_head.weight" in drafts[0].left_out
     assert "left out: lm_head.weight: tied" in repr(drafts[0])
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2"])
+def test_an_output_of_its_own_is_written_whatever_the_settings_say(
+    model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PEFT's `modules_to_save` trains the output, and leaves `tie_word_embeddings` as it was."""
+    monkeypatch.setattr(drafting, "_AT_ONCE", 1000)
+    model = causal(model_type, tie_word_embeddings=True)
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model.lm_head.weight.data[-1, -1] += 1
+    file = exported(model, tmp_path / "f.gguf")
+    own = model.lm_head.weight.detach().numpy()
+    assert np.array_equal(file.tensors["output.weight"].dequantize().numpy(), own)
+    loaded, _ = to_transformers(file.path)
+    text = torch.arange(5)[None]
+    assert torch.equal(loaded(text).logits, model(text).logits)
+
+
+@pytest.mark.parametrize("model_type", ["gemma", "cohere"])
+def test_an_output_of_its_own_without_a_place_is_refused(model_type: str, tmp_path: Path) -> None:
+    model = causal(model_type)
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach() + 1)
+    with pytest.raises(CheckpointError, match=r"lm_head.weight.*not what the embedding is"):
+        exported(model, tmp_path / "f.gguf")
 
 
 def test_shards_and_readers(tmp_path: Path) -> None:

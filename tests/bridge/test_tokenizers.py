@@ -48,8 +48,10 @@ def tokenizer(name):
 
 
 # What is better than in the converter: of a tokenizer.json alone it writes no scores, and takes an
-# added token that no setting names for a normal one.
-BETTER = {"llama-json": {SCORES, TYPES}, "gemma4": {TYPES}}
+# added token that no setting names for a normal one; of SentencePiece's, what the user defined.
+BETTER = {"llama-json": {SCORES, TYPES}, "gemma4": {TYPES}} | {
+    name: {TYPES} for name in NAMES if expected(name)["folder"] == "llama"
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +66,9 @@ def test_metadata_is_what_the_converter_writes(name):
     if better:
         texts = want[TOKENS][1]
         types = zip(texts, got[TYPES][1], want[TYPES][1], strict=True)
-        assert [found for found in types if found[1] != found[2]] == [("<ctl>", 3, 1)]
+        differing = [found for found in types if found[1] != found[2]]
+        folder = expected(name)["folder"]
+        assert differing == [("<tool>", 4, 1) if folder == "llama" else ("<ctl>", 3, 1)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -420,7 +424,6 @@ MALFORMED = {
         r"merges\[\d+\] is \"th zzz\"",
     ),
     "a merge of one": ("gpt2", MERGES, lambda v: ["th", *v], r"merges\[0\] is \"th\""),
-    "an id too high": ("gpt2", "tokenizer.ggml.bos_token_id", lambda _: 384, "384 tokens"),
     "an id below zero": ("gpt2", "tokenizer.ggml.eos_token_id", lambda _: -1, "384 tokens"),
     "an id in words": ("gpt2", "tokenizer.ggml.unknown_token_id", lambda _: "x", "whole number"),
     "tokens are numbers": ("gpt2", TOKENS, lambda _: [1, 2], "array of strings"),
@@ -480,3 +483,84 @@ def test_a_special_token_that_is_to_be_added_must_be_known():
     del found["tokenizer.ggml.eos_token_id"]
     with pytest.raises(gl.GGUFError, match=r"tokenizer\.ggml\.eos_token_id is missing"):
         to_tokenizer(found)
+
+
+# --- What llama.cpp makes of a file ---
+
+SPECIALS = ("padding", "unknown", "eos", "mask")
+
+
+@pytest.mark.parametrize("name", SPECIALS)
+def test_an_ordinary_word_that_a_special_id_names_stays_one(name):
+    """Converters wrote 0 for padding where there was none: "!" was cut out of every reply."""
+    found = metadata("gpt2")
+    bang = found[TOKENS].index("!")
+    ours = to_tokenizer(found | {f"tokenizer.ggml.{name}_token_id": bang})
+    ids = ours("Hello!!!").input_ids
+    assert ids == tokenizer("gpt2")("Hello!!!").input_ids
+    assert ours.decode(ids, skip_special_tokens=True) == "Hello!!!"
+    # a file without types says of no token what it is
+    del found[TYPES]
+    assert to_tokenizer(found | {"tokenizer.ggml.eos_token_id": bang}).eos_token == "!"
+
+
+FORCED = {
+    "an end": (["<EOT>"], {}, "<EOT>", TokenType.CONTROL),
+    "a gap": (["<PRE>"], {}, "<PRE>", TokenType.CONTROL),
+    "another gap": (
+        *(["<PRE>"], {"tokenizer.ggml.fim_pre_token_id": 3}, "<PRE>"),
+        TokenType.NORMAL,
+    ),
+    "a channel": (["<|channel|>"], {}, "<|channel|>", TokenType.USER_DEFINED),
+    "no end": (["<|return|>", "<|call|>", "<|end|>"], {}, "<|end|>", TokenType.USER_DEFINED),
+    "a word": (["</s>", "<|tool_response>"], {}, "</s>", TokenType.NORMAL),
+}
+
+
+def with_words(words):
+    """A byte-level BPE with further tokens, all of which the file calls normal."""
+    found = merging_everything() | {"tokenizer.ggml.pre": "gpt-2"}
+    types = np.append(found[TYPES], np.full(len(words), TokenType.NORMAL, np.int32))
+    return found | {TOKENS: [*found[TOKENS], *words], TYPES: types.astype(np.int32)}
+
+
+@pytest.mark.parametrize("case", FORCED)
+def test_types_that_llama_cpp_forces_by_name(case):
+    words, more, word, kind = FORCED[case]
+    ours = to_tokenizer(with_words(words) | more)
+    found = ours.added_tokens_decoder.get(ours.convert_tokens_to_ids(word))
+    assert (found is not None) == (kind != TokenType.NORMAL)
+    if found is not None:
+        assert found.special == (kind == TokenType.CONTROL)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("case", FORCED)
+def test_types_are_those_of_llama_cpp(case, tmp_path):
+    words, more, word, _ = FORCED[case]
+    found = with_words(words) | more
+    texts = [f"a {word} b", f"{word}{word}"]
+    ids, _ = llama_cpp_ids(write_vocabulary(tmp_path / "v.gguf", found), texts, special=False)
+    assert [to_tokenizer(found)(text).input_ids for text in texts] == ids
+
+
+def test_gemma4_begins_with_bos_whatever_the_file_says():
+    found = metadata("gemma4") | {"tokenizer.ggml.add_bos_token": False}
+    assert to_tokenizer(found)("").input_ids == [found["tokenizer.ggml.bos_token_id"]]
+
+
+SPACES = ["", " ", "  ", "a \n \n b", " a\n  b ", "\n", " \n "]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("prefix", [True, False])
+def test_spaces_of_a_unigram_are_those_of_llama_cpp(prefix, merge, tmp_path):
+    found = metadata("t5") | {
+        "tokenizer.ggml.add_space_prefix": prefix,
+        "tokenizer.ggml.remove_extra_whitespaces": merge,
+    }
+    del found["tokenizer.ggml.precompiled_charsmap"]  # it makes spaces of line feeds
+    path = write_vocabulary(tmp_path / "v.gguf", found)
+    ids, _ = llama_cpp_ids(path, SPACES, special=True)
+    assert [to_tokenizer(found)(text).input_ids for text in SPACES] == ids

@@ -75,7 +75,7 @@ def test_no_two_compiled_functions_have_one_name():
     functions = {
         id(made.py_func): made.py_func
         for made in gc.get_objects()
-        if isinstance(made, CPUDispatcher)
+        if issubclass(type(made), CPUDispatcher)  # torch warns whoever asks for a __class__
         and made.py_func.__module__.startswith("gguf_lab.codec.quantizers")
         and made.targetoptions.get("inline") != "always"
     }

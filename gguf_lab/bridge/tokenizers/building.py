@@ -47,10 +47,12 @@ def _added_tokens(vocabulary: Vocabulary) -> Iterator[Any]:
                 lstrip=token in vocabulary.lstrip,
                 rstrip=token in vocabulary.rstrip,
             )
-    # A special token is one also where the file calls it a normal one.
+    # A special token is one also where the file has no types, or calls it unused.
     for name in SPECIAL_KEYS:
         place = vocabulary.special.get(name)
-        if place is not None and vocabulary.types[place] not in MATCHED:
+        if place is None or not vocabulary.is_named(name):
+            continue
+        if vocabulary.types[place] not in MATCHED:
             yield AddedToken(vocabulary.tokens[place], special=True, normalized=False)
 
 
@@ -225,11 +227,13 @@ def _unigram(vocabulary: Vocabulary) -> Tokenizer:
     # where it says so, and also where it merges spaces, as llama.cpp does it.
     if vocabulary.remove_extra_whitespaces:
         steps += [
-            normalizers.Replace(Regex("^ +| +$"), ""),
+            normalizers.Replace(Regex(r"\A +| +\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     if vocabulary.add_space_prefix or vocabulary.remove_extra_whitespaces:
         steps.append(normalizers.Prepend(" "))
+        # but not if there is nothing else
+        steps.append(normalizers.Replace(Regex(r"\A (?= *\z)"), ""))
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "never", split=False)
     tokenizer.decoder = decoders.Metaspace(SPACE, "always")

@@ -59,9 +59,8 @@ class _Given:
 def _settings(vocabulary: Vocabulary) -> dict[str, Any]:
     settings: dict[str, Any] = {"clean_up_tokenization_spaces": False}
     for name in SPECIAL_KEYS:
-        token = vocabulary.special_token(name)
-        if token is not None:
-            settings[f"{name}_token"] = token
+        if vocabulary.is_named(name):
+            settings[f"{name}_token"] = vocabulary.special_token(name)
     if vocabulary.model != "bert":
         settings |= {"add_bos_token": vocabulary.add_bos, "add_eos_token": vocabulary.add_eos}
     if vocabulary.length is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UnsupportedError
 from .fingerprints import FINGERPRINTS, TEXT, fingerprint
+from .normalizing import parts_of
 from .pre_tokenizers import PRE_TOKENIZERS
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def pre_tokenizer_name(source: Source, given: str | None) -> str:
     found = fingerprint(source.tokenizer.encode(TEXT))
     if found in FINGERPRINTS:
         return FINGERPRINTS[found]
-    name = _by_parts(source.json or {}, ignore_merges=bool(source.model.get("ignore_merges")))
+    name = _by_parts(source)
     if name is None:
         raise UnsupportedError(
             f"The pre-tokenizer in {source.folder} is not one that llama.cpp's converter knows (its"
@@ -54,9 +55,10 @@ def pre_tokenizer_name(source: Source, given: str | None) -> str:
     return name
 
 
-def _by_parts(tokenizer: dict[str, Any], *, ignore_merges: bool) -> str | None:
-    normalizers = _parts(tokenizer.get("normalizer"), "normalizers")
-    patterns = _patterns(_parts(tokenizer.get("pre_tokenizer"), "pretokenizers"))
+def _by_parts(source: Source) -> str | None:
+    normalizers = parts_of(source.part("normalizer"))
+    patterns = _patterns(parts_of(source.part("pre_tokenizer")))
+    ignore_merges = bool(getattr(source.backend_model, "ignore_merges", False))
     nfc = [part.get("type") for part in normalizers] == ["NFC"]
     if patterns is None or (normalizers and not nfc):
         return None
@@ -70,21 +72,15 @@ def _by_parts(tokenizer: dict[str, Any], *, ignore_merges: bool) -> str | None:
     return None
 
 
-def _parts(whole: dict[str, Any] | None, key: str) -> list[dict[str, Any]]:
-    if whole is None:
-        return []
-    if whole.get("type") != "Sequence":
-        return [whole]
-    return [part for inner in whole.get(key, []) for part in _parts(inner, key)]
-
-
 def _patterns(parts: list[dict[str, Any]]) -> list[str] | None:
     """Return the patterns that a pre-tokenizer consists of, or None if there is something else."""
     if "ByteLevel" not in {part.get("type") for part in parts}:
         return None
     patterns = []
-    for part in parts:
+    for place, part in enumerate(parts):
         kind = part.get("type")
+        if place and parts[place - 1].get("type") == "ByteLevel" and not _cuts_digits(part):
+            return None  # of what bytes are written as, a pattern finds something else
         if kind == "ByteLevel" and not part.get("add_prefix_space", True):
             if part.get("use_regex", True):
                 patterns.append(_plain(PRE_TOKENIZERS["gpt-2"].patterns[0]))
@@ -97,6 +93,12 @@ def _patterns(parts: list[dict[str, Any]]) -> list[str] | None:
         else:
             return None
     return patterns
+
+
+def _cuts_digits(part: dict[str, Any]) -> bool:
+    """Whether a part looks for nothing but ASCII digits, which are written as themselves."""
+    pattern = str((part.get("pattern") or {}).get("Regex"))
+    return re.fullmatch(r"(\[0-9\])+", pattern) is not None
 
 
 def _split(part: dict[str, Any]) -> str | None:

@@ -19,6 +19,9 @@ __all__ = ["Piece", "SentencePieceModel", "read_sentencepiece"]
 
 UNIGRAM, BPE = 1, 2
 
+# fields of `TrainerSpec`, and their defaults
+_IDS = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2), "pad": (43, -1)}
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -41,8 +44,12 @@ class SentencePieceModel:
         In the order of their ids.
     charsmap : bytes
         The precompiled normalization, or nothing.
-    add_dummy_prefix, remove_extra_whitespaces : bool
+    add_dummy_prefix, remove_extra_whitespaces, whitespace_as_suffix : bool
         What is done to the spaces of a text.
+    byte_fallback : bool
+        Characters without a piece become bytes.
+    special : dict of str to int
+        Ids of "unk", "bos", "eos" and "pad"; -1 if there is none.
     """
 
     algorithm: int
@@ -50,6 +57,9 @@ class SentencePieceModel:
     charsmap: bytes
     add_dummy_prefix: bool
     remove_extra_whitespaces: bool
+    whitespace_as_suffix: bool
+    byte_fallback: bool
+    special: dict[str, int]
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
@@ -90,7 +100,16 @@ def _model(data: bytes) -> SentencePieceModel:
         charsmap=_message(normalizer.get(2, b"")),
         add_dummy_prefix=bool(normalizer.get(3, 1)),
         remove_extra_whitespaces=bool(normalizer.get(4, 1)),
+        whitespace_as_suffix=bool(trainer.get(24, 0)),
+        byte_fallback=bool(trainer.get(35, 0)),
+        special={name: _signed(trainer.get(field, value)) for name, (field, value) in _IDS.items()},
     )
+
+
+def _signed(value: bytes | int) -> int:
+    if isinstance(value, bytes):
+        raise ValueError("bytes stand where a number is expected")  # noqa: TRY004 - of the file
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _message(value: bytes | int) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, UnsupportedError
+from ...file.text import preview
 from ...reference.links import check_links
 from .sentencepiece import SentencePieceModel, read_sentencepiece
 
@@ -33,10 +34,13 @@ class Source:
         Where the files are.
     config : mapping
         The contents of `config.json`.
+    notes : list of str
+        What llama.cpp will do otherwise with this tokenizer: gathered while it is read.
     """
 
     folder: Path
     config: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def json(self) -> dict[str, Any] | None:
@@ -47,6 +51,11 @@ class Source:
     def settings(self) -> dict[str, Any] | None:
         """`tokenizer_config.json`, if it is there."""
         return self._read("tokenizer_config.json")
+
+    @cached_property
+    def named(self) -> dict[str, Any]:
+        """`special_tokens_map.json`: texts by names such as "eos_token"."""
+        return self._read("special_tokens_map.json") or {}
 
     @cached_property
     def added(self) -> dict[str, Any]:
@@ -82,6 +91,33 @@ class Source:
                 f"Transformers cannot load the tokenizer in {self.folder}: {error}"
             ) from error
 
+    def part(self, name: str) -> Any:
+        """Return a part of `tokenizer.json`, such as "normalizer".
+
+        Of a tokenizer that is loaded it is the part that Transformers uses: what
+        `tokenizer_config.json` says (do_lower_case, add_prefix_space) overrides the other file.
+        """
+        backend = getattr(self.tokenizer, "backend_tokenizer", None) if self.is_loaded else None
+        if backend is None:
+            return (self.json or {}).get(name)
+        part = getattr(backend, name)
+        try:
+            return None if part is None else json.loads(part.__getstate__())
+        except Exception as error:  # noqa: BLE001 - one that is written in Python
+            raise UnsupportedError(
+                f"The {name} of the tokenizer in {self.folder} cannot be read: {error}."
+            ) from None
+
+    @property
+    def backend_model(self) -> Any:
+        """The model of `tokenizers` within the tokenizer, if it is loaded and has one."""
+        return getattr(getattr(self.tokenizer, "backend_tokenizer", None), "model", None)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `tokenizer` was asked for, or given."""
+        return "tokenizer" in self.__dict__
+
     @cached_property
     def model(self) -> dict[str, Any]:
         """The part "model" of `tokenizer.json`."""
@@ -92,22 +128,60 @@ class Source:
     def listed(self) -> list[dict[str, Any]]:
         """The added tokens of `tokenizer.json`."""
         listed = (self.json or {}).get("added_tokens")
-        return listed if isinstance(listed, list) else []
+        return [t for t in listed if isinstance(t, dict)] if isinstance(listed, list) else []
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """The ids of a BPE's `tokenizer.json` by text."""
+        found = self.model.get("vocab")
+        if isinstance(found, dict) and all(type(place) is int for place in found.values()):
+            return found
+        raise self._malformed("model.vocab", found, "an object with an id for each text")
+
+    @cached_property
+    def scored(self) -> list[tuple[str, float]]:
+        """Texts and scores of a Unigram's `tokenizer.json`, in the order of their ids."""
+        found = self.model.get("vocab")
+        if isinstance(found, list) and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and type(pair[1]) in {int, float}
+            for pair in found
+        ):
+            return [(text, float(score)) for text, score in found]
+        raise self._malformed("model.vocab", found, "an array of texts with scores")
+
+    def _malformed(self, name: str, found: object, expected: str) -> CheckpointError:
+        path = self.folder / "tokenizer.json"
+        return CheckpointError(f"{path}: {name} is {preview(found)}; expected {expected}.")
 
     @cached_property
     def template(self) -> object:
-        """The chat template, as a text or as a list of named ones."""
-        other: object = None
+        """The chat template, as a text or as a list of named ones.
+
+        Files of its own count more than `tokenizer_config.json`, as in Transformers.
+        """
+        template = (self.settings or {}).get("chat_template")
+        choices = template if isinstance(template, list) else []
+        if not (template is None or isinstance(template, str | list | dict)) or not all(
+            isinstance(choice, dict) for choice in choices
+        ):
+            raise CheckpointError(
+                f"The chat template in {self.folder} is neither a text nor a list of names and"
+                f" templates: tokenizer_config.json has {preview(template)}."
+            )
         path = self.folder / "chat_template.jinja"
         more = sorted((self.folder / "additional_chat_templates").glob("*.jinja"))
-        if path.is_file():
-            other = _text(path)
-            if more:
-                other = [{"name": "default", "template": other}]
-                other += [{"name": p.stem, "template": _text(p)} for p in more]
-        elif (saved := self._read("chat_template.json")) is not None:
-            other = saved.get("chat_template")
-        return (self.settings or {}).get("chat_template", other)
+        found = [{"name": "default", "template": _text(path)}] if path.is_file() else []
+        found += [{"name": p.stem, "template": _text(p)} for p in more]
+        if found:
+            return found[0]["template"] if path.is_file() and not more else found
+        if template is None:
+            template = (self._read("chat_template.json") or {}).get("chat_template")
+        if isinstance(template, dict):
+            return [{"name": name, "template": text} for name, text in template.items()]
+        return template
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from .normalizing import normalizer_keys
 from .quirks import NAMED
 from .vocabulary import SPECIAL_KEYS
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .source import Source
+    from .tokens import Tokens
 
 __all__ = ["special_metadata"]
 
@@ -27,8 +29,19 @@ _KEYS = {
 }
 
 
+# What llama.cpp takes where the file names none, by what the tokenizer calls it: WordPiece begins
+# with [CLS], which is its bos. A byte-level BPE's 11 is Falcon's.
+_TAKEN: dict[str, dict[str, int | None]] = {
+    "llama": {"bos": 1, "eos": 2, "unk": 0},
+    "bert": {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103},
+    "t5": {"eos": 1, "unk": 2, "pad": 0},
+    "gpt2": {"bos": 11, "eos": 11},
+    "gemma4": {"bos": None, "eos": None},
+}
+
+
 def special_metadata(
-    source: Source, *, merges: bool = False, count: int | None = None
+    source: Source, tokens: Tokens | None = None, model: str = "", *, merges: bool = False
 ) -> dict[str, object]:
     """Return the keys for merges, special tokens, bos and eos, chat template and normalizer.
 
@@ -36,12 +49,17 @@ def special_metadata(
     ----------
     source : Source
         The tokenizer.
+    tokens : Tokens, optional
+        What the file has for each row; ids beyond do not count. Without it nothing is told but what
+        the files say.
+    model : str
+        What `tokenizer.ggml.model` says.
     merges : bool
         Write the merges of a BPE.
-    count : int, optional
-        Ids from here on do not count.
     """
-    special = _Special(source, count)
+    special = _Special(source, None if tokens is None else len(tokens.texts))
+    if tokens is not None:
+        special.name_the_rest(source, tokens, model)
     found: dict[str, object] = {}
     if merges:
         pairs = list(_merges(source))
@@ -53,9 +71,8 @@ def special_metadata(
     for name, value in special.add.items():
         if name in {"bos", "eos", "sep"}:
             found[f"tokenizer.ggml.add_{name}_token"] = value
-    if source.settings is not None:
-        found |= _templates(source.template)
-    return found | _normalizer((source.json or {}).get("normalizer"))
+    found |= _templates(source.template)
+    return found | normalizer_keys(source.part("normalizer"))
 
 
 def _merges(source: Source) -> Iterator[str]:
@@ -77,43 +94,24 @@ def _templates(template: object) -> dict[str, object]:
     if isinstance(template, str):
         return {key: template}
     found: dict[str, object] = {}
-    names = []
+    names: list[str] = []
     default = None
     for choice in template if isinstance(template, list) else []:
-        text = choice.get("template")
-        name = re.sub("[^A-Za-z0-9]", "_", choice.get("name", ""))
-        if not name or text is None:
+        text, name = choice.get("template"), choice.get("name")
+        if not isinstance(text, str) or not isinstance(name, str) or not name:
             continue
         if name == "default":
             default = text
-        else:
-            names.append(name)
-            found[f"{key}.{name}"] = text
+            continue
+        name = re.sub("[^A-Za-z0-9]", "_", name)
+        while name in names:  # "a-b" after "a_b"
+            name += "_"
+        names.append(name)
+        found[f"{key}.{name}"] = text
     if names:
         found[f"{key}s"] = names
     if default is not None:
         found[key] = default
-    return found
-
-
-def _normalizer(normalizer: Any) -> dict[str, object]:
-    found: dict[str, object] = {}
-    kind = (normalizer or {}).get("type")
-    keys = {
-        "lowercase": "tokenizer.ggml.normalizer.lowercase",
-        "strip_accents": "tokenizer.ggml.normalizer.strip_accents",
-    }
-    if kind == "Lowercase":
-        found[keys["lowercase"]] = True
-    elif kind == "StripAccents":
-        found[keys["strip_accents"]] = True
-    elif kind == "BertNormalizer":
-        for name, key in keys.items():
-            if normalizer.get(name) is not None:
-                found[key] = normalizer[name]
-    elif kind == "Sequence":
-        for part in normalizer.get("normalizers", []):
-            found |= _normalizer(part)
     return found
 
 
@@ -122,6 +120,7 @@ class _Special:
 
     def __init__(self, source: Source, count: int | None) -> None:
         self.ids: dict[str, int] = {}
+        self._ends: tuple[str | None, str | None] = None, None
         self.add: dict[str, bool] = {}
         self.names = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]
         self.settings = None if source.settings is None else dict(source.settings)
@@ -139,8 +138,45 @@ class _Special:
             self._set(name, ids.get(content))
 
     def _set(self, name: str, token: object) -> None:
-        if isinstance(token, int) and token >= 0 and (self._count is None or token < self._count):
+        if type(token) is int and token >= 0 and (self._count is None or token < self._count):
             self.ids.setdefault(name, token)
+
+    def name_the_rest(self, source: Source, tokens: Tokens, model: str) -> None:
+        """Name what llama.cpp would take something else for."""
+        ends = source.config.get("eos_token_id")
+        if isinstance(ends, list) and ends:
+            self._set("eos", ends[0])
+        places = {text: place for place, text in enumerate(tokens.texts)}
+        for name, taken in _TAKEN[model].items():
+            if name not in self.ids:
+                called = "cls" if (model, name) == ("bert", "bos") else name
+                if source.is_loaded:
+                    meant = self._meant_when_loaded(source, called)
+                else:
+                    meant = self._meant(source, called, places)
+                if meant != taken:
+                    self._set(name, meant)
+
+    def _meant_when_loaded(self, source: Source, name: str) -> object:
+        place = getattr(source.tokenizer, f"{name}_token_id", None)
+        if place is not None:
+            return place
+        first, last = self._ends
+        meant = {"bos": first, "cls": first, "eos": last, "sep": last}
+        meant["unk"] = source.model.get("unk_token")
+        return source.tokenizer.get_vocab().get(meant.get(name))
+
+    def _meant(self, source: Source, name: str, places: dict[str, int]) -> object:
+        """Find what is meant without loading the tokenizer, which may need other libraries."""
+        text = _content(self._text(name) or source.named.get(f"{name}_token"))
+        if isinstance(text, str) and text in places:
+            return places[text]
+        if source.sentencepiece is not None:
+            return source.sentencepiece.special.get(name)
+        if name == "unk":
+            return places.get(source.model.get("unk_token", ""), source.model.get("unk_id"))
+        first, last = self._ends
+        return places.get({"bos": first, "eos": last}.get(name) or "")
 
     def _text(self, name: str) -> Any:
         return (self.settings or {}).get(f"{name}_token")
@@ -174,6 +210,7 @@ class _Special:
         # Without settings nothing says which token is which: what stands there is bos or eos.
         if len(single) > 1:
             first, last = _special_at(single, 0), _special_at(single, -1)
+            self._ends = first, last
         if first:
             if first not in {_content(self._text("bos")), _content(self._text("cls"))}:
                 self._default("bos", first)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ...errors import GGUFError, UnsupportedError
 from ...file.text import preview, quoted
 from .charsmap import read_charsmap
 from .checked import get, numbers, strings
+from .forced import forced_types
 from .pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+from .token_types import MATCHED, TokenType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,26 +31,11 @@ __all__ = [
 ]
 
 
-class TokenType(IntEnum):
-    """The types in `tokenizer.ggml.token_type` (``enum llama_token_type``)."""
-
-    UNDEFINED = 0
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
 SPACE = "\u2581"
 """SentencePiece's sign for a space: "▁"."""
 
 CONTINUES = "##"
 """What Transformers writes before a piece of WordPiece that continues a word."""
-
-MATCHED = (TokenType.UNKNOWN, TokenType.CONTROL, TokenType.USER_DEFINED)
-"""Types whose tokens are found in a text as they stand, before anything else happens to it."""
 
 # What Transformers calls a special token, and its key. "seperator" is how the key is spelt.
 SPECIAL_KEYS = {
@@ -90,7 +76,7 @@ class Vocabulary:
     tokens : list of str
         The text of each id; pieces of words as Transformers writes them.
     types : list of int
-        A `TokenType` for each id.
+        A `TokenType` for each id, as llama.cpp has them; undefined where the file has none.
     scores : list of float
         A score for each id, or nothing.
     merges : list of (str, str)
@@ -137,9 +123,23 @@ class Vocabulary:
         token = self.special.get(name)
         return None if token is None else self.tokens[token]
 
+    def is_named(self, name: str) -> bool:
+        """Whether Transformers may have a special token by this name.
+
+        It finds those in a text and hides them. An ordinary word is none, though a file may name
+        one (for padding, say), unless texts are to begin or end with it.
+        """
+        added = {"bos": self.add_bos, "eos": self.add_eos}
+        token = self.special.get(name)
+        return token is not None and (
+            added.get(name, False) or self.types[token] not in {TokenType.NORMAL, TokenType.BYTE}
+        )
+
     def is_filler(self, token: int) -> bool:
         """Whether a converter made up this token, to have one for each row of the embedding."""
-        return self.types[token] == TokenType.UNUSED and self.tokens[token] == f"[PAD{token}]"
+        # our own export tells one apart from a token of the same text by "_" at the end
+        text = self.tokens[token].rstrip("_")
+        return self.types[token] == TokenType.UNUSED and text == f"[PAD{token}]"
 
 
 def has_tokenizer(metadata: Mapping[str, object]) -> bool:
@@ -178,12 +178,16 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
         )
     tokens = strings(metadata, _TOKENS)
     n = len(tokens)
-    types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.NORMAL)] * n
-    tokens = _distinct(_word_pieces(tokens, types) if model == "bert" else tokens)
+    types = [int(t) for t in numbers(metadata, _TYPES, n, "iu")] or [int(TokenType.UNDEFINED)] * n
+    types = forced_types(metadata, tokens, types)
+    if model == "bert":
+        tokens, types = _word_pieces(tokens, types)
+    tokens = _distinct(tokens)
     pre = _read_pre(metadata, model)
-    special = read_special(metadata)
+    special = read_special(metadata, beyond=True)
     add_bos = {"llama": True, "bert": True, "t5": False, "gemma4": True}.get(model, False)
     add_bos = get(metadata, "tokenizer.ggml.add_bos_token", bool, pre.add_bos if pre else add_bos)
+    add_bos = add_bos or (pre is not None and pre.patterns == PRE_TOKENIZERS["gemma4"].patterns)
     add_eos = get(metadata, "tokenizer.ggml.add_eos_token", bool, model == "t5")
     for name, wanted in (("bos", add_bos and model != "bert"), ("eos", add_eos)):
         if wanted and name not in special:
@@ -233,19 +237,25 @@ def _distinct(tokens: list[str]) -> list[str]:
     return tokens
 
 
-def _word_pieces(tokens: list[str], types: list[int]) -> list[str]:
-    """Return the tokens as Transformers writes them.
+def _word_pieces(tokens: list[str], types: list[int]) -> tuple[list[str], list[int]]:
+    """Return the tokens as Transformers writes them, and their types.
 
-    llama.cpp marks the pieces that begin a word ("▁"), Transformers those that continue one.
+    llama.cpp marks the pieces that begin a word ("▁"), Transformers those that continue one. What
+    the user defined llama.cpp finds as it stands, but the converter marks that too: llama.cpp then
+    finds it as a word.
     """
-    return [
-        token
-        if kind == TokenType.CONTROL
-        else token[len(SPACE) :]
-        if token.startswith(SPACE)
-        else CONTINUES + token
-        for token, kind in zip(tokens, types, strict=True)
-    ]
+    texts, kinds = [], []
+    for token, kind in zip(tokens, types, strict=True):
+        if kind == TokenType.CONTROL or (
+            kind == TokenType.USER_DEFINED and not token.startswith(SPACE)
+        ):
+            texts.append(token)
+            kinds.append(kind)
+        else:
+            ahead = token.startswith(SPACE)
+            texts.append(token[len(SPACE) :] if ahead else CONTINUES + token)
+            kinds.append(TokenType.NORMAL if kind == TokenType.USER_DEFINED else kind)
+    return texts, kinds
 
 
 def _read_merges(metadata: Mapping[str, object], tokens: list[str]) -> list[tuple[str, str]]:
@@ -281,8 +291,15 @@ def _read_pre(metadata: Mapping[str, object], model: str) -> PreTokenizer | None
     return PRE_TOKENIZERS[name]
 
 
-def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
-    """Return the ids of a file's special tokens, by the names of `SPECIAL_KEYS`."""
+def read_special(metadata: Mapping[str, object], *, beyond: bool = False) -> dict[str, int]:
+    """Return the ids of a file's special tokens, by the names of `SPECIAL_KEYS`.
+
+    Parameters
+    ----------
+    metadata : mapping
+    beyond : bool
+        Pass over ids beyond the vocabulary, as llama.cpp does: it goes on with its defaults.
+    """
     model = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get(_TOKENS)
     count = len(tokens) if isinstance(tokens, Sequence) else 0
@@ -295,11 +312,12 @@ def read_special(metadata: Mapping[str, object]) -> dict[str, int]:
     for name, key in SPECIAL_KEYS.items():
         if key in metadata:
             token = get(metadata, key, int, 0)
-            if not 0 <= token < count:
+            if 0 <= token < count:
+                special[name] = token
+            elif token < 0 or not beyond:
                 raise GGUFError(f"{key} is {token}; expected an id of one of {count} tokens.")
-            special[name] = token
     if model == "bert" and "bos" in special:
-        special.setdefault("cls", special["bos"])
+        special["cls"] = special["bos"]
     return special
 
 

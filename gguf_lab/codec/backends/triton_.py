@@ -235,8 +235,8 @@ def _functions(name: str) -> tuple[Any, Any]:
 
     def jit(function: Any) -> Any:
         # Before 3.4, Triton takes two kernels for the same if the functions that they are given
-        # have the same module and name. (The interpreter looks for the source's own name.)
-        if not INTERPRETED:
+        # have the same module and name. The interpreter looks for the source's own name.
+        if isinstance(_at, triton.JITFunction):
             function.__name__ = function.__qualname__ = f"{name}_{function.__name__}"
         return triton.jit(function)
 
