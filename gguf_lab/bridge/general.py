@@ -84,6 +84,8 @@ def general_metadata(
         writer = gguf.GGUFWriter(None, "none")
         writer.kv_data[0].clear()
         gathered.set_gguf_meta_model(writer)
+        for key, value in writer.kv_data[0].items():
+            _check_number(key, value)
     except Exception as error:  # what YAML or JSON of a stranger can be is without end
         where = f"{folder}: README.md or generation_config.json" if folder else "the model's name"
         raise CheckpointError(
@@ -99,6 +101,17 @@ def _named(gathered: Any, name: str, total: int) -> Any:
     gathered.basename, gathered.finetune = base, tune
     gathered.version, gathered.size_label = version, size
     return gathered
+
+
+def _check_number(key: str, value: Any) -> None:
+    kind, given = value.type.name, value.value
+    is_whole = isinstance(given, int) and not isinstance(given, bool)
+    if kind.startswith("FLOAT") and not (
+        is_whole or (isinstance(given, float) and math.isfinite(given))
+    ):
+        raise ValueError(f"{key} would be {given!r}; expected a number")
+    if kind.startswith(("INT", "UINT")) and not is_whole:
+        raise ValueError(f"{key} would be {given!r}; expected a whole number")
 
 
 def _typed(value: Any) -> object:

@@ -344,6 +344,23 @@ def test_the_model_card_and_generation_config_are_read(tmp_path: Path) -> None:
         exported(hf, tmp_path / "g.gguf")
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('{"temperature": "hot"}', r"sampling.temp would be 'hot'; expected a number"),
+        ('{"temperature": NaN}', r"sampling.temp would be nan; expected a number"),
+        ('{"top_k": 2.5}', r"sampling.top_k would be 2.5; expected a whole number"),
+        ('{"top_k": true}', r"sampling.top_k would be True; expected a whole number"),
+    ],
+)
+def test_settings_of_sampling_that_are_no_numbers(tmp_path: Path, written: str, words: str) -> None:
+    hf = tmp_path / "hf"
+    shutil.copytree(DATA / "llama" / "hf", hf)
+    (hf / "generation_config.json").write_text(written)
+    with pytest.raises(CheckpointError, match=f"generation_config.json can't be read.*{words}"):
+        exported(hf, tmp_path / "f.gguf")
+
+
 def test_metadata_of_the_user(tmp_path: Path) -> None:
     more = {
         "general.name": "Mine",

@@ -94,8 +94,8 @@ def test_a_difference_of_percentages_is_in_points(harness: Harness) -> None:
     assert change["title"].endswith("in percentage points (pp)")
     table = harness.add(panel.table)
     row = table.get_by_role("row").filter(has_text="blk.0.ffn_up")
-    expect(row).to_contain_text("−4.70 pp")
-    expect(row).to_contain_text("10.14 %")
+    expect(row).to_contain_text("−6.11 pp")
+    expect(row).to_contain_text("11.49 %")
     assert " pp<" in panel.table._static(None)
     panel.statistic = "sqnr_db"
     change = next(c for c in panel.table.columns if c["id"] == "change")
