@@ -346,10 +346,12 @@ class Warp:
 
     def _cvt(self, one, d, *operands):
         to, of = one.types
-        if to in ("f16x2", "bf16x2"):
+        if to in ("f16x2", "bf16", "bf16x2"):
             half = torch.float16 if to == "f16x2" else torch.bfloat16
-            high, low = (torch.from_numpy(self.get(x, of)).to(half) for x in operands)
-            self.set(d, torch.stack([low, high], 1).view(torch.int16).numpy().view(np.uint16))
+            # of two numbers the first one is the upper
+            parts = [torch.from_numpy(self.get(x, of)).to(half) for x in reversed(operands)]
+            bits = torch.stack(parts, 1).view(torch.int16).numpy().view(np.uint16)
+            self.set(d, bits if to.endswith("x2") else bits[:, 0])
             return
         if to[0] != "f" and of[0] == "f":
             raise NotImplementedError(str(one))
