@@ -102,8 +102,9 @@ def formulas_of(memory: Memory) -> list[str]:
     latent = "the latent vector" if memory.latent else "(key heads × size + value heads × size)"
     found = [
         (
-            "Weights: the bytes of all tensors as they lie in the file; on GPUs an embedding that "
-            "is the output matrix too is there twice."
+            "Weights: the bytes of all tensors as they lie in the file"
+            f"{', but of layers that only draft tokens' if memory.drafting else ''}; on GPUs an "
+            "embedding that is the output matrix too is there twice."
         ),
         (
             f"KV cache: for each layer with attention, tokens × {latent} × bytes of "

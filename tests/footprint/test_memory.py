@@ -220,6 +220,7 @@ def test_layers_that_draft_tokens_stay_in_the_file(tmp_path):
     assert found.weights == 4 * (64 * 64 + 2 * 8 * 64)
     assert found.n_parameters == 2 * (64 * 64 + 8 * 64)
     assert "without the 16.0 KiB of layers that draft tokens" in repr(found)
+    assert "lie in the file, but of layers that only draft tokens; on GPUs" in found._repr_html_()
     assert found.cache == 256 * (2 * 16 + 2 * 16) * 2  # of one layer
     # of this one llama.cpp's cache has room for them
     other = write(tmp_path / "b.gguf", architecture="bailingmoe3", numbers=numbers, tensors=tensors)
