@@ -10,7 +10,8 @@ import numpy as np
 from ..codec import dequantize
 from ..errors import CheckpointError, UnsupportedError
 from ..file.text import few, quoted
-from ..reference.facts import DECODER_LAYERS, LAYERS, MOST_LAYERS
+from ..model.names import MOST_LAYERS
+from ..reference.facts import DECODER_LAYERS, LAYERS
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_biases
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from ..file.text import few
-from ..reference.facts import MOST_LAYERS, WIDTH, Facts
+from ..model.names import MOST_LAYERS
+from ..reference.facts import WIDTH, Facts
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
@@ -137,11 +138,10 @@ def foreign(subject: Subject) -> Iterator[Found]:
         for name in names
     }
     # and what predicts further tokens, only where it did when the package was made
-    drafts = bool(subject.figure("nextn_predict_layers"))
+    if subject.figure("nextn_predict_layers"):
+        known |= {name for name in gguf.TENSOR_NAMES.values() if ".nextn." in name}
     odd = []
     for name in subject.model.tensors:
-        if drafts and ".nextn." in name:
-            continue
         stem = re.sub(r"(^|\.)blk\.[0-9]+\.", r"\1blk.{bid}.", name)
         if not known & {stem, stem.rpartition(".")[0]}:
             odd.append(name)

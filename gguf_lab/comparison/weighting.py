@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ComparisonError, QuantizationError
-from ..quantization.imatrix import entry_of, open_imatrix
 from .exact import decode, difference
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def open_importance(
     if client is not None:
         raise ComparisonError("importance is not for a cluster: leave out client=...")
     if isinstance(given, str | PathLike):
+        from ..quantization.imatrix import open_imatrix
+
         given = opened.enter_context(open_imatrix(given))
     if not any(name in given for name in model.tensors):
         raise ComparisonError(
@@ -66,8 +67,10 @@ def weights_of(importance: Importance | None, tensor: Tensor) -> Weights | None:
     ComparisonError
         If an entry does not fit: see `gguf_lab.quantization.imatrix.entry_of`.
     """
-    if not tensor.n_elements:
+    if importance is None or not tensor.n_elements:
         return None
+    from ..quantization.imatrix import entry_of
+
     try:
         weights = entry_of(importance, tensor.name, tensor.shape or (1,), np.float64)
     except QuantizationError as error:

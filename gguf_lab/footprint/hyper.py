@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import GGUFError
 from ..file import ArrayValue, preview, printable
+from ..model.names import MOST_LAYERS
 
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["MOST_LAYERS", "HyperParameters"]
-
-MOST_LAYERS: Final = 512
-"""llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
+__all__ = ["HyperParameters"]
 
 _LIMIT: Final = 1 << 32
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
 from ..file import ArrayValue, quoted
-from .hyper import MOST_LAYERS
+from ..model.names import MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

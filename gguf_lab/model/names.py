@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-__all__ = ["split_name"]
+__all__ = ["MOST_LAYERS", "split_name"]
+
+MOST_LAYERS: Final = 512
+"""llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
 
 # At most six digits: a layer is a number that fits everywhere, or it is no layer.
 _LAYER = re.compile(r"(?:^|(?<=\.))blk\.([0-9]{1,6})\.")

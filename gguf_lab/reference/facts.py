@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
-from ..footprint.hyper import MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +21,6 @@ __all__ = [
     "HEADS",
     "KV_HEADS",
     "LAYERS",
-    "MOST_LAYERS",
     "PREDICTORS",
     "SAME_IN_BOTH",
     "WIDTH",
@@ -124,6 +122,21 @@ class Facts:
         value = self.in_file(quantity, layer)
         return self.in_config(quantity) if value is None else value
 
+    def need(self, quantity: Quantity, layer: int | None = None) -> int:
+        """Take a number as `number` does.
+
+        Raises
+        ------
+        ComparisonError
+            If neither the file nor the checkpoint says.
+        """
+        value = self.number(quantity, layer)
+        if value is None:
+            names = (f"the file lacks {self.architecture}.{quantity.key}",) * bool(quantity.key)
+            names += tuple(f"config.json lacks {name}" for name in quantity.config[:1])
+            raise ComparisonError(f"the {quantity.words} is unknown: {', '.join(names)}")
+        return value
+
     def heads(self, layer: int | None) -> int:
         """Count the heads of the queries.
 
@@ -132,13 +145,7 @@ class Facts:
         ComparisonError
             If neither the file nor the checkpoint says.
         """
-        value = self.number(HEADS, layer)
-        if value is None:
-            raise ComparisonError(
-                f"the number of heads is unknown: the file lacks {self.architecture}.{HEADS.key},"
-                f" config.json lacks {HEADS.config[0]}"
-            )
-        return value
+        return self.need(HEADS, layer)
 
     def kv_heads(self, layer: int | None) -> int:
         """Count the heads of keys and values: as many as queries have if nothing else is said."""

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ...errors import GGUFError, UnsupportedError
-from ...reference.facts import MOST_LAYERS
+from ...model.names import MOST_LAYERS
 
 __all__ = ["REQUIRED", "FileSide"]
 

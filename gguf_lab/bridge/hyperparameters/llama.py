@@ -40,6 +40,7 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
 
 
 WHOLE_HEAD = Rule(_whole_head)
+_SHARED = (VOCABULARY, WHOLE_HEAD, biased("attention_bias", "blk.*.attn_q.bias"))
 
 
 def _can_slide(config: ConfigSide) -> bool:
@@ -53,9 +54,7 @@ LLAMA = Family(
     model_type=_model_type,
     factors=llama3_tensor,
     lines=base(
-        VOCABULARY,
-        WHOLE_HEAD,
-        biased("attention_bias", "blk.*.attn_q.bias"),
+        *_SHARED,
         biased("mlp_bias", "blk.*.ffn_down.bias"),
         Implied("hidden_act", "silu"),
         Implied("sliding_window", None, when=_can_slide),
@@ -68,9 +67,7 @@ ARCEE = Family(
     classes={"arcee": "ArceeForCausalLM"},
     factors=llama3_tensor,
     lines=base(
-        VOCABULARY,
-        WHOLE_HEAD,
-        biased("attention_bias", "blk.*.attn_q.bias"),
+        *_SHARED,
         *implied(hidden_act="relu2", mlp_bias=False),
     ),
 )
@@ -98,9 +95,7 @@ SMOLLM3 = Family(
     classes={"smollm3": "SmolLM3ForCausalLM"},
     factors=llama3_tensor,
     lines=base(
-        VOCABULARY,
-        WHOLE_HEAD,
-        biased("attention_bias", "blk.*.attn_q.bias"),
+        *_SHARED,
         Rule(_turned),
         *implied(hidden_act="silu", mlp_bias=False, use_sliding_window=False, sliding_window=None),
         head_dim=OPTIONAL_HEAD_DIM,

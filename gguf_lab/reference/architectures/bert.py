@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import ComparisonError
 from ..facts import Quantity
 from ..transforms import AsStored, Chain, Part, Split, Transform, Transpose
 from .family import Family, LeftOut, Row, Spelling
@@ -43,10 +42,7 @@ _EXPERTS = Quantity("number of experts", "expert_count", ("num_experts", "num_lo
 
 
 def _split_experts(facts: Facts, _: int | None) -> Split:
-    count = facts.number(_EXPERTS)
-    if count is None:
-        raise ComparisonError("the number of experts is unknown, in the file and in config.json")
-    return Split(count)
+    return Split(facts.need(_EXPERTS))
 
 
 def _split_and_transpose(facts: Facts, layer: int | None) -> Transform:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import ComparisonError
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
 from ..transforms import Chain, HeadPart, Transform, Transpose
 from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, PREDICTOR_ROWS, SPELLINGS
@@ -25,21 +24,15 @@ _VALUE = Quantity("size of a value", "attention.value_length_mla", ("v_head_dim"
 _NOT_ROTATED = Quantity("part of a key that isn't rotated", "", ("qk_nope_head_dim",))
 
 
-def _known(number: int | None, quantity: Quantity) -> int:
-    if number is None:
-        raise ComparisonError(f"the {quantity.words} is unknown, in the file and in config.json")
-    return number
-
-
 def _keys(facts: Facts, layer: int | None) -> Transform:
     size = facts.in_config(_NOT_ROTATED)
     if size is None:
-        size = _known(facts.in_file(_KEY), _KEY) - _known(facts.number(_ROTATED), _ROTATED)
+        size = facts.need(_KEY) - facts.need(_ROTATED)
     return Chain(HeadPart(facts.heads(layer), size), Transpose())
 
 
 def _values(facts: Facts, layer: int | None) -> Transform:
-    return HeadPart(facts.heads(layer), _known(facts.number(_VALUE), _VALUE), at_end=True)
+    return HeadPart(facts.heads(layer), facts.need(_VALUE), at_end=True)
 
 
 def _unsplit(facts: Facts) -> bool:

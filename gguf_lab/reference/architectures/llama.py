@@ -85,7 +85,7 @@ _QKV = "model.layers.{layer}.attention.wqkv.weight"
 def _internlm2_part(which: int) -> Callable[[Facts, int | None], Transform]:
     def transform(facts: Facts, layer: int | None) -> Transform:
         heads, groups = facts.heads(layer), facts.kv_heads(layer)
-        size = (facts.number(WIDTH) or 0) // heads
+        size = facts.need(WIDTH) // heads
         words = f"{('q', 'k', 'v')[which]} of each group"
         sizes = (heads // groups * size, size, size)
         part = GroupParts(groups, sizes, which, which + 1, words)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import ComparisonError
 from ..facts import LAYERS, WIDTH, Quantity
 from ..transforms import Chain, Cut, MinusExp, Squeeze
 from .common import LEFT_OUT, SPELLINGS, fused_experts
@@ -37,11 +36,7 @@ _GROUPS = Quantity(
 
 
 def _groups(facts: Facts, _: int | None) -> Cut:
-    inner, groups = facts.number(_INNER), facts.number(_GROUPS)
-    if inner is None or groups is None:
-        missing = _GROUPS if groups is None else _INNER
-        raise ComparisonError(f"the {missing.words} is unknown: the file lacks {missing.key}")
-    return Cut(inner // groups)
+    return Cut(facts.need(_INNER) // facts.need(_GROUPS))
 
 
 MAMBA2_ROWS = (

@@ -93,8 +93,9 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
     map_name = _name_map(facts)
     pieces: dict[str, list[_Piece]] = {}
     rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
+    after_the_last = str(facts.next_layer())
     for tensor in tensors.values():
-        spelled = family.spell(tensor.name).replace("{next}", str(facts.next_layer()))
+        spelled = family.spell(tensor.name).replace("{next}", after_the_last)
         reason = reason_in(family.left_out, spelled)
         if reason is not None:
             plan.left_out[tensor.name] = reason

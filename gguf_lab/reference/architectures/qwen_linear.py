@@ -47,13 +47,7 @@ class _Heads:
 
 
 def _heads(facts: Facts) -> _Heads:
-    numbers = {what: facts.number(what) for what in (_KEYS, _VALUES, _KEY, _INNER)}
-    for what, number in numbers.items():
-        if number is None:
-            raise ComparisonError(
-                f"the {what.words} is unknown: the file lacks {facts.architecture}.{what.key}"
-            )
-    keys, values, key, inner = (number or 1 for number in numbers.values())
+    keys, values, key, inner = (facts.need(what) for what in (_KEYS, _VALUES, _KEY, _INNER))
     if values % keys or inner % values:
         raise ComparisonError(
             f"{values} heads of values of {inner} in all don't divide among {keys} heads of keys"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ComparisonError
-from .rows import OneSource, bytes_per_value, gather
+from .rows import OneSource, gather, rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,15 +68,13 @@ class UnpermuteRotary(OneSource):
         if start == stop or first == 0:
             return source.read(start, stop)
         if not rest:
-            elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
-            order = self._order(np.arange(first), first)
-            return elements[:, order].reshape(stop - start, -1)
+            return rearrange(source, start, stop, self._order(np.arange(first), first))
         # with three dimensions the first one still counts the permuted blocks of rows
         block = math.prod(rest[:-1])
         head = first // self.n_heads * block
         low, high = start // head * head, -(-stop // head) * head
         rows = np.arange(start, stop)
-        order = self._order(rows // block, first) * block + rows % block
+        order: NDArray[np.int64] = self._order(rows // block, first) * block + rows % block
         return source.read(low, high)[order - low]
 
     def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
@@ -101,8 +99,7 @@ class _Regrouped(OneSource):
             return gather(source, self._order(np.arange(start, stop), first))
         if start == stop or first == 0:
             return source.read(start, stop)
-        elements = source.read(start, stop).reshape(-1, first, bytes_per_value(source))
-        return elements[:, self._order(np.arange(first), first)].reshape(stop - start, -1)
+        return rearrange(source, start, stop, self._order(np.arange(first), first))
 
     def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
         """Find which row of the checkpoint stands at each of `rows` of the file."""
@@ -348,8 +345,5 @@ class TiledColumns(OneSource):
         """Read the rows and move their elements."""
         (source,) = sources
         columns = self.shape(source.shape)[-1]
-        data = source.read(start, stop)
-        if data.size == 0:
-            return data
-        elements = data.reshape(stop - start, columns, bytes_per_value(source))
-        return elements[:, self.tiled._order(np.arange(columns), columns)].reshape(stop - start, -1)
+        order = self.tiled._order(np.arange(columns), columns)
+        return rearrange(source, start, stop, order)

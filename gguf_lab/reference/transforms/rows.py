@@ -35,6 +35,7 @@ __all__ = [
     "Transformed",
     "bytes_per_value",
     "gather",
+    "rearrange",
 ]
 
 Shape = tuple[int, ...]
@@ -198,6 +199,22 @@ def gather(source: Rows, order: NDArray[np.int64]) -> NDArray[np.uint8]:
         return source.read(low, high)[order - low]
     runs = np.split(order, breaks)
     return np.concatenate([source.read(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+
+def rearrange(source: Rows, start: int, stop: int, order: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Read rows, and give of each the elements at `order`.
+
+    Raises
+    ------
+    ComparisonError
+        If the elements are no whole bytes.
+    """
+    data = source.read(start, stop)
+    if source.shape[-1] == 0:
+        return data
+    size = bytes_per_value(source)
+    elements = data.reshape(stop - start, source.shape[-1], size)
+    return elements[:, order].reshape(stop - start, len(order) * size)
 
 
 def bytes_per_value(source: Rows) -> int:

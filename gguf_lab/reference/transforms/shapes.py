@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...errors import ComparisonError
-from .rows import OneSource, bytes_per_value, gather
+from .rows import OneSource, bytes_per_value, gather, rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,11 +187,7 @@ class Half(OneSource):
         if self.axis == -2:
             matrix, row = np.divmod(np.arange(start, stop), max(1, half))
             return gather(source, 2 * half * matrix + self._order(row, half))
-        data = source.read(start, stop)
-        if data.size == 0:
-            return data[:, : data.shape[1] // 2]
-        elements = data.reshape(stop - start, 2 * half, bytes_per_value(source))
-        return elements[:, self._order(np.arange(half), half)].reshape(stop - start, -1)
+        return rearrange(source, start, stop, self._order(np.arange(half), half))
 
     def _order(self, index: NDArray[np.int64], half: int) -> NDArray[np.int64]:
         return 2 * index + self.which if self.alternating else index + self.which * half
