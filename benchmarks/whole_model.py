@@ -43,6 +43,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.folder or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         file = folder / "random-1.1B-Q4_K_M.gguf"
         if not file.exists():
             write_model(folder, file)

@@ -57,8 +57,10 @@ def _fold(x: Any, r: Any, lanes: Any) -> None:
             e0, e1, e2, e3 = abs(e0), abs(e1), abs(e2), abs(e3)
             abs_e[j] += (e0 + e1) + (e2 + e3)
             e0, e2 = select(e0 > e1, e0, e1), select(e2 > e3, e2, e3)
-            e0 = select(e0 > e2, e0, e2)
-            peak[j] = select(e0 > peak[j], e0, peak[j])
+            # The old peak must not be the last choice: LLVM would store where it loses and nowhere
+            # else, with an instruction that takes AMD's CPUs as long as all the rest.
+            e0 = select(e0 > peak[j], e0, peak[j])
+            peak[j] = select(e2 > e0, e2, e0)
 
 
 def _take_patterns(x: Any, r: Any, n: int, patterns: Any) -> None:

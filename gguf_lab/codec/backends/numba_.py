@@ -1,10 +1,10 @@
 """The numba backend: CPU kernels as fast as ggml's own C, compiled from the definitions.
 
 What makes them fast, each measured: the inner loop has a trip count known only at run time (a
-constant one is unrolled before LLVM vectorizes, and numba ships without the SLP vectorizer); loads
-are marked invariant and apart from stores, so that they may be hoisted over them; half to float is
-one instruction, or integer arithmetic where the CPU has none; no fastmath, so that the bits are
-ggml's.
+constant one is unrolled before LLVM vectorizes, and numba ships without the SLP vectorizer), but
+bounded; integers are of 32 bits (:mod:`.words`); loads are marked invariant and apart from stores,
+so that they may be hoisted over them; half to float is one instruction, or integer arithmetic where
+the CPU has none; no fastmath, so that the bits are ggml's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from numba.extending import intrinsic, typeof_impl
 from ..bind import bind, digest
 from ..formats import FORMATS
 from ..threads import run_chunks
+from . import words
+from .words import WORD, as_float, choose, narrow, widen
 
 if TYPE_CHECKING:
     from ..formats import Format
@@ -78,8 +80,8 @@ def _mark(instruction: Any, module: Any, own: str, other: str) -> None:
         instruction.set_metadata(kind, module.add_metadata([module.add_metadata([place, domain])]))
 
 
-def _loader(number: Any, *, block: bool = True) -> Any:
-    """Make an intrinsic: read a `number` at a byte offset of memory that nobody writes.
+def _loader(bits: int, number: Any = WORD, *, block: bool = True) -> Any:
+    """Make an intrinsic: read a `number` of so many bits at a byte offset, where nobody writes.
 
     block: it is one of blocks, not a table. Of tables LLVM shall not know so much: it would gather
     from them with instructions that are slower than plain reads.
@@ -89,15 +91,15 @@ def _loader(number: Any, *, block: bool = True) -> Any:
     def load(typing_context: Any, array: Any, offset: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             data = context.make_array(signature.args[0])(context, builder, args[0]).data
-            pointer = builder.gep(data, [args[1]])
-            width = ir.IntType(number.bitwidth)
+            pointer = builder.gep(data, [widen(builder, args[1])])
+            width = ir.IntType(bits)
             value = builder.load(builder.bitcast(pointer, width.as_pointer()), align=1)
             value.set_metadata("invariant.load", builder.module.add_metadata([]))
             if block:
                 _mark(value, builder.module, "block", "weights")
-            return value
+            return builder.zext(value, ir.IntType(32)) if bits < 32 else value
 
-        return number(array, types.intp), generate
+        return number(array, offset), generate
 
     return load
 
@@ -137,9 +139,6 @@ def _store(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
 
 select: Any = _choose  # mypy does not see through the decorator
 _put: Any = _store
-_look_up = _loader(types.uint8, block=False)
-_load8, _load16 = _loader(types.uint8), _loader(types.uint16)
-_load32, _load64 = _loader(types.uint32), _loader(types.int64)
 bitcast_f32 = bitcast(types.uint32, types.float32, ir.FloatType())
 bitcast_u32 = bitcast(types.float32, types.uint32, ir.IntType(32))
 _bitcast_f64 = bitcast(types.int64, types.float64, ir.DoubleType())
@@ -150,7 +149,7 @@ _inline = njit(inline="always")
 @intrinsic
 def _half_by_hardware(typing_context: Any, h: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = builder.trunc(args[0], ir.IntType(16))
+        bits = narrow(builder, args[0], 16)
         return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())
 
     return types.float32(h), generate
@@ -162,9 +161,20 @@ def _converts_halves() -> bool:
     return triple.startswith(("aarch64", "arm64")) or "+f16c" in features.split(",")
 
 
+@intrinsic
+def _low_bits(typing_context: Any, x: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return narrow(builder, args[0])
+
+    return types.uint32(x), generate
+
+
+_as_u32: Any = _low_bits
+
+
 @_inline
 def _half(h: Any) -> Any:
-    h = np.uint32(h)
+    h = _as_u32(h)
     e, m = h & np.uint32(0x7C00), h & np.uint32(0x3FF)
     exponent = select(
         e == np.uint32(0x7C00),
@@ -177,16 +187,16 @@ def _half(h: Any) -> Any:
 
 
 PRIMITIVES: dict[str, Any] = {
-    "u8": _inline(lambda b, o: np.int64(_load8(b, o))),
-    "u16": _inline(lambda b, o: np.int64(_load16(b, o))),
-    "u32": _inline(lambda b, o: np.int64(_load32(b, o))),
-    "i64": _load64,
-    "at": _inline(lambda t, i: np.int64(_look_up(t, i))),
-    "f32": _inline(lambda x: np.float32(x)),  # noqa: PLW0108
+    "u8": _loader(8),
+    "u16": _loader(16),
+    "u32": _loader(32),
+    "i64": _loader(64, types.int64),
+    "at": _loader(8, block=False),
+    "f32": as_float,
     "half": _half_by_hardware if _converts_halves() else _half,
-    "bits": _inline(lambda u: bitcast_f32(np.uint32(u))),
+    "bits": _inline(lambda u: bitcast_f32(_as_u32(u))),
     "bits64": _bitcast_f64,
-    "where": select,
+    "where": choose,
 }
 
 
@@ -210,7 +220,8 @@ def compile_once(fn: Any) -> Any:
 
 @cache
 def _source_digest() -> str:
-    return hashlib.blake2b(Path(__file__).read_bytes(), digest_size=4).hexdigest()
+    source = b"".join(Path(file).read_bytes() for file in (__file__, str(words.__file__)))
+    return hashlib.blake2b(source, digest_size=4).hexdigest()
 
 
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -224,7 +235,7 @@ def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signatur
 
     The signature is explicit, so that read-only and ordinary arrays share one compilation.
     numba's cache watches the time stamp of the kernel's own file; whatever else the kernel is made
-    of must be in its name, or a stale one would run: the primitives of this file are put there, a
+    of must be in its name, or a stale one would run: the primitives are put there, a
     digest of the definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.
     """
     name = f"{name}_{_source_digest()}"
@@ -241,9 +252,9 @@ def _dequantize(src: Any, table: Any, out: Any) -> None:
         for g in range(out.shape[1]):
             d, m = scale(b, table, g)  # type: ignore[name-defined]  # noqa: F821
             o = out[i, g]
-            for j in range(o.size):
-                q = np.float32(quant(b, table, g, j))  # type: ignore[name-defined]  # noqa: F821
-                _put(o, j, np.float32(d) * q - np.float32(m))
+            for j in range(min(o.size, LONGEST)):  # type: ignore[name-defined]  # noqa: F821
+                q = as_float(quant(b, table, g, j))  # type: ignore[name-defined]  # noqa: F821
+                _put(o, j, as_float(d) * q - as_float(m))
 
 
 def dequantizer(fmt: type[Format]) -> Any:
@@ -287,10 +298,23 @@ def _kernel(name: str) -> Any:
     fmt = FORMATS[name]
     hash_ = digest(fmt.scale, fmt.quant, primitives=PRIMITIVES)
     environment = {
+        "LONGEST": _longest(fmt),
         "scale": bind(fmt.scale, PRIMITIVES, _inline),
         "quant": bind(fmt.quant, PRIMITIVES, _inline),
     }
-    return compile_kernel(_dequantize, f"dequantize_{fmt.name}_{hash_}", environment, DEQUANTIZE)
+    name = f"dequantize_{fmt.name}_{hash_}_{fmt.group}"
+    return compile_kernel(_dequantize, name, environment, DEQUANTIZE)
+
+
+def _longest(fmt: type[Format]) -> int:
+    """Return the bound of the inner loop: LLVM would do more weights at a time than a group has.
+
+    For a bound of eight it would take them one by one, without a loop. Where there are only four,
+    that is best.
+    """
+    if fmt.plain():
+        return 1 << 60
+    return 16 if fmt.group == 8 else fmt.group
 
 
 def as_blocks(

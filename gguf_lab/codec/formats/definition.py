@@ -9,7 +9,8 @@ weights that share a scale and ``j`` the weights within a group. The functions a
 the bytes of one block, which is how they are taught; :mod:`gguf_lab.codec.bind` runs the very same
 code on another backend's primitives. Hence the three rules of a definition:
 
-* only the primitives below, helpers made of them, and integer arithmetic;
+* only the primitives below, helpers made of them, and integer arithmetic that fits 32 bits (but for
+  `i64`), in which nothing negative is shifted to the right;
 * no ``if`` on data: ``where`` evaluates both sides;
 * every float operation in the order and the precision (float32) of ggml, or the bits differ; and
   no unary minus on floats, which Triton takes as ``0 - x``: it loses the sign of zero.

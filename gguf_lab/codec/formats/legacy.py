@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .definition import Format, f16, f32, i8, nibble, u8, u32
+from .definition import Format, f16, f32, i8, nibble, u8, u16, u32
 
 
 class Q4_0(Format, fields="d:f16 qs:u8[16]", group=16):
@@ -80,11 +80,11 @@ class Q1_0(Format, fields="d:f16 qs:u8[16]", group=8):
         return 2 * ((u8(b, 2 + g) >> j) & 1) - 1
 
 
-class Q2_0(Format, fields="d:f16 qs:u8[16]", group=4):
-    """d * (q - 1)."""
+class Q2_0(Format, fields="d:f16 qs:u8[16]", group=8):
+    """d * (q - 1); two bytes are eight weights."""
 
     def scale(b: Any, t: Any, g: Any) -> Any:
         return f16(b, 0), 0.0
 
     def quant(b: Any, t: Any, g: Any, j: Any) -> Any:
-        return ((u8(b, 2 + g) >> (2 * j)) & 3) - 1
+        return ((u16(b, 2 + 2 * g) >> (2 * j)) & 3) - 1
