@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_threads", "cpu_count", "pool", "run_chunks"]
 
-# Weights per task: a few milliseconds, so that handing it out costs nothing.
+# Weights per task at least, and tasks per thread at most: handing one out takes 0.1 ms, as long as
+# a few hundred thousand weights, but the threads shall end together.
 _TASK = 1 << 21
+_TASKS = 8
 
 
 @cache
@@ -90,7 +92,7 @@ def run_chunks(
     """
     check_threads(threads)
     threads = threads or cpu_count()
-    step = max(1, _TASK // weights_each)
+    step = max(1, _TASK // weights_each, -(-n // (_TASKS * threads)))
     # In a pool whose threads all wait for that pool, nothing would ever be done.
     if threads == 1 or n <= step or getattr(_here, "in_pool", False):
         work(0, n)

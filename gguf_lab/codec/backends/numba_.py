@@ -104,6 +104,30 @@ def _loader(bits: int, number: Any = WORD, *, block: bool = True) -> Any:
     return load
 
 
+_IN_REGISTERS = 16
+"""Bytes of a table that is chosen from, not read: quicker in vectors than one byte at a time."""
+
+
+def _chooser(table: np.ndarray) -> Any:
+    """Make an intrinsic: ``at`` of a table of sixteen bytes, which becomes part of the code."""
+
+    @intrinsic
+    def pick(typing_context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            i, word = narrow(builder, args[1]), ir.IntType(32)
+            quarters = [word(int(four)) for four in table.view("<u4")]
+            above = [builder.icmp_unsigned(">", i, word(last)) for last in (3, 7, 11)]
+            low = builder.select(above[0], quarters[1], quarters[0])
+            high = builder.select(above[2], quarters[3], quarters[2])
+            four = builder.select(above[1], high, low)
+            place = builder.shl(builder.and_(i, word(3)), word(3))
+            return builder.and_(builder.lshr(four, place), word(255))
+
+        return WORD(array, index), generate
+
+    return pick
+
+
 def bitcast(source: Any, target: Any, width: Any) -> Any:
     """Make an intrinsic: the same bits as another type."""
 
@@ -295,12 +319,15 @@ def as_function(name: str) -> Any:
 
 @compile_once
 def _kernel(name: str) -> Any:
-    fmt = FORMATS[name]
+    fmt, primitives = FORMATS[name], PRIMITIVES
     hash_ = digest(fmt.scale, fmt.quant, primitives=PRIMITIVES)
+    if fmt.table().size == _IN_REGISTERS:
+        primitives = PRIMITIVES | {"at": _chooser(fmt.table())}
+        hash_ += hashlib.blake2b(fmt.table().tobytes(), digest_size=4).hexdigest()
     environment = {
         "LONGEST": _longest(fmt),
-        "scale": bind(fmt.scale, PRIMITIVES, _inline),
-        "quant": bind(fmt.quant, PRIMITIVES, _inline),
+        "scale": bind(fmt.scale, primitives, _inline),
+        "quant": bind(fmt.quant, primitives, _inline),
     }
     name = f"dequantize_{fmt.name}_{hash_}_{fmt.group}"
     return compile_kernel(_dequantize, name, environment, DEQUANTIZE)
