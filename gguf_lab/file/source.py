@@ -202,15 +202,21 @@ class LocalFile:
             If the range is not inside the file, or the file was closed, or changed since it was
             opened.
         """
-        file = self._file
-        if file is None:
-            raise self._error(f"{self.name} is closed; open it again to read from it.")
         if offset < 0 or n < 0 or offset + n > self.size:
             raise self._error(
                 f"{self.name}: bytes {offset} to {offset + n} were asked, but the file has "
                 f"{self.size} bytes. It may have been cut short; fetch it again."
             )
         data = self._room(n, _rooms.take)
+        self._fill(data, offset)
+        data.flags.writeable = False
+        return data
+
+    def _fill(self, data: Bytes, offset: int) -> None:
+        """Read as many bytes from `offset` as there is room for; raises as `read` does."""
+        file, n = self._file, len(data)
+        if file is None:
+            raise self._error(f"{self.name} is closed; open it again to read from it.")
         try:
             got = _read_into(file.number, data.data, offset)
             now = os.fstat(file.number)
@@ -224,8 +230,6 @@ class LocalFile:
                 f"{self.name} was changed while it was open: it had {self.size} bytes and has "
                 f"{now.st_size} now. Open it again when it is complete."
             )
-        data.flags.writeable = False
-        return data
 
     def _room(self, n: int, take: Callable[[int], Bytes]) -> Bytes:
         """Return room for `n` bytes; a file with holes can have more than there is memory."""
@@ -251,8 +255,8 @@ class LocalFile:
             self._head, self._filled = self._room(min(room, self.size), _fresh), 0
         if n > self._filled:
             stop = min(max(n, self._filled + _STEP), self._head.size)
-            more = self.read(self._filled, stop - self._filled)
-            self._head[self._filled : stop], self._filled = more, stop
+            self._fill(self._head[self._filled : stop], self._filled)
+            self._filled = stop
         seen = self._head[: self._filled]
         seen.flags.writeable = False
         return seen
