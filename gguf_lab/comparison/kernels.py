@@ -70,13 +70,14 @@ def _take_patterns(x: Any, r: Any, n: int, patterns: Any) -> None:
 
 
 def _count(patterns: Any, n: int, counts: Any) -> None:
-    """Count in four tables, so that neighbours with the same pattern do not wait for each other."""
-    whole = n & ~3
-    for k in range(0, whole, 4):
+    """Count in two tables, so that neighbours with the same pattern do not wait for each other.
+
+    More would take more of the cache than they save.
+    """
+    whole = n & ~1
+    for k in range(0, whole, 2):
         counts[0, patterns[k]] += 1
         counts[1, patterns[k + 1]] += 1
-        counts[2, patterns[k + 2]] += 1
-        counts[3, patterns[k + 3]] += 1
     for k in range(whole, n):
         counts[0, patterns[k]] += 1
 
@@ -183,7 +184,7 @@ class _Room(local):
         self.patterns = np.empty(_TILE, np.uint16)
         self.lanes = np.empty((6, 256), np.float32)
         self.totals = np.empty((5, 256))
-        self.counts = np.empty((4, _TABLE_ROOM), np.uint32)
+        self.counts = np.empty((2, _TABLE_ROOM), np.uint32)
 
     def cleared(self) -> tuple[np.ndarray, ...]:
         """Return everything, as the kernel takes it, with empty sums and counts."""
