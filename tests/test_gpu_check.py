@@ -96,6 +96,7 @@ def test_sane_blocks_hold_numbers(gpu_check, name):
     assert np.abs(values).max() < 1e6
 
 
+@pytest.mark.slow
 def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     pytest.importorskip("triton", reason="there is no Triton for this platform")
     jobs = {name: ("gpu_check", name) for name in ("Q4_0", "IQ2_XXS", "F16", "huge", "streaming")}
@@ -115,6 +116,7 @@ def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     assert results["streaming"]["backend"] == "triton"
 
 
+@pytest.mark.slow
 def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path, capsys):
     """With the kernels as they are compiled; one format breaks, another one is wrong."""
     pytest.importorskip("triton", reason="there is no Triton for this platform")
@@ -177,6 +179,7 @@ def test_a_model_that_comes_out_otherwise_is_found(gpu_check, monkeypatch):
     assert len(found["wrong"]) == 1 + found["tensors"]
 
 
+@pytest.mark.slow
 def test_a_buffer_that_is_written_too_early_is_found(gpu_check, monkeypatch):
     """Chunks have other weights: the numbers of another one show, even if nearly the same."""
     pytest.importorskip("triton", reason="there is no Triton for this platform")

@@ -1,9 +1,9 @@
 """The fused comparison: dequantize a tile, sum it up while it is in the cache, take the next.
 
 Nothing as large as the tensor is ever written. The sums are float32 in 256 lanes, added pairwise
-and folded into float64 after every 16 tiles: the order is fixed, so the result is the same on every run
-and for any number of threads, and agrees with float64 to about 1e-7 (to 5e-7 where all weights are
-alike, so that roundings do not cancel).
+and folded into float64 after every 16 tiles: the order is fixed, so the result is the same on every
+run and for any number of threads, and agrees with float64 to about 1e-7 (to 5e-7 where all weights
+are alike, so that roundings do not cancel).
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ triton = pytest.importorskip("triton", reason="there is no Triton for this platf
 
 from .compiled import on_the_cpu  # noqa: E402
 
+pytestmark = pytest.mark.slow  # compiled anew for every format: a minute in all
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
@@ -57,7 +59,6 @@ def test_a_zero_keeps_its_sign(name):
         )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_the_check_for_gpus_finds_nothing_wrong(name):
     """Every format, to every type, and the comparison of sane and of random blocks."""
