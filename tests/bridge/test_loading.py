@@ -25,6 +25,8 @@ from gguf_lab.errors import GGUFError, GGUFLabError, UnsupportedError  # noqa: E
 from gguf_lab.file import qtype  # noqa: E402
 from gguf_lab.file.writer import Payload, write_file  # noqa: E402
 
+pytestmark = pytest.mark.slow  # a model of every family: half a minute in all
+
 DATA = Path(__file__).parents[1] / "data"
 MODELS = DATA / "models"
 # Their files are no plain copy of the checkpoint, or of no class: tests of their own, below.
@@ -405,7 +407,6 @@ def test_it_generates(tmp_path) -> None:
     assert again.eos_token_id == [2, 4]
 
 
-@pytest.mark.slow
 def test_the_trainer_takes_a_step_and_saves(tmp_path) -> None:
     pytest.importorskip("accelerate")
     model = load(file_of("llama-256"))
@@ -445,7 +446,6 @@ print(peak() - before - sum(p.nbytes for p in model.parameters()))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
 @pytest.mark.parametrize(("dtype", "kind"), [("float32", "Q8_0"), ("bfloat16", "F32")])
 def test_no_weight_is_held_twice(dtype, kind, tmp_path) -> None:

@@ -19,6 +19,8 @@ from .golden import TYPES, cases, same_bits
 
 triton = pytest.importorskip("triton", reason="there is no Triton for this platform")
 
+pytestmark = pytest.mark.slow  # every format through the interpreter
+
 DTYPES = ("float32", "float16", "bfloat16")
 # 4 rows of the quantized data, 40 random blocks: some fill a program's tile, some do not.
 GOLDEN = {

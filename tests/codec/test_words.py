@@ -115,6 +115,7 @@ print("--- fold\\n", *fold.inspect_asm().values())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="assembly of x86")
 def test_loops_are_compiled_to_vectors_of_32_bits():
     """For a CPU with AVX2, whatever this one is: nothing is run."""

@@ -68,6 +68,7 @@ def test_a_file_is_itself_exactly():
         assert model.tensor("output.weight").to_numpy(slice(0, 1)).shape == (1, 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("backend", ["numba", "numpy", "torch"])
 def test_figures_are_those_of_the_plain_path(other, half, direction, backend, monkeypatch):

@@ -134,6 +134,7 @@ def test_many_strings(which: str, count: int, version: int, order: str) -> None:
     assert metadata["after"] == 2
 
 
+@pytest.mark.slow
 def test_arrays_of_arrays_are_looked_at_by_several_threads() -> None:
     rows = [[i] * 3 for i in range(2000)]
     nested = array_of("array[uint32]", rows)
