@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_threads", "cpu_count", "pool", "run_chunks"]
 
-# Weights per task at least, and tasks per thread at most: handing one out takes 0.1 ms, as long as
-# a few hundred thousand weights, but the threads shall end together.
-_TASK = 1 << 21
+# Weights per task, at least and at most, and tasks per thread. Handing one out takes 0.1 ms, in
+# which some 100,000 weights are decoded; but the threads shall end together, and soon after Ctrl-C.
+_TASK, _LARGEST_TASK = 1 << 21, 1 << 23
 _TASKS = 8
 
 
@@ -92,7 +92,8 @@ def run_chunks(
     """
     check_threads(threads)
     threads = threads or cpu_count()
-    step = max(1, _TASK // weights_each, -(-n // (_TASKS * threads)))
+    step = max(_TASK // weights_each, -(-n // (_TASKS * threads)))
+    step = max(1, min(step, _LARGEST_TASK // weights_each))
     # In a pool whose threads all wait for that pool, nothing would ever be done.
     if threads == 1 or n <= step or getattr(_here, "in_pool", False):
         work(0, n)

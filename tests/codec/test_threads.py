@@ -59,6 +59,21 @@ def test_work_is_done_once_and_completely():
     assert (seen == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("n", "weights_each", "sizes"),
+    [
+        (16, 1 << 20, {2}),  # no fewer weights than pay
+        (320, 1 << 18, {320 // 16}),  # else as many tasks as make two threads end together
+        (1 << 20, 1 << 12, {1 << 11}),  # no more than are waited for after Ctrl-C
+        (3, 1 << 40, {1}),
+    ],
+)
+def test_tasks_are_neither_small_nor_large(n, weights_each, sizes):
+    seen = set()
+    run_chunks(lambda start, stop: seen.add(stop - start), n, weights_each, threads=2)
+    assert seen == sizes
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_child_of_fork_decodes():
     script = """
