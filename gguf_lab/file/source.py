@@ -202,21 +202,26 @@ class LocalFile:
             If the range is not inside the file, or the file was closed, or changed since it was
             opened.
         """
+        file = self._opened()
         if offset < 0 or n < 0 or offset + n > self.size:
             raise self._error(
                 f"{self.name}: bytes {offset} to {offset + n} were asked, but the file has "
                 f"{self.size} bytes. It may have been cut short; fetch it again."
             )
         data = self._room(n, _rooms.take)
-        self._fill(data, offset)
+        self._fill(file, data, offset)
         data.flags.writeable = False
         return data
 
-    def _fill(self, data: Bytes, offset: int) -> None:
-        """Read as many bytes from `offset` as there is room for; raises as `read` does."""
-        file, n = self._file, len(data)
+    def _opened(self) -> _Descriptor:
+        file = self._file  # another thread may close it
         if file is None:
             raise self._error(f"{self.name} is closed; open it again to read from it.")
+        return file
+
+    def _fill(self, file: _Descriptor, data: Bytes, offset: int) -> None:
+        """Read as many bytes from `offset` as there is room for; raises as `read` does."""
+        n = len(data)
         try:
             got = _read_into(file.number, data.data, offset)
             now = os.fstat(file.number)
@@ -255,7 +260,7 @@ class LocalFile:
             self._head, self._filled = self._room(min(room, self.size), _fresh), 0
         if n > self._filled:
             stop = min(max(n, self._filled + _STEP), self._head.size)
-            self._fill(self._head[self._filled : stop], self._filled)
+            self._fill(self._opened(), self._head[self._filled : stop], self._filled)
             self._filled = stop
         seen = self._head[: self._filled]
         seen.flags.writeable = False

@@ -96,35 +96,30 @@ def test_a_sum_with_a_counter_is_an_address_of_64_bits():
 
 
 _ASSEMBLE = """
-from numba import njit
 import gguf_lab.codec.backends.numba_ as backend
 from gguf_lab.comparison import kernels
 
-def uncached(kernel, name, environment, signature):
-    from types import FunctionType
-    fn = FunctionType(kernel.__code__, {**kernel.__globals__, **environment}, name)
-    fn.__module__ = "generated"
-    return njit(signature, nogil=True, error_model="numpy")(fn)
-
-backend.compile_kernel = uncached
-for name in ("Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0"):
-    kernel = backend.dequantizer(backend.FORMATS[name])
+compiled = {name: backend.dequantizer(backend.FORMATS[name]) for name in %r}
+sums = backend.types.void(kernels._STEPS, kernels._STEPS, kernels._LANES)
+compiled["fold"] = backend.compile_kernel(kernels._fold, "fold", {}, sums)
+for name, kernel in compiled.items():
     print("---", name, "\\n", *kernel.inspect_asm().values())
-fold = uncached(kernels._fold, "fold", {}, (kernels._STEPS, kernels._STEPS, kernels._LANES))
-print("--- fold\\n", *fold.inspect_asm().values())
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="assembly of x86")
-def test_loops_are_compiled_to_vectors_of_32_bits():
+def test_loops_are_compiled_to_vectors_of_32_bits(tmp_path):
     """For a CPU with AVX2, whatever this one is: nothing is run."""
-    haswell = os.environ | {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+f16c"}
+    haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+f16c"}
+    fresh = {"NUMBA_CACHE_DIR": str(tmp_path)}  # what comes from the cache has no assembly
+    names = "Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0"
+    command = [sys.executable, "-c", _ASSEMBLE % (names,)]
     done = subprocess.run(
-        [sys.executable, "-c", _ASSEMBLE], env=haswell, capture_output=True, text=True, check=True
+        command, env=os.environ | haswell | fresh, capture_output=True, text=True, check=True
     )
     code = {part.split()[0]: part for part in done.stdout.split("--- ")[1:]}
-    for name in ("Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0"):
+    for name in names:
         assert "vcvtdq2ps\t%ymm" in code[name], f"{name} is not decoded in vectors"
         # Shifted in 64 bits and packed again: half as fast.
         for wasteful in ("vpsrlvq", "vpsllvq", "vpackusdw"):

@@ -26,8 +26,7 @@ from numba.extending import intrinsic, typeof_impl
 from ..bind import bind, digest
 from ..formats import FORMATS
 from ..threads import run_chunks
-from . import words
-from .words import WORD, as_float, choose, narrow, widen
+from .words import WORD, as_float, narrow, select, widen
 
 if TYPE_CHECKING:
     from ..formats import Format
@@ -142,15 +141,6 @@ def bitcast(source: Any, target: Any, width: Any) -> Any:
 
 
 @intrinsic
-def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(*args)
-
-    unified = typing_context.unify_types(x, y)
-    return unified(types.boolean, unified, unified), generate
-
-
-@intrinsic
 def _store(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -161,8 +151,7 @@ def _store(typing_context: Any, weights: Any, index: Any, weight: Any) -> Any:
     return types.void(weights, types.intp, types.float32), generate
 
 
-select: Any = _choose  # mypy does not see through the decorator
-_put: Any = _store
+_put: Any = _store  # mypy does not see through the decorator
 bitcast_f32 = bitcast(types.uint32, types.float32, ir.FloatType())
 bitcast_u32 = bitcast(types.float32, types.uint32, ir.IntType(32))
 _bitcast_f64 = bitcast(types.int64, types.float64, ir.DoubleType())
@@ -220,7 +209,7 @@ PRIMITIVES: dict[str, Any] = {
     "half": _half_by_hardware if _converts_halves() else _half,
     "bits": _inline(lambda u: bitcast_f32(_as_u32(u))),
     "bits64": _bitcast_f64,
-    "where": choose,
+    "where": select,
 }
 
 
@@ -244,7 +233,8 @@ def compile_once(fn: Any) -> Any:
 
 @cache
 def _source_digest() -> str:
-    source = b"".join(Path(file).read_bytes() for file in (__file__, str(words.__file__)))
+    here = Path(__file__)
+    source = here.read_bytes() + here.with_name("words.py").read_bytes()
     return hashlib.blake2b(source, digest_size=4).hexdigest()
 
 
@@ -259,8 +249,8 @@ def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signatur
 
     The signature is explicit, so that read-only and ordinary arrays share one compilation.
     numba's cache watches the time stamp of the kernel's own file; whatever else the kernel is made
-    of must be in its name, or a stale one would run: the primitives are put there, a
-    digest of the definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.
+    of must be in its name, or a stale one would run: the primitives are put there, a digest of the
+    definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.
     """
     name = f"{name}_{_source_digest()}"
     fn = FunctionType(kernel.__code__, {**kernel.__globals__, **environment}, name)

@@ -20,7 +20,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-__all__ = ["WORD", "as_float", "choose", "narrow", "widen"]
+__all__ = ["WORD", "as_float", "narrow", "select", "widen"]
 
 
 class _Word(types.Type):
@@ -60,7 +60,7 @@ def _integers(*types_: Any) -> bool:
 
 # --- operators ------------------------------------------------------------------------------------
 
-_BITWISE_AND_SUMS = {
+_ARITHMETIC = {
     operator.add: ir.IRBuilder.add,
     operator.sub: ir.IRBuilder.sub,
     operator.mul: ir.IRBuilder.mul,
@@ -110,7 +110,7 @@ def _register_all() -> None:
     def compare(relation: str, builder: Any, x: Any, y: Any) -> Any:
         return builder.icmp_signed(relation, x, y)
 
-    for function, instruction in _BITWISE_AND_SUMS.items():
+    for function, instruction in _ARITHMETIC.items():
         _register(function, word_or_address, instruction)
     for function, instruction in _SHIFTS.items():  # by a counter too
         _register(function, lambda x, y: WORD, instruction)
@@ -136,20 +136,22 @@ def _negate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def _choose(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
+def _select(typing_context: Any, c: Any, x: Any, y: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.select(*args)
-
-    def generate_sized(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        size = narrow if sig.return_type is WORD else widen
         return builder.select(args[0], *(size(builder, value) for value in args[1:]))
 
+    size: Any = narrow
     if _fits(x) and _fits(y):
-        return WORD(types.boolean, x, y), generate_sized
+        return WORD(types.boolean, x, y), generate
     if WORD in (x, y) and _integers(x, y):
-        return types.int64(types.boolean, x, y), generate_sized
-    unified = typing_context.unify_types(types.unliteral(x), types.unliteral(y))
+        size = widen
+        return types.int64(types.boolean, x, y), generate
+    unified, size = typing_context.unify_types(types.unliteral(x), types.unliteral(y)), _as_it_is
     return unified(types.boolean, unified, unified), generate
+
+
+def _as_it_is(builder: Any, x: Any) -> Any:
+    return x
 
 
 @intrinsic
@@ -163,5 +165,5 @@ def _as_float(typing_context: Any, x: Any) -> Any:
 
 
 # mypy does not see through the decorator
-choose: Any = _choose
+select: Any = _select
 as_float: Any = _as_float
