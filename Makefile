@@ -16,7 +16,7 @@ CONSTRAINTS ?= constraints.txt
 # A module of tests stays on one worker: its fixtures (a browser, a model) are made once.
 PARALLEL := -n auto --maxprocesses 4 --dist loadscope
 
-CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 MODERN := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The demo models are data: what their packages would pull in is not wanted.
 DEMO := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
