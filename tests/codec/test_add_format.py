@@ -10,7 +10,10 @@ import pytest
 
 import gguf_lab as gl
 from gguf_lab.codec import FORMATS
+from gguf_lab.codec.formats.definition import Format, f16, f32, i64, u8, u32
 from gguf_lab.file import qtypes
+
+from .golden import same_bits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -42,6 +45,39 @@ def test_the_example_adds_a_format(capsys):
     from gguf_lab.codec import to_little_endian
 
     assert gl.dequantize(to_little_endian(swapped, qtype.id), qtype.id)[0] == -1.5
+
+
+@pytest.mark.slow  # Triton's compiler
+@pytest.mark.usefixtures("leave_no_trace")
+def test_a_gpu_reads_numbers_at_odd_addresses(tmp_path, monkeypatch):
+    """Byte by byte; together it cannot, and the attempt ends all work on the device."""
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    from .compiled import on_the_cpu
+
+    for qtype in (qtypes.QType(200, "OddPlaces", 64, 24), qtypes.QType(201, "OddSize", 32, 7)):
+        qtypes.QTYPES[qtype.id] = qtypes._BY_NAME[qtype.name] = qtype
+
+    class OddPlaces(Format, fields="e:u8 d:f16 high:u32 n:i64 qs:u8[9]", group=8):
+        def scale(b, t, g):
+            return f16(b, 1), f32(i64(b, 7))
+
+        def quant(b, t, g, j):
+            return u8(b, 15 + g) + ((u32(b, 3) >> (j + g)) & 1)
+
+    class OddSize(Format, fields="qs:u8[5] d:f16", group=8):
+        def scale(b, t, g):
+            return f16(b, 5), 0.0
+
+        def quant(b, t, g, j):
+            return (u8(b, g) >> j) & 1
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for fmt in (OddPlaces, OddSize):
+        shape = (70, fmt.qtype.type_size)
+        blocks = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        with on_the_cpu():
+            found = gl.dequantize(blocks, fmt.name, backend="triton")
+        assert same_bits(found, gl.dequantize(blocks, fmt.name, backend="numpy"))
 
 
 def test_the_example_is_not_left_behind():

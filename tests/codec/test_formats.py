@@ -7,6 +7,7 @@ import pytest
 
 from gguf_lab.codec import FORMATS
 from gguf_lab.codec.formats.definition import Format
+from gguf_lab.file import qtypes
 from gguf_lab.file.qtypes import QTYPES
 
 from .golden import TYPES, cases, same_bits
@@ -80,3 +81,13 @@ def test_fields_of_the_wrong_size_are_refused():
             pass
 
     assert FORMATS["Q4_0"].fields[-1].count == 16
+
+
+def test_what_triton_cannot_count_is_refused(monkeypatch):
+    monkeypatch.setitem(qtypes._BY_NAME, "Three", qtypes.QType(200, "Three", 48, 14))
+    with pytest.raises(TypeError, match=r"48 weights in groups of 16; .* powers of two"):
+
+        class Three(Format, fields="d:f16 qs:u8[12]", group=16):
+            pass
+
+    assert "Three" not in FORMATS

@@ -67,7 +67,6 @@ def _i8(b, o):
 
 @triton.jit
 def _u16(b, o):
-    # No format has a 16-bit field at an odd address.
     return tl.load((b + o).to(tl.pointer_type(tl.uint16), bitcast=True)).to(tl.int32)
 
 
@@ -79,7 +78,7 @@ def _u32(b, o):
 
 @triton.jit
 def _i64(b, o):
-    return tl.load((b + o).to(tl.pointer_type(tl.int64), bitcast=True))
+    return _u32(b, o) | (_u32(b, o + 4) << 32)
 
 
 @triton.jit
@@ -124,6 +123,27 @@ PRIMITIVES: dict[str, Any] = {
     "tl": tl,
     "Any": None,
 }
+
+
+# A GPU reads two bytes at once only at an even address.
+
+
+@triton.jit
+def _odd_u16(b, o):
+    return _u8(b, o) | (_u8(b, o + 1) << 8)
+
+
+@triton.jit
+def _odd_u32(b, o):
+    return _odd_u16(b, o).to(tl.int64) | (_odd_u16(b, o + 2).to(tl.int64) << 16)
+
+
+@triton.jit
+def _odd_i64(b, o):
+    return _odd_u32(b, o) | (_odd_u32(b, o + 4) << 32)
+
+
+ODD = PRIMITIVES | {"u16": _odd_u16, "u32": _odd_u32, "i64": _odd_i64}
 
 
 # Plain numbers lie one behind the other. Said to the compiler, it loads 16 bytes at a time.
@@ -228,10 +248,16 @@ def launch(kernel: Any, programs: int, *arguments: Any, device: torch.device) ->
         kernel[(programs,)](*arguments, **OPTIONS)
 
 
+def _is_odd(fmt: type[Format]) -> bool:
+    """Whether a number of several bytes can be at an odd address."""
+    wide = [field.offset for field in fmt.fields if field.width > 1]
+    return bool(wide) and any(offset % 2 for offset in (*wide, fmt.qtype.type_size))
+
+
 @cache
 def _functions(name: str) -> tuple[Any, Any]:
     fmt = FORMATS[name]
-    primitives = PLAIN if fmt.plain() else PRIMITIVES
+    primitives = PLAIN if fmt.plain() else ODD if _is_odd(fmt) else PRIMITIVES
 
     def jit(function: Any) -> Any:
         # Before 3.4, Triton takes two kernels for the same if the functions that they are given

@@ -212,6 +212,11 @@ class Format:
                 f"ggml has {cls.qtype.block_size} weights in {cls.qtype.type_size} bytes"
             )
         cls._make_table, cls._table = staticmethod(table), None
+        if cls.qtype.block_size & (cls.qtype.block_size - 1) or group & (group - 1):
+            raise TypeError(
+                f"{cls.name}: {cls.qtype.block_size} weights in groups of {group}; Triton counts "
+                "in powers of two only"
+            )
         # A definition is two functions of a namespace, not of an object.
         cls.scale, cls.quant = staticmethod(cls.scale), staticmethod(cls.quant)
         cls.__doc__ = f"{' | '.join(map(repr, cls.fields))}.  {cls.__doc__ or ''}".strip()
