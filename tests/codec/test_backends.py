@@ -10,13 +10,14 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType, quants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gguf_lab as gl
 from gguf_lab.codec import BACKENDS, FORMATS, dispatch, to_little_endian
 from gguf_lab.codec.backends import numpy_, torch_
-from gguf_lab.codec.bind import digest
+from gguf_lab.codec.bind import bind, digest
 
 from .golden import TYPES, cases, same_bits
 
@@ -155,6 +156,25 @@ def test_a_definition_wrong_in_one_bit_fails_against_the_golden_data(name):
         flipped[:, bit // 8] ^= 1 << bit % 8
         seen = not same_bits(numpy_.dequantize(FORMATS[name], flipped), want)
         assert seen or bit in unused, f"no weight depends on bit {bit % 8} of byte {bit // 8}"
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if FORMATS[name].table().size > 16])
+def test_a_grid_with_one_wrong_entry_fails(name):
+    """Each entry is read, in blocks as many as that takes, and gives gguf-py's value."""
+    fmt, seen = FORMATS[name], np.zeros(FORMATS[name].table().size, bool)
+    shape = (1500, fmt.qtype.type_size)
+    blocks = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        want = quants.dequantize(blocks, GGMLQuantizationType[name])
+    assert same_bits(numpy_.dequantize(fmt, blocks), want)
+
+    def at(table, i):
+        seen[i] = True
+        return numpy_.PRIMITIVES["at"](table, i)
+
+    g, j = np.arange(fmt.qtype.block_size // fmt.group)[:, None], np.arange(fmt.group)
+    bind(fmt.quant, {**numpy_.PRIMITIVES, "at": at})(blocks, fmt.table(), g, j)
+    assert seen.all()
 
 
 def mutants(fn):
