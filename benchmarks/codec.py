@@ -23,6 +23,7 @@ import gguf
 import numpy as np
 from gguf import quants
 from numba import njit
+from options import at_least_one, file_to_write, one_of
 
 from gguf_lab.codec import FORMATS, cpu_count, dequantize
 from gguf_lab.codec.backends import numba_
@@ -41,9 +42,10 @@ ROW = 4096
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("formats", nargs="*", default=[], help="default: all quantized ones")
-    parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    which = "default: all but Q8_1, Q8_K, F64, I64"
+    parser.add_argument("formats", nargs="*", type=one_of(FORMATS), metavar="FORMAT", help=which)
+    parser.add_argument("--repetitions", type=at_least_one, default=7)
+    parser.add_argument("--json", type=file_to_write, help="write the figures there too")
     arguments = parser.parse_args()
     names = arguments.formats or [
         t.name for t in QTYPES.values() if t.name not in ("Q8_1", "Q8_K", "F64", "I64")

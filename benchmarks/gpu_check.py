@@ -3,8 +3,8 @@
 Run by ``make gpu-check``, or as a script on a bare machine, where it needs torch, triton, NumPy and
 this repository. The grids of the IQ formats come from the package gguf, which imports tqdm and
 yaml: carry the wheels of gguf, tqdm and pyyaml along (the last one for that machine's Python;
-install them without dependencies). Without them the IQ formats are reported as unchecked; without
-triton, torch alone is checked.
+install them without dependencies). Without them the IQ formats are reported as unchecked; where
+Triton does not work (it wants a C compiler), torch alone is checked.
 
 Exit status: 0 everything is equal, 1 something differs or could not be checked, 2 there is no CUDA
 device.
@@ -28,12 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from options import one_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gguf_lab
-from gguf_lab.codec import FORMATS, dequantize
+from gguf_lab.codec import FORMATS, choose_backend, dequantize
 from gguf_lab.comparison.statistics import Statistics, measure
+from gguf_lab.errors import GGUFLabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +53,9 @@ SUMS = ("ee", "rr", "xx", "xr", "abs_e", "peak")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("formats", nargs="*", default=[], help="default: all")
+    parser.add_argument(
+        "formats", nargs="*", type=one_of(FORMATS), metavar="FORMAT", help="default: all"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random blocks")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON result")
     arguments = parser.parse_args()
@@ -65,8 +69,11 @@ def main() -> int:
         return 2
 
     device, copy = torch.cuda.get_device_name(), measure_copy(DEVICE, 1 << 30, warm_up=0.3)
-    backends = ("torch", "triton") if find_spec("triton") else ("torch",)
+    trouble = triton_trouble(DEVICE)
+    backends = ("torch",) if trouble else ("torch", "triton")
     print(f"{device}: copies {copy:.0f} GB/s (read and written); torch {torch.__version__}")
+    if trouble:
+        print(f"only torch is checked: {trouble}")
     print(
         "share of that reached by: decoding with torch, with Triton to float32, float16, bfloat16;"
     )
@@ -82,6 +89,7 @@ def main() -> int:
         "gguf_lab": gguf_lab.__version__,
         "torch": torch.__version__,
         "triton": triton_version(),
+        "triton_trouble": trouble,
         "cuda": torch.version.cuda,
         "numpy": np.__version__,
         "python": platform.python_version(),
@@ -107,7 +115,7 @@ def main() -> int:
     for check_name, work, *parameters in (
         ("model", check_model),
         ("huge", check_huge, HUGE_WEIGHTS),
-        ("streaming", check_streaming, STREAMED_WEIGHTS),
+        ("streaming", check_streaming, STREAMED_WEIGHTS, backends[-1]),
     ):
         extra.append({"check": check_name, "wrong": []} | guarded(work, DEVICE, *parameters))
         print(*(f"{key}: {value}" for key, value in extra[-1].items()), sep="; ", flush=True)
@@ -117,12 +125,21 @@ def main() -> int:
     save()
     failed = [row["format"] for row in rows if row["error"] or row["wrong"]]
     failed += [row["check"] for row in extra if row["error"] or row["wrong"]]
-    if "triton" not in backends:
-        failed.append("triton (not installed)")
+    if trouble:
+        failed.append("triton")
     print(f"{len(rows)} formats; written to {path}")
     if failed:
         print(f"gpu-check: differing or unchecked: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def triton_trouble(device: str) -> str:
+    """Return why Triton cannot be checked; "" if it can."""
+    try:
+        choose_backend(device, "triton")
+    except GGUFLabError as error:
+        return str(error)
+    return ""
 
 
 def triton_version() -> str | None:
@@ -300,7 +317,7 @@ def check_model(device: str) -> dict[str, Any]:
     return {"tensors": len(mine), "wrong": wrong}
 
 
-def check_streaming(device: str, weights: int) -> dict[str, Any]:
+def check_streaming(device: str, weights: int, backend: str = "triton") -> dict[str, Any]:
     """Compare from host memory, as a run over a model does: buffers, bus and kernels at once.
 
     One chunk after the other has other weights, so that a buffer that is written too early shows:
@@ -318,7 +335,6 @@ def check_streaming(device: str, weights: int) -> dict[str, Any]:
         want = measure(x, dequantize(rows, "BF16", backend="numpy"))
         samples.append((blocks, rows, want))
     threads = 4
-    backend = "triton" if find_spec("triton") else "torch"
 
     def once(k: int, stager: Stager) -> Statistics:
         blocks, rows, _ = samples[k % len(samples)]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
+from options import one_of
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -36,7 +37,9 @@ KINDS = ("LDG", "STG", "LDS", "STS", "RED", "ATOM", "BAR")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("formats", nargs="*", default=[], help="default: all")
+    parser.add_argument(
+        "formats", nargs="*", type=one_of(FORMATS), metavar="FORMAT", help="default: all"
+    )
     parser.add_argument("--capability", type=int, default=90)
     parser.add_argument("--memory", action="store_true", help="also how memory is accessed")
     arguments = parser.parse_args()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holes import LLAMA_70B, fill, tensors, write_checkpoint, write_model
+from options import file_to_write
 
 import gguf_lab as gl
 
@@ -59,7 +60,7 @@ print(json.dumps(found))
 def main() -> None:
     """Write the files, measure, print a table and, if wanted, JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=file_to_write, help="where to write the figures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

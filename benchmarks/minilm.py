@@ -21,6 +21,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from options import at_least_one
+
 TOLERANCE = 1e-5  # relative, on every figure of every tensor
 FIGURES = ("rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error")
 SIDES = ("obvious", "gguf_lab")
@@ -29,7 +31,7 @@ SIDES = ("obvious", "gguf_lab")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--qtype", default="Q4_0", help="what MiniLM is quantized to")
-    parser.add_argument("--repetitions", type=int, default=5, help="processes of each side")
+    parser.add_argument("--repetitions", type=at_least_one, default=5, help="processes a side")
     parser.add_argument("--worker", nargs=3, metavar=("SIDE", "FILE", "FOLDER"), help="internal")
     arguments = parser.parse_args()
     if arguments.worker:

@@ -2,12 +2,11 @@
 
 Each figure is the median of runs in fresh processes. Added memory is the resident set after opening
 less the one before, with all imports done. The files are in the page cache.
-
-Usage: ``python benchmarks/open_file.py [FILE ...]``
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import struct
@@ -94,4 +93,10 @@ def main(paths: list[Path] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("files", nargs="*", type=Path, help="default: SmolLM2")
+    arguments = parser.parse_args()
+    for path in arguments.files:
+        if not path.is_file():
+            parser.error(f"{path} is no file")
+    main(arguments.files)

@@ -19,11 +19,11 @@ import sys
 import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from codec import ggml_library
+from options import at_least_one, file_to_write, one_of
 
 from gguf_lab.codec import FORMATS, REQUIRES_IMPORTANCE, can_quantize, dequantize, quantize
 
@@ -35,13 +35,17 @@ ROW = 2048
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("types", nargs="*", default=[], help="default: all")
-    parser.add_argument("--weights", type=int, default=1 << 22)
-    parser.add_argument("--repetitions", type=int, default=3)
+    types = [name for name in FORMATS if can_quantize(name)]
+    which = "default: all but F32"
+    parser.add_argument("types", nargs="*", type=one_of(types), metavar="TYPE", help=which)
+    parser.add_argument("--weights", type=int, default=1 << 22, help=f"{ROW} at least")
+    parser.add_argument("--repetitions", type=at_least_one, default=3)
     parser.add_argument("--first-call", action="store_true", help="compile and load, instead")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=file_to_write, help="write the figures there too")
     arguments = parser.parse_args()
-    names = arguments.types or [name for name in FORMATS if can_quantize(name) and name != "F32"]
+    if arguments.weights < ROW:
+        parser.error(f"--weights: expected {ROW} at least, got {arguments.weights}")
+    names = arguments.types or [name for name in types if name != "F32"]
     if arguments.first_call:
         rows = first_calls(names)
     else:

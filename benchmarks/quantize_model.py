@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from options import at_least_one, file_to_write
 from whole_model import FEED_FORWARD, HEADS, KV_HEADS, LAYERS, MATRICES, VOCABULARY, WIDTH
 
 SIDES = ("llama.cpp", "gguf_lab")
@@ -30,12 +31,12 @@ BEST = "gguf_lab-best"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--layers", type=int, default=LAYERS)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--layers", type=at_least_one, default=LAYERS)
+    parser.add_argument("--threads", type=at_least_one, default=2)
+    parser.add_argument("--repetitions", type=at_least_one, default=3)
     parser.add_argument("--best", action="store_true", help='effort="best" as well')
     parser.add_argument("--folder", type=Path, help="keep the files; default: a temporary folder")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=file_to_write, help="write the figures there too")
     parser.add_argument("--worker", nargs=4, help="internal")
     arguments = parser.parse_args()
     if arguments.worker:

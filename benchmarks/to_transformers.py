@@ -25,6 +25,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from options import at_least_one
 from whole_model import FEED_FORWARD, HEADS, KV_HEADS, LAYERS, VOCABULARY, WIDTH, memory, tensors
 
 SIDES = ("gguf_lab", "transformers")
@@ -32,7 +33,7 @@ SIDES = ("gguf_lab", "transformers")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=at_least_one, default=3)
     parser.add_argument("--model", choices=("smollm2", "random"), help="one of the two only")
     parser.add_argument("--folder", help="keep the model there; default: a temporary folder")
     parser.add_argument("--ready-memory", type=int, default=0, metavar="GB")

@@ -20,6 +20,8 @@ def load(path: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, ROOT / path)
         assert spec is not None
         assert spec.loader is not None
+        if (folder := str((ROOT / path).parent)) not in sys.path:
+            sys.path.append(folder)  # where a script finds its neighbours
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # its dataclasses look there
         spec.loader.exec_module(module)

@@ -116,21 +116,51 @@ def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     assert results["streaming"]["backend"] == "triton"
 
 
-@pytest.mark.slow
-def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path, capsys):
-    """With the kernels as they are compiled; one format breaks, another one is wrong."""
-    pytest.importorskip("triton", reason="there is no Triton for this platform")
+@pytest.fixture
+def pretended(gpu_check, monkeypatch):
+    """Let the CPU stand for a device, a small one."""
     import torch
 
-    from .codec.compiled import on_the_cpu
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
     answers = {"is_available": True, "get_device_name": "Pretended 1", "mem_get_info": (1 << 18, 0)}
     for name, answer in (answers | {"get_device_capability": (9, 0)}).items():
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
     small = {"CHECKED_BYTES": 2000, "STREAMED_WEIGHTS": 1 << 15, "HUGE_WEIGHTS": 32 * 3000}
     for name, value in (small | {"DEVICE": "cpu", "measure_copy": lambda *_, **__: 1.0}).items():
         monkeypatch.setattr(gpu_check, name, value)
+
+
+@pytest.mark.usefixtures("pretended")
+def test_where_triton_does_not_work_torch_is_checked(gpu_check, monkeypatch, tmp_path, capsys):
+    """It is installed, but has no C compiler, say; here, it knows no such device."""
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "Q8_0", "--out", str(tmp_path)])
+    assert gpu_check.main() == 1
+    said = capsys.readouterr()
+    assert "only torch is checked: backend 'triton' cannot be used" in said.out
+    assert said.err == "gpu-check: differing or unchecked: huge, triton\n"
+    found = json.loads((tmp_path / "gpu-check-pretended-1.json").read_text(encoding="utf-8"))
+    (row,) = found["formats"]
+    assert (row["error"], row["wrong"], [*row["of_copy"]]) == (None, [], ["torch"])
+    assert "cannot be used" in found["triton_trouble"]
+    model, _, streaming = found["others"]
+    assert (model["error"], model["wrong"]) == (None, [])
+    assert (streaming["error"], streaming["backend"], streaming["wrong"]) == (None, "torch", [])
+
+
+def test_an_unknown_format_is_refused_before_anything(gpu_check, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "Q8_0", "Q9_9"])
+    with pytest.raises(SystemExit):
+        gpu_check.main()
+    assert "expected one of IQ2_XXS, " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pretended")
+def test_the_whole_script_on_a_pretended_device(gpu_check, monkeypatch, tmp_path, capsys):
+    """With the kernels as they are compiled; one format breaks, another one is wrong."""
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    from .codec.compiled import on_the_cpu
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
     right = gpu_check.dequantize
 
     def sometimes(blocks, name, *, device="cpu", backend=None):
