@@ -95,6 +95,11 @@ class Statistics:
         return self.n * _SMALLEST < sum_of_squares < self.n * _LARGEST
 
     @property
+    def exact(self) -> bool:
+        """Whether every weight is its reference: true too where relative figures are undefined."""
+        return self.peak == self.ee == 0
+
+    @property
     def rmse(self) -> float:
         """Root mean square of the error, in units of the weights."""
         return math.sqrt(self.ee / self.n) if self.n else math.nan
@@ -116,26 +121,24 @@ class Statistics:
 
     @property
     def relative_rmse(self) -> float:
-        """``sqrt(sum e*e / sum r*r)``; NaN (undefined) if the reference is all zero."""
-        return math.sqrt(self.ee / self.rr) if self.rr else math.nan
+        """``sqrt(sum e*e / sum r*r)``; NaN (undefined) if the reference is all zero or infinite."""
+        return _ratio(self.ee, self.rr)
 
     @property
     def weighted_relative_rmse(self) -> float | None:
         """``sqrt(sum w*e*e / sum w*r*r)`` with the importance w of the column; None without.
 
-        NaN (undefined) if the second sum is zero.
+        NaN (undefined) if the second sum is zero or infinite.
         """
-        if self.wee is None or self.wrr is None:
-            return None
-        return math.sqrt(self.wee / self.wrr) if self.wrr else math.nan
+        return None if self.wee is None or self.wrr is None else _ratio(self.wee, self.wrr)
 
     @property
     def sqnr_db(self) -> float:
         """Signal to quantization noise ratio, ``10 log10(sum r*r / sum e*e)`` in dB.
 
-        Infinite where the error is exactly zero, NaN if the reference is all zero too.
+        Infinite where the error is exactly zero; NaN where `relative_rmse` is.
         """
-        if not self.rr or math.isnan(self.ee):
+        if math.isnan(self.relative_rmse):
             return math.nan
         if not self.ee:
             return math.inf
@@ -151,6 +154,12 @@ class Statistics:
     def histogram(self) -> Histogram:
         """The error histogram on the fixed grid."""
         return Histogram.of_grid(self.counts)
+
+
+def _ratio(errors: float, references: float) -> float:
+    """Return the root of one sum of squares over another; NaN where that says nothing."""
+    undefined = not references or (errors and math.isinf(references))
+    return math.nan if undefined else math.sqrt(errors / references)
 
 
 def measure(x: np.ndarray, r: np.ndarray) -> Statistics:

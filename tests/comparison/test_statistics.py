@@ -163,6 +163,35 @@ def test_an_all_zero_reference_has_no_relative_figures():
     assert math.isnan(result.cosine)
 
 
+@pytest.mark.parametrize("x", [1.0, np.inf, -np.inf])
+def test_a_reference_that_is_infinite_has_no_relative_figures(x):
+    """An infinite error is no share of an infinite reference: neither all of it nor none."""
+    r = np.array([np.inf, 1], np.float32)
+    result = measure(np.array([x, 1], np.float32), r)
+    assert math.isnan(result.relative_rmse)
+    assert math.isnan(result.sqnr_db)
+    assert not result.exact
+
+
+def test_squares_beyond_float64_make_no_error_vanish():
+    """Weights in F64 can be so large that the sum of their squares is not finite."""
+    r = np.array([1e200, 1.0])
+    result = measure(r + np.array([0.0, 0.5]), r)
+    assert (result.rmse, result.exact) == (pytest.approx(math.sqrt(0.125)), False)
+    assert math.isnan(result.relative_rmse)
+    assert math.isnan(result.sqnr_db)
+    same = measure(r, r)
+    assert (same.relative_rmse, same.sqnr_db, same.exact) == (0, math.inf, True)
+
+
+def test_exact_is_what_has_no_error_and_nothing_else():
+    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    assert measure(zero, zero).exact
+    assert measure(one, one).exact
+    assert not measure(one, zero).exact
+    assert not measure(zero * np.nan, zero * np.nan).exact
+
+
 def test_figures_by_hand():
     x, r = np.array([1, 2, 2], np.float32), np.array([1, 1, 3], np.float32)
     result = measure(x, r)
