@@ -47,7 +47,7 @@ def exactness(subject: Subject) -> Iterator[Found]:
     """Say how much of the file is exactly the original."""
     assert subject.comparison is not None
     compared = subject.comparison.compared
-    exact = sum(row.max_abs_error == 0 for row in compared)
+    exact = sum(bool(row.exact) for row in compared)
     errors = [row.relative_rmse for row in compared if row.relative_rmse]
     if compared:
         words = f"{exact:,} of {len(compared):,} compared tensors are exactly the original"

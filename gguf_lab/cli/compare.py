@@ -22,7 +22,6 @@ __all__ = ["add_compare"]
 _FIGURES = ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
 _WEIGHTED = "weighted_relative_rmse"  # known with an importance matrix only
 _ALL = (*_FIGURES, _WEIGHTED)
-_LOW_IS_BAD = frozenset(("sqnr_db", "cosine"))
 
 
 def add_compare(commands: Any) -> None:
@@ -74,13 +73,13 @@ def _limit(text: str) -> tuple[str, float]:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from ..comparison import compare
+    from ..comparison import COLUMNS, LOW_IS_BAD, compare, worst_first
     from ..model import open_model
 
     asked = [arguments.sort, *(figure for figure, _ in arguments.fail_above)]
     if _WEIGHTED in asked and arguments.imatrix is None:
         raise ComparisonError(f"{_WEIGHTED} needs an importance matrix: give --imatrix FILE")
-    figures = _FIGURES if arguments.imatrix is None else _ALL
+    weighted = [] if arguments.imatrix is None else [_WEIGHTED]
     with open_model(arguments.file) as model:
         result = compare(
             model,
@@ -94,24 +93,24 @@ def _compare(arguments: argparse.Namespace) -> int:
     rows = list(result.rows)
     failures = _failures(result, arguments.fail_above)
     if arguments.sort:
-        # Low is bad for the signal-to-noise ratio and the cosine, high for all others.
-        sign = 1 if arguments.sort in _LOW_IS_BAD else -1
-        rows.sort(key=lambda row: _sort_key(getattr(row, arguments.sort), sign))
+        rows = worst_first(rows, arguments.sort)
     if arguments.json:
         print_json(
             {
                 "model": str(result.model_path),
                 "reference": str(result.reference_path),
                 "summary": result.summary,
-                "tensors": [_comparison_row(row, figures) for row in rows],
+                "tensors": [
+                    {column: getattr(row, column) for column in (*COLUMNS, *weighted)}
+                    for row in rows
+                ],
                 "metadata_differences": [asdict(found) for found in result.metadata],
                 "failures": failures,
             }
         )
     else:
-        columns = ("name", "status", "qtype", "reference_qtype", *figures)
-        table = [_comparison_row(row, figures) for row in rows]
-        cells = [[show(row[column]) for column in columns] for row in table]
+        columns = ("name", "status", "qtype", "reference_qtype", *_FIGURES, *weighted)
+        cells = [[show(getattr(row, column)) for column in columns] for row in rows]
         print_table(columns, cells, right=range(4, len(columns)))
         _print_reasons(rows)
         _print_metadata(result)
@@ -120,7 +119,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             f"{result.model_path}: no tensor has an original in {result.reference_path}"
         )
     for failure in failures:
-        side = "below" if failure["figure"] in _LOW_IS_BAD else "above"
+        side = "below" if failure["figure"] in LOW_IS_BAD else "above"
         words = f"{failure['figure']} {show(failure['value'])} is {side} {failure['limit']:g}"
         print(f"gguf-lab: {escape(failure['name'])}: {words}", file=sys.stderr)
     return 1 if failures else 0
@@ -136,41 +135,18 @@ def _failures(result: Comparison, limits: Iterable[tuple[str, float]]) -> list[d
         {"name": row.name, "figure": figure, "value": value, "limit": limit}
         for figure, limit in limits
         for row in result.compared
-        if row.max_abs_error != 0
+        if not row.exact
         and (value := getattr(row, figure)) is not None
         and _is_worse(value, figure, limit)
     ]
 
 
 def _is_worse(value: float, figure: str, limit: float) -> bool:
+    from ..comparison import LOW_IS_BAD
+
     if math.isnan(value):
         return True
-    return value < limit if figure in _LOW_IS_BAD else value > limit
-
-
-def _sort_key(figure: float | None, sign: int) -> tuple[bool, float]:
-    """Order by figure; rows without one come last, and NaN is the worst of all."""
-    if figure is None:
-        return True, 0.0
-    return False, -math.inf if math.isnan(figure) else sign * figure
-
-
-def _comparison_row(row: TensorComparison, figures: Iterable[str]) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "reference_name": row.reference_name,
-        "transform": row.transform,
-        "status": row.status,
-        "reason": row.reason,
-        "layer": row.layer,
-        "kind": row.kind,
-        "qtype": row.qtype,
-        "reference_qtype": row.reference_qtype,
-        "shape": list(row.shape),
-        "n_elements": row.n_elements,
-        "bits_per_weight": row.bits_per_weight,
-        **{figure: getattr(row, figure) for figure in figures},
-    }
+    return value < limit if figure in LOW_IS_BAD else value > limit
 
 
 def _print_reasons(rows: Iterable[TensorComparison]) -> None:
@@ -181,7 +157,7 @@ def _print_reasons(rows: Iterable[TensorComparison]) -> None:
         elif row.status != "compared":
             doubts[f"{row.status}: {row.reason}"] += 1
     for words, n in doubts.items():
-        print(f"{n} tensors are {escape(words)}")
+        print(f"{n} {'tensor is' if n == 1 else 'tensors are'} {escape(words)}")
 
 
 def _print_metadata(result: Comparison) -> None:

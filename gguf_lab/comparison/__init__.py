@@ -6,12 +6,13 @@ from .beside import Beside, TensorPair
 from .histogram import Histogram
 from .metadata import MetadataDifference
 from .result import Comparison
-from .row import COLUMNS, TensorComparison
+from .row import COLUMNS, LOW_IS_BAD, TensorComparison, worst_first
 from .run import Run, compare
 from .statistics import STATISTICS_VERSION, Statistics
 
 __all__ = [
     "COLUMNS",
+    "LOW_IS_BAD",
     "STATISTICS_VERSION",
     "Beside",
     "Comparison",
@@ -22,4 +23,5 @@ __all__ = [
     "TensorComparison",
     "TensorPair",
     "compare",
+    "worst_first",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
@@ -13,7 +13,7 @@ from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
 from .beside import Beside, beside
 from .metadata import MetadataDifference
-from .row import COLUMNS, TensorComparison
+from .row import COLUMNS, TensorComparison, worst_first
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -249,15 +249,15 @@ class Comparison:
         )
 
     def _worst(self, status: str, title: str) -> tuple[Html, ...]:
-        frame = self.to_frame()
-        worst = frame[frame["status"] == status].nlargest(_WORST, "relative_rmse")
-        if worst.empty and status != "compared":
+        rows = [row for row in self.rows if row.status == status]
+        if not rows and status != "compared":
             return ()
         columns = [
             *("name", "qtype", "reference_qtype", "bits_per_weight"),
             *("relative_rmse", "sqnr_db", "cosine"),
         ]
-        return note(title), _table(worst[columns])
+        worst = replace(self, rows=tuple(worst_first(rows, "relative_rmse")[:_WORST]))
+        return note(title), _table(worst.to_frame()[columns])
 
     def _differing_metadata(self) -> tuple[Html, ...]:
         frame = self.metadata_differences

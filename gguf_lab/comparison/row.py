@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..model import Tensor
     from ..reference import Pair, ReferenceOnly
     from .statistics import Statistics
 
-__all__ = ["COLUMNS", "TensorComparison"]
+__all__ = ["COLUMNS", "LOW_IS_BAD", "TensorComparison", "worst_first"]
 
 COLUMNS = (
     "name",
@@ -36,6 +38,10 @@ COLUMNS = (
     "n_nan",
     "n_inf",
 )
+
+
+LOW_IS_BAD: Final = frozenset(("sqnr_db", "cosine"))
+"""The figures of which more is nearer to the reference; of all others less is."""
 
 
 def _figure(name: str) -> Any:
@@ -145,6 +151,7 @@ class TensorComparison:
         """Whether there are figures: the row is "compared" or "unverified"."""
         return self.statistics is not None
 
+    exact = _figure("exact")
     rmse = _figure("rmse")
     relative_rmse = _figure("relative_rmse")
     weighted_relative_rmse = _figure("weighted_relative_rmse")
@@ -156,3 +163,22 @@ class TensorComparison:
     n_nan = _figure("n_nan")
     n_inf = _figure("n_inf")
     histogram = _figure("histogram")
+
+
+def worst_first(rows: Iterable[TensorComparison], figure: str) -> list[TensorComparison]:
+    """Order rows by a figure; those without it come last.
+
+    NaN is worse than any number, but not where the tensor is exactly its reference: zeros have no
+    relative error.
+    """
+    sign = 1 if figure in LOW_IS_BAD else -1
+
+    def place(row: TensorComparison) -> tuple[int, float]:
+        value = getattr(row, figure)
+        if value is None:
+            return 3, 0.0
+        if row.exact:
+            return 2, 0.0
+        return (0, 0.0) if math.isnan(value) else (1, sign * value)
+
+    return sorted(rows, key=place)

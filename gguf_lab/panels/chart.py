@@ -30,7 +30,7 @@ def verdict(row: TensorComparison) -> str:
     """Say why a tensor has no histogram; empty if it has one."""
     if not row.measured:
         return f"{row.status}: {printable(row.reason or 'no reason is known', 600)}"
-    if row.histogram is None or (not row.max_abs_error and not row.n_nan):
+    if row.exact:
         return "exact: every weight equals the reference, so there is no error to draw"
     return ""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
+from ..comparison import worst_first
 from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
@@ -144,7 +145,8 @@ class ErrorMap(Selection, Panel):
                 if row.name is None:
                     continue
                 figures = [_figure(row, statistic.id) for statistic in self._statistics]
-                self._cells[row.name] = _cell(row.name, row, row.status, row.reason or "", figures)
+                cell = _cell(row.name, row, row.status, row.reason or "", figures)
+                self._cells[row.name] = cell | {"exact": bool(row.exact)}
                 self._rows[row.name] = row
                 self._note(row.kind, row.shape)
             self._publish()
@@ -202,10 +204,11 @@ class ErrorMap(Selection, Panel):
         return f"<ErrorMap: {len(self._rows):,} of {len(self._cells):,} tensors, {self.statistic}>"
 
     def _static(self, limit: int | None) -> str:
-        at = [statistic.id for statistic in self._statistics].index(self.statistic)
-        low = self._statistics[at].low_is_bad
-        rows = [cell for cell in self._cells.values() if cell["figures"]]
-        rows.sort(key=lambda cell: _badness(cell["figures"][at], low_is_bad=low))
+        rows = [
+            self._cells[row.name]
+            for row in worst_first(self._rows.values(), self.statistic)
+            if row.name is not None
+        ]
         shown = rows if limit is None else rows[:limit]
         lines = [
             [
@@ -254,14 +257,6 @@ def _figure(row: TensorComparison, name: str) -> float | str | None:
     if value is None or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
-
-
-def _badness(figure: float | str | None, *, low_is_bad: bool) -> float:
-    """Return a key that sorts the worst first; what has no figure comes last."""
-    value = math.nan if figure is None else float(figure)
-    if math.isnan(value):
-        return -math.inf if figure == "NaN" else math.inf
-    return value if low_is_bad else -value
 
 
 def _plain(value: object) -> object:

@@ -99,7 +99,7 @@ class ErrorHistograms(Selection, Chart):
                 continue
             cell = _cell(comparison_facts(row), row.status, row.reason or "")
             cell["ratio"] = finite(row.relative_rmse)
-            cell["exact"] = row.measured and not row.max_abs_error and not row.n_nan
+            cell["exact"] = bool(row.exact)
             self._cells[row.name] = cell
             self._results[row.name] = row
             self._note_matrix(row.kind, row.shape)

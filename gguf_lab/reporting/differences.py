@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..comparison import Statistics
+from ..comparison import Statistics, worst_first
 from ..file import printable
 from ..markup import Html
 from ..model.words import bits_in_words, bytes_in_words
@@ -144,16 +144,9 @@ def _pooled(
 
 def _worst(found: Comparison) -> list[Html]:
     """List the tensors with the largest error, and draw the errors of the first."""
-    lossy = [
-        row for row in found.compared if row.relative_rmse is not None and row.relative_rmse != 0
-    ]
+    lossy = worst_first((row for row in found.compared if not row.exact), "relative_rmse")
     if not lossy:
         return [paragraph("Every compared tensor is exactly the original.")]
-    # NaN is worse than any number.
-    lossy.sort(
-        key=lambda row: math.inf if math.isnan(row.relative_rmse or 0) else row.relative_rmse or 0,
-        reverse=True,
-    )
     rows = [
         (
             row.name or "",

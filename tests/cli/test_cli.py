@@ -16,7 +16,7 @@ import pytest
 import gguf_lab
 from gguf_lab import cli
 from gguf_lab.cli import lab
-from gguf_lab.cli.compare import _sort_key
+from gguf_lab.comparison import COLUMNS
 from gguf_lab.errors import GGUFError
 
 from ..models import MODELS
@@ -138,10 +138,13 @@ def test_compare_sorts_the_worst_first(capsys, compared, figure, worst):
     assert shown == sorted(shown, reverse=worst is max)
 
 
-def test_rows_without_a_figure_come_last_and_nan_first():
-    figures = [0.5, None, math.nan, 2.0]
-    order = sorted(figures, key=lambda f: _sort_key(f, -1))
-    assert str(order) == "[nan, 2.0, 0.5, None]"
+def test_compare_as_json_has_what_a_data_frame_has(capsys, compared):
+    assert cli.main(["compare", str(Q4_K), str(MODELS / "llama-256" / "hf"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["tensors"]
+    assert [list(row) for row in rows] == [list(COLUMNS)] * len(compared)
+    for row, ours in zip(rows, compared.rows, strict=True):
+        for figure in ("mean_abs_error", "reference_rms", "n_nan", "n_inf"):
+            assert row[figure] == getattr(ours, figure)
 
 
 def test_comparing_what_does_not_belong_together_fails(capsys, hostile):

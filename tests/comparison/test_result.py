@@ -67,6 +67,13 @@ def test_what_is_unverified_is_in_no_summary():
     assert "blk.0.y" in second
 
 
+def test_a_broken_tensor_is_the_worst_of_a_card_and_zeros_are_the_last():
+    broken, zeros = Statistics(n=64, ee=np.nan, rr=1.0, peak=np.nan), Statistics(n=64)
+    rows = [row(f"blk.{i}.x", i, "x", Statistics(n=64, ee=1.0, rr=4.0, peak=1)) for i in range(8)]
+    html = of(row("zero.x", 9, "x", zeros), *rows, row("nan.x", 8, "x", broken))._repr_html_()
+    assert html.index("nan.x") < html.index("blk.0.x") < html.index("blk.7.x") < html.index("zero")
+
+
 def test_pooling_leaves_the_rows_as_they_were():
     a = Statistics(n=64, ee=1.0, rr=4.0)
     comparison = of(row("blk.0.x", 0, "x", a), row("blk.0.y", 0, "y", Statistics(n=1, ee=9.0)))

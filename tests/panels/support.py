@@ -176,6 +176,10 @@ class StubRow:
     def measured(self) -> bool:
         return self.rmse is not None
 
+    @property
+    def exact(self) -> bool | None:
+        return None if self.rmse is None else self.max_abs_error == 0
+
 
 def compared(tensor: StubTensor, error: np.ndarray, reference_rms: float = 0.05) -> StubRow:
     """A row whose figures belong to the given errors."""

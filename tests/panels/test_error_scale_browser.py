@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,23 @@ def test_cells_are_short_and_tell_apart(statistic: str, harness: Harness) -> Non
     for cell in cells.all():
         assert cell.evaluate("n => n.scrollWidth <= n.clientWidth")
     assert view.locator(".gl-depth circle").count() == 3
+
+
+@pytest.mark.parametrize("statistic", FIGURES)
+def test_a_broken_tensor_leads_the_worst_and_zeros_come_last(
+    statistic: str, harness: Harness
+) -> None:
+    rows = three_rows()
+    undefined = dict.fromkeys(FIGURES, math.nan)
+    rows[0] = replace(rows[0], **undefined)
+    rows[-1] = replace(rows[-1], **(undefined | {"rmse": 0.0}))
+    panel = ErrorMap(StubComparison(rows))
+    panel.statistic = statistic
+    names = harness.add(panel).locator(".gl-worst .gl-name-link").all_inner_texts()
+    assert names[:3] == [rows[k].name for k in (0, 2, 1)]
+    assert rows[-1].name in names[3:]
+    html = panel.snapshot().html
+    assert [html.index(name) for name in names[:3]] == sorted(html.index(n) for n in names[:3])
 
 
 @pytest.mark.parametrize("light", [True, False])

@@ -106,6 +106,22 @@ def test_the_worst_are_the_worst(path: Path, compared: Any) -> None:
     assert rows == [row.name for row in worst[:15]]
 
 
+def test_zeros_that_are_exact_are_not_among_the_worst(tmp_path: Path) -> None:
+    """They have no relative error: nothing divided by nothing."""
+
+    def zero(raw: Any) -> None:
+        raw[:] = 0
+
+    zeros = {"blk.1.ffn_norm.weight": zero}
+    theirs = variant(LLAMA, tmp_path / "b.gguf", values=zeros)
+    ours = variant(theirs, tmp_path / "a.gguf", values={"blk.1.ffn_up.weight": zero})
+    page = Page.read(gl.report(ours, tmp_path / "a.html", theirs, progress=False))
+    assert page.rows("All tensors")["blk.1.ffn_norm.weight"][5] == "NaN"
+    assert [*page.rows("The worst tensors")] == ["blk.1.ffn_up.weight"]
+    page = Page.read(gl.report(theirs, tmp_path / "b.html", theirs, progress=False))
+    assert "Every compared tensor is exactly the original." in page.text
+
+
 def test_pooled_figures_are_those_of_all_weights(path: Path, compared: Any) -> None:
     page = Page.read(path)
     layers = compared.layers().set_index("layer")

@@ -150,9 +150,11 @@ export default panel("error-map", (p) => {
     if (sort.column === 0 && sort.fresh === undefined) sort = { column: 3 + which, down: !stat().low_is_bad, fresh: true };
     const by = columns[sort.column];
     const natural = new Intl.Collator("en", { numeric: true });
-    const gone = (v) => v === null || v === undefined || Number.isNaN(v);
+    const gone = (v) => v === null || v === undefined;
+    // NaN is worse than any number, but what is exact is the best: zeros have no relative error
+    const key = (c) => (Number.isNaN(by.of(c)) ? (c.exact === by.low ? Infinity : -Infinity) : by.of(c));
     cells.sort((a, b) => {
-      const x = by.of(a), y = by.of(b);
+      const x = key(a), y = key(b);
       if (gone(x) || gone(y)) return gone(x) - gone(y);
       const d = typeof x === "string" ? natural.compare(x, y) : x < y ? -1 : x > y ? 1 : 0;
       return sort.down ? -d : d;
