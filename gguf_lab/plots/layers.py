@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,32 +16,41 @@ if TYPE_CHECKING:
 __all__ = ["plot_heatmap", "plot_layers"]
 
 
-def _pivot(rows: pd.DataFrame, statistic: str) -> pd.DataFrame:
+_WORDS = {np.inf: "\u221e", -np.inf: "-\u221e"}
+
+
+def _pivot(
+    rows: pd.DataFrame, statistic: str, what: Literal["mean", "size"] = "mean"
+) -> pd.DataFrame:
     """Return layer x kind of what was compared, with kinds in the order of the file.
+
+    In a cell is the statistic, or how many tensors there are ("size").
 
     Vectors are stored exactly as a rule: they are left out where there are matrices.
     """
     compared = rows[(rows["status"] == "compared") & rows["layer"].notna()]
     matrices = compared[compared["shape"].map(len) > 1]
     compared = matrices if len(matrices) else compared
-    if statistic not in rows or compared.empty:
-        known = ", ".join(_figures(rows))
+    known = _figures(rows)
+    if statistic not in known or compared.empty:
         raise GGUFLabError(
             f"nothing to draw for {statistic!r}: "
             + (
-                f"known are {known}"
-                if statistic not in rows
+                f"known are {', '.join(known)}"
+                if statistic not in known
                 else "no tensor of a layer was compared"
             )
         )
-    table = compared.pivot_table(index="layer", columns="kind", values=statistic, dropna=False)
+    table = compared.pivot_table(
+        index="layer", columns="kind", values=statistic, aggfunc=what, dropna=False
+    )
     kinds = [kind for kind in compared["kind"].unique() if kind in table.columns]
     return table[kinds]
 
 
 def _figures(rows: pd.DataFrame) -> list[str]:
     """Return the columns that hold figures."""
-    return [c for c in rows.columns if rows[c].dtype.kind in "fiu"]
+    return [c for c in rows.columns if rows[c].dtype.kind in "fiu" and c != "layer"]
 
 
 def plot_layers(
@@ -94,8 +103,8 @@ def plot_heatmap(
 ) -> Figure:
     """Draw a statistic as layer x kind of matrix.
 
-    A cell without a colour is marked: infinite (an SQNR without any error), or "-" if there is no
-    such tensor, it was not compared, or it is unverified.
+    A cell without a colour is marked: infinite (an SQNR without any error), NaN, or "-" if there is
+    no such tensor, it was not compared, or it is unverified.
 
     Parameters
     ----------
@@ -106,7 +115,7 @@ def plot_heatmap(
     title : str
         What is compared.
     """
-    table = _pivot(rows, statistic)
+    table, drawn = _pivot(rows, statistic), _pivot(rows, statistic, "size").to_numpy() > 0
     values = table.to_numpy(float)
     n_layers, n_kinds = values.shape
     figure, axes = new_figure(3.5 + 0.6 * n_kinds, max(3.6, 1.8 + 0.28 * n_layers))
@@ -115,7 +124,7 @@ def plot_heatmap(
     )
     axes.set_facecolor("#e4e4e4")
     for y, x in np.argwhere(~np.isfinite(values)):
-        text = "\u221e" if np.isinf(values[y, x]) else "-"
+        text = _WORDS.get(values[y, x], "NaN") if drawn[y, x] else "-"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color="black")
     axes.set_xticks(range(n_kinds), table.columns, rotation=40, ha="right", fontsize=8)
     step = max(1, n_layers // 24)

@@ -49,6 +49,19 @@ def test_nothing_to_draw_is_an_error_that_says_so(draw):
         draw(rows(), "perplexity")
 
 
+@pytest.mark.parametrize("name", ["kind", "layer"])
+def test_what_is_no_figure_is_not_drawn(name):
+    with pytest.raises(GGUFLabError, match=rf"'{name}': known are rmse$"):
+        plot_heatmap(rows(), name)
+
+
+def test_cells_without_a_colour_say_why():
+    status = ["compared", "unmatched", "compared", "compared"]
+    table = rows(status=status, rmse=[np.inf, 9.0, -np.inf, np.nan])
+    texts = {t.get_position(): t.get_text() for t in plot_heatmap(table, "rmse").axes[0].texts}
+    assert texts == {(0, 0): "\u221e", (1, 0): "-", (0, 1): "-\u221e", (1, 1): "NaN"}
+
+
 def test_endless_bins_are_left_out():
     edges, density = np.array([-np.inf, -1, 0, 1, np.inf]), np.array([0, 0.4, 0.6, 0])
     values, drawn, _ = plot_histogram(edges, density).axes[0].patches[0].get_data()
