@@ -11,6 +11,7 @@ from ..errors import ComparisonError
 from ..file.text import preview, printable
 from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
+from .row import LOW_IS_BAD
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ __all__ = ["STATISTICS", "Beside", "TensorPair", "beside"]
 
 # Figures that say which of two is nearer to the reference, and whether more of it is better.
 STATISTICS: Final = {
-    "relative_rmse": False,
-    "rmse": False,
-    "sqnr_db": True,
-    "cosine": True,
-    "max_abs_error": False,
-    "mean_abs_error": False,
+    name: name in LOW_IS_BAD
+    for name in ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error", "mean_abs_error")
 }
 _SHOWN: Final = 10  # tensors listed in a notebook
 
@@ -80,19 +77,26 @@ class TensorPair:
         a, b = self.figures(statistic)
         if a is None or b is None:
             return None
-        return 0.0 if a == b else b - a
+        return 0.0 if a == b or self._both_exact else b - a
 
     def better(self, statistic: str) -> str | None:
         """Return which is nearer to the reference: "A", "B", "equal"; None if that is not known.
 
-        That needs figures of both; NaN is none.
+        That needs figures of both; NaN is none, unless both are exactly the reference.
         """
         a, b = self.figures(statistic)
+        if self._both_exact:
+            return "equal"
         if a is None or b is None or math.isnan(a) or math.isnan(b):
             return None
         if a == b:
             return "equal"
         return "A" if (a > b) == STATISTICS[statistic] else "B"
+
+    @property
+    def _both_exact(self) -> bool:
+        # zeros have no relative figures
+        return all(side is not None and side.exact for side in (self.a, self.b))
 
 
 _FACTS: Final = (
@@ -219,11 +223,13 @@ class Beside:
         compared, counts = self.compared, self.counts()
         left = sum(row.name is not None and row.status != "compared" for row in self.rows)
         sizes = [sum(getattr(row, f"nbytes_{side}") or 0 for row in compared) for side in "ab"]
+        unknown = len(compared) - sum(counts.values())
         verdict = f"{len(compared)} tensors compared in both: " + ", ".join(
             (
                 f"A is nearer to the reference in {counts['A']}",
                 f"B in {counts['B']}",
                 f"equal in {counts['equal']}",
+                *([f"not known in {unknown} (NaN)"] if unknown else ()),
             )
         )
         if compared and all(row.b is None for row in compared):

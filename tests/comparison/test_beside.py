@@ -115,6 +115,21 @@ def test_what_is_not_a_number_is_not_better():
     assert math.isnan(pair.difference("rmse"))
 
 
+def test_zeros_on_all_sides_are_equal_though_nothing_can_be_divided():
+    zero, nan = np.zeros((1, 4), np.float32), np.full((1, 4), np.nan, np.float32)
+    zeros, broken = (
+        replace(row(name), statistics=measure(x, zero)) for name, x in (("x", zero), ("y", nan))
+    )
+    both = comparison(zeros, broken).beside(comparison(zeros, broken, path="b.gguf"))
+    for statistic in STATISTICS:
+        assert both.to_frame(statistic)["better"].tolist()[0] == "equal"
+        assert both["x"].difference(statistic) == 0
+        assert both.counts(statistic) == {"A": 0, "B": 0, "equal": 1}
+    assert "A is nearer to the reference in 0, B in 0, equal in 1, not known in 1 (NaN);" in (
+        both.summary
+    )
+
+
 def test_unverified_and_unmatched_rows_count_for_nothing():
     unmatched = row("z", status="unmatched")
     a = comparison(row("x", 0.1), row("y", 0.1, status="unverified"), unmatched, row("only.a"))
