@@ -350,5 +350,16 @@ def _shape_of(rows: Transformed) -> tuple[int, ...]:
 def _not_its_checkpoint(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:
     return ComparisonError(
         f"{checkpoint.path} is not the checkpoint that {model.path} was made from: {why}."
-        " Give the folder of the original weights of this very model."
+        f"{_what_it_is(checkpoint)} Give the folder of the original weights of this very model."
     )
+
+
+def _what_it_is(checkpoint: Checkpoint) -> str:
+    """Say what is often given in place of the original, if it is that."""
+    if checkpoint.tensors and all(".lora_" in name for name in checkpoint.tensors):
+        return " It is an adapter (LoRA) to a model, not the model."
+    how = checkpoint.config.get("quantization_config")
+    method = how.get("quant_method") if isinstance(how, dict) else None
+    if not isinstance(method, str):
+        return ""
+    return f" By its config.json it is quantized ({printable(method, 40)})."

@@ -505,6 +505,45 @@ def test_wrong_checkpoint_of_the_same_width(tmp_path: Path) -> None:
         align(model, open_checkpoint(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("packed", "config", "words"),
+    [
+        (
+            {"model.layers.{}.self_attn.{}_proj.qweight": (1, 8)},
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            r"quantized \(gptq\)\. Give the folder of the original",
+        ),
+        (
+            {
+                "base_model.model.model.layers.{}.self_attn.{}_proj.lora_A.weight": (2, 8),
+                "base_model.model.model.layers.{}.self_attn.{}_proj.lora_B.weight": (8, 2),
+            },
+            {},
+            r"an adapter \(LoRA\) to a model, not the model. Give the folder",
+        ),
+        (
+            {"model.layers.{}.{}.weight": (3, 3)},
+            {"quantization_config": {"quant_method": 4}},
+            r"checkpoint \(model type not given\)\. Give the folder",
+        ),
+    ],
+)
+def test_what_is_often_given_in_place_of_the_original_is_named(
+    packed: dict[str, tuple[int, ...]], config: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    found = {
+        name.format(layer, kind): ramp(*shape)
+        for name, shape in packed.items()
+        for layer in range(2)
+        for kind in "qkv"
+    }
+    write_checkpoint(tmp_path / "model.safetensors", found)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = fake_model("llama", FILE_SHAPES, attention__head_count=4)
+    with pytest.raises(ComparisonError, match=words):
+        align(model, open_checkpoint(tmp_path))
+
+
 def test_one_shard_alone_lines_up(tmp_path: Path) -> None:
     shard = {n: ramp(*s) for n, s in SHAPES.items() if ".layers.1." in n}
     write_checkpoint(tmp_path / "model-00002-of-00002.safetensors", shard)
