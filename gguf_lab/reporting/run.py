@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..checks import check
 from ..comparison import compare
+from ..errors import ComparisonError, GGUFError
+from ..file.source import LocalFile
+from ..file.text import printable
 from ..file.writer import check_target
 from ..model import Model, open_model
 from ..model.card import title_of
@@ -65,11 +68,11 @@ def report(
     ------
     GGUFError
         If the file is malformed, or the page cannot be written: there is a file at `path` and
-        `overwrite` is not set.
+        `overwrite` is not set, or it is a file that the page is about.
     CheckpointError
         If the reference is malformed.
     ComparisonError
-        If the reference is of another model.
+        If the reference is of another model, or `comparison` of another file.
 
     See Also
     --------
@@ -83,6 +86,8 @@ def report(
         if reference is not None and not isinstance(reference, Checkpoint | Model):
             reference = open_reference(reference)
             opened.callback(reference.close)
+        _check_not_read(path, model, reference)
+        _check_comparison(comparison, model)
         if reference is not None and comparison is None:
             comparison = compare(model, reference, progress=progress)
         if findings is None:
@@ -95,6 +100,33 @@ def report(
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _check_not_read(path: Path, *sides: Model | Checkpoint | None) -> None:
+    """Refuse to put the page in the place of weights."""
+    sources = [source for side in sides if side is not None for source in side.sources]
+    for source in sources:
+        if isinstance(source, LocalFile) and source.path.resolve() == path.resolve():
+            raise GGUFError(
+                f"{printable(str(path))} is a file that the page is about: it would be lost. Give"
+                " the page another name."
+            )
+
+
+def _check_comparison(comparison: Comparison | None, model: Model) -> None:
+    """Refuse figures of another file."""
+    if comparison is None:
+        return
+    theirs, *ours = (
+        place.resolve() if isinstance(place, Path) else place
+        for place in (comparison.model_path, model.path, *model.file.paths)
+    )
+    if theirs not in ours:
+        raise ComparisonError(
+            f"the comparison is of {comparison.model_path}, the page about {model.path}: its"
+            " figures would stand beside the tensors of another file. Compare this file, or leave"
+            " out comparison=..."
+        )
 
 
 def html_of(model: Model, findings: Findings, comparison: Comparison | None = None) -> str:

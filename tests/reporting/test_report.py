@@ -247,6 +247,23 @@ def test_a_page_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert out.read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.parametrize("which", ["model", "reference"])
+def test_no_page_takes_the_place_of_weights(which: str, tmp_path: Path) -> None:
+    paths = {name: variant(LLAMA, tmp_path / f"{name}.gguf") for name in ("model", "reference")}
+    before = paths[which].read_bytes()
+    target = tmp_path / "." / paths[which].name
+    with pytest.raises(GGUFLabError, match=r"is a file that the page is about: it would be lost"):
+        gl.report(paths["model"], target, paths["reference"], overwrite=True, progress=False)
+    assert paths[which].read_bytes() == before
+
+
+def test_figures_of_another_file_are_refused(tmp_path: Path, compared: Any) -> None:
+    other = variant(Q4_K_M, tmp_path / "other.gguf")
+    with pytest.raises(ComparisonError, match=r"the comparison is of .*, the page about .*other"):
+        gl.report(other, tmp_path / "r.html", comparison=compared, progress=False)
+    assert not (tmp_path / "r.html").exists()
+
+
 def test_nothing_is_written_beside_another_model(tmp_path: Path) -> None:
     with pytest.raises(ComparisonError):
         gl.report(LLAMA, tmp_path / "r.html", MODELS / "gpt2" / "hf", progress=False)
