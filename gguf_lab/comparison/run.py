@@ -135,6 +135,7 @@ class Run:
 
     def __iter__(self) -> Iterator[TensorComparison]:
         started = time.perf_counter()
+        self._rows, self.done, self._finished = [], 0, False  # once more is from the beginning
         kept = self._look_up()
         self._cached = len(kept)
         jobs = [

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 import gguf_lab as gl
 from gguf_lab.comparison import COLUMNS, Run
+from gguf_lab.reference import open_checkpoint
 
 from ..models import MODELS
 
@@ -152,6 +153,16 @@ def test_a_run_reports_as_it_goes_and_can_be_cancelled():
     assert len(list(whole)) == 21
     assert whole.done == whole.total
     assert whole.result().complete
+
+
+def test_a_run_that_is_walked_again_counts_nothing_twice():
+    with gl.open(Q4_K_M[0]) as model, open_checkpoint(Q4_K_M[1]) as checkpoint:
+        run = Run(model, checkpoint)
+        first = next(iter(run))
+        assert [row.name for row in run.result() if row.name] == [first.name]
+        names = [row.name for row in run]
+        assert run.done == run.total
+        assert [row.name for row in run.result() if row.name] == names == [*model.tensors]
 
 
 def test_files_opened_by_the_run_are_closed_and_given_ones_are_not():
