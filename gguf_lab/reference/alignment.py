@@ -174,7 +174,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     if guessed:
         _check_guess(model, checkpoint, plan)
     else:
-        _tie_output(plan, model, facts)
+        _tie_output(plan, model, facts, family)
         _check_fit(model, checkpoint, plan)
     pairs = tuple(_pair(tensor, plan, family) for tensor in model.tensors.values())
     if guessed:
@@ -266,18 +266,32 @@ def _shapes(tensor: Tensor, theirs: tuple[int, ...]) -> str:
     return f"shape {ours} in the file, {printable(str(theirs))} in the checkpoint{hint}"
 
 
-def _tie_output(plan: Plan, model: Model, facts: Facts) -> None:
-    """Trace an output of its own in the file back to the embedding that the checkpoint ties."""
+def _tie_output(plan: Plan, model: Model, facts: Facts, family: Family) -> None:
+    """Trace an output of its own in the file back to the embedding that the checkpoint ties.
+
+    Where the configuration is silent, a checkpoint without an output does so, if it is complete: of
+    a single shard the output may be in another one.
+    """
+    said = facts.config.get("tie_word_embeddings")
+    if said is False or (said is not True and not _is_complete(plan, model, family)):
+        return
     embedding = plan.origins.get("token_embd.weight")
     if (
         "output.weight" in model.tensors
         and "output.weight" not in plan.origins
         and embedding is not None
         and embedding.rows is not None
-        and facts.config.get("tie_word_embeddings") is not False
     ):
         tied = Transformed(AsStored("the token embedding, tied to the output"), (embedding.rows,))
         plan.origins["output.weight"] = Origin(embedding.names, tied)
+
+
+def _is_complete(plan: Plan, model: Model, family: Family) -> bool:
+    """Whether the checkpoint has all that the file was made from, the output aside."""
+    return all(
+        name in plan.origins or name == "output.weight" or reason_in(family.made_up, name)
+        for name in model.tensors
+    )
 
 
 def _why_not_in_file(into: str, facts: Facts) -> str:

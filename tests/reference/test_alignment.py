@@ -184,6 +184,24 @@ def test_output_that_only_the_file_has_is_the_tied_embedding(tmp_path: Path) -> 
     assert pair.status == "unmatched"
 
 
+@pytest.mark.parametrize(
+    ("config", "status"),
+    [(None, "unmatched"), ({}, "unmatched"), ({"tie_word_embeddings": True}, "matched")],
+)
+def test_output_that_may_be_in_another_shard_is_not_the_embedding(
+    config: dict[str, Any] | None, status: str, tmp_path: Path
+) -> None:
+    shard = {name: ramp(*shape) for name, shape in SHAPES.items() if ".layers.1." not in name}
+    path = write_checkpoint(tmp_path / "model-00001-of-00002.safetensors", shard)
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    shapes = FILE_SHAPES | {"output.weight": (10, 8)}
+    heads = {"attention__head_count": 4, "attention__head_count_kv": 2}
+    pairs = by_name(align(fake_model("llama", shapes, **heads), open_checkpoint(path)))
+    assert pairs["output.weight"].status == status
+    assert pairs["token_embd.weight"].status == "matched"
+
+
 def test_padded_vocabulary(tmp_path: Path) -> None:
     alignment = lined_up(tmp_path, file={"token_embd.weight": (12, 8)})
     pair = by_name(alignment)["token_embd.weight"]
