@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..bridge.drafting import draft_export
 from ..bridge.exporting import export
+from ..bridge.requirement import require_transformers
 from ..bridge.sources import open_source
 from ..codec import find_format
 from ..model import Model, open_model
@@ -142,6 +143,7 @@ def _mix_for(types: Mapping[str, str], candidates: Sequence[Candidate]) -> str:
 
 
 def _of_checkpoint(reference: Any) -> Subject:
+    require_transformers("a plan for a checkpoint")
     source = open_source(reference)
     try:
         draft = draft_export(source, tokenizer=False, qtype="F16")

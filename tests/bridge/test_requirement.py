@@ -36,6 +36,8 @@ def test_the_extra_is_named(found, words, monkeypatch, tmp_path) -> None:
         gl.to_transformers(FOLDER / "llama-bf16.gguf")
     with pytest.raises(gl.GGUFLabError, match=f"export {words}"):
         gl.export(FOLDER / "hf", tmp_path / "a.gguf")
+    with pytest.raises(gl.GGUFLabError, match=f"a plan for a checkpoint {words}"):
+        gl.plan(FOLDER / "hf", target_bits_per_weight=4.5)
     assert not any(tmp_path.iterdir())
 
 
