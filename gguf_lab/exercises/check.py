@@ -58,7 +58,7 @@ def check(exercise: str, function: Callable[[Any], Any]) -> Verdict:
     if exercise not in EXERCISES and exercise not in FORMATS:
         raise GGUFLabError(
             f"there is no exercise {exercise!r}: there are {', '.join(EXERCISES)}, and any other "
-            f"type to decode.{suggest(str(exercise), [*EXERCISES, *FORMATS])}"
+            f"type to decode.{suggest(str(exercise), dict.fromkeys([*EXERCISES, *FORMATS]))}"
         )
     if not callable(function):
         text = f"Give the function itself, as in check({exercise!r}, decode), not its result."
@@ -101,7 +101,7 @@ def _right_numbers(task: Task, outcomes: Sequence[Outcome]) -> Verdict:
         if outcome.values is not None and outcome.values.dtype != task.dtype:
             text = (
                 f"Every value is right, but of type {outcome.values.dtype}; {task.dtype} was asked "
-                f"for: return result.astype(np.{task.dtype})."
+                f"for: return np.asarray(result, np.{task.dtype})."
             )
             return Verdict(task.name, "wrong", (text,))
     count = sum(right.size for right in task.right)

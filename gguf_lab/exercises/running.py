@@ -58,7 +58,7 @@ def run(function: Callable[[Any], Any], argument: npt.NDArray[Any]) -> Outcome:
             returned = function(argument.copy())
         except NotImplementedError:
             return Outcome(blank=True)
-        except Exception as error:  # noqa: BLE001 -- whatever a student's code does
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a student's code does
             return Outcome(trouble=_words(error), where=_lines(error))
         warning = str(caught[0].message) if caught else ""
         if returned is None or returned is Ellipsis:
@@ -73,7 +73,8 @@ def _numbers(returned: Any, warning: str) -> Outcome:
     try:
         values = np.asarray(returned)
     except Exception as error:  # noqa: BLE001 -- a list of lists of different lengths, a strange object
-        return Outcome(trouble=f"A {kind} was returned that is no array: {_words(error)}.")
+        words = _words(error).rstrip(".")
+        return Outcome(trouble=f"A {kind} was returned that is no array: {words}.")
     if values.dtype.kind not in "fiu":
         return Outcome(
             trouble=f"A {kind} was returned, with elements of type {values.dtype}. Return an array "

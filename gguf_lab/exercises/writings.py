@@ -48,7 +48,8 @@ def _q4_0(
     else:
         q = np.trunc(scaled + np.float32(8.5))
     q = np.nan_to_num(q).astype(np.int64)
-    q = q & 15 if bound == "none" else np.clip(q, 0, 15)
+    if bound != "none":
+        q = q & 15 if bound == "masked" else np.clip(q, 0, 15)
     if order == "halves":
         low, high = q[:16], q[16:]
     elif order == "swapped":
@@ -98,8 +99,10 @@ _CHOICES = (
         "bound",
         "15",
         {
-            "none": "A code of 16 came about, and its fifth bit was lost (it became 0): the codes "
-            "end at 15."
+            "masked": "A code of 16 came about, and its fifth bit was lost (it became 0): the "
+            "codes end at 15.",
+            "none": "A code of 16 came about, and its fifth bit went into the other nibble, or was "
+            "lost: the codes end at 15.",
         },
     ),
     Choice(
@@ -108,8 +111,8 @@ _CHOICES = (
         {
             "rounded": "The codes were calculated from the scale after its rounding to half "
             "precision; ggml calculates them from the float32 one.",
-            "division": "Each weight was divided by the scale; ggml multiplies it by 1 / scale in "
-            "float32, which rounds otherwise.",
+            "division": "Each weight was divided by the scale, or it was done in float64; ggml "
+            "multiplies it by 1 / scale in float32, which rounds otherwise.",
         },
     ),
     Choice(

@@ -186,6 +186,18 @@ def divided(x):
     return packed_block(x, d, np.trunc((x / d if d else x) + np.float32(8.5)))
 
 
+def in_double(x):
+    x = x.astype(np.float64)
+    d = x[np.argmax(np.abs(x))] / -8
+    return packed_block(x, d, np.trunc(x * (1 / d if d else d) + 8.5))
+
+
+def sixteen(x):
+    d = x[np.argmax(np.abs(x))] / np.float32(-8)
+    codes = np.trunc(x * (1 / d if d else d) + np.float32(8.5)).astype(np.uint8)
+    return np.concatenate([np.array([d], np.float16).view(np.uint8), codes[:16] | codes[16:] << 4])
+
+
 def neighbours(x):
     block = np.frombuffer(quantize_q4_0(x), np.uint8).copy()
     codes = halves(block)
@@ -224,5 +236,7 @@ WRONG = [
     ("quantize Q4_0", "rounded to the even one", to_even),
     ("quantize Q4_0", "after its rounding to half", from_the_half),
     ("quantize Q4_0", "divided by the scale", divided),
+    ("quantize Q4_0", "or it was done in float64", in_double),
+    ("quantize Q4_0", "went into the other nibble", sixteen),
     ("quantize Q4_0", "packed into one byte", neighbours),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,10 @@ def test_the_right_values_of_another_type():
     for kind in (list, np.float64):
         verdict = check("Q4_K", lambda block, kind=kind: kind(RIGHT["Q4_K"](block).tolist()))
         (sentence,) = verdict.said
-        assert sentence.startswith("Every value is right, but of type float64; float32 was asked")
+        assert sentence == (
+            "Every value is right, but of type float64; float32 was asked for: "
+            "return np.asarray(result, np.float32)."  # which a list has no method for
+        )
         assert verdict.state == "wrong"
 
 
@@ -230,6 +234,8 @@ def test_an_unknown_exercise():
         gl.GGUFLabError, match=r"no exercise 'q4_k'.*Q8_0, Q4_0, Q4_K, quantize Q4_0"
     ):
         check("q4_k", pass_)
+    with pytest.raises(gl.GGUFLabError, match=r'Did you mean "Q4_0"\?'):
+        check("q4_0", pass_)
 
 
 @pytest.mark.parametrize("name", ["Q6_K", "IQ4_NL", "MXFP4", "F16"])
@@ -238,6 +244,11 @@ def test_any_other_type_can_be_tried(name):
     verdict = check(name, lambda block: -gl.dissect(block, name).weights)
     assert "weights are wrong" in verdict.said[1]
     assert f"{name} block, weight {verdict.index}" in verdict.working
+
+
+def test_a_function_that_ends_the_program_does_not():
+    verdict = check("Q4_0", lambda block: sys.exit("done"))
+    assert verdict.said[0].endswith("SystemExit: done")
 
 
 def test_an_interrupt_goes_through():
