@@ -46,13 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 2 if the command failed: then one line on standard error says why. ``check`` and
         ``compare --fail-above`` have a 1 too: done, and something is not as it should be.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us (>&-): nobody reads it
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and not arguments.takes_rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
-    if sys.stdout is None:  # closed by who started us (>&-): nobody reads it
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that a terminal may lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -133,3 +133,12 @@ def test_nobody_needs_to_listen(files):
     command = f'exec "{sys.executable}" -m gguf_lab info "{files["every text"]}" >&-'
     run = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, check=False)
     assert (run.returncode, run.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nobody_needs_to_hear_errors(there, files):
+    path = files["every text"] if there else "nowhere.gguf"
+    command = f'exec "{sys.executable}" -m gguf_lab check --json "{path}" 2>&-'
+    run = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
+    assert run.returncode == 2
+    assert bool(run.stdout) == there  # an error is not said to who reads JSON
