@@ -51,30 +51,38 @@ def _lab(arguments: argparse.Namespace) -> int:
         "JUPYTER_CONFIG_PATH": os.pathsep.join(config),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
-    if arguments.json:
-        return _tell(command + arguments.rest, environment)
-    return os.execve(sys.executable, command + arguments.rest, environment)  # noqa: S606
+    command += arguments.rest
+    # Windows has no exec: its imitation gives the terminal back at once, and parts paths at spaces.
+    if arguments.json or os.name == "nt":
+        return _attend(command, environment, tell=arguments.json)
+    return os.execve(sys.executable, command, environment)  # noqa: S606
 
 
-def _tell(command: list[str], environment: dict[str, str]) -> int:
-    """Start JupyterLab, print its address, and stay until it ends."""
-    from jupyter_server.serverapp import list_running_servers
-
+def _attend(command: list[str], environment: dict[str, str], *, tell: bool) -> int:
+    """Start JupyterLab, print its address if that is asked for, and stay until it ends."""
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        found = None
-        while found is None and server.poll() is None:
-            time.sleep(_PAUSE)
-            ours = (s for s in list_running_servers() if s["pid"] == server.pid)
-            found = next(filter(_answers, ours), None)
-        if found is not None:
-            print_json({key: found[key] for key in ("url", "token", "port", "root_dir", "pid")})
-            sys.stdout.flush()
+        if tell:
+            _tell(server)
         while True:
             try:
                 return server.wait()
             except KeyboardInterrupt:  # it has got the same signal, and may ask whether to end
                 continue
+
+
+def _tell(server: subprocess.Popen[bytes]) -> None:
+    """Print the address of a server as soon as it answers."""
+    from jupyter_server.serverapp import list_running_servers
+
+    found = None
+    while found is None and server.poll() is None:
+        time.sleep(_PAUSE)
+        ours = (s for s in list_running_servers() if s["pid"] == server.pid)
+        found = next(filter(_answers, ours), None)
+    if found is not None:
+        print_json({key: found[key] for key in ("url", "token", "port", "root_dir", "pid")})
+        sys.stdout.flush()
 
 
 def _answers(found: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import numpy as np
@@ -233,6 +235,25 @@ def test_only_root_is_allowed_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     cli.main(["lab"])
     assert called[0][1] == [sys.executable, "-m", "jupyterlab"]
+
+
+def test_lab_stays_where_there_is_no_exec(monkeypatch):
+    """On Windows the shell would have its prompt back, and JupyterLab half of a path."""
+    monkeypatch.setattr(lab, "os", SimpleNamespace(name="nt", environ=os.environ, pathsep=";"))
+    monkeypatch.setattr(sys, "executable", "python")
+    calls = []
+
+    class Server(contextlib.nullcontext):
+        def __init__(self, command, env):
+            super().__init__(self)
+            calls.append((command, env["JUPYTER_PREFER_ENV_PATH"]))
+
+        def wait(self):
+            return 3
+
+    monkeypatch.setattr(lab.subprocess, "Popen", Server)
+    assert cli.main(["lab", "my tour.ipynb"]) == 3
+    assert calls == [(["python", "-m", "jupyterlab", "my tour.ipynb"], "1")]
 
 
 @pytest.mark.parametrize("hostname", ["localhost", "127.0.0.1", "0.0.0.0", ""])
