@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
 
 __all__ = ["FILE", "escape", "fail", "listed", "plain", "print_json", "print_table", "show"]
 
@@ -16,6 +18,7 @@ FILE = "a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
 
 _ARRAY_ITEMS = 3  # of an array, in a table
 _WIDTH = 72  # of a text, in a table
+_NARROW = 12  # what a column of texts can be folded to
 # Of a cell that is just this word; never colour alone.
 _STYLES = {
     "error": "bold red",
@@ -55,17 +58,47 @@ def print_table(
         print("  ".join(cells).rstrip())
 
 
-def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> None:
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: set[int]) -> None:
+    """Fold texts where it is narrow, but no number: its halves would be read as two."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False, emoji=False)
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    gaps = 2 * len(columns)
+    heads = [*columns]
+    if sum(widths) + gaps > console.width:
+        for i in numbers:
+            heads[i] = columns[i].replace("_", "_\n").replace(" ", "\n")
+            widths[i] = max(map(len, (*heads[i].split("\n"), *(row[i] for row in rows))))
+        least = (width if i in numbers else min(width, _NARROW) for i, width in enumerate(widths))
+        if sum(least) + gaps > console.width:
+            _print_two_lines(console, (columns, *rows), numbers)
+            return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if i in right else "left", overflow="fold")
+    for i, head in enumerate(heads):
+        side: Literal["left", "right"] = "right" if i in numbers else "left"
+        table.add_column(Text(head), justify=side, overflow="fold", no_wrap=i in numbers)
     for row in rows:  # as text: what looks like markup in a file is none
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False, emoji=False).print(table)
+    console.print(table)
+
+
+def _print_two_lines(console: Console, rows: Sequence[Sequence[str]], numbers: set[int]) -> None:
+    """Print the texts of a row, and its numbers below them; the first row is in bold."""
+    from rich.text import Text
+
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for n, row in enumerate(rows):
+        texts, figures = Text(), Text("  ")
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            line = figures if i in numbers else texts
+            line.append(cell.rjust(width) if i in numbers else cell, _STYLES.get(cell, ""))
+            line.append(" " * (2 if i in numbers else width - len(cell) + 2))
+        for line in (texts, figures):
+            line.rstrip()
+            console.print(line, style="" if n else "bold", overflow="fold")
 
 
 def print_json(value: object) -> None:

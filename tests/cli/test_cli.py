@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import gguf_lab
 from gguf_lab import cli
 from gguf_lab.cli import lab
+from gguf_lab.cli.terminal import show
 from gguf_lab.comparison import COLUMNS
 from gguf_lab.errors import GGUFError
 
@@ -123,6 +125,33 @@ def test_compare_prints_every_tensor(capsys, compared):
     out = capsys.readouterr().out
     for row in compared.rows:
         assert (row.name or row.reference_name) in out
+
+
+@pytest.mark.parametrize("width", [40, 72, 80, 100, 120, 200])
+@pytest.mark.parametrize(
+    ("arguments", "figures"),
+    [
+        (["tensors", str(Q4_K)], ("n_elements", "nbytes", "bits_per_weight")),
+        (
+            ["compare", str(Q4_K), str(MODELS / "llama-256" / "hf")],
+            ("relative_rmse", "rmse", "sqnr_db", "cosine", "max_abs_error"),
+        ),
+    ],
+    ids=["tensors", "compare"],
+)
+def test_no_number_is_broken_by_a_narrow_terminal(arguments, figures, width, capsys, monkeypatch):
+    assert cli.main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.main(arguments) == 0
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    words = {*printed.split()}
+    for row in found if isinstance(found, list) else found["tensors"]:
+        assert {show(row[figure]) for figure in figures if row[figure] is not None} <= words
+    if width >= 72:
+        assert max(map(len, printed.splitlines()[:9])) <= width
 
 
 @pytest.mark.parametrize(
