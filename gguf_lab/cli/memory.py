@@ -17,7 +17,8 @@ __all__ = ["add_memory"]
 
 _DESCRIPTION = """\
 Count the memory that llama.cpp needs for a model and a context, and bound its tokens per second
-by the bandwidth of known machines. Weights and cache are exact, the compute buffer is an estimate.
+by the bandwidth of known machines. Weights and cache are exact, the compute buffer is an estimate,
+all with flash attention, which llama.cpp uses where it can (-fa auto).
 
 exit status:
   0  done

@@ -48,7 +48,10 @@ def memory(
 ) -> Memory:
     """Count the memory that llama.cpp needs for a model and a context.
 
-    Weights and cache are counted as llama.cpp counts them; the compute buffer is an estimate.
+    Weights and cache are counted as llama.cpp counts them, the compute buffer is an estimate; all
+    of it with flash attention, which llama.cpp uses where it can (``-fa auto``). Without it the
+    buffer is larger, often several times, and so is the cache where layers have values of unlike
+    widths.
 
     Parameters
     ----------
