@@ -139,6 +139,11 @@ class _Settings:
                 f"split is {self.split!r}: expected a share for each GPU, one to {_MOST_GPUS}, "
                 "such as (3, 1)"
             )
+        if len(self.split) > 1 and self.gpu_layers is None:
+            raise GGUFLabError(
+                f"split is {self.split!r}: it shares layers out to GPUs, so say how many go there "
+                "with gpu_layers, such as 999 for all"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,7 @@ def test_text_and_card_say_the_same():
         ({"context": 2, "parallel": 3}, "3 sequences share it"),
         ({"kv_type": "Q4_K"}, "expected one of F32, F16"),
         ({"gpu_layers": -1}, "gpu_layers is -1"),
+        ({"split": (1, 1)}, r"split is \(1, 1\): .* say how many go there with gpu_layers"),
         ({"gpu_layers": 1, "split": ()}, "expected a share for each GPU"),
         ({"gpu_layers": 1, "split": (0, 0)}, "expected a share for each GPU"),
         ({"gpu_layers": 1, "split": (1, math.nan)}, "expected a share for each GPU"),
