@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ class Survey:
         where only the original is.
     histogram : Histogram
         Of the stored values; NaN is in no bin.
+    rms : float
+        Root mean square of the stored values that are finite; NaN if there are none.
     n_nan, n_inf : int
         Values that are not finite.
     """
@@ -39,6 +42,7 @@ class Survey:
     norms: np.ndarray
     relative: np.ndarray | None
     histogram: Histogram
+    rms: float
     n_nan: int = 0
     n_inf: int = 0
 
@@ -60,6 +64,7 @@ def survey(sides: Sides, name: str) -> Generator[float, None, Survey]:
     squares = {side: np.zeros(n) for side in readers}
     counts = np.zeros(PATTERNS, np.int64)
     n_nan = n_inf = 0
+    total = 0.0
     step = max(1, CHUNK // max(1, wide))
     for a in range(0, n, step):
         b = min(a + step, n)
@@ -68,17 +73,22 @@ def survey(sides: Sides, name: str) -> Generator[float, None, Survey]:
                 double = values.astype(np.float64)
                 squares[side][a:b] = np.einsum("ij,ij->i", double, double)
             if side == "quantized":
-                if not np.isfinite(squares[side][a:b]).all():
+                sums = squares[side][a:b]
+                if not np.isfinite(sums).all():
                     n_inf += int(np.isinf(values).sum())
                     n_nan += int(np.isnan(values).sum())
                     values = values[~np.isnan(values)]  # noqa: PLW2901
+                    sums = np.square(double[np.isfinite(double)])
+                total += float(sums.sum())
                 bits = np.ascontiguousarray(values).reshape(-1).view(np.uint32) >> BITS
                 counts += np.bincount(bits, minlength=PATTERNS)
         yield b / n
+    n_finite = n * wide - n_nan - n_inf
     return Survey(
         np.sqrt(squares["quantized"]),
         _ratio(squares["difference"], squares["original"]) if compared else None,
         Histogram.of_grid(bin_patterns(counts)),
+        math.sqrt(total / n_finite) if n_finite else math.nan,
         n_nan,
         n_inf,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..markup import card, facts, grid, note
 from .assets import script, style
 from .bins import merged
 from .heat import heat
-from .numbers import number, percent
+from .numbers import finite, number, percent
 from .pictures import picture, strongest
 from .places import Place, told
 from .pooling import Region
@@ -158,10 +157,9 @@ class TensorView(Place):
         each = -(-len(found.norms) // _MOST_ROWS)
         starts = np.arange(0, len(found.norms), each)
         total = found.histogram.total
-        spread = float(np.sqrt(np.nansum(np.square(found.norms)) / max(1, total)))
         bins, beyond = b"", 0
-        if math.isfinite(spread) and spread > 0:
-            kept = merged(found.histogram, _SPREAD * spread, _BINS)
+        if found.rms > 0:
+            kept = merged(found.histogram, _SPREAD * found.rms, _BINS)
             bins, beyond = np.concatenate([kept.edges, kept.counts]).tobytes(), kept.below
             beyond += kept.above
         worst = [[row, percent(ratio)] for row, ratio in found.worst()]
@@ -170,7 +168,7 @@ class TensorView(Place):
             self.summary = {
                 "each": each,
                 "worst": worst,
-                "rms": number(spread),
+                "rms": number(finite(found.rms)),
                 "n_nan": found.n_nan,
                 "n_inf": found.n_inf,
                 "beyond": beyond,

@@ -17,7 +17,7 @@ import gguf_lab as gl
 from gguf_lab.errors import ComparisonError, GGUFLabError
 from gguf_lab.panels import BlockView, TensorView, tensor_view
 from gguf_lab.panels.jobs import Jobs
-from gguf_lab.panels.numbers import exact
+from gguf_lab.panels.numbers import exact, number
 from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.survey import survey
 from gguf_lab.panels.worst import find_worst
@@ -141,6 +141,33 @@ def test_what_all_rows_tell(model: Any, view: TensorView) -> None:
     negative, _ = np.histogram(np.abs(values[values < 0]), edges)
     assert counts[: n // 2].tolist() == negative[n // 2 + 1 :][::-1].tolist()
     assert bins[n + 1 :].sum() + view.summary["beyond"] == view.summary["total"] == values.size
+
+
+def test_values_that_are_not_finite_are_told_and_left_out_of_the_rms(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)
+    values[2, 3], values[4, 5] = np.nan, np.inf
+    tensors = {
+        "some": (values, "F32"),
+        "none": (np.full((2, 32), np.nan, np.float32), "F32"),
+        "one row": (np.where(np.arange(8)[:, None] == 1, np.nan, values), "F32"),
+    }
+    with gl.open(write_gguf(tmp_path / "odd.gguf", tensors)) as model:
+        view = TensorView(model)
+        for name, (stored, _) in tensors.items():
+            view.selected = [name]
+            assert view.wait(10)
+            good = stored[np.isfinite(stored)].astype(np.float64)
+            rms = number(np.sqrt(np.mean(good**2)) if good.size else None)
+            odd = (view.summary["n_nan"], view.summary["n_inf"])
+            assert (view.summary["rms"], *odd) == (
+                rms,
+                np.isnan(stored).sum(),
+                np.isinf(stored).sum(),
+            )
+            bins = np.frombuffer(view.value_bins)
+            counted = bins[(bins.size + 1) // 2 :].sum() + view.summary["beyond"]
+            assert counted == (stored.size - odd[0] if good.size else 0)
+        view.close()
 
 
 # -- pictures
