@@ -19,15 +19,15 @@ def number(value: float | None, unit: str = "") -> str:
     --------
     >>> number(0.0123456), number(float("inf"), "dB"), number(None)
     ('0.01235', '∞ dB', '–')
+    >>> number(12345.6), number(1.5e-7)
+    ('12350', '1.5e−7')
     """
     if value is None:
         return "–"
     if math.isnan(value):
         return "NaN"
-    if math.isinf(value):
-        text = "∞" if value > 0 else "−∞"
-    else:
-        text = f"{value or 0:.4g}".replace("-", "−")
+    infinite = "∞" if value > 0 else "−∞"
+    text = infinite if math.isinf(value) else _printed(f"{value or 0:.4g}")
     return f"{text} {unit}".rstrip()
 
 
@@ -51,16 +51,30 @@ def exact(value: float) -> str:
     >>> exact(-0.5), exact(-0.0), exact(float("-inf"))
     ('−0.5', '0', '−∞')
     """
-    return str(value).replace("-", "−") if value and math.isfinite(value) else number(value)
+    return _printed(str(value)) if value and math.isfinite(value) else number(value)
 
 
 def three_digits(x: float) -> str:
-    """Write a number with three significant digits, zeros too, so that a column lines up."""
+    """Write a number with three significant digits, zeros too, so that a column lines up.
+
+    Examples
+    --------
+    >>> three_digits(0.5), three_digits(123.4), three_digits(1234.5)
+    ('0.500', '123', '1230')
+    """
     if not x or not math.isfinite(x):
         return number(x)
-    return f"{x:#.3g}".rstrip(".").replace("-", "\u2212")
+    return _printed(f"{x:#.3g}")
 
 
 def percent(ratio: float) -> str:
     """Write a ratio as a percentage with three significant digits."""
     return f"{three_digits(100 * ratio)} %"
+
+
+def _printed(text: str) -> str:
+    """Write a number as `figure` of the browser does: no power of ten below 100,000."""
+    digits, power = text.split("e") if "e" in text else (text, "")
+    if power:
+        text = f"{float(text):.0f}" if 0 <= int(power) < 5 else f"{digits.rstrip('.')}e{int(power)}"
+    return text.rstrip(".").replace("-", "−")

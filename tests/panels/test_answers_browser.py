@@ -15,12 +15,14 @@ from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.model.words import bytes_in_words
-from gguf_lab.panels import ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
+from gguf_lab.panels import BlockView, ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
+from gguf_lab.panels.numbers import exact, number, percent
 from gguf_lab.panels.tabs import Tabs
 
 from ..models import MODELS
 from .browser import until
 from .support import HOSTILE, StubComparison, StubModel, StubTensor, rows_of
+from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,6 +257,52 @@ def test_the_browser_writes_sizes_as_python_does(harness: Harness) -> None:
         [shared, sizes],
     )
     assert written == [bytes_in_words(n) for n in sizes]
+
+
+def test_numbers_have_no_powers_of_ten_where_they_can_be_read(harness: Harness) -> None:
+    numbers = [0, 0.00123, 0.5, 999.4, 1234.6, 99_940, -1234.6, 123_456, 1e30, -1.5e-7]
+    static = files("gguf_lab.panels") / "static"
+    source = "".join((static / f"{name}.js").read_text("utf-8") for name in ("shared", "places"))
+    written = {
+        name: harness.page.evaluate(
+            f"([source, numbers]) => numbers.map(new Function(`${{source}}; return {name};`)())",
+            [source, numbers],
+        )
+        for name in ("figure", "brief")
+    }
+    assert written == {
+        "figure": [
+            *("0", "0.00123", "0.5", "999", "1230", "99900", "−1230"),
+            *("1.23e5", "1e30", "−1.5e−7"),
+        ],
+        "brief": [
+            *("0", "0.00123", "0.5", "999.4", "1235", "99940", "−1235"),
+            *("1.23e5", "1.00e30", "−1.50e−7"),
+        ],
+    }
+    assert [number(x) for x in numbers] == [
+        *("0", "0.00123", "0.5", "999.4", "1235", "99940", "−1235"),
+        *("1.235e5", "1e30", "−1.5e−7"),
+    ]
+    assert percent(12.345) == "1230 %"
+    assert exact(1e-7) == "1e−7"
+
+
+def test_weights_of_a_block_are_written_without_powers_of_ten(
+    tmp_path: Path, harness: Harness
+) -> None:
+    values = np.linspace(-2540, 2540, 32, dtype=np.float32)[None]
+    path = write_gguf(tmp_path / "large.gguf", {"blk.0.ffn_up.weight": (values, "Q8_0")})
+    harness.page.set_viewport_size({"width": 1500, "height": 900})
+    block = BlockView(path)
+    view = harness.add(block)
+    harness.listen()
+    view.locator(".gl-weight").last.wait_for()
+    texts = view.locator(".gl-weight").all_inner_texts()
+    shown = [float(text.replace("−", "-")) for text in texts]
+    assert np.allclose(shown, values[0], atol=11)  # half a step of the block, and of a digit
+    assert not [text for text in texts if "e" in text]
+    block.close()
 
 
 def test_what_strangers_write_is_text(harness: Harness) -> None:

@@ -153,7 +153,7 @@ export default panel("block-view", (p) => {
     lines(grid, Array.from(part, (v, k) => h("span", {
       role: "gridcell", id: `${weightId}-${k}`, "aria-label": `weight ${k}, ${single(v)}`, "aria-selected": k === at ? "true" : null,
       class: Number.isFinite(v) ? "gl-weight" : "gl-weight gl-odd",
-      style: { "--own": colours.css(limit && Number.isFinite(v) ? v / limit : 0), "--ink": (Math.abs(v) > 0.55 * limit) === colours.dark ? "#000" : "#fff" },
+      style: { "--own": colours.css(limit && Number.isFinite(v) ? v / limit : 0), "--ink": colours.ink(limit && v / limit) },
     }, Number.isFinite(v) ? short(v) : figure(v))));
     span.textContent = `from ${figure(-limit)} over 0 to ${figure(limit)}`;
     put(grid, { "aria-activedescendant": at === undefined ? null : `${weightId}-${at}` });
@@ -162,7 +162,7 @@ export default panel("block-view", (p) => {
     if (document.activeElement === grid) say(`row ${block.row}, ${told}`);
   }
   /** As many digits as a small cell has room for. */
-  const short = (v) => (v === 0 ? "0" : Math.abs(v) < 1e-3 || Math.abs(v) >= 1e4 ? v.toExponential(0) : v.toPrecision(2).replace(/^(-?)0\./, "$1.")).replace(/-/g, MINUS);
+  const short = (v) => printed(v === 0 ? "0" : Math.abs(v) < 1e-3 || Math.abs(v) >= 9999.5 ? v.toExponential(0) : Math.abs(v) >= 99.5 ? v.toFixed(0) : v.toPrecision(2).replace(/^(-?)0\./, "$1."));
 
   function show() {
     const facts = model.get("facts");

@@ -167,9 +167,9 @@ function heatmap(p, spec) {
       pen.font = `10.5px ${look.font}`; pen.textAlign = "center"; pen.textBaseline = "middle";
       const [top, bottom, left, right] = pic.region;
       for (let r = top; r < bottom; r++) for (let c = left; c < right; c++) {
-        const i = (r - top) * pic.shape[1] + c - left, strong = Math.abs(part.cells[i]) > 0.55 * part.limit;
-        pen.fillStyle = strong || part.marks[i] ? (colours.dark ? "#000" : "#fff") : colours.dark ? "#fff" : "#000";
-        const words = part.marks[i] ? (part.marks[i] & NAN ? "NaN" : "inf") : Number(part.cells[i].toPrecision(3)).toString().replace("-", MINUS);
+        const i = (r - top) * pic.shape[1] + c - left, mark = part.marks[i];
+        pen.fillStyle = mark ? inkOn(markColour(mark, colours)) : colours.ink(part.limit && part.cells[i] / part.limit);
+        const words = mark ? (mark & NAN ? "NaN" : "inf") : printed(String(Number(part.cells[i].toPrecision(3))));
         pen.fillText(words, x0 + (c + 0.5 - view.x) / sx, TOP + (r + 0.5 - view.y) / sy, 1 / sx - 3);
       }
     }

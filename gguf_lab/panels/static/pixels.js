@@ -2,6 +2,8 @@
 
 const NAN = 1, MARKS = { dark: [[255, 0, 255], [0, 255, 120]], light: [[214, 0, 214], [0, 140, 60]] };
 
+const markColour = (mark, { dark }) => MARKS[dark ? "dark" : "light"][mark & NAN ? 0 : 1];
+
 /** Weights per cell so that a cell is a pixel or a little more. @param {number} scale weights per pixel */
 const cellSize = (scale) => (scale <= 1 ? 1 : 2 ** Math.ceil(Math.log2(scale * 1.4)));
 
@@ -21,9 +23,8 @@ function reach(arrays) {
 function image(cells, marks, [rows, columns], limit, colours) {
   const canvas = h("canvas", { width: columns, height: rows });
   const data = new ImageData(columns, rows), out = data.data, { table } = colours;
-  const [nan, inf] = MARKS[colours.dark ? "dark" : "light"];
   for (let i = 0, o = 0; i < cells.length; i++, o += 4) {
-    if (marks[i]) out.set(marks[i] & NAN ? nan : inf, o);
+    if (marks[i]) out.set(markColour(marks[i], colours), o);
     else {
       const k = 3 * (limit ? 256 + Math.round(256 * clamp(cells[i] / limit, -1, 1)) : 256);
       out[o] = table[k]; out[o + 1] = table[k + 1]; out[o + 2] = table[k + 2];

@@ -73,7 +73,8 @@ function ramp(node) {
     const t = (k - 256) / 256, end = t < 0 ? ends[0] : ends[2], part = Math.abs(t) ** 0.8;
     for (let c = 0; c < 3; c++) table[3 * k + c] = ends[1][c] + part * (end[c] - ends[1][c]);
   }
-  return { table, dark, css: (t) => { const k = 3 * (256 + Math.round(256 * clamp(t, -1, 1))); return `rgb(${table[k]} ${table[k + 1]} ${table[k + 2]})`; } };
+  const at = (t) => { const k = 3 * (256 + Math.round(256 * clamp(t, -1, 1))); return table.subarray(k, k + 3); };
+  return { table, dark, css: (t) => `rgb(${at(t)})`, ink: (t) => inkOn(at(t)) };
 }
 
 /** Calls `f` when the theme of the page has changed and the node can be seen. */
@@ -84,13 +85,13 @@ function onTheme(node, f) {
 }
 
 /** A number as brief as four digits allow, for tables. */
-const brief = (x) => (Number.isFinite(x) && x !== 0 ? (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e5 ? x.toExponential(2) : Number(x.toPrecision(4)).toString()).replace(/-/g, MINUS) : figure(x));
+const brief = (x) => (Number.isFinite(x) && x !== 0 ? printed(Math.abs(x) < 1e-4 || Math.abs(x) >= 1e5 ? x.toExponential(2) : String(Number(x.toPrecision(4)))) : figure(x));
 
 /** A float32 in as few digits as tell it from all others. */
 function single(x) {
   for (let digits = 6; digits < 10; digits++) {
     const text = x.toPrecision(digits);
-    if (Math.fround(Number(text)) === x) return String(Number(text)).replace("-", MINUS);
+    if (Math.fround(Number(text)) === x) return printed(String(Number(text)));
   }
   return figure(x);
 }

@@ -1,20 +1,20 @@
 /** One scale of colours for errors, for all panels that show errors as colours. */
 const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
 
-/** viridis at t in 0..1 as a CSS colour. @param {number} t */
+/** viridis at t in 0..1: red, green, blue. @param {number} t */
 function viridis(t) {
   const x = clamp(t, 0, 1) * (VIRIDIS.length - 1);
   const i = Math.min(Math.floor(x), VIRIDIS.length - 2);
   const part = (k, at) => parseInt(VIRIDIS[k].slice(at, at + 2), 16);
   const mix = (at) => Math.round(part(i, at) + (x - i) * (part(i + 1, at) - part(i, at)));
-  return `rgb(${mix(0)} ${mix(2)} ${mix(4)})`;
+  return [mix(0), mix(2), mix(4)];
 }
 
 /** From 0, the best, to 1, the worst: the larger the error, the more it stands out from the background. */
 const inLight = (t) => 0.86 - 0.86 * t, inDark = (t) => 0.28 + 0.72 * t;
-const errorColour = (t) => `light-dark(${viridis(inLight(t))}, ${viridis(inDark(t))})`;
-/** The colour of text on it: black and white read alike on viridis at 0.45. */
-const errorInk = (t) => `light-dark(${inLight(t) > 0.45 ? "#111" : "#fff"}, ${inDark(t) > 0.45 ? "#111" : "#fff"})`;
+const errorColour = (t) => `light-dark(rgb(${viridis(inLight(t))}), rgb(${viridis(inDark(t))}))`;
+/** The colour of text on it. */
+const errorInk = (t) => `light-dark(${inkOn(viridis(inLight(t)))}, ${inkOn(viridis(inDark(t)))})`;
 
 /**
  * The scale of some errors: its ends are the best and the worst of them, and `place` says where

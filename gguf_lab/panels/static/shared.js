@@ -46,6 +46,9 @@ const fixed = (x, n) => (!Number.isFinite(x) ? figure(x) : Number(x.toFixed(n)) 
 /** @param {number} n */
 const integer = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",").replace("-", MINUS);
 
+/** A number as JavaScript writes it with the signs of print: 1e-7 as 1e\u22127, 1e+30 as 1e30. @param {string} text */
+const printed = (text) => text.replace("e+", "e").replaceAll("-", MINUS);
+
 /** Three significant digits, powers of ten beyond the readable range. @param {number} x */
 function figure(x) {
   if (x === null || x === undefined) return "";
@@ -53,10 +56,7 @@ function figure(x) {
   if (!Number.isFinite(x)) return x > 0 ? "\u221e" : `${MINUS}\u221e`;
   if (x === 0) return "0";
   const size = Math.abs(x);
-  const text = size >= 1e5 || size < 1e-3 ? x.toExponential(2) : x.toPrecision(3);
-  return /e/.test(text)
-    ? text.replace(/\.?0*e\+?(-?)(\d+)/, (_, sign, digits) => `e${sign ? MINUS : ""}${digits}`).replace(/^-/, MINUS)
-    : String(Number(text)).replace("-", MINUS);
+  return printed(size >= 1e5 || size < 1e-3 ? x.toExponential(2).replace(/\.?0*e/, "e") : String(Number(x.toPrecision(3))));
 }
 
 /** The same with its zeros at the end, so that a column of them lines up. @param {number} x */
@@ -72,6 +72,12 @@ function bytes(n) {
 
 /** A relative error as a percentage with fixed decimals, so that a column of them lines up. */
 const percent = (x) => (x === 0 ? "0 %" : x < 0.00005 ? "<0.01 %" : `${(100 * x).toFixed(2)} %`);
+
+/** Black or white, whichever can be read better on a colour: where both are alike, at 0.179, 4.6 to 1 (WCAG). @param {Iterable<number>} rgb */
+const inkOn = (rgb) => {
+  const [r, g, b] = Array.from(rgb, (v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+};
 
 /** A binary trait as a typed array (views may start at any byte). @param {any} data */
 function typed(Type, data) {
