@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gguf_lab as gl
-from gguf_lab.panels import BlockView, ErrorHistograms, MetadataTree, WorstPlaces
+from gguf_lab.panels import (
+    BlockView,
+    ErrorHistograms,
+    ErrorMap,
+    MetadataTree,
+    TensorView,
+    WorstPlaces,
+)
 
 from ..models import MODELS
 from .support import StubComparison, StubModel, rows_of
+from .test_side_by_side import made_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +75,47 @@ def test_histograms_are_seen_at_any_width(harness: Harness) -> None:
         assert panel.locator(".gl-cells").evaluate("n => n.clientHeight") > 140, wide
         assert panel.locator(".gl-layer path").first.is_visible(), wide
         assert panel.locator(".gl-large .gl-plot").evaluate("n => n.clientHeight") > 100, wide
+
+
+def test_headings_of_the_error_map_are_whole_at_any_width(harness: Harness) -> None:
+    rows = rows_of(StubModel(layers=1))
+    kinds = [f"{stem}_output_norm.bias" for stem in ("attn", "layer", "ffn", "enc", "dec", "post")]
+    rows = [replace(rows[0], name=kind, layer=0, kind=kind) for kind in ["attn_q", *kinds]]
+    panel = harness.add(ErrorMap(StubComparison(rows)))
+    headings = panel.locator(".gl-map-head > div")
+    for wide in (320, *WIDTHS):
+        resize(harness, panel, wide)
+        assert headings.count() == 8
+        room = "nodes => nodes.map((n) => n.clientWidth - n.scrollWidth)"
+        assert headings.evaluate_all(room) == [0] * 8, wide
+
+
+def test_buttons_of_the_picture_are_whole_in_a_phone(harness: Harness, model: Any) -> None:
+    view = TensorView(model, NAME, FOLDER / "hf")
+    panel = harness.add(view)
+    harness.listen()
+    panel.locator(".gl-here").wait_for()
+    for wide in (320, 420):
+        resize(harness, panel, wide)
+        for button in panel.locator("button:visible").all():
+            assert beyond(harness.page, panel, button) <= 0, (wide, button.inner_text())
+        # what has no room is scrolled to: it does not lie over the line at the bottom
+        assert panel.locator(".gl-parts").evaluate("n => n.scrollHeight - n.clientHeight") <= 0
+    view.close()
+
+
+def test_names_of_two_files_can_be_read_in_a_phone(harness: Harness) -> None:
+    a, b = made_up().map.files
+    both = made_up()
+    both.map.sums = [
+        [("a-name-of-two-words-Q4_K_M.gguf" if c in (a, b) else c) for c in row]
+        for row in both.map.sums
+    ]
+    panel = harness.add(both.map)
+    resize(harness, panel, 320)
+    name = panel.locator(".gl-sums tbody td").first
+    assert name.bounding_box()["width"] > 100
+    assert panel.locator(".gl-sums-scroll").evaluate("n => n.scrollWidth > n.clientWidth")
 
 
 def test_jumps_to_the_worst_places_are_seen_at_any_width(harness: Harness, model: Any) -> None:

@@ -87,13 +87,21 @@ export default panel("error-map", (p) => {
     return node;
   }
   function drawMap() {
-    scroller.style.setProperty("--columns", `40px repeat(${Math.max(1, kinds.length)}, minmax(46px, 1fr))`);
-    const broken = (k) => k.split(/(?<=[_.])/).flatMap((part) => [part, h("wbr")]);
+    const broken = (k) => partsOf(k).flatMap((part) => [part, h("wbr")]);
     const rows = [];
     if (lines[0].length) rows.push(h("div", { class: "gl-map-free", role: "row" }, ...lines[0].map((c, k) => drawCell(c, 0, k, true))));
     if (layers.length) rows.push(h("div", { class: "gl-map-row gl-map-head", role: "row" }, h("div", { role: "columnheader" }, "layer"), ...kinds.map((k) => h("div", { role: "columnheader", title: k }, ...broken(k)))));
     layers.forEach((layer, i) => rows.push(h("div", { class: "gl-map-row", role: "row" }, h("div", { class: "gl-map-layer", role: "rowheader" }, String(layer)), ...lines[i + 1].map((c, k) => drawCell(c, i + 1, k, false)))));
     scroller.replaceChildren(...rows);
+    measure();
+  }
+  const partsOf = (kind) => kind.split(/(?<=[_.])/);
+  const pen = document.createElement("canvas").getContext("2d");
+  /** A column has room for its heading, which breaks after _ and a dot. */
+  function measure() {
+    pen.font = `600 11px ${getComputedStyle(root).fontFamily}`;
+    const wide = kinds.flatMap(partsOf).reduce((most, part) => Math.max(most, pen.measureText(part).width), 0);
+    scroller.style.setProperty("--columns", `40px repeat(${Math.max(1, kinds.length)}, minmax(${clamp(Math.ceil(wide) + 8, 46, 120)}px, 1fr))`);
   }
   function drawDepth() {
     const wide = plot.clientWidth, tall = plot.clientHeight;
@@ -240,4 +248,5 @@ export default panel("error-map", (p) => {
   on("selected", perFrame(safe(() => { follow(); drawDepth(); drawTable(); })));
   load();
   leave(onWidth(plot, safe(drawDepth)));
+  leave(onWidth(scroller, safe(measure))); // text can be measured only once the panel is in the page
 });

@@ -18,7 +18,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
   const details = h("details", { class: "gl-pairs-metadata" }, summary, h("div", { class: "gl-keys-scroll" }, keys));
   const empty = h("div", { class: "gl-empty" }, "Nothing has been compared yet.");
   scroller.append(grid);
-  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "A and B"), against, statistic), sums, legend, scroller, words, empty, note, details);
+  root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "A and B"), against, statistic), h("div", { class: "gl-sums-scroll" }, sums), legend, scroller, words, empty, note, details);
   const pen = document.createElement("canvas").getContext("2d");
   let at = [0, 0];
   /** @type {Map<string, any[]>} */
