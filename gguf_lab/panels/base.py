@@ -169,6 +169,8 @@ class Panel(Static, Owner, anywidget.AnyWidget):
     def close(self) -> None:
         """Close the panel, and what it has opened itself."""
         super().close()
+        # ipywidgets keeps every widget until it is closed: the layout is one, too.
+        self.layout.close()
         self._close_owned()
 
     def __repr__(self) -> str:

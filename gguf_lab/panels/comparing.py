@@ -85,3 +85,4 @@ class Comparing(Owner, Generic[Result]):
             self._background.wait(10)
         self._release()
         super().close()  # type: ignore[misc]
+        self.layout.close()  # type: ignore[attr-defined]

@@ -42,13 +42,13 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
         self._results: dict[str, TensorComparison] = {}
         self._made: dict[str, Any] = {}
         self._boxes: dict[str, Any] = {}
+        self._stage = ipywidgets.Box()
         # Results come from a thread while the kernel's own makes panels and follows the user.
         self._joining = RLock()
         self._rooms = rooms_of(contents)
         self._room_of = {name: room for room in self._rooms.values() for name in room.panels}
         self.tabs = Tabs([(room.name, room.label) for room in self._rooms.values()])
         super().__init__()
-        self._stage = ipywidgets.Box()
         self._stage.add_class("gl-stage")
         self.add_class("gl-workbench")
         self.observe(self._follow, ["selected"])
@@ -205,3 +205,8 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
         for panel in [self.tabs, *self._made.values()]:
             panel.close()
         self._made = {}
+        # Boxes that ipywidgets keeps would keep their panels.
+        for box in [*self._boxes.values(), self._stage]:
+            box.close()
+            box.layout.close()
+        self._boxes = {}

@@ -305,6 +305,19 @@ def test_weights_of_a_block_are_written_without_powers_of_ten(
     block.close()
 
 
+def test_a_panel_whose_kernel_is_gone_says_so(harness: Harness) -> None:
+    view = harness.add(ErrorMap(StubComparison(rows_of(StubModel()))))
+    # what JupyterLab's models do once their kernel was restarted
+    harness.page.evaluate(
+        "() => { window.models.panel.send = () => { throw new Error('Cannot send'); }; }"
+    )
+    view.get_by_role("button", name="Copy CSV").click()
+    expect(view.locator(".gl-error-text")).to_have_text(
+        "The kernel that made this panel does not run any more, so it cannot answer. "
+        "Run its cell again."
+    )
+
+
 def test_what_strangers_write_is_text(harness: Harness) -> None:
     tensors = [StubTensor(f"blk.0.{HOSTILE}", 0, HOSTILE, HOSTILE, (4, 4), 4.5)]
     model = StubModel(tensors=tensors)

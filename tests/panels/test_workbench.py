@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ipywidgets.widgets.widget import _instances
 from traitlets import TraitError
 
 import gguf_lab as gl
@@ -240,6 +241,19 @@ def test_a_snapshot_has_the_errors(bench: Workbench) -> None:
     html = bench.snapshot().html
     for words in ("Errors by layer and kind", "suffers most", "Weight-space error", WORST, "SQNR"):
         assert words in html
+
+
+def test_nothing_is_left_of_what_is_closed() -> None:
+    """ipywidgets keeps every widget that is not closed, and with it all that it holds."""
+    before = set(_instances)
+    path, original = MODELS / "llama" / "llama-bf16.gguf", MODELS / "llama" / "hf"
+    workbench = gl.explore(path, original, other=path)
+    assert workbench.wait(60)
+    for name, _ in workbench.tabs.tabs:
+        workbench.tab = name
+    assert len(set(_instances) - before) > 40
+    workbench.close()
+    assert [_instances[key] for key in set(_instances) - before] == []
 
 
 def test_paths_are_opened_and_closed(tmp_path: Path) -> None:

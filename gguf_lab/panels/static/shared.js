@@ -249,7 +249,10 @@ function panel(name, build) {
     const ask = (question) => new Promise((done) => {
       const id = uid("ask");
       waiting.set(id, done);
-      model.send({ ...question, id });
+      try { model.send({ ...question, id }); } catch {
+        waiting.delete(id);
+        throw new Told("The kernel that made this panel does not run any more, so it cannot answer. Run its cell again.");
+      }
     });
     const save = (values) => {
       for (const [key, value] of Object.entries(values)) model.set(key, value);
