@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+import numpy as np
+
 from ..file.text import printable
 
 __all__ = ["Leaf", "item_text", "leaves", "search_items"]
@@ -28,17 +30,26 @@ def item_text(value: object, limit: int = _ITEM) -> str:
     --------
     >>> item_text(" the"), item_text(True), item_text([1, 2, 3])
     ('" the"', 'true', '[1, 2, 3]')
+    >>> item_text(0.1), item_text(100000000.0), item_text(3.1415926535897931)
+    ('0.1', '100000000', '3.141592653589793')
     """
     if isinstance(value, str):
         return f'"{printable(value, limit)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.7g}"
+        return _float(value)
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         first = ", ".join(item_text(item, 40) for item in islice(value, 8))
         return f"[{first}, … {len(value):,} items]" if len(value) > 8 else f"[{first}]"
     return printable(str(value), limit)
+
+
+def _float(value: float) -> str:
+    """Write a number in as few digits as tell it from others: of a float32, if it is one."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    return str(float(str(single)) if float(single) == value else value).removesuffix(".0")
 
 
 def leaves(metadata: Any) -> list[Leaf]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from .columns import (
     name_of,
     tensor_facts,
 )
+from .numbers import number
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -179,7 +181,11 @@ class TensorTable(Table):
             value = self._facts[at][column.id]
             return "" if value is None else _plain(value)
         measured = (self._states[at] or [""])[0] in {"compared", "unverified"}
-        return _plain(float(self._values[at][column.figure])) if measured else ""
+        if not measured:
+            return ""
+        value = float(self._values[at][column.figure])
+        # A ratio to a reference that is zero everywhere has no value.
+        return number(None) if column.form == "cosine" and math.isnan(value) else number(value)
 
     def _words(self, at: int) -> str:
         status, reason = self._states[at] or ("", "")
@@ -187,4 +193,4 @@ class TensorTable(Table):
 
 
 def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)

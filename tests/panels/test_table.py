@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -117,3 +118,11 @@ def test_static_form_gives_reasons_in_place_of_figures() -> None:
     assert "unsupported: no definition of type IQ9_X" in html
     short = TensorTable(StubModel(layers=40))._static(10)
     assert "and 352 more tensors" in short
+
+
+def test_static_form_writes_figures_as_the_panel_does() -> None:
+    row = next(row for row in rows_of(StubModel()) if row.measured)
+    row = replace(row, relative_rmse=np.inf, sqnr_db=-np.inf, cosine=np.nan, max_abs_error=np.nan)
+    html = TensorTable(StubComparison([row])).snapshot().html
+    cells = re.findall(r">([^<>]+)</td>", html)
+    assert cells[2:6] == ["∞", "−∞", "–", "NaN"]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
 import time
+
+import numpy as np
 
 from gguf_lab.panels import MetadataTree
 from gguf_lab.panels.leaves import item_text, leaves, search_items
@@ -105,6 +108,14 @@ def test_a_part_of_a_search_takes_no_longer_than_it_may() -> None:
 def test_values_are_written_as_they_are() -> None:
     assert item_text(10000.0) == "10000"
     assert item_text(1e-05) == "1e-05"
+    assert item_text(1e7) == "10000000"
+    assert item_text(float(np.float32(0.1))) == "0.1"
+    # no digit is lost: neither of a float32 nor of a float64
+    assert item_text(float(np.float32(1.2345678))) == "1.2345678"
+    assert item_text(2.0**24 + 2) == "16777218"
+    assert item_text(0.1 + 0.2) == "0.30000000000000004"
+    assert item_text(1e300) == "1e+300"
+    assert [item_text(x) for x in (math.inf, -math.inf)] == ["inf", "-inf"]
     assert item_text(list(range(9))) == "[0, 1, 2, 3, 4, 5, 6, 7, … 9 items]"
     assert "\\x1b" in item_text(HOSTILE)
 
