@@ -50,9 +50,10 @@ ATTACKED = """() => {
 }"""
 # A click on the first rows of everything; lists redraw what they show, so each is looked up anew.
 CLICKED = """() => {
-  const rows = () => document.querySelectorAll(
-    '#root :is([role=row], [role=treeitem], [role=option], summary)');
-  for (let i = 0; i < Math.min(rows().length, 8); i += 1) rows()[i].click();
+  for (const kinds of ['[role=row], [role=treeitem], [role=option], summary', '[role=gridcell]']) {
+    const nodes = () => document.querySelectorAll(`#root :is(${kinds})`);
+    for (let i = 0; i < Math.min(nodes().length, 8); i += 1) nodes()[i].click();
+  }
 }"""
 # All that is seen or read aloud.
 SHOWN = """() => {

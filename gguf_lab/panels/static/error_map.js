@@ -185,14 +185,14 @@ export default panel("error-map", (p) => {
       const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
       if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
       else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));
-      row.addEventListener("click", safe(() => choose(c.name)));
+      row.addEventListener("click", safe(() => choose(c)));
       return row;
     })));
     if (held !== undefined) [...table.querySelectorAll(".gl-name-link")].find((b) => owners.get(b) === held)?.focus({ preventScroll: true });
     if (cells.length > most.length) table.append(h("tfoot", {}, h("tr", {}, h("td", { colspan: columns.length }, `and ${integer(cells.length - most.length)} more: the CSV has them all`))));
   }
   let mine = null;  // selected here: the cursor may have gone on by the time the news comes back
-  function choose(name) { mine = name; save({ selected: [name] }); say(`${name} selected`); }
+  function choose({ name, label }) { mine = name; save({ selected: [name] }); say(`${label} selected`); }
   function mark() {
     const chosen = new Set(model.get("selected"));
     for (const node of scroller.querySelectorAll(".gl-map-cell")) {
@@ -223,7 +223,7 @@ export default panel("error-map", (p) => {
     if (!node) return;
     at = node.id.slice(gridId.length + 1).split("-").map(Number);
     const cell = lines[at[0]]?.[at[1]];
-    if (cell) choose(cell.name); else mark();
+    if (cell) choose(cell); else mark();
   }));
   scroller.addEventListener("keydown", safe((event) => {
     const [line, k] = at;
@@ -231,7 +231,7 @@ export default panel("error-map", (p) => {
     if (move) go(line + move[0], k + move[1]);
     else if (event.key === "Home") go(event.ctrlKey ? 0 : line, 0);
     else if (event.key === "End") go(event.ctrlKey ? lines.length - 1 : line, 1e9);
-    else if (event.key === "Enter" || event.key === " ") { const cell = lines[line]?.[k]; if (cell) choose(cell.name); }
+    else if (event.key === "Enter" || event.key === " ") { const cell = lines[line]?.[k]; if (cell) choose(cell); }
     else return;
     event.preventDefault();
   }));

@@ -100,7 +100,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
     words.textContent = cell ? cell[5] : "There is no such tensor.";
     root.querySelector(`#${id}-${at[0]}-${at[1]}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  const choose = () => { const cell = cellAt(at); if (cell) { save({ selected: [cell[0]] }); mark(); say(`${cell[0]} selected`); } };
+  const choose = () => { const cell = cellAt(at); if (cell) { save({ selected: [cell[0]] }); mark(); say("selected"); } };
   const under = (event) => {
     const box = event.target.closest("[role=gridcell]");
     return box ? box.id.slice(id.length + 1).split("-").map(Number) : null;
