@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,6 @@ from ..reference import Checkpoint, open_checkpoint
 from ..reference.architectures.family import number_in
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
     from typing import Self
 
@@ -81,10 +81,15 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
     CheckpointError
         If the checkpoint is malformed, or has no ``config.json``.
     UnsupportedError
-        If the model is none of Transformers, quantized, or not in memory.
+        If the model is none of Transformers, quantized, or not in memory; if it has adapters.
     """
     if hasattr(source, "state_dict"):
-        return _of_model(source)
+        return _of_model(_inside(source))
+    if not isinstance(source, str | os.PathLike | Checkpoint):
+        raise UnsupportedError(
+            f"an object of type {type(source).__name__} can't be exported: give the folder of a"
+            " checkpoint, or a model of Transformers."
+        )
     opened = ExitStack()
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     if checkpoint is not source:
@@ -92,6 +97,11 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
     folder = _folder_of(checkpoint.path) if isinstance(checkpoint.path, Path) else None
     if not checkpoint.config:
         opened.close()
+        if folder and (folder / "adapter_config.json").is_file():
+            raise CheckpointError(
+                f"{folder} holds an adapter, which is no model of its own: load both with PEFT, and"
+                " export what merge_and_unload() of the PeftModel returns."
+            )
         raise CheckpointError(
             f"{folder or checkpoint.path} has no config.json: without it nobody knows what"
             " model the tensors make."
@@ -106,6 +116,19 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
         where.name,
         opened,
     )
+
+
+def _inside(model: Any) -> Any:
+    """Return the model that ``torch.compile`` or a parallel run of it has wrapped."""
+    import torch
+
+    while True:
+        if isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), torch.nn.Module):
+            model = inner
+        else:
+            return model
 
 
 def _folder_of(path: Path) -> Path:
@@ -210,6 +233,12 @@ def _tensors_of(model: Any) -> dict[str, SourceTensor]:
     from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
     state = model.state_dict()
+    # what PEFT wraps around a layer, or around the whole model, is told by its names
+    if any(".base_layer." in name or name.startswith("base_model.") for name in state):
+        raise UnsupportedError(
+            f"the {type(model).__name__} has adapters of PEFT that are not merged into its weights:"
+            " export what merge_and_unload() of the PeftModel returns."
+        )
     for name in getattr(model, "_keys_to_ignore_on_save", None) or ():
         state.pop(name, None)
     state = remove_tied_weights_from_state_dict(state, model)

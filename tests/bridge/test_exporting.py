@@ -505,8 +505,41 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "model.safetensors", {"a": ramp(2)})
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         exported(tmp_path, tmp_path / "f.gguf")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"holds an adapter.*merge_and_unload\(\)"):
+        exported(tmp_path, tmp_path / "f.gguf")
     with pytest.raises(CheckpointError, match="no file or folder"):
         exported(tmp_path / "none", tmp_path / "f.gguf")
+    for source in (causal("llama").state_dict(), None):
+        with pytest.raises(UnsupportedError, match="can't be exported: give the folder"):
+            exported(source, tmp_path / "f.gguf")
+
+
+def test_a_wrapped_model_is_exported_as_the_model_inside(tmp_path: Path) -> None:
+    import torch
+
+    model = causal("llama")
+    plain = exported(model, tmp_path / "plain.gguf").path.read_bytes()
+    for wrapped in (torch.compile(model, backend="eager"), torch.nn.DataParallel(model)):
+        found = exported(torch.nn.DataParallel(wrapped), tmp_path / "f.gguf", overwrite=True)
+        assert found.path.read_bytes() == plain
+
+
+def test_adapters_that_are_not_merged_are_refused(tmp_path: Path) -> None:
+    """As PEFT puts them in: a layer around a layer, and a model around the model."""
+    import torch
+
+    class Adapted(torch.nn.Module):
+        def __init__(self, layer: torch.nn.Module) -> None:
+            super().__init__()
+            self.base_layer = layer
+            self.lora_A = torch.nn.ModuleDict({"default": torch.nn.Linear(64, 4, bias=False)})
+
+    model = causal("llama")
+    attention = model.model.layers[0].self_attn
+    attention.q_proj = Adapted(attention.q_proj)
+    with pytest.raises(UnsupportedError, match=r"not merged .*merge_and_unload\(\)"):
+        exported(model, tmp_path / "f.gguf")
 
 
 def test_an_open_checkpoint_and_a_file_are_sources(tmp_path: Path) -> None:
