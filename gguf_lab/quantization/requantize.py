@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import can_quantize, check_effort, find_format, quantize
+from ..codec import can_decode, can_quantize, check_effort, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
 from ..errors import GGUFError, QuantizationError, UnsupportedError
@@ -138,6 +138,7 @@ class _Work:
         self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any
     ) -> NDArray[np.uint8]:
         if not plan.changed:
+            self._check_finite(tensor, rows)
             return tensor.blocks(rows)
         try:
             return quantize(
@@ -152,6 +153,19 @@ class _Work:
                 f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}, rows from "
                 f"{rows.start} on: {error}"
             ) from None
+
+    def _check_finite(self, tensor: Tensor, rows: slice) -> None:
+        """Refuse to copy what would be refused if it were quantized; so does llama-quantize."""
+        if not can_decode(tensor.qtype):
+            return
+        finite = np.isfinite(values := tensor.to_numpy(rows))
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise QuantizationError(
+                f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}: the value at row"
+                f" {rows.start + row}, column {column} is {values[row, column]}; all must be"
+                " finite. Fetch the file again, or make it anew from sound weights."
+            )
 
 
 def _typed(metadata: Any, key: str) -> object:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -206,19 +207,44 @@ def test_types_that_need_importance_are_refused_without(llama, tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_values_that_are_not_finite_are_named(tmp_path):
-    def broken(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        values = weights(name, shape)
-        if name == "blk.0.ffn_up.weight":
-            values[1, 7] = np.nan
-        return values
+def broken(path: Path, where: str) -> Path:
+    """Write a model in which one value of a tensor is NaN."""
 
-    source = write(describe(Sketch("llama", 1)), tmp_path / "source.gguf", broken)
+    def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        found = weights(name, shape)
+        if name == where:
+            found.reshape(-1, shape[-1])[-1, 7] = np.nan
+        return found
+
+    return write(describe(Sketch("llama", 1)), path, values)
+
+
+@pytest.mark.parametrize("mix", ["F32", "Q8_0"])
+def test_what_is_copied_must_be_finite_too(mix, tmp_path):
+    source = broken(tmp_path / "source.gguf", "blk.0.ffn_norm.weight")
+    with pytest.raises(QuantizationError, match=r"'blk.0.ffn_norm.weight': .* column 7 is nan"):
+        requantize(source, tmp_path / "new.gguf", mix, progress=False)
+    assert [*tmp_path.iterdir()] == [source]
+
+
+@pytest.mark.oracle
+def test_llama_quantize_too_refuses_to_copy_what_is_not_finite(tmp_path):
+    pytest.importorskip("llama_cpp")
+    from .llama_quantize import Refused
+    from .llama_quantize import quantize as llama_quantize
+
+    source = broken(tmp_path / "source.gguf", "blk.0.ffn_norm.weight")
+    with pytest.raises(Refused, match=r"tensor 'blk.0.ffn_norm.weight' has invalid data"):
+        llama_quantize(source, tmp_path / "theirs.gguf", "Q8_0")
+
+
+def test_values_that_are_not_finite_are_named(tmp_path):
+    source = broken(tmp_path / "source.gguf", "blk.0.ffn_up.weight")
     with pytest.raises(QuantizationError) as caught:
         requantize(source, tmp_path / "new.gguf", "Q8_0", progress=False)
     message = str(caught.value)
     assert "tensor 'blk.0.ffn_up.weight', rows from 0 on" in message
-    assert "row 1, column 7" in message
+    assert re.search(r"row \d+, column 7", message)
     assert [*tmp_path.iterdir()] == [source]
 
 
