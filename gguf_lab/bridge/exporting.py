@@ -14,7 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..codec import check_effort
+import numpy as np
+
+from ..codec import check_effort, dequantize
+from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
 from ..quantization import open_imatrix
@@ -23,9 +26,8 @@ from .requirement import require_transformers
 from .sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..reference import Checkpoint
@@ -101,8 +103,8 @@ def export(
         If the checkpoint is malformed or has tensors that the family's table doesn't know; if
         tensors are missing without which llama.cpp doesn't load the file, or have wrong shapes.
     QuantizationError
-        If a weight is not finite, or too large for the type; if an importance matrix is needed, or
-        does not fit.
+        If a weight that is rounded is not finite, or too large for the type; if an importance
+        matrix is needed, or does not fit.
     GGUFError
         If the file can't be written: it exists, there is no room, a key is not allowed.
     GGUFLabError
@@ -112,7 +114,8 @@ def export(
     -----
     UserWarning
         If rows are no whole blocks of the type, and tensors get another one; if a setting of
-        ``config.json`` has no key in such a file, and llama.cpp computes with another value.
+        ``config.json`` has no key in such a file, and llama.cpp computes with another value; if a
+        weight that is not rounded is not finite.
 
     Notes
     -----
@@ -145,14 +148,22 @@ def export(
             Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort))
             for t in draft.tensors
         ]
+        unsound: dict[str, None] = {}
         with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
             paths = write_file(
                 target,
                 draft.metadata,
-                [replace(p, chunks=partial(_each, p.chunks, count)) for p in payloads],
+                [replace(p, chunks=partial(_each, p, count, unsound)) for p in payloads],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
             )
+    if unsound:
+        text = (
+            f"{len(unsound)} tensors ({few(map(quoted, unsound))}) have values that are NaN or"
+            " infinite, and so has the file: with them llama.cpp computes NaN, and llama-quantize"
+            " refuses it. Has the training failed?"
+        )
+        warnings.warn(text, UserWarning, stacklevel=2)
     return paths[0] if max_shard_bytes is None else paths
 
 
@@ -172,9 +183,16 @@ def _warn_of_fallbacks(draft: Draft) -> None:
 
 
 def _each(
-    chunks: Callable[[], Iterable[NDArray[np.uint8]]], count: Callable[[int], object]
+    payload: Payload, count: Callable[[int], object], unsound: dict[str, None]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Hand on the chunks of a tensor, each counted when the next one is asked for."""
-    for chunk in chunks():
+    """Hand on the chunks of a tensor, each counted when the next one is asked for.
+
+    Note its name if it has numbers that are not finite (quantizers have refused such).
+    """
+    for chunk in payload.chunks():
+        if payload.qtype.block_size == 1 and payload.name not in unsound:
+            numbers = dequantize(np.ascontiguousarray(chunk), payload.qtype.name)
+            if not np.isfinite(numbers).all():
+                unsound[payload.name] = None
         yield chunk
         count(chunk.nbytes)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .quantize import add_quantizers
-from .terminal import escape, print_json, print_table, show
+from .terminal import escape, print_json, print_table, say, show
 
 if TYPE_CHECKING:
     from ..bridge.drafting import Draft, DraftTensor
@@ -57,8 +57,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from ..bridge.exporting import export
 
     drafts: list[Draft] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the table says it tensor by tensor
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
         written = export(
             arguments.folder,
             arguments.out,
@@ -73,6 +73,9 @@ def _export(arguments: argparse.Namespace) -> int:
         )
     paths = written if isinstance(written, list) else [written]
     (draft,) = drafts
+    noted = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    for text in noted:
+        say(f"warning: {text}")
     if arguments.json:
         print_json(
             {
@@ -82,6 +85,7 @@ def _export(arguments: argparse.Namespace) -> int:
                     for tensor in draft.tensors
                 ],
                 "left_out": draft.left_out,
+                "warnings": noted,
             }
         )
         return 0

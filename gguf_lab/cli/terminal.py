@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["FILE", "escape", "fail", "listed", "plain", "print_json", "print_table", "show"]
+__all__ = ["FILE", "escape", "fail", "listed", "plain", "print_json", "print_table", "say", "show"]
 
 FILE = "a GGUF file, or any file of a shard set; hf://owner/repo/file or a URL"
 
@@ -33,9 +33,14 @@ _STYLES = {
 
 
 def fail(message: str) -> int:
-    """Say on standard error, in one line, why a command failed; give its exit status."""
-    print(f"gguf-lab: {escape(' '.join(message.split()))}", file=sys.stderr)
+    """Say why a command failed; give its exit status."""
+    say(message)
     return 2
+
+
+def say(message: str) -> None:
+    """Say something on standard error, in one line."""
+    print(f"gguf-lab: {escape(' '.join(message.split()))}", file=sys.stderr)
 
 
 def print_table(

@@ -446,7 +446,8 @@ def test_weights_that_are_not_finite(tmp_path: Path, value: float, qtype: str) -
         exported(hf, tmp_path / "f.gguf", qtype=qtype)
     assert [p.name for p in tmp_path.iterdir()] == ["hf"]
     # what isn't rounded is as it was
-    kept = exported(hf, tmp_path / "f.gguf").tensors["blk.1.attn_q.weight"].dequantize()
+    with pytest.warns(UserWarning, match=r"1 tensors \('blk.1.attn_q.weight'\) have values that"):
+        kept = exported(hf, tmp_path / "f.gguf").tensors["blk.1.attn_q.weight"].dequantize()
     assert not kept.isfinite().all()
 
 
@@ -607,6 +608,16 @@ def test_what_no_key_tells_is_said(folder: str, words: str, tmp_path: Path) -> N
     with pytest.warns(UserWarning, match=words):
         export(DATA / folder / "hf", tmp_path / "out.gguf", tokenizer=False, report=drafts.append)
     assert words in repr(drafts[0])
+
+
+def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "query_pre_attn_scalar: 256 in config.json, 10 in llama.cpp"
+    arguments = ["export", str(DATA / "gemma2" / "hf"), str(tmp_path), "--no-tokenizer", "--json"]
+    assert main(arguments) == 0
+    answer = capsys.readouterr()
+    assert answer.err.startswith("gguf-lab: warning: no key of the file tells")
+    assert words in answer.err
+    assert any(words in text for text in json.loads(answer.out)["warnings"])
 
 
 LOCAL = {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
