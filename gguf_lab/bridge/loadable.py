@@ -75,7 +75,7 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     if wrong:
         raise CheckpointError(
             f"{words}: {few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
-            " its own config.json."
+            " its own config.json; if it is that, llama.cpp has no such model."
         )
 
 

@@ -8,7 +8,7 @@ from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from ..file.text import few
 from ..model.names import MOST_LAYERS
-from ..reference.facts import WIDTH, Facts
+from ..reference.facts import HEADS, KV_HEADS, LAYERS, WIDTH, Facts
 from ..reference.lengths import wrong_lengths
 from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
-
-# Where the rows of attn_q, attn_k and attn_v are heads times the width of a head, and nothing else.
-_PLAIN_HEADS = frozenset(
-    (
-        *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "phi2", "starcoder2", "stablelm"),
-        *("nemotron", "gemma", "gemma2", "gemma3", "gpt-oss", "olmo2", "command-r", "cohere2"),
-        *("granite", "granitemoe", "exaone4", "glm4", "minimax-m2", "bert", "olmoe", "arcee"),
-        *("smollm3", "seed_oss"),
-    )
-)
 
 
 @rule(
@@ -198,15 +188,7 @@ def embedding_size(subject: Subject) -> Iterator[Found]:
 )
 def ffn_shapes(subject: Subject) -> Iterator[Found]:
     """Expect feed-forward matrices of the widths, and of as many experts, as the keys say."""
-    embeddings = subject.shape("token_embd.weight") or (None,)
-    wrong = [
-        w
-        for w in _wrong_lengths(subject)
-        if w.name not in {"token_embd.weight", "output.weight"}
-        # if it is the key that is wrong, the rule on the embeddings says it
-        and not (w.quantity is WIDTH and w.has == embeddings[-1])
-    ]
-    if wrong:
+    if wrong := [w for w in _wrong_in_layers(subject) if ".attn_" not in w.name]:
         first, names = wrong[0], {w.name for w in wrong}
         yield Found(
             first.name,
@@ -216,9 +198,22 @@ def ffn_shapes(subject: Subject) -> Iterator[Found]:
         )
 
 
+def _facts(subject: Subject) -> Facts:
+    return Facts.of(subject.architecture, subject.metadata, {})
+
+
 def _wrong_lengths(subject: Subject) -> Iterator[WrongLength]:
     shapes = {name: tensor.shape for name, tensor in subject.model.tensors.items()}
-    return wrong_lengths(Facts.of(subject.architecture, subject.metadata, {}), shapes)
+    return wrong_lengths(_facts(subject), shapes)
+
+
+def _wrong_in_layers(subject: Subject) -> Iterator[WrongLength]:
+    embeddings = subject.shape("token_embd.weight") or (None,)
+    for wrong in _wrong_lengths(subject):
+        # if it is the key that is wrong, the rule on the embeddings says it
+        by_key = wrong.quantity is WIDTH and wrong.has == embeddings[-1]
+        if wrong.name not in {"token_embd.weight", "output.weight"} and not by_key:
+            yield wrong
 
 
 @rule(
@@ -259,41 +254,19 @@ def vocabulary_size(subject: Subject) -> Iterator[Found]:
     kinds=("model",),
 )
 def head_shapes(subject: Subject) -> Iterator[Found]:
-    """Expect the rows of queries, keys and values that the numbers of heads say."""
-    from ..bridge.hyperparameters.file_side import FileSide
-
-    if subject.architecture not in _PLAIN_HEADS:
-        return
-    tensors = subject.model.tensors
-    side = FileSide(
-        subject.architecture, subject.metadata, {n: t.shape for n, t in tensors.items()}
-    )
-    try:
-        key = side.head_size()
-        value = side.count("attention.value_length", key)
-        heads = side.per_layer("attention.head_count")
-        shared = heads
-        if side.has("attention.head_count_kv"):
-            shared = side.per_layer("attention.head_count_kv")
-    except (GGUFError, UnsupportedError):
-        return  # the rule on hyper-parameters says it
-    wrong = []
-    for layer, (n, n_kv) in enumerate(zip(heads, shared, strict=True)):
-        for kind, rows in (("q", n * key), ("k", n_kv * key), ("v", n_kv * value)):
-            name = f"blk.{layer}.attn_{kind}.weight"
-            shape = subject.shape(name)
-            if shape and len(shape) == 2 and shape[0] != rows:
-                wrong.append((name, shape[0], rows))
-    if wrong:
-        name, has, due = wrong[0]
+    """Expect attention matrices as wide as the numbers of heads say."""
+    if wrong := [w for w in _wrong_in_layers(subject) if ".attn_" in w.name]:
+        first = wrong[0]
         yield Found(
-            name,
-            f"it has {has:,} rows, but by the numbers of heads there should be {due:,}; so it is "
-            f"for {counted(len(wrong), 'tensors')}",
+            first.name,
+            f"its shape is {first.shape}, but the {first.quantity.words} is {first.due:,}; so it is"
+            f" for {counted(len(wrong), 'tensors')}",
             _CONVERT,
         )
-    for n, n_kv in zip(heads, shared, strict=True):
-        if n_kv and n % n_kv:
+    facts = _facts(subject)
+    for layer in range(min(facts.number(LAYERS) or 0, MOST_LAYERS)):
+        n, n_kv = facts.number(HEADS, layer), facts.number(KV_HEADS, layer)
+        if n and n_kv and n % n_kv:
             yield Found(
                 f"{subject.architecture}.attention.head_count_kv",
                 f"{n} heads cannot be shared out to {n_kv} heads of keys and values",

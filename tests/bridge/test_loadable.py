@@ -110,6 +110,56 @@ def test_a_shape_contradicts_the_configuration(
     refused(hf, tmp_path, words)
 
 
+HEADS_AND_EXPERTS = [
+    ("llama", {}, {"num_attention_heads": 8}, "'blk.0.attn_q.weight' .* their width is 128"),
+    ("qwen3", {}, {"num_key_value_heads": 1}, "'blk.0.attn_k.weight' .* their width is 24"),
+    ("phi3", {"head_dim": 24}, {}, "'blk.0.attn_qkv.weight' .* values together is 128"),
+    ("qwen2", {"head_dim": 24}, {}, "'blk.0.attn_q.weight' .* takes the hidden size, is 64"),
+    ("exaone4", {"head_dim": 24}, {}, "'blk.0.attn_output.weight' .* the hidden size, is 64"),
+    ("qwen3_moe", {}, {"moe_intermediate_size": 48}, "'blk.0.ffn_up_exps.weight' .* expert is 48"),
+    ("mixtral", {}, {"intermediate_size": 48}, "'blk.0.ffn_up_exps.weight' .* layers is 48"),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "changed", "words"), HEADS_AND_EXPERTS)
+def test_heads_or_experts_of_another_width(
+    tmp_path: Path, kind: str, settings: Any, changed: dict[str, Any], words: str
+) -> None:
+    model = causal(kind, num_hidden_layers=1, **settings)
+    for name, value in changed.items():  # afterwards: the weights are others
+        setattr(model.config, name, value)
+    refused(model, tmp_path, words)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("kind", "settings", "changed", "words"), HEADS_AND_EXPERTS)
+def test_llama_cpp_refuses_them_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    settings: Any,
+    changed: dict[str, Any],
+    words: str,
+) -> None:
+    llama_cpp = pytest.importorskip("llama_cpp")
+    from .test_llama_cpp import architecture_of
+
+    model = causal(kind, num_hidden_layers=1, **settings)
+    keys = {f"{architecture_of(model)}.vocab_size": 300}
+    if not settings:
+        exported(model, tmp_path / "sound.gguf", metadata=keys)
+    for name, value in changed.items():
+        setattr(model.config, name, value)
+    monkeypatch.setattr("gguf_lab.bridge.drafting.check_loadable", lambda *_: None)
+    exported(model, tmp_path / "f.gguf", metadata=keys)
+    for path in sorted(tmp_path.glob("*.gguf")):
+        loads = llama_cpp.llama_model_load_from_file
+        found = loads(str(path).encode(), llama_cpp.llama_model_default_params())
+        assert bool(found) == (path.name == "sound.gguf"), words
+        if found:
+            llama_cpp.llama_model_free(found)
+
+
 def test_all_matrices_are_transposed(tmp_path: Path) -> None:
     """The key of the inner width is corrected by the matrices: not by these."""
     turned = {

@@ -332,7 +332,7 @@ ARCHITECTURE = (
     ),
     case(
         "head-shapes",
-        "it has 32 rows, but by the numbers of heads there should be 48",
+        "its shape is (32, 96), but the number of heads times their width is 48; so it",
         "error",
         **key("llama.attention.head_count_kv", "uint32", 3),
     ),

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES = [p for p in sorted(DATA.glob("*/*.gguf")) if p.stem.endswith(("-f32", "-f16", "-bf16"))]
-# llama.cpp loads neither: the converter took the inner width for four times the hidden size, and
-# read Transformers' defaults for the sizes.
-WRONG_KEYS = {"phi2", "nomic-bert-moe"}
+# llama.cpp loads none of them: the converter took the inner width for four times the hidden size,
+# and read Transformers' defaults for the sizes; and heads are wider together than the model.
+WRONG = {"phi2", "nomic-bert-moe", "cohere2", "exaone4", "nemotron"}
 
 
 def layers(model: gl.Model, *, decoder: bool) -> list[int]:
@@ -36,7 +36,7 @@ def test_files_of_the_converter_have_all_of_it(path: Path) -> None:
         assert [*missing_tensors(architecture, model.tensors, *sides)] == []
         shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
         wrong = [*wrong_lengths(Facts.of(architecture, model.metadata, {}), shapes)]
-        assert bool(wrong) == (path.parent.name in WRONG_KEYS), wrong
+        assert bool(wrong) == (path.parent.name in WRONG), wrong
 
 
 @pytest.mark.parametrize(
