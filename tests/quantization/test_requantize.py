@@ -135,6 +135,23 @@ def test_an_alignment_of_its_own_is_not_copied(tmp_path):
             np.testing.assert_array_equal(new.tensor(name).to_numpy(), old.tensor(name).to_numpy())
 
 
+@pytest.mark.oracle
+def test_a_side_of_one_is_left_out_as_ggml_does(tmp_path):
+    """qwen2moe's shared expert has one row of choice; ggml does not tell it from a vector."""
+    pytest.importorskip("llama_cpp")
+    from .llama_quantize import quantize as llama_quantize
+
+    described = describe(Sketch("llama", 1))
+    extra = [(f"blk.0.{name}.weight", (1, 256), "F32") for name in ("ffn_gate_inp_shexp", "x")]
+    described["tensors"] = [*described["tensors"], *extra]
+    source = write(described, tmp_path / "source.gguf", weights)
+    llama_quantize(source, tmp_path / "theirs.gguf", "Q8_0")
+    requantize(source, tmp_path / "ours.gguf", "Q8_0", progress=False)
+    assert (tmp_path / "ours.gguf").read_bytes() == (tmp_path / "theirs.gguf").read_bytes()
+    with gl.open(tmp_path / "ours.gguf") as model:
+        assert {model.tensor(name).shape for name, *_ in extra} == {(256,)}
+
+
 def smollm2_like(path: Path) -> Path:
     """A model of one layer that the importance matrix of SmolLM2 fits."""
     described = describe(Sketch("llama", 1, row=576))
