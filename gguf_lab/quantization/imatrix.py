@@ -308,10 +308,7 @@ def _open_legacy(path: Path) -> Imatrix:
     try:
         reader = _Reader(file)
         entries = _legacy_entries(reader)
-        chunks, text = 0, ""
-        if reader.left >= 8:  # later writers say how many chunks, and of what
-            chunks = reader.number("the number of chunks")
-            text = reader.text("the name of the dataset")
+        chunks, text = reader.origin()
     except BaseException:
         file.close()
         raise
@@ -381,3 +378,14 @@ class _Reader:
         raw = bytes(self.file.read(self.position, length))
         self.position += length
         return decode(raw.partition(b"\0")[0])
+
+    def origin(self) -> tuple[int, str]:
+        """Read how many chunks, of what: later writers say it at the end.
+
+        Whatever else follows the entries is passed over, as llama.cpp does: none of it counts.
+        """
+        chunks = self.number("the number of chunks") if self.left >= 4 else 0
+        length = self.number("the length of the dataset's name") if self.left >= 4 else 0
+        if not 0 < length <= self.left:
+            return chunks, ""
+        return chunks, decode(bytes(self.file.read(self.position, length)).partition(b"\0")[0])

@@ -123,8 +123,21 @@ def test_values_that_are_not_finite_are_refused_by_name(tmp_path, bad):
         imatrix[Q]
 
 
-@pytest.mark.parametrize("tail", [b"", struct.pack("<ii", 9, 4) + b"text"])
-def test_a_legacy_file(tmp_path, tail):
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        (b"", ((), 0)),
+        (struct.pack("<ii", 9, 4) + b"text", (("text",), 9)),
+        # llama.cpp takes what it can read of it
+        (b"odd", ((), 0)),
+        (struct.pack("<i", 9), ((), 9)),
+        (struct.pack("<i", 9) + b"odd", ((), 9)),
+        (struct.pack("<ii", 9, 400) + b"text", ((), 9)),
+        (struct.pack("<ii", 9, -1) + b"text", ((), 9)),
+        (struct.pack("<ii", 9, 4) + b"text and more", (("text",), 9)),
+    ],
+)
+def test_a_legacy_file(tmp_path, tail, expected):
     path = tmp_path / "imatrix.dat"
     path.write_bytes(legacy_file(entry(b"a", 4, [1, 2, 3]), entry(Q.encode(), 0, [5]), tail=tail))
     with open_imatrix(path) as imatrix:
@@ -132,7 +145,6 @@ def test_a_legacy_file(tmp_path, tail):
         assert list(imatrix) == ["a", Q]
         np.testing.assert_array_equal(imatrix["a"], np.array([1, 2, 3], np.float32) / 4)
         np.testing.assert_array_equal(imatrix[Q], [5])
-        expected = ((), 0) if not tail else (("text",), 9)
         assert (imatrix.datasets, imatrix.chunk_count) == expected
 
 
