@@ -15,7 +15,7 @@ from gguf_lab.bridge.tokenizers import metadata_of_tokenizer, to_tokenizer
 from gguf_lab.bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from gguf_lab.bridge.tokenizers.vocabulary import TokenType
 
-from .small_models import TEXT
+from .small_models import TEXT, byte_level, causal
 from .vocabularies import DATA, expected, metadata
 
 if TYPE_CHECKING:
@@ -198,8 +198,26 @@ def test_special_tokens_of_a_byte_level_bpe_without_tokenizer_json(tmp_path: Pat
     settings = {"tokenizer_class": "GPT2Tokenizer", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "config.json").write_text('{"model_type": "gpt2"}')
-    found = metadata_of_tokenizer(folder, config={}, vocabulary=400, pre_tokenizer="gpt-2")
+    with pytest.warns(UserWarning, match=r"takes '<\|im_end\|>' for control tokens by the text"):
+        found = metadata_of_tokenizer(folder, config={}, vocabulary=400, pre_tokenizer="gpt-2")
     assert (found[BOS], found[EOS]) == (0, 0)
+
+
+@pytest.mark.oracle
+def test_control_tokens_by_the_text_alone(tmp_path: Path) -> None:
+    """An added token that is not special: llama.cpp makes it one, and that is said."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    from gguf_lab.bridge import export
+
+    tokenizer, path = byte_level(), tmp_path / "f.gguf"
+    tokenizer.add_tokens(["[PAD]", "[OTHER]"])
+    with pytest.warns(UserWarning, match=r"takes '\[PAD\]' for control tokens by the text"):
+        export(causal("gpt2", vocab_size=302), path, tokenizer=tokenizer, progress=False)
+    model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    assert {300, 301} < {*tokenizer("a[PAD]b[OTHER]")["input_ids"]}
+    assert {300, 301} & {*model.tokenize(b"a[PAD]b[OTHER]", add_bos=False)} == {301}
+    assert model.detokenize([300, 301]) == b"[OTHER]"
+    model.close()
 
 
 @pytest.mark.parametrize(

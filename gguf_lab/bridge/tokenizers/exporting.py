@@ -5,8 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...errors import UnsupportedError
+from ...file.text import few, quoted
 from .fingerprints import FINGERPRINTS, TEXT, fingerprint
+from .forced import forced_types
 from .naming import pre_tokenizer_name
 from .normalizing import check_wordpiece
 from .pieces import merged_metadata, sentencepiece_metadata, unigram_metadata
@@ -70,6 +74,7 @@ def metadata_of_tokenizer(
     with open_source(source, config) as opened:
         found = adjust(_metadata(opened, vocabulary, pre_tokenizer), opened, vocabulary)
         _compare_ends(found, opened)
+        _compare_types(found, opened)
     for note in opened.notes:
         warnings.warn(f"the tokenizer: {note}.", UserWarning, stacklevel=2)
     return found
@@ -133,6 +138,25 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
 def _bert_name(source: Source) -> str:
     """Return a name for `tokenizer.ggml.pre`, which llama.cpp does not look at for WordPiece."""
     return FINGERPRINTS.get(fingerprint(source.tokenizer.encode(TEXT)), "default")
+
+
+def _compare_types(found: dict[str, object], source: Source) -> None:
+    """Note which tokens llama.cpp takes for control tokens by their text alone."""
+    tokens, types = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"]
+    assert isinstance(tokens, list)
+    assert isinstance(types, np.ndarray)
+    forced = [
+        token
+        for token, told, taken in zip(
+            tokens, types.tolist(), forced_types(found, tokens, types.tolist()), strict=True
+        )
+        if taken == TokenType.CONTROL and told in {TokenType.NORMAL, TokenType.USER_DEFINED}
+    ]
+    if forced:
+        source.notes.append(
+            f"llama.cpp takes {few(map(quoted, forced))} for control tokens by the text alone: it"
+            " hides them in what is generated, and finds them in a text only if told to"
+        )
 
 
 def _compare_ends(found: dict[str, object], source: Source) -> None:
