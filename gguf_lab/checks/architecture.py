@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from ..file.text import few
 from ..model.names import MOST_LAYERS
+from ..reference.architectures.plan import has_name_map
 from ..reference.facts import HEADS, KV_HEADS, LAYERS, WIDTH, Facts
-from ..reference.lengths import wrong_lengths
+from ..reference.lengths import VOCABULARY, wrong_lengths
 from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
 from .rules import Found, counted, examples, rule
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
+_ALWAYS = ("context_length", "embedding_length", "block_count")  # asked for in every architecture
 
 
 @rule(
@@ -39,9 +42,17 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
     try:
         settings_of(subject.model)
     except UnsupportedError:
-        return  # no table, or nothing that Transformers could express: no fault of the file
+        pass  # no table, or nothing that Transformers could express: no fault of the file
     except GGUFError as error:
         yield Found(f"{subject.architecture}.*", str(error), _CONVERT)
+        return
+    for key in _ALWAYS if has_name_map(subject.architecture) else ():
+        if f"{subject.architecture}.{key}" not in subject.metadata:
+            yield Found(
+                f"{subject.architecture}.{key}",
+                "the key is missing: llama.cpp loads no model without it",
+                _CONVERT,
+            )
 
 
 @rule(
@@ -181,14 +192,24 @@ def embedding_size(subject: Subject) -> Iterator[Found]:
 
 
 @rule(
-    "ffn-shapes",
+    "shapes",
     "error",
     "llama.cpp: 'tensor has wrong shape'; see reference/lengths.py",
     kinds=("model",),
 )
-def ffn_shapes(subject: Subject) -> Iterator[Found]:
-    """Expect feed-forward matrices of the widths, and of as many experts, as the keys say."""
-    if wrong := [w for w in _wrong_in_layers(subject) if ".attn_" not in w.name]:
+def shapes(subject: Subject) -> Iterator[Found]:
+    """Expect norms and matrices of the widths, and of as many experts, as the keys say."""
+    embeddings = subject.shape("token_embd.weight") or (None,)
+    wrong = [
+        w
+        for w in _wrong_lengths(subject)
+        if w.name != "token_embd.weight"
+        and w.quantity is not VOCABULARY
+        and w.quantity.key != HEADS.key
+        # if it is the key that is wrong, the rule on the embeddings says it
+        and not (w.quantity is WIDTH and w.has == embeddings[-1])
+    ]
+    if wrong:
         first, names = wrong[0], {w.name for w in wrong}
         yield Found(
             first.name,
@@ -207,13 +228,39 @@ def _wrong_lengths(subject: Subject) -> Iterator[WrongLength]:
     return wrong_lengths(_facts(subject), shapes)
 
 
-def _wrong_in_layers(subject: Subject) -> Iterator[WrongLength]:
-    embeddings = subject.shape("token_embd.weight") or (None,)
-    for wrong in _wrong_lengths(subject):
-        # if it is the key that is wrong, the rule on the embeddings says it
-        by_key = wrong.quantity is WIDTH and wrong.has == embeddings[-1]
-        if wrong.name not in {"token_embd.weight", "output.weight"} and not by_key:
-            yield wrong
+@rule(
+    "bias-length",
+    "error",
+    "llama.cpp: 'tensor has wrong shape': a bias has one value for each row of its matrix",
+    kinds=("model",),
+)
+def bias_length(subject: Subject) -> Iterator[Found]:
+    """Expect a bias to have one value for each row, or for each value of a norm."""
+    if subject.architecture not in REQUIRED:
+        return
+    wrong = []
+    for name, tensor in subject.model.tensors.items():
+        weight = subject.shape(f"{name.removesuffix('.bias')}.weight")
+        if not name.endswith(".bias") or not weight:
+            continue
+        rows = weight[:-1] if len(weight) > 1 else weight
+        vector = weight[-1:] if math.prod(weight[:-1]) == 1 else rows
+        if _without_ones(tensor.shape) not in {_without_ones(rows), _without_ones(vector)}:
+            wrong.append((name, tensor.shape, rows))
+    if wrong:
+        name, has, due = wrong[0]
+        yield Found(
+            name,
+            f"its shape is {has}, but by the weight beside it it should be {due}; so it is for "
+            f"{counted(len(wrong), 'tensors')}",
+            _CONVERT,
+        )
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out the dimensions that ggml has whether they are listed or not."""
+    ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+    return shape[ones:]
 
 
 @rule(
@@ -255,7 +302,8 @@ def vocabulary_size(subject: Subject) -> Iterator[Found]:
 )
 def head_shapes(subject: Subject) -> Iterator[Found]:
     """Expect attention matrices as wide as the numbers of heads say."""
-    if wrong := [w for w in _wrong_in_layers(subject) if ".attn_" in w.name]:
+    wrong = [w for w in _wrong_lengths(subject) if w.quantity.key == HEADS.key and len(w.shape) > 1]
+    if wrong:  # that a matrix is a vector, the rule on shapes says
         first = wrong[0]
         yield Found(
             first.name,

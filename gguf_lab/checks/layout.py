@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..file import preview, quoted
+from ..file.header import DEFAULT_ALIGNMENT
 from ..model.words import bytes_in_words
 from .rules import Found, counted, examples, rule
 
@@ -84,6 +85,26 @@ def order(subject: Subject) -> Iterator[Found]:
                 )
                 break
             expected += info.nbytes + -info.nbytes % header.alignment
+
+
+@rule(
+    "alignment",
+    "error",
+    "ggml-backend.cpp asserts TENSOR_ALIGNMENT where the file is mapped into memory",
+    kinds=("model",),
+)
+def alignment(subject: Subject) -> Iterator[Found]:
+    """Expect data that begins at a multiple of 32 bytes: less is written, and not loaded."""
+    for number, header in enumerate(subject.model.file.headers):
+        first = min(header.tensors, key=lambda info: info.offset, default=None)
+        if first is not None and first.offset % DEFAULT_ALIGNMENT:
+            yield Found(
+                "general.alignment",
+                f"{subject.model.file.paths[number].name}: the key is {header.alignment}, and the "
+                f"data begins at byte {first.offset:,}, no multiple of {DEFAULT_ALIGNMENT}: "
+                "llama.cpp ends where it maps the file",
+                f"{_REWRITE} Until then load it with --no-mmap.",
+            )
 
 
 @rule("trailing", "warning", "gguf.md: nothing follows the tensor data but its padding")

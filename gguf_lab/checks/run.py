@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     against,
     architecture,
     chat,
+    keys,
     layout,
     naming,
     tokenizer,

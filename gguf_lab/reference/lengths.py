@@ -1,4 +1,4 @@
-"""How long llama.cpp expects the sides of embeddings, attention and feed-forward matrices to be.
+"""How long llama.cpp expects the sides of embeddings, norms and matrices to be.
 
 Source: ``load_arch_tensors`` of the architectures in llama.cpp (``src/models``), the dimensions
 that tensors are created with. A file that has others is refused: "tensor has wrong shape".
@@ -7,7 +7,7 @@ that tensors are created with. A file that has others is refused: "tensor has wr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..model.names import split_name
 from .facts import HEADS, KV_HEADS, WIDTH, Facts, Quantity
@@ -22,6 +22,7 @@ VOCABULARY = Quantity("size of the vocabulary", "vocab_size", ("vocab_size",))
 # The key alone: what config.json calls it means something else in some families.
 INNER_WIDTH = Quantity("width of the feed-forward layers", "feed_forward_length", ())
 EXPERTS = Quantity("number of experts", "expert_count", ())
+_POSITIONS = Quantity("length of the context", "context_length", ())
 _EXPERT_WIDTH = Quantity("width of an expert", "expert_feed_forward_length", ())
 _KEY = Quantity("width of a head", "attention.key_length", ())
 _VALUE = Quantity("width of a head's values", "attention.value_length", ())
@@ -33,12 +34,39 @@ _FUSED_WIDTH = Quantity(
     "width of all queries, keys and values together", "attention.head_count", ()
 )
 
-# Kind of a matrix: its sides in NumPy order; None: what depends on more than one key.
-_OUTSIDE: dict[str, tuple[Quantity | None, ...]] = {
+_Sides: TypeAlias = "tuple[Quantity | None, ...]"
+_Side: TypeAlias = "tuple[Quantity, int | None]"
+_INTO: _Sides = (None, WIDTH)
+_OUT_OF: _Sides = (WIDTH, None)
+
+# Kind of a tensor: its sides in NumPy order; None: what depends on more than one key.
+_ANYWHERE: dict[str, _Sides] = {
     "token_embd": (VOCABULARY, WIDTH),
     "output": (VOCABULARY, WIDTH),
 }
-_IN_LAYERS: dict[str, tuple[Quantity | None, ...]] = {
+_OUTSIDE: dict[str, _Sides] = _ANYWHERE | {
+    "position_embd": (_POSITIONS, WIDTH),
+    "token_embd_norm": (WIDTH,),
+    "output_norm": (WIDTH,),
+}
+_IN_LAYERS: dict[str, _Sides] = {
+    **dict.fromkeys(
+        (
+            *("attn_norm", "attn_norm_2", "attn_output_norm", "post_attention_norm"),
+            *("cross_attn_norm", "ffn_norm", "post_ffw_norm", "layer_output_norm"),
+        ),
+        (WIDTH,),
+    ),
+    **dict.fromkeys(
+        (
+            *("attn_q", "attn_k", "attn_v", "attn_qkv", "attn_q_a", "attn_kv_a_mqa"),
+            *("cross_attn_q", "cross_attn_k", "cross_attn_v", "ssm_in", "shortconv.in_proj"),
+        ),
+        _INTO,
+    ),
+    **dict.fromkeys(
+        ("attn_output", "attn_o", "cross_attn_o", "ssm_out", "shortconv.out_proj"), _OUT_OF
+    ),
     "ffn_gate": (INNER_WIDTH, WIDTH),
     "ffn_up": (INNER_WIDTH, WIDTH),
     "ffn_down": (WIDTH, INNER_WIDTH),
@@ -47,9 +75,9 @@ _IN_LAYERS: dict[str, tuple[Quantity | None, ...]] = {
     "ffn_up_exps": (EXPERTS, _EXPERT_WIDTH, WIDTH),
     "ffn_gate_up_exps": (EXPERTS, _EXPERT_WIDTH, WIDTH),
     "ffn_down_exps": (EXPERTS, WIDTH, _EXPERT_WIDTH),
-    "ffn_gate_shexp": (None, WIDTH),
-    "ffn_up_shexp": (None, WIDTH),
-    "ffn_down_shexp": (WIDTH, None),
+    "ffn_gate_shexp": _INTO,
+    "ffn_up_shexp": _INTO,
+    "ffn_down_shexp": _OUT_OF,
 }
 _GATE_IN_UP = frozenset(("phi3", "glm4"))  # ffn_up has the rows of both
 # Which key says how wide experts are; nothing is said of others.
@@ -102,26 +130,24 @@ def wrong_lengths(facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
     for name, shape in shapes.items():
         layer, kind = split_name(name)
         kind = kind.removeprefix("enc.").removeprefix("dec.")
-        for has, (quantity, due) in zip(shape, _sides(facts, layer, kind, len(shape)), strict=True):
+        if not (sides := _sides(facts, layer, kind)):
+            continue
+        # ggml has four dimensions, and those that a file does not list are 1.
+        lengths = (1,) * (len(sides) - len(shape)) + shape[-len(sides) :]
+        for has, (quantity, due) in zip(lengths, sides, strict=True):
             if due is not None and has != due:
                 yield WrongLength(name, shape, quantity, has, due)
 
 
-_Side = tuple[Quantity, int | None]
-
-
-def _sides(facts: Facts, layer: int | None, kind: str, dimensions: int) -> list[_Side]:
-    """Return what each side is to be as long as; None where nothing is known."""
+def _sides(facts: Facts, layer: int | None, kind: str) -> list[_Side]:
+    """Return what each side is to be as long as; nothing where nothing is known."""
+    known = facts.architecture in REQUIRED
     if layer is None:
-        sides = _OUTSIDE.get(kind)
-    elif facts.architecture not in REQUIRED:
-        sides = None
-    elif dimensions == 2 and (attention := _attention(facts, layer, kind)):
-        return attention
+        sides = (_OUTSIDE if known else _ANYWHERE).get(kind, ())
     else:
-        sides = _IN_LAYERS.get(kind)
-    if sides is None or len(sides) != dimensions:
-        return [(WIDTH, None)] * dimensions
+        if known and (attention := _attention(facts, layer, kind)):
+            return attention
+        sides = _IN_LAYERS.get(kind, ()) if known else ()
     return [_length(facts, layer, kind, quantity) for quantity in sides]
 
 

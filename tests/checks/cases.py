@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IMATRIX = MODELS.parent / "imatrix" / "smollm2-imatrix.gguf"
 QWEN2 = MODELS / "qwen2" / "qwen2-bf16.gguf"  # without a tokenizer
+GPT2 = MODELS / "gpt2" / "gpt2-bf16.gguf"
+MAMBA = MODELS / "mamba" / "mamba-bf16.gguf"
 MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
 NAMES = {
@@ -129,6 +131,14 @@ def _gap(builder: Builder) -> None:
     builder.data = builder.data[:offset] + bytes(32) + builder.data[offset:]
 
 
+def _align(builder: Builder) -> None:
+    """Give the head another length, and let the data follow at a multiple of 8."""
+    builder.key("general.alignment", "uint32", 8)
+    while not len(builder.head()) % 32:
+        builder.key(f"general.padding.{len(builder.keys)}", "string", "x" * 8)
+    builder.alignment = 8
+
+
 def _dirty(builder: Builder) -> None:
     """A tensor of 12 bytes before the last, and no zeros after it."""
     name, ne = "blk.0.attn_q.scale", [3]
@@ -162,6 +172,10 @@ def _zero(rows: slice) -> Any:
     return change
 
 
+def _small(n: int) -> bytes:
+    return np.full(n, 0.01, np.float16).tobytes()
+
+
 def _iq2(rows: int, columns: int) -> bytes:
     blocks = np.random.default_rng(1).integers(0, 256, (rows * columns // 256, 66), np.uint8)
     blocks[:, 0:2] = np.frombuffer(struct.pack("<e", 0.001), np.uint8)
@@ -169,9 +183,74 @@ def _iq2(rows: int, columns: int) -> bytes:
 
 
 _DOWN = "blk.0.ffn_down.weight"  # 256 rows of two blocks
-_BIG = (F16, (1024, 1024), np.full(1024 * 1024, 0.01, np.float16).tobytes())
-_TURNED = (F16, (96, 160), np.full(96 * 160, 0.01, np.float16).tobytes())
-_SMALL = (F16, (256, 512), np.full(512 * 256, 0.01, np.float16).tobytes())
+_BIG = (F16, (1024, 1024), _small(1024 * 1024))
+_TURNED = (F16, (96, 160), _small(96 * 160))
+_SMALL = (F16, (256, 512), _small(512 * 256))
+
+KEYS = (
+    case(
+        "key-type",
+        "the key is 10000 of type uint32, but llama.cpp reads it as float32, and refuses",
+        "error",
+        **key("llama.rope.freq_base", "uint32", 10_000),
+    ),
+    case(
+        "key-type",
+        "the key is 3 of type int32, but llama.cpp reads it as uint32",
+        "error",
+        **key("llama.block_count", "int32", 3),
+    ),
+    case(
+        "key-type",
+        "the key is 32 of type uint16, but llama.cpp reads it as uint32",
+        "error",
+        **key("general.file_type", "uint16", 32),
+    ),
+    case(
+        "key-type",
+        "the key is 1 of type uint8, but llama.cpp reads it as bool",
+        "error",
+        **key("tokenizer.ggml.add_bos_token", "uint8", 1),
+    ),
+    case(
+        "key-type",
+        "the key is 2 of type int32, but llama.cpp reads it as uint32",
+        "error",
+        **key("tokenizer.ggml.eos_token_id", "int32", 2),
+    ),
+    case(
+        "key-type",
+        "the key is 1 of type uint32, but llama.cpp reads it as uint16",
+        "error",
+        **key("split.count", "uint32", 1),
+    ),
+    case(
+        "nested-array",
+        "an array of arrays, for which llama.cpp refuses",
+        "error",
+        **key("general.nested", "array[array[uint32]]", [[1], [2, 3]]),
+    ),
+    case(
+        "unknown-architecture",
+        'the key is "llama9", which the gguf package does not know',
+        refused=True,
+        **key("general.architecture", "string", "llama9"),
+    ),
+    case(
+        "rope-scaling",
+        'the key is "su"; llama.cpp knows none, linear, yarn, longrope',
+        "error",
+        **key("llama.rope.scaling.type", "string", "su"),
+    ),
+    case(
+        "expert-counts",
+        "4 of 3 experts are used",
+        "error",
+        source=MIXTRAL,
+        name="Tiny-48K-v1.0-BF16.gguf",
+        **key("llama.expert_used_count", "uint32", 4),
+    ),
+)
 
 LAYOUT = (
     case("truncated", "ends too early: 1 of 30", "error", cut=128),
@@ -190,6 +269,12 @@ LAYOUT = (
         **tensor("new.weight", 200, (256,), bytes(144)),
     ),
     case("order", "a gap, for which llama.cpp refuses", "error", edit=_gap),
+    case(
+        "alignment",
+        "the key is 8, and the data begins at byte",
+        "error",
+        edit=_align,
+    ),
     case("trailing", "1.0 kB follow the last tensor", tail=b"\1" * 1000),
     case("padding", "the 20 bytes between 'blk.0.attn_q.scale'", "note", refused=True, edit=_dirty),
     case(
@@ -262,6 +347,7 @@ ARCHITECTURE = (
         "hyper-parameters",
         "head_count is 'six'; expected a whole number",
         "error",
+        also="key-type",
         **key("llama.attention.head_count", "string", "six"),
     ),
     case(
@@ -304,19 +390,19 @@ ARCHITECTURE = (
         **key("llama.embedding_length", "uint32", 64),
     ),
     case(
-        "ffn-shapes",
+        "shapes",
         "its shape is (160, 96), but by llama.embedding_length 160 should be 96; so it is for 1 te",
         "error",
         **tensor("blk.1.ffn_down.weight", *_TURNED),
     ),
     case(
-        "ffn-shapes",
+        "shapes",
         "but by llama.feed_forward_length 160 should be 128; so it is for 9 tensors",
         "error",
         **key("llama.feed_forward_length", "uint32", 128),
     ),
     case(
-        "ffn-shapes",
+        "shapes",
         "but by llama.expert_count 3 should be 4; so it is for 8 tensors",
         "error",
         source=MIXTRAL,
@@ -329,6 +415,63 @@ ARCHITECTURE = (
         "error",
         refused=False,
         **key("llama.vocab_size", "uint32", 513),
+    ),
+    case(
+        "hyper-parameters",
+        "the key is missing: llama.cpp loads no model without it",
+        "error",
+        source=MAMBA,
+        name="Tiny-14K-v1.0-BF16.gguf",
+        also="tokenizer",
+        **key("mamba.context_length"),
+    ),
+    case(
+        "shapes",
+        "its shape is (128,), but by llama.embedding_length 128 should be 96; so it is for 1 t",
+        "error",
+        **tensor("blk.1.attn_norm.weight", F32, (128,), np.ones(128, np.float32).tobytes()),
+    ),
+    case(
+        "shapes",
+        "its shape is (9216,), but by llama.embedding_length 1 should be 96",
+        "error",
+        **tensor("blk.1.attn_output.weight", F16, (96 * 96,), _small(96 * 96)),
+    ),
+    case(
+        "shapes",
+        "its shape is (512, 64), but by llama.embedding_length 64 should be 96",
+        "error",
+        **tensor("output.weight", F16, (64, 512), _small(64 * 512)),
+    ),
+    case(
+        "shapes",
+        "its shape is (16, 24), but by gpt2.context_length 16 should be 17",
+        "error",
+        source=GPT2,
+        name="Tiny-22K-v1.0-BF16.gguf",
+        also="tokenizer",
+        **key("gpt2.context_length", "uint32", 17),
+    ),
+    case(
+        "shapes",
+        "its shape is (96, 64), but by llama.embedding_length 64 should be 96",
+        "error",
+        **tensor("blk.1.attn_q.weight", F16, (64, 96), _small(96 * 64)),
+    ),
+    case(
+        "bias-length",
+        "its shape is (25,), but by the weight beside it it should be (24,); so it is for 1 tensor",
+        "error",
+        source=QWEN2,
+        name=QWEN2_NAME,
+        also="tokenizer",
+        **tensor("blk.1.attn_q.bias", F32, (25,), np.ones(25, np.float32).tobytes()),
+    ),
+    case(
+        "head-shapes",
+        "its shape is (96, 64), but the number of heads times their width is 96",
+        "error",
+        **tensor("blk.1.attn_output.weight", F16, (64, 96), _small(64 * 96)),
     ),
     case(
         "head-shapes",
@@ -362,7 +505,7 @@ TYPES = (
         "giant",
         "1 large tensor in 16 or 32 bits ('blk.0.ffn_up_shexp.weight'): 2.1 MB",
         source=Q4_K_M,
-        also="ffn-shapes foreign-tensor name-size other-type",
+        also="shapes foreign-tensor name-size other-type",
         refused=True,
         **tensor("blk.0.ffn_up_shexp.weight", *_BIG),
     ),
@@ -548,4 +691,4 @@ VALUES = (
     ),
 )
 
-CASES = (*LAYOUT, *NAMING, *ARCHITECTURE, *TYPES, *TOKENIZER, *CHAT, *VALUES)
+CASES = (*LAYOUT, *KEYS, *NAMING, *ARCHITECTURE, *TYPES, *TOKENIZER, *CHAT, *VALUES)

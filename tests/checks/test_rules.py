@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from operator import attrgetter
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 
 import gguf_lab as gl
 from gguf_lab.checks import RULES
+from gguf_lab.checks.keys import due_types
 
 from ..file.builders import Builder, small
 from .cases import CASES, NAMES, QWEN2, QWEN2_NAME, Case, key
@@ -180,3 +185,16 @@ def test_what_predicts_further_tokens_is_not_foreign(name: str) -> None:
     """The package gguf does not list it for all architectures of which the converter writes it."""
     (path,) = (MODELS.parent / "tables" / name).glob("*.gguf")
     assert "foreign-tensor" not in gl.check(path, progress=False).codes
+
+
+def test_the_types_of_keys_are_those_that_the_package_writes() -> None:
+    """The source of `gguf.GGUFWriter` says for every key as what it is written."""
+    source = inspect.getsource(gguf.GGUFWriter)
+    calls = re.findall(r"self\.add_(\w+)\((Keys\.[\w.]+?)(?:\.format|,)", source)
+    written: dict[str, set[str]] = {}
+    for kind, name in calls:
+        written.setdefault(attrgetter(name)(gguf), set()).add(kind)
+    due = {key: kind for key, kind in due_types().items() if kind != "any"}
+    both = {key: (due[key], kinds) for key, kinds in written.items() if key in due}
+    assert len(both) > 80
+    assert [entry for entry in both.items() if entry[1][0] not in entry[1][1]] == []
