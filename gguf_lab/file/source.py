@@ -7,7 +7,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,12 @@ class _Descriptor:
     def __del__(self) -> None:
         if hasattr(self, "number"):
             os.close(self.number)
+
+    def __reduce__(self) -> NoReturn:
+        # A second owner of the number would close it under the first, or close another's file.
+        raise TypeError(
+            "an open file can be neither copied nor pickled: hand its path on, and open it there"
+        )
 
 
 class _Rooms(threading.local):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -56,6 +58,19 @@ def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
     assert bytes(part[-3:]) == b"abc"
     with pytest.raises(GGUFError, match="is closed"):
         file.read(0, 1)
+
+
+@pytest.mark.parametrize(
+    "double", [copy.deepcopy, lambda file: pickle.loads(pickle.dumps(file))], ids=["copy", "pickle"]
+)
+def test_a_copy_does_not_close_the_file_under_the_original(tmp_path: Path, double: Any) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    with LocalFile(path) as file:
+        with pytest.raises(TypeError, match="hand its path on"):
+            double(file)
+        gc.collect()
+        assert bytes(file.read(0, 3)) == b"abc"
 
 
 def test_empty_file(tmp_path: Path) -> None:
