@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from ..file import preview, quoted
@@ -27,11 +28,25 @@ _REMOVED = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8"
 _REMOVED |= {36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8"}
 
 
-@rule("version", "warning", "gguf.cpp: 'GGUFv1 is no longer supported'")
+@rule("version", "error", "gguf.cpp: 'GGUFv1 is no longer supported'")
 def version(subject: Subject) -> Iterator[Found]:
     """Expect version 2 or 3."""
     if subject.model.version == 1:
         yield Found("file", "GGUF version 1, which llama.cpp has stopped to read", _REWRITE)
+
+
+@rule(
+    "byte-order", "error", "gguf.cpp: 'is there a mismatch between the host and model endianness'"
+)
+def byte_order(subject: Subject) -> Iterator[Found]:
+    """Expect the byte order of this machine."""
+    if subject.model.byteorder != sys.byteorder:
+        yield Found(
+            "file",
+            f"the file is {subject.model.byteorder}-endian, and this machine is {sys.byteorder}-"
+            "endian: llama.cpp refuses it here",
+            "Get the file for this machine, or turn it round with gguf_convert_endian.py.",
+        )
 
 
 @rule("truncated", "error", "llama-model-loader.cpp: 'data is not within the file bounds'")

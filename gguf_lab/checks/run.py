@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..comparison import Run
 from ..errors import ComparisonError, GGUFError
+from ..file.remote import location
 from ..model import Model, open_model
 from ..progress import counted
 from ..reference import Checkpoint, open_reference
@@ -80,11 +81,11 @@ def check(
     """
     with ExitStack() as opened:
         if not isinstance(model, Model):
-            file = Path(model) if isinstance(model, str | Path) else None
+            file = location(model)
             try:
                 model = opened.enter_context(open_model(model))
             except GGUFError as error:
-                if file is None or not file.is_file():
+                if not isinstance(file, Path) or not file.is_file():
                     raise  # of a server, or missing: no finding about a file
                 found = Finding("error", "malformed", "file", str(error))
                 return Findings(file.name, [found], dict.fromkeys(RULES, "malformed file"))

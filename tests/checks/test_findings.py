@@ -82,11 +82,15 @@ def test_counts_and_examples() -> None:
     assert examples(["\x1b"]) == r"'\x1b'"
 
 
-def test_a_malformed_file_is_a_finding_and_a_missing_one_an_error(tmp_path: Any) -> None:
+def test_a_malformed_file_is_a_finding_and_a_missing_one_an_error(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(LLAMA.read_bytes()[:5000])
-    (found,) = gl.check(path)
-    assert (found.severity, found.code) == ("error", "malformed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (path, str(path), "~/x.gguf"):
+        (found,) = gl.check(name)
+        assert (found.severity, found.code) == ("error", "malformed")
     with pytest.raises(GGUFError):
         gl.check(tmp_path / "none.gguf")
 

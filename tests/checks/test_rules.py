@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from operator import attrgetter
 from typing import Any
 
@@ -21,7 +22,7 @@ from .variants import LLAMA, MODELS, Q4_K_M, variant
 
 BESIDE = {"unmatched", "exactness", "unlike", "changed", "outlier", "template-differs"}
 BESIDE |= {"special-differs"}
-ELSEWHERE = {"version", "no-tensors", "fallback-type"}
+ELSEWHERE = {"version", "byte-order", "no-tensors", "fallback-type"}
 """Rules with a test of their own below."""
 
 
@@ -48,9 +49,16 @@ def test_a_rule_finds_what_breaks_it(case: Case, tmp_path: Any) -> None:
 
 def test_a_file_of_version_1_is_too_old_for_llama_cpp(tmp_path: Any) -> None:
     found = gl.check(small(version=1).write(tmp_path / "old.gguf"), progress=False)
-    assert [f.message for f in found if f.code == "version"] == [
-        "GGUF version 1, which llama.cpp has stopped to read"
+    assert [(f.severity, f.message) for f in found if f.code == "version"] == [
+        ("error", "GGUF version 1, which llama.cpp has stopped to read")
     ]
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_file_is_for_machines_of_its_byte_order(order: str, tmp_path: Any) -> None:
+    found = gl.check(small(byteorder=order).write(tmp_path / "f.gguf"), progress=False)
+    told = [f.severity for f in found if f.code == "byte-order"]
+    assert told == ["error"] * (order != sys.byteorder)
 
 
 def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None:
