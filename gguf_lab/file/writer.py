@@ -111,6 +111,9 @@ def write_file(
             _write(target, head, shard)
         _check_free(paths, overwrite)
         _publish(partial, paths)
+    except OSError as problem:
+        problem.filename = problem.filename or str(path)  # a full disk does not say of what
+        raise
     finally:
         for target in partial:
             with suppress(OSError):

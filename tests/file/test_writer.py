@@ -228,18 +228,20 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 16])
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left")])
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 def test_an_interruption_leaves_nothing(
     tmp_path: Path, trouble: BaseException, limit: int | None
 ) -> None:
     def chunks() -> Any:
         yield np.zeros(8, np.uint8)
         assert len(list(tmp_path.iterdir())) == (1 if limit is None else 2)  # it has begun
-        raise trouble
+        raise type(trouble)(*trouble.args)  # a new one each time: it is told of which file it is
 
     tensors = [payload("a", 4), Payload("b", (4,), qtype("F32"), chunks), payload("c", 4)]
-    with pytest.raises(type(trouble) if isinstance(trouble, OSError) else KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, OSError)) as caught:
         write_file(tmp_path / "f.gguf", KEYS, tensors, max_shard_bytes=limit)
+    if isinstance(caught.value, OSError):
+        assert caught.value.filename == str(tmp_path / "f.gguf")
     assert list(tmp_path.iterdir()) == []
 
 
