@@ -71,6 +71,11 @@ class Metadata(Mapping[str, Value]):
         value = self.get(key)
         return value if isinstance(value, str) else None
 
+    def encoded(self, key: str) -> memoryview | None:
+        """Return a string as the file has it, not decoded, if it is there and is a string."""
+        value = self._entries[key].value if key in self._entries else None
+        return value if isinstance(value, memoryview) else None
+
     def integer(self, key: str) -> int | None:
         """Return a value if it is there and is a whole number."""
         value = self.get(key)

@@ -4,6 +4,7 @@
 value                       type
 ==========================  ===================================================
 ``bool``, ``str``           bool, string
+``memoryview``              string, of these bytes
 ``int``                     uint32; int32 if negative; 64 bits where it must be
 ``float``                   float32
 list of these               array of bool, string, int32 (or int64), float32
@@ -24,7 +25,7 @@ import numpy as np
 from ..errors import GGUFError
 from .header import MAX_KEY_BYTES
 from .text import preview, quoted
-from .values import ArrayValue, ValueType
+from .values import ArrayValue, StringArray, ValueType
 
 __all__ = ["check_key", "pack_metadata", "pack_string", "type_of_value"]
 
@@ -74,12 +75,9 @@ def check_key(key: str) -> str:
     return key
 
 
-def pack_string(text: str) -> bytes:
-    """Make the bytes of a string: its length, then UTF-8.
-
-    What `decode` has shown as an escape (bytes that are no UTF-8) is written as it is shown.
-    """
-    data = text.encode("utf-8", "backslashreplace")
+def pack_string(text: str | bytes | memoryview) -> bytes:
+    """Make the bytes of a string: its length, then UTF-8; bytes are written as they are."""
+    data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else bytes(text)
     return struct.pack("<Q", len(data)) + data
 
 
@@ -110,7 +108,9 @@ def _pack_value(key: str, value: object) -> bytes:
 
 def _pack_items(key: str, items: object, kind: ValueType) -> bytes:
     if kind is ValueType.STRING:
-        return b"".join(map(pack_string, items))  # type: ignore[call-overload]
+        # Those of a file need not be UTF-8.
+        texts = items.encoded() if isinstance(items, StringArray) else items
+        return b"".join(map(pack_string, texts))  # type: ignore[call-overload]
     try:
         if isinstance(items, np.ndarray):
             return items.astype(_CODES[kind]).tobytes()
@@ -123,13 +123,15 @@ def _pack_items(key: str, items: object, kind: ValueType) -> bytes:
 
 
 def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    return isinstance(value, Sequence) and not isinstance(
+        value, str | bytes | bytearray | memoryview
+    )
 
 
 def _kind_of_scalar(key: str, value: object) -> ValueType:
     if isinstance(value, bool):
         return ValueType.BOOL
-    if isinstance(value, str):
+    if isinstance(value, str | memoryview):
         return ValueType.STRING
     if isinstance(value, np.generic) and value.dtype.newbyteorder("<") in _KINDS:
         return _KINDS[value.dtype.newbyteorder("<")]

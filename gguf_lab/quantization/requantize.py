@@ -176,9 +176,11 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _typed(metadata: Any, key: str) -> object:
-    """Return a value that is written as the type that it has in the file."""
+    """Return a value that is written as it is in the file: its type, and text that is no UTF-8."""
     value, kind = metadata[key], metadata.type_of(key)
-    if isinstance(value, ArrayValue) or kind in {"string", "bool"}:
+    if kind == "string":
+        return metadata.encoded(key)
+    if isinstance(value, ArrayValue) or kind == "bool":
         return value
     return np.dtype(kind).type(value)
 

@@ -6,6 +6,7 @@ import shutil
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import gguf
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from gguf_lab.file.writer import Payload, write_file
 from gguf_lab.quantization import open_imatrix, requantize
 from gguf_lab.reference import align, open_checkpoint
 
+from ..checks.variants import variant
 from .record_files import RECORDED, SKETCHES, digests, importance, record, weights
 from .record_mixes import DATA, MODELS, Sketch, describe, write
 
@@ -121,6 +123,17 @@ def test_metadata_is_copied_with_its_types(llama, tmp_path):
             for key in old.metadata:
                 assert new.metadata[key] == old.metadata[key]
                 assert new.metadata.type_of(key) == old.metadata.type_of(key)
+
+
+def test_text_that_is_no_utf8_is_copied_as_it_is(llama, tmp_path):
+    raw = b"caf\xe9 \xff"
+    keys = {"general.author": ("string", raw), "general.tags": ("array[string]", [raw, "\\xff"])}
+    path = variant(llama, tmp_path / "old.gguf", keys=keys)
+    requantize(path, tmp_path / "new.gguf", "Q4_0", progress=False)
+    fields = gguf.GGUFReader(tmp_path / "new.gguf").fields
+    assert bytes(fields["general.author"].parts[-1]) == raw
+    tags = fields["general.tags"]
+    assert [bytes(tags.parts[i]) for i in tags.data] == [raw, b"\\xff"]
 
 
 def test_an_alignment_of_its_own_is_not_copied(tmp_path):
