@@ -86,6 +86,26 @@ def test_names_of_a_hub(server: Server, name: str, url: str, last: str) -> None:
     assert parse_address(address) is address
 
 
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("/o/r/blob/main/a/m-Q8_0.gguf", "hf://o/r@main/a/m-Q8_0.gguf"),
+        ("/o/r/blob/main/a%20b.gguf?download=true#top", "hf://o/r@main/a b.gguf"),
+        ("/o/r/blob/refs%2Fpr%2F3/m.gguf", "hf://o/r@refs/pr/3/m.gguf"),
+        ("/o/r/tree/v1/", "hf://o/r@v1"),
+        ("/o/r/tree/main/a", "hf://o/r@main/a"),
+    ],
+)
+def test_the_page_of_a_file_on_the_hub_stands_for_the_file(
+    page: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an address bar shows: the hub would answer with a page for people."""
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert parse_address(f"https://huggingface.co{page}") == parse_address(name)
+    elsewhere = f"https://huggingface.example{page}".partition("#")[0]
+    assert parse_address(elsewhere).url == elsewhere
+
+
 def test_parts_of_a_name(server: Server) -> None:
     address = parse_address("hf://o/r@v1/a/model-00001-of-00002.gguf")
     assert (address.stem, address.suffix) == ("model-00001-of-00002", ".gguf")

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from ...errors import RemoteError
 from ..text import quoted
-from .login import endpoint
+from .login import endpoint, is_hub
 from .urls import split_url
 
 __all__ = ["Address", "location", "parse_address", "parse_repository"]
@@ -22,6 +22,8 @@ _SCHEMES = ("hf://", "https://", "http://")
 _OWNER_OR_REPO = re.compile(r"[\w-]+(?:\.[\w-]+)*", re.ASCII)
 # Revisions of the hub that have slashes in them.
 _REFERENCE = re.compile(r"refs/(?:convert/[\w.-]+|pr/[0-9]+)(?=/|$)", re.ASCII)
+# The page of a file or a folder: what stands in the address bar where one looks at it on the hub.
+_PAGE = re.compile(r"/([^/]+/[^/]+)/(?:blob|tree)/([^/]+)(/.*)?")
 _LONGEST = 8192
 _IN_PATHS = "/%:@!$&'()*+,;=~-._"
 
@@ -120,7 +122,7 @@ def parse_address(name: str | Address) -> Address:
     name : str or Address
         ``hf://owner/repo/path``, ``hf://owner/repo@revision/path`` or ``hf://owner/repo``, on the
         hub of HF_ENDPOINT (slashes in a revision are written ``%2F``); or a ``https://`` or
-        ``http://`` URL.
+        ``http://`` URL. The page that the hub shows of a file stands for the file.
 
     Raises
     ------
@@ -134,6 +136,9 @@ def parse_address(name: str | Address) -> Address:
     if name.lower().startswith("hf://"):
         return _parse_hub(name[5:].rstrip("/"))
     parts = split_url(name)
+    if is_hub(name) and (page := _PAGE.fullmatch(parts.path)):
+        repository, revision, inside = page.groups("")
+        return _parse_hub(f"{repository}@{revision}{unquote(inside).rstrip('/')}")
     path = quote(parts.path.lstrip("/"), safe=_IN_PATHS)
     return Address(f"{parts.scheme}://{parts.netloc}", path, _query=parts.query)
 
