@@ -99,7 +99,7 @@ def key_type(subject: Subject) -> Iterator[Found]:
         yield Found(
             key,
             f"the key is {preview(subject.metadata[key])} of type {got}, but llama.cpp reads it as "
-            f"{wanted}, and refuses another type",
+            f"{wanted}, and refuses another type where it asks for the key",
             "Write it again as that type"
             + (f", or load it with --override-kv {key}={override}:VALUE." if override else "."),
         )
