@@ -57,7 +57,6 @@ def open_counts(counts, program):
 @triton.jit
 def count_errors(table, e):
     """Count errors of float32; in the bin around zero, and if one is NaN, counts mean nothing."""
-    e = tl.reshape(e, [e.numel], can_reorder=True)  # without moving any
     size = tl.minimum(tl.abs(e), _LARGEST).to(tl.uint32, bitcast=True)
     sign = e.to(tl.uint32, bitcast=True) & 0x80000000
     if NVIDIA:

@@ -223,7 +223,8 @@ class Warp:
     def _execute(self, one):
         if one.name in PLAIN:
             d, *operands = one.operands
-            self.set(d, PLAIN[one.name](*self.inputs(one, operands)))
+            plain = self._bfloat16 if one.types[-1].startswith("bf16") else self._numbers
+            self.set(d, plain(one, operands))
         elif hasattr(self, f"_{one.name}"):
             getattr(self, f"_{one.name}")(one, *one.operands)
         else:
@@ -277,6 +278,15 @@ class Warp:
         return [self.get(operand, one.types[-1]) for operand in operands]
 
     # --- arithmetic -------------------------------------------------------------------------------
+
+    def _numbers(self, one, operands):
+        return PLAIN[one.name](*self.inputs(one, operands))
+
+    def _bfloat16(self, one, operands):  # which NumPy lacks
+        bits = [self.get(x, one.types[-1].removeprefix("b").replace("f", "b")) for x in operands]
+        numbers = [(x.astype(np.uint32) << 16).view(np.float32) for x in bits]
+        made = torch.from_numpy(PLAIN[one.name](*numbers)).bfloat16()
+        return made.view(torch.int16).numpy().view(np.uint16)
 
     def _mul(self, one, d, a, b):
         self.set(d, self._product(one, a, b))

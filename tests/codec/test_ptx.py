@@ -40,6 +40,30 @@ def run(ptx, last_warp_first=False, size=THREADS):
     return out
 
 
+# Of bfloat16: 258 - 256 above, 260 - 1 below.
+SUBTRACT = """
+.visible .entry subtract(.param .u64 subtract_param_0)
+.reqntid 64
+{
+    .reg .b32 %r<5>;
+    .reg .b64 %rd<4>;
+    ld.param.b64 %rd1, [subtract_param_0];
+    mov.u32 %r1, %tid.x;
+    mov.b32 %r2, 0x43814382;
+    mov.b32 %r3, 0x43803f80;
+    sub.rn.bf16x2 %r4, %r2, %r3;
+    mul.wide.u32 %rd2, %r1, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    st.global.b32 [%rd3+0], %r4;
+    ret;
+}
+"""
+
+
+def test_bfloat16_is_rounded():
+    assert (run(SUBTRACT) == 0x40004382).all()  # 2, and 260: the even one beside 259
+
+
 @pytest.mark.parametrize("last_warp_first", [False, True])
 def test_threads_exchange_numbers(last_warp_first):
     assert (run(EXCHANGE, last_warp_first) == np.arange(THREADS) ^ 32).all()
