@@ -270,27 +270,48 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     kinds=("model",),
 )
 def vocabulary_size(subject: Subject) -> Iterator[Found]:
-    """Expect as many rows of the embedding as there are tokens, and as ``vocab_size`` says."""
+    """Expect as many rows of the embedding as there are tokens."""
     shape = subject.shape("token_embd.weight")
     if not shape or len(shape) != 2:
         return
-    tokens = subject.metadata.get("tokenizer.ggml.tokens")
-    told = {"tokenizer.ggml.tokens": len(tokens) if isinstance(tokens, ArrayValue) else None}
-    told[f"{subject.architecture}.vocab_size"] = subject.figure("vocab_size")
-    for key, number in told.items():
-        if number is not None and number != shape[0]:
-            yield Found(
-                key,
-                f"there are {number:,} tokens by this key, but token_embd.weight has "
-                f"{shape[0]:,} rows",
-                "Convert again: the tokenizer is of another model, or the vocabulary was padded.",
-            )
+    number, key = _tokens(subject), "tokenizer.ggml.tokens"
+    if number is None:  # llama.cpp asks for the key only where there are none
+        number, key = subject.figure("vocab_size"), f"{subject.architecture}.vocab_size"
+    if number is not None and number != shape[0]:
+        yield Found(
+            key,
+            f"there are {number:,} tokens by this key, but token_embd.weight has {shape[0]:,} rows",
+            "Convert again: the tokenizer is of another model, or the vocabulary was padded.",
+        )
     output = subject.shape("output.weight")
     if output and len(output) == 2 and output[0] != shape[0]:
         yield Found(
             "output.weight",
             f"it has {output[0]:,} rows, token_embd.weight {shape[0]:,}",
             "Convert the model again.",
+        )
+
+
+def _tokens(subject: Subject) -> int | None:
+    tokens = subject.metadata.get("tokenizer.ggml.tokens")
+    return len(tokens) if isinstance(tokens, ArrayValue) else None
+
+
+@rule(
+    "vocab-size-key",
+    "warning",
+    "llama-vocab.cpp reads vocab_size only where there are no tokens",
+    kinds=("model",),
+)
+def vocab_size_key(subject: Subject) -> Iterator[Found]:
+    """Expect ``vocab_size`` to be the number of tokens."""
+    told, tokens = subject.figure("vocab_size"), _tokens(subject)
+    if told is not None and tokens is not None and told != tokens:
+        yield Found(
+            f"{subject.architecture}.vocab_size",
+            f"the key says {told:,} tokens, and there are {tokens:,}; llama.cpp goes by them, "
+            "other programs may not",
+            _CONVERT,
         )
 
 

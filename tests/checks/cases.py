@@ -185,6 +185,7 @@ def _iq2(rows: int, columns: int) -> bytes:
 _DOWN = "blk.0.ffn_down.weight"  # 256 rows of two blocks
 _BIG = (F16, (1024, 1024), _small(1024 * 1024))
 _TURNED = (F16, (96, 160), _small(96 * 160))
+_TOO_FEW = (F16, (96, 511), _small(511 * 96))
 _SMALL = (F16, (256, 512), _small(512 * 256))
 
 KEYS = (
@@ -411,9 +412,29 @@ ARCHITECTURE = (
     ),
     case(
         "vocabulary-size",
-        "there are 513 tokens by this key, but token_embd.weight has 512",
+        "it has 511 rows, token_embd.weight 512",
         "error",
-        refused=False,
+        **tensor("output.weight", *_TOO_FEW),
+    ),
+    case(
+        "vocabulary-size",
+        "there are 512 tokens by this key, but token_embd.weight has 511 rows",
+        "error",
+        tensors={"token_embd.weight": _TOO_FEW, "output.weight": _TOO_FEW},
+    ),
+    case(
+        "vocabulary-size",
+        "there are 31 tokens by this key, but token_embd.weight has 32 rows",
+        "error",
+        source=MAMBA,
+        name="Tiny-14K-v1.0-BF16.gguf",
+        also="tokenizer",
+        **key("mamba.vocab_size", "uint32", 31),
+    ),
+    case(
+        "vocab-size-key",
+        "the key says 513 tokens, and there are 512",
+        "warning",
         **key("llama.vocab_size", "uint32", 513),
     ),
     case(
