@@ -7,11 +7,13 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ..comparison import worst_first
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..comparison import TensorComparison
     from .rules import Subject
 
 __all__: list[str] = []
@@ -94,17 +96,23 @@ def changed(subject: Subject) -> Iterator[Found]:
         for row in subject.comparison.compared
         if row.qtype == "F32"
         and row.reference_qtype in {"F32", "F16", "BF16"}
-        and (row.relative_rmse or 0) > 1e-6
+        and not (row.exact or row.n_nan or (row.relative_rmse or 0) <= 1e-6)
     ]
     if odd:
-        worst = max(odd, key=lambda row: row.relative_rmse or 0)
+        worst = worst_first(odd, "relative_rmse")[0]
         yield Found(
             worst.name or "",
             f"{counted(len(odd), 'tensors are')} stored in F32 and yet not the original: "
-            f"relative RMSE {worst.relative_rmse:.3g} ({examples(row.name or '' for row in odd)})",
+            f"{_error(worst)} ({examples(row.name or '' for row in odd)})",
             "Another version of the checkpoint, a merged adapter, or a converter that changes more "
             "than it says.",
         )
+
+
+def _error(row: TensorComparison) -> str:
+    if row.relative_rmse is None or math.isnan(row.relative_rmse):
+        return f"error up to {row.max_abs_error:.3g} where the original is zero"
+    return f"relative RMSE {row.relative_rmse:.3g}"
 
 
 @rule(

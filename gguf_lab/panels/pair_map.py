@@ -113,15 +113,18 @@ class PairMap(Selection, Panel):
             ]
             for pair in drawn[:_MOST_CELLS]
         ]
-        left = [f"{len(pairs) - len(drawn):,} vectors" if len(pairs) > len(drawn) else ""]
-        if len(drawn) > _MOST_CELLS:
-            left.append(f"{len(drawn) - _MOST_CELLS:,} further matrices")
+        left = (
+            (len(pairs) - len(drawn), "vector", "vectors"),
+            (len(drawn) - _MOST_CELLS, "further matrix", "further matrices"),
+        )
         with self.hold_sync():
             self.kinds, self.layers = [printable(kind, 80) for kind in kinds], layers
             self.cells = cells
             self.sums = self._sums(pairs)
-            words = " and ".join(filter(None, left))
-            self.note = f"{words} are in the table only." if words else ""
+            words = " and ".join(
+                f"{n:,} {one if n == 1 else many}" for n, one, many in left if n > 0
+            )
+            self.note = f"Only in the table: {words}." if words else ""
 
     def _top(self, pairs: Sequence[TensorPair]) -> float:
         """Return the largest figure that is drawn of a direct comparison."""

@@ -149,6 +149,20 @@ def test_what_is_stored_in_full_is_to_be_the_original(tmp_path: Any) -> None:
     assert "relative RMSE 0.01" in found.message
 
 
+def test_what_is_stored_in_full_where_the_original_is_zero_has_no_relative_error(
+    tmp_path: Any,
+) -> None:
+    def clear(raw: np.ndarray) -> None:
+        raw[:] = 0
+
+    path = variant(LLAMA, tmp_path / NAMES[LLAMA])
+    zero = variant(LLAMA, tmp_path / "original.gguf", values={"blk.1.ffn_norm.weight": clear})
+    (found,) = against(path, zero, "changed")
+    assert found.where == "blk.1.ffn_norm.weight"
+    assert "the original: error up to" in found.message
+    assert "where the original is zero" in found.message
+
+
 def test_a_tensor_that_lost_far_more_than_the_others_stands_out(tmp_path: Any) -> None:
     def harm(raw: np.ndarray) -> None:
         raw.reshape(-1, 144)[:, 16:48] ^= 0x44

@@ -19,6 +19,7 @@ from gguf_lab.panels import BlockView, ErrorMap, OtherTypes, Overview, WillItRun
 from gguf_lab.panels.numbers import exact, number, percent
 from gguf_lab.panels.tabs import Tabs
 
+from ..file.builders import Builder
 from ..models import MODELS
 from .browser import until
 from .support import HOSTILE, StubComparison, StubModel, StubTensor, rows_of
@@ -160,6 +161,13 @@ def test_the_focus_stays_on_a_name_of_the_table(harness: Harness) -> None:
     until(page, panel, selected=[label])
     page.wait_for_selector(".gl-chosen")
     expect(page.locator(".gl-worst .gl-name-link").get_by_text(label)).to_be_focused()
+
+
+def test_an_overview_without_tensors_has_no_empty_part(harness: Harness, tmp_path: Path) -> None:
+    with gl.open(Builder().write(tmp_path / "vocabulary.gguf")) as model:
+        harness.add(Overview(model, check=False))
+    expect(harness.page.get_by_text("The file has no tensors.")).to_be_visible()
+    expect(harness.page.get_by_text("Bits per weight by layer")).to_be_hidden()
 
 
 def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:

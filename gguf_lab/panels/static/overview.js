@@ -9,11 +9,12 @@ export default panel("overview", (p) => {
   const skipped = h("details", { class: "gl-skipped" });
   const shards = h("details");
   const part = (title, ...nodes) => h("section", { class: "gl-over-part", "aria-label": title }, h("h4", {}, title), ...nodes);
+  const byLayer = part("Bits per weight by layer", bits);
   const unusual = part("What is unusual", verdict, found, skipped);
   const body = h("div", { class: "gl-scroll gl-over", tabindex: 0, role: "group", "aria-label": "Overview" },
     warnings, h("div", { class: "gl-over-columns" },
       h("div", {}, part("The file", facts, shards), part("Its name says", named)),
-      h("div", {}, unusual, part("Size by kind and type", kinds), part("Bits per weight by layer", bits))));
+      h("div", {}, unusual, part("Size by kind and type", kinds), byLayer)));
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Overview")), body);
   const pairs = (rows) => rows.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v)));
   const swatch = (k, n) => h("span", { class: `gl-swatch gl-type-${Math.min(k, n - 1)}`, "aria-hidden": "true" });
@@ -64,6 +65,7 @@ export default panel("overview", (p) => {
       parts.push(h("div", { class: "gl-bits-frame" }, h("span", { class: "gl-bits-top" }, most.toFixed(1)), h("span", { class: "gl-bits-zero" }, "0"), plot), readout);
     }
     bits.replaceChildren(...parts);
+    byLayer.hidden = !parts.length;
   }
   let links = [];
   /** In a workbench a link opens another tab; alone it is seen that the tensor is selected. */
