@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
+from ..file.layout import without_ones
 from ..file.text import few
 from ..model.names import MOST_LAYERS
 from ..reference.architectures.plan import has_name_map
@@ -245,7 +246,7 @@ def bias_length(subject: Subject) -> Iterator[Found]:
             continue
         rows = weight[:-1] if len(weight) > 1 else weight
         vector = weight[-1:] if math.prod(weight[:-1]) == 1 else rows
-        if _without_ones(tensor.shape) not in {_without_ones(rows), _without_ones(vector)}:
+        if without_ones(tensor.shape) not in {without_ones(rows), without_ones(vector)}:
             wrong.append((name, tensor.shape, rows))
     if wrong:
         name, has, due = wrong[0]
@@ -255,12 +256,6 @@ def bias_length(subject: Subject) -> Iterator[Found]:
             f"{counted(len(wrong), 'tensors')}",
             _CONVERT,
         )
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Leave out the dimensions that ggml has whether they are listed or not."""
-    ones = next((i for i, size in enumerate(shape) if size != 1), len(shape))
-    return shape[ones:]
 
 
 @rule(

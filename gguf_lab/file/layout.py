@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .qtypes import QType
 
-__all__ = ["Status", "TensorInfo", "lay_out"]
+__all__ = ["Status", "TensorInfo", "lay_out", "without_ones"]
 
 Status = Literal["ok", "truncated", "opaque"]
 
@@ -179,3 +179,10 @@ def lay_out(
             status = "truncated"
         placed[i] = replace(info, offset=data_offset + info.offset, status=status)
     return placed
+
+
+def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out leading sides of 1: ggml does not tell them from none (``ggml_n_dims``)."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape or (1,)

@@ -17,6 +17,7 @@ from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
 from ..errors import GGUFError, QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
+from ..file.layout import without_ones
 from ..file.writer import Payload, write_file
 from ..model import Model, open_model
 from ..progress import counted
@@ -122,7 +123,7 @@ class _Work:
 
     def payload(self, plan: QuantizedTensor, count: Callable[[int], object]) -> Payload:
         chunks = partial(self._chunks, plan, count)
-        return Payload(plan.name, _without_ones(plan.shape), qtype(plan.qtype), chunks)
+        return Payload(plan.name, without_ones(plan.shape), qtype(plan.qtype), chunks)
 
     def _chunks(
         self, plan: QuantizedTensor, count: Callable[[int], object]
@@ -166,13 +167,6 @@ class _Work:
                 f" {rows.start + row}, column {column} is {values[row, column]}; all must be"
                 " finite. Fetch the file again, or make it anew from sound weights."
             )
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Leave out leading sides of 1: ggml does not tell them from none (``ggml_n_dims``)."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return shape or (1,)
 
 
 def _typed(metadata: Any, key: str) -> object:
