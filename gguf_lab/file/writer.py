@@ -23,6 +23,7 @@ import numpy as np
 from ..errors import GGUFError
 from .header import DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, MAX_NAME_BYTES
 from .packing import pack_metadata, pack_string
+from .source import LocalFile
 from .text import printable, quoted
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .qtypes import QType
+    from .source import ByteSource
 
-__all__ = ["Payload", "check_target", "shard_paths", "write_file"]
+__all__ = ["Payload", "check_target", "is_read", "shard_paths", "write_file"]
 
 _SHARD_LIMIT = 99_999  # five digits in the name
 
@@ -224,6 +226,12 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
         raise GGUFError(
             f"{printable(str(paths[0]))} takes {nbytes:,} bytes, but only {free:,} are free there."
         )
+
+
+def is_read(target: Path, sources: Iterable[ByteSource]) -> bool:
+    """Whether what is to be written would take the place of a file that is read."""
+    local = (source.path for source in sources if isinstance(source, LocalFile))
+    return target.exists() and any(path.exists() and target.samefile(path) for path in local)
 
 
 def _check_free(paths: Sequence[Path], overwrite: bool) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import can_decode, can_quantize, check_effort, find_format, quantize
+from ..codec import can_decode, can_quantize, check_effort, dequantize, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
 from ..errors import GGUFError, QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.layout import without_ones
-from ..file.writer import Payload, write_file
+from ..file.writer import Payload, is_read, write_file
 from ..model import Model, open_model
 from ..progress import counted
 from .choices import choose_types, file_order, find_mix
@@ -139,8 +139,9 @@ class _Work:
         self, tensor: Tensor, plan: QuantizedTensor, rows: slice, weights: Any
     ) -> NDArray[np.uint8]:
         if not plan.changed:
-            self._check_finite(tensor, rows)
-            return tensor.blocks(rows)
+            blocks = tensor.blocks(rows)
+            self._check_finite(tensor, blocks, rows.start)
+            return blocks
         try:
             return quantize(
                 tensor.to_numpy(rows),
@@ -155,16 +156,16 @@ class _Work:
                 f"{rows.start} on: {error}"
             ) from None
 
-    def _check_finite(self, tensor: Tensor, rows: slice) -> None:
+    def _check_finite(self, tensor: Tensor, blocks: NDArray[np.uint8], start: int) -> None:
         """Refuse to copy what would be refused if it were quantized; so does llama-quantize."""
         if not can_decode(tensor.qtype):
             return
-        finite = np.isfinite(values := tensor.to_numpy(rows))
+        finite = np.isfinite(values := dequantize(blocks, tensor.qtype))
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             raise QuantizationError(
                 f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}: the value at row"
-                f" {rows.start + row}, column {column} is {values[row, column]}; all must be"
+                f" {start + row}, column {column} is {values[row, column]}; all must be"
                 " finite. Fetch the file again, or make it anew from sound weights."
             )
 
@@ -245,7 +246,10 @@ def requantize(
     with ExitStack() as opened:
         if not isinstance(model, Model):
             model = opened.enter_context(open_model(model))
-        _check_path(target, model)
+        if is_read(target, model.sources):
+            raise GGUFError(
+                f"{printable(str(target))} is the file that is read. Give another name."
+            )
         if isinstance(imatrix, str | os.PathLike):
             imatrix = opened.enter_context(open_imatrix(imatrix))
         work = _Work(model, mix, imatrix, effort, threads)
@@ -261,13 +265,3 @@ def requantize(
             )
         seconds = time.perf_counter() - started
         return Requantization(tuple(paths), str(model.path), mix, tuple(tensors), seconds)
-
-
-def _check_path(target: Path, model: Model) -> None:
-    for path in model.file.paths:
-        if not isinstance(path, Path):  # on a server
-            continue
-        if target.exists() and path.exists() and target.samefile(path):
-            raise GGUFError(
-                f"{printable(str(target))} is the file that is read. Give another name."
-            )

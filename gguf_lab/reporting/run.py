@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from ..checks import check
 from ..comparison import compare
 from ..errors import ComparisonError, GGUFError
-from ..file.source import LocalFile
 from ..file.text import printable
-from ..file.writer import check_target
+from ..file.writer import check_target, is_read
 from ..model import Model, open_model
 from ..model.card import title_of
 from ..reference import Checkpoint, open_reference
@@ -86,7 +85,12 @@ def report(
         if reference is not None and not isinstance(reference, Checkpoint | Model):
             reference = open_reference(reference)
             opened.callback(reference.close)
-        _check_not_read(path, model, reference)
+        sides = (model,) if reference is None else (model, reference)
+        if any(is_read(path, side.sources) for side in sides):
+            raise GGUFError(
+                f"{printable(str(path))} is a file that the page is about: it would be lost. Give"
+                " the page another name."
+            )
         _check_comparison(comparison, model)
         if reference is not None and comparison is None:
             comparison = compare(model, reference, progress=progress)
@@ -100,17 +104,6 @@ def report(
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def _check_not_read(path: Path, *sides: Model | Checkpoint | None) -> None:
-    """Refuse to put the page in the place of weights."""
-    sources = [source for side in sides if side is not None for source in side.sources]
-    for source in sources:
-        if isinstance(source, LocalFile) and source.path.resolve() == path.resolve():
-            raise GGUFError(
-                f"{printable(str(path))} is a file that the page is about: it would be lost. Give"
-                " the page another name."
-            )
 
 
 def _check_comparison(comparison: Comparison | None, model: Model) -> None:
