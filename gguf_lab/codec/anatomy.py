@@ -16,7 +16,7 @@ from .explanation import Explanation, explain
 from .influence import Influence, check_index, flip_each, influence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
@@ -137,8 +137,17 @@ class Anatomy:
                 return field
         raise GGUFLabError(
             f"a {self.qtype.name} block has no field {name!r}: it has "
-            f"{', '.join(field.name for field in self.fields)}"
+            f"{', '.join(self._ipython_key_completions_())}"
         )
+
+    def __iter__(self) -> Iterator[FieldValue]:
+        return iter(self.fields)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ipython_key_completions_()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [field.name for field in self.fields]
 
     def explain(self, i: int) -> Explanation:
         """Return the arithmetic of one weight, step by step, as the definition does it.
@@ -283,7 +292,7 @@ def dissect(block: npt.NDArray[np.uint8], qtype: str | int) -> Anatomy:
         One little-endian block. The k-th block of a row r of a tensor is
         ``tensor.blocks(slice(r, r + 1))[0, k * size : (k + 1) * size]``.
     qtype : str or int
-        ggml's name (``"Q4_K"``) or number of the tensor type.
+        ggml's name (``"Q4_K"``, in any case of letters) or number of the tensor type.
 
     Returns
     -------

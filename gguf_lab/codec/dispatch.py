@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib.util import find_spec
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from ..errors import GGUFLabError, UnsupportedError
-from ..file.qtypes import QTYPES
+from ..file.qtypes import find_qtype
+from ..file.text import printable
 from .formats import FORMATS
 
 if TYPE_CHECKING:
@@ -33,29 +33,29 @@ __all__ = [
 BACKENDS = ("numpy", "numba", "torch", "triton")
 
 
-def _name_of(qtype: str | int) -> str:
-    return QTYPES[qtype].name if isinstance(qtype, Integral) and qtype in QTYPES else str(qtype)
+def _format_of(qtype: str | int) -> type[Format] | None:
+    found = find_qtype(qtype)
+    return None if found is None else FORMATS.get(found.name)
 
 
 def find_format(qtype: str | int) -> type[Format]:
-    """Return the definition of a tensor type, by ggml's name or number.
+    """Return the definition of a tensor type, by ggml's name (in any case of letters) or number.
 
     Raises
     ------
     UnsupportedError
         If there is none.
     """
-    try:
-        return FORMATS[_name_of(qtype)]
-    except KeyError:
-        raise UnsupportedError(
-            f"tensor type {qtype!r} cannot be decoded: known are {', '.join(FORMATS)}"
-        ) from None
+    if fmt := _format_of(qtype):
+        return fmt
+    raise UnsupportedError(
+        f"tensor type {printable(repr(qtype))} cannot be decoded: known are {', '.join(FORMATS)}"
+    )
 
 
 def can_decode(qtype: str | int) -> bool:
     """Whether a tensor type, given by ggml's name or number, has a definition."""
-    return _name_of(qtype) in FORMATS
+    return _format_of(qtype) is not None
 
 
 def _is_cpu(device: str) -> bool:
@@ -144,10 +144,11 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
 
 
 def to_tensor(array: np.ndarray) -> torch.Tensor:
-    """Return a torch tensor over the array's memory; a read-only array is copied."""
+    """Return a torch tensor over the array's memory; what torch cannot look at is copied."""
     import torch
 
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    seen = array.flags.writeable and min(array.strides, default=0) >= 0
+    return torch.from_numpy(array if seen else array.copy())
 
 
 @overload
@@ -178,7 +179,7 @@ def dequantize(
     blocks : uint8 array or tensor, shape (..., row_bytes)
         Rows of little-endian blocks; `row_bytes` is a multiple of the type's size.
     qtype : str or int
-        ggml's name (``"Q4_K"``) or number of the tensor type.
+        ggml's name (``"Q4_K"``, in any case of letters) or number of the tensor type.
     device : str or torch.device, optional
         Where to decode.
     backend : {"numpy", "numba", "torch", "triton"}, optional
@@ -256,8 +257,9 @@ def dequantize(
 
 def _check_blocks(fmt: type[Format], blocks: Any) -> None:
     """Raise GGUFLabError unless the rows of an array or tensor are whole blocks."""
-    size, dtype = fmt.qtype.type_size, getattr(blocks, "dtype", type(blocks).__name__)
-    shape = tuple(getattr(blocks, "shape", ()))
+    known = isinstance(blocks, np.ndarray) or hasattr(blocks, "detach")
+    size, dtype = fmt.qtype.type_size, blocks.dtype if known else type(blocks).__name__
+    shape = tuple(blocks.shape) if known else ()
     if str(dtype).rpartition(".")[2] != "uint8" or not shape or shape[-1] % size:
         raise GGUFLabError(
             f"blocks of {fmt.name} are an array of uint8 with a last dimension that is a multiple "

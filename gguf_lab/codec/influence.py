@@ -86,8 +86,8 @@ class Influence:
         return tuple(map(int, np.flatnonzero(self.matrix[:, weight])))
 
     def driving(self, weight: int) -> str:
-        """Return the bits that drive a weight in words: "d bits 0-15, qs[3] bits 4-7"."""
-        bits, parts = np.flatnonzero(self.matrix[:, weight]), []
+        """Return `bits_of` in words: "d bits 0-15, qs[3] bits 4-7"; raises as it does."""
+        bits, parts = np.array(self.bits_of(weight), int), []
         for field in FORMATS[self.qtype.name].fields:
             for k in range(field.count):
                 first = 8 * (field.offset + k * field.width)

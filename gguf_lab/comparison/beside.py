@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ComparisonError
-from ..file.text import preview, printable
+from ..file.text import preview, printable, suggest
 from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
 from .row import LOW_IS_BAD
@@ -133,9 +133,17 @@ class Beside:
 
     def __getitem__(self, name: str) -> TensorPair:
         for row in self.rows:
-            if row.name == name:
+            if row.name == name is not None:
                 return row
-        raise KeyError(f"neither file has a tensor named {preview(name)}")
+        hint = suggest(name, self._ipython_key_completions_())
+        raise KeyError(f"neither file has a tensor named {preview(name)}.{hint}")
+
+    def __contains__(self, which: object) -> bool:
+        """Whether there is a tensor of this name, or this pair."""
+        return which in self._ipython_key_completions_() or which in self.rows
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [row.name for row in self.rows if row.name]
 
     @property
     def compared(self) -> list[TensorPair]:
@@ -312,8 +320,10 @@ def beside(a: Comparison, b: Comparison) -> Beside:
     Raises
     ------
     ComparisonError
-        If they were made with different references.
+        If they were made with different references, or one is no comparison.
     """
+    if not hasattr(b, "reference_path"):
+        raise ComparisonError(f"{preview(b)} is no comparison. Give the result of `compare`.")
     if _place(a.reference_path) != _place(b.reference_path):
         raise ComparisonError(
             f"A was compared with {a.reference_path}, B with {b.reference_path}: figures against "

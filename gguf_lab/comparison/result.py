@@ -80,10 +80,14 @@ class Comparison:
 
     def __getitem__(self, name: str) -> TensorComparison:
         for row in self.rows:
-            if row.name == name:
+            if row.name == name is not None:
                 return row
         hint = suggest(name, self._ipython_key_completions_())
         raise KeyError(f"no tensor named {preview(name)} in this comparison.{hint}")
+
+    def __contains__(self, which: object) -> bool:
+        """Whether there is a tensor of this name, or this row."""
+        return which in self._ipython_key_completions_() or which in self.rows
 
     def _ipython_key_completions_(self) -> list[str]:
         return [row.name for row in self.rows if row.name]
@@ -180,7 +184,7 @@ class Comparison:
         Raises
         ------
         ComparisonError
-            If they were made with different references.
+            If they were made with different references, or `other` is no comparison.
         """
         return beside(self, other)
 

@@ -10,7 +10,7 @@ from .header import Header, parse_header
 from .layout import Status, TensorInfo
 from .metadata import Metadata
 from .naming import FileName
-from .qtypes import QTYPES, QType, known_qtype, qtype
+from .qtypes import QTYPES, QType, find_qtype, known_qtype, qtype
 from .remote import Address, RemoteFile, RemoteOptions
 from .shards import GGUFFile, open_file
 from .source import Bytes, ByteSource, LocalFile
@@ -37,6 +37,7 @@ __all__ = [
     "Value",
     "ValueType",
     "file_type_name",
+    "find_qtype",
     "known_qtype",
     "open_file",
     "parse_header",

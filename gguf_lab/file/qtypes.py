@@ -7,11 +7,12 @@ and the repacked ``*_N_M`` ones) are not here: a file that uses them shows an op
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from ..errors import UnsupportedError
 from .text import printable, suggest
 
-__all__ = ["QTYPES", "QType", "known_qtype", "qtype"]
+__all__ = ["QTYPES", "QType", "find_qtype", "known_qtype", "qtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,25 @@ def qtype(which: int | str | QType) -> QType:
     return QTYPES.get(which) or QType(which, f"UNKNOWN_{which}", 0, 0)
 
 
-def known_qtype(name: str) -> QType:
-    """Look up a tensor type that somebody has asked for, in letters of any case.
+def find_qtype(which: object) -> QType | None:
+    """Look up what somebody has asked for: a name in letters of any case, or a number of ggml."""
+    if isinstance(which, str):
+        return _BY_NAME.get(which) or _BY_NAME.get(which.upper())
+    # True is a whole number too, and nobody means F16 by it.
+    if isinstance(which, Integral) and not isinstance(which, bool):
+        return QTYPES.get(int(which))
+    return None
+
+
+def known_qtype(which: str | int) -> QType:
+    """Look up a tensor type as `find_qtype` does.
 
     Raises
     ------
     UnsupportedError
-        If a name is unknown.
+        If it is unknown.
     """
-    if found := _BY_NAME.get(name.upper()):
+    if found := find_qtype(which):
         return found
-    raise UnsupportedError(
-        f"type {printable(repr(name))} is unknown.{suggest(name.upper(), _BY_NAME)}"
-    )
+    hint = suggest(str(which).upper(), _BY_NAME)
+    raise UnsupportedError(f"type {printable(repr(which))} is unknown.{hint}")

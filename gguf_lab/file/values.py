@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from itertools import islice
+from operator import index as as_index
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -88,6 +89,7 @@ class ArrayValue(Sequence[Any]):
             # A range turned round may end a step beyond the last item.
             items = list(self._items(ahead.start, min(ahead.stop, self._count), ahead.step))
             return items if ahead is chosen else items[::-1]
+        index = as_index(index)
         place = index + self._count if index < 0 else index
         if not 0 <= place < self._count:
             raise IndexError(f"index {index} of an array of {self._count} items")

@@ -106,6 +106,13 @@ class Found:
         known = dict.fromkeys(n for f in self.files for n in (f.quantization, f.name))
         raise KeyError(f"{self.repository} has no file {preview(name)}.{suggest(name, known)}")
 
+    def __contains__(self, which: object) -> bool:
+        """Whether there is a file of this name or quantization, or this very one."""
+        return any(
+            which in (file, file.name) or str(which).lower() == file.quantization.lower()
+            for file in self.files
+        )
+
     def _ipython_key_completions_(self) -> list[str]:
         counts = Counter(file.quantization for file in self.files)
         return [*(name for name, n in counts.items() if n == 1), *(f.name for f in self.files)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GGUFLabError
-from ..file import Bytes, GGUFFile, TensorInfo, printable
+from ..file import Bytes, GGUFFile, TensorInfo, preview, printable
 from .names import split_name
 
 if TYPE_CHECKING:
@@ -156,11 +156,12 @@ class Tensor:
 
         blocks = self._decodable_blocks(rows)
         shape = self._shape(rows)
+        chosen = choose_backend(str(device), backend)
         if not math.prod(shape):
             import torch
 
             return torch.zeros(shape, dtype=torch.float32, device=device)
-        if choose_backend(str(device), backend) in {"torch", "triton"}:
+        if chosen in {"torch", "triton"}:
             values = dequantize(to_tensor(blocks), self.qtype, device=device, backend=backend)
         else:
             values = to_tensor(dequantize(blocks, self.qtype, device=device, backend=backend))
@@ -216,8 +217,8 @@ class Tensor:
             return 0, self.n_rows
         if not isinstance(rows, slice) or rows.step not in (None, 1):
             raise GGUFLabError(
-                f"rows of tensor '{printable(self.name)}' are asked by {rows!r}. Expected a slice "
-                "without step, such as slice(0, 64)."
+                f"rows of tensor '{printable(self.name)}' are asked by {preview(rows)}. Expected a "
+                "slice without step, such as slice(0, 64)."
             )
         start, stop, _ = rows.indices(self.n_rows)
         return start, max(start, stop)

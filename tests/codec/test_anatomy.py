@@ -177,10 +177,20 @@ def test_there_is_no_weight_beyond_the_block():
             anatomy.explain(i)
         with pytest.raises(gl.GGUFLabError, match=rf"there is no {i}"):
             anatomy.influence.bits_of(i)
+        with pytest.raises(gl.GGUFLabError, match=rf"there is no {i}"):
+            anatomy.influence.driving(i)
     with pytest.raises(gl.GGUFLabError, match=r"bits .* from 0 to 143: there is no 144"):
         anatomy.influence.weights_of(144)
     with pytest.raises(TypeError):
         anatomy.explain(2.7)
+
+
+def test_fields_are_found_by_name():
+    anatomy = gl.dissect(block_of("Q4_K"), "Q4_K")
+    assert "dmin" in anatomy
+    assert "D" not in anatomy
+    assert [field.name for field in anatomy] == anatomy._ipython_key_completions_()
+    assert [anatomy[field.name] for field in anatomy] == list(anatomy.fields)
 
 
 def test_a_traced_value_refuses_to_choose_a_branch():

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from gguf import GGMLQuantizationType, quants
@@ -116,8 +117,9 @@ def test_read_only_and_strided_input(backend):
     blocks, want = cases("Q6_K")[1]
     blocks.flags.writeable = False
     assert same_bits(gl.dequantize(blocks[::2], "Q6_K", backend=backend), want[::2])
-    backwards = gl.dequantize(blocks[::-1], "Q6_K", backend=backend)
-    assert same_bits(np.ascontiguousarray(backwards), np.ascontiguousarray(want[::-1]))
+    for turned in (blocks[::-1], blocks.copy()[::-1]):  # torch takes no negative strides
+        backwards = gl.dequantize(turned, "Q6_K", backend=backend)
+        assert same_bits(np.ascontiguousarray(backwards), np.ascontiguousarray(want[::-1]))
 
 
 @settings(max_examples=30)
@@ -274,7 +276,17 @@ def test_clear_errors():
         gl.dequantize(block, "Q4_0", device="cuda", backend="numba")
     with pytest.raises(gl.GGUFLabError, match=r"an array of uint8 .*; got list with shape \(\)"):
         gl.dequantize([0] * 18, "Q4_0")
-    assert gl.dequantize(block, np.int64(2)).shape == (32,)
+    with pytest.raises(gl.GGUFLabError, match=r"an array of uint8 .*; got Series with shape \(\)"):
+        gl.dequantize(pd.Series(block), "Q4_0")
+
+
+@pytest.mark.parametrize("which", ["q4_0", "Q4_0", 2, np.int64(2), GGMLQuantizationType.Q4_0])
+def test_a_type_is_asked_for_by_name_in_any_letters_or_by_number(which):
+    block = gl.quantize(np.linspace(-1, 1, 32), which)
+    assert gl.dequantize(block, which).shape == (1, 32)
+    assert gl.dissect(block[0], which).qtype.name == "Q4_0"
+    with pytest.raises(gl.UnsupportedError, match="True"):  # not F16, the type number 1
+        gl.dequantize(block, True)
 
 
 @pytest.mark.parametrize("device", ["banana", "cpufoo", "CPU", "meta", "cuda:77"])

@@ -328,6 +328,7 @@ def test_what_overflows_half_precision_is_named(name, size):
         (np.where(np.arange(N) == 7, 1e60, 1), "column 7 is inf"),
         (np.ones(N, complex), "must be real numbers; got complex128"),
         (["heavy"] * N, "must be real numbers; got <U5"),
+        ([[1], [1, 2]], "no array can be made"),
     ],
 )
 def test_malformed_importance_is_refused(weights, message):
@@ -342,6 +343,10 @@ def test_other_bad_input_is_refused():
         gl.quantize(np.ones((1, 32), np.int64), "Q8_0")
     with pytest.raises(QuantizationError, match=r"must be floats; got torch\.int64"):
         gl.quantize(torch.ones((1, 32), dtype=torch.int64), "Q8_0")
+    with pytest.raises(QuantizationError, match="no array can be made of the numbers"):
+        gl.quantize([[1.0], [1.0, 2.0]], "Q8_0")
+    with pytest.raises(QuantizationError, match=r"dense tensors.*; got a torch.sparse_coo tensor"):
+        gl.quantize(torch.ones((1, 32)).to_sparse(), "Q8_0")
     with pytest.raises(UnsupportedError, match="'Q9_9' cannot be decoded"):
         gl.quantize(rows(), "Q9_9")
     assert not can_quantize("Q9_9")

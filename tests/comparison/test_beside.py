@@ -157,6 +157,12 @@ def test_what_only_the_reference_has():
     b = comparison(row("x"), row("y"), only("model.z"), path="b.gguf")
     names = [(pair.name, pair.reference_name) for pair in a.beside(b)]
     assert names == [("x", "model.x"), ("y", "model.y"), (None, "model.z")]
+    assert "x" in a.beside(b)
+    assert "model.z" not in a.beside(b)
+    assert None not in a.beside(b)
+    for wrong in ("xx", None):
+        with pytest.raises(KeyError):
+            a.beside(b)[wrong]
 
 
 def test_pairs_that_do_not_fit_are_unmatched():
@@ -170,6 +176,8 @@ def test_pairs_that_do_not_fit_are_unmatched():
 def test_different_references_are_refused():
     with pytest.raises(ComparisonError, match="Compare both with the same one"):
         comparison(row("x")).beside(comparison(row("x"), reference="other"))
+    with pytest.raises(ComparisonError, match="is no comparison"):
+        comparison(row("x")).beside("b.gguf")
     same = comparison(row("x"), reference="./hf")
     assert len(comparison(row("x"), reference=str(Path("hf").resolve())).beside(same)) == 1
 

@@ -106,6 +106,16 @@ def test_an_unknown_name_suggests_close_ones(result):
     assert "output.weight" in result._ipython_key_completions_()
 
 
+def test_a_tensor_is_in_it_by_its_name_or_its_row(result):
+    assert "output.weight" in result
+    assert result["output.weight"] in result
+    assert "output" not in result
+    only = of(row(None, None, "", status="unmatched"))
+    assert None not in only
+    with pytest.raises(KeyError, match="None"):  # the row of the reference has no name in the file
+        only[None]
+
+
 def test_what_a_notebook_shows_is_escaped():
     html = of(row("<script>alert(1)</script>", 0, "x", Statistics(n=1, ee=1, rr=1)))._repr_html_()
     assert "<script>" not in html

@@ -67,6 +67,10 @@ def test_search_and_comparison() -> None:
     assert value != "text"
     assert value == tuple(value)
     assert value == array_of("string", list(value))
+    assert value[np.int64(149)] == "149"
+    for wrong in ("0", 1.0, None, [0], np.array([0, 1])):
+        with pytest.raises(TypeError, match="integer"):
+            value[wrong]  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("order", ["little", "big"])

@@ -61,6 +61,10 @@ def test_a_file_is_named_by_its_quantization(hub):
     with pytest.raises(KeyError, match="Q4_K_M"):
         found["Q4_K_X"]
     assert "Q8_0" in found._ipython_key_completions_()
+    assert "q4_k_m" in found
+    assert "tiny-1b.q4_k_s.gguf" in found
+    assert found.files[0] in found
+    assert "Q4_K_X" not in found
 
 
 def test_two_files_of_one_quantization_are_named(hub):

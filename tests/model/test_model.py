@@ -139,10 +139,16 @@ def test_slices_of_rows(tmp_path: Path) -> None:
         expected = np.arange(16, dtype=np.float32).reshape(2, 8)[rows]
         np.testing.assert_array_equal(tensor.to_numpy(rows), expected)
         assert tuple(tensor.dequantize(rows).shape) == expected.shape
-    wrong: list[Any] = [slice(0, 2, 2), slice(None, None, -1), 1, (0, 1)]
+    wrong: list[Any] = [slice(0, 2, 2), slice(None, None, -1), 1, (0, 1), [0] * 10_000]
     for item in wrong:
-        with pytest.raises(GGUFLabError, match="rows of tensor 'b'"):
+        with pytest.raises(GGUFLabError, match="rows of tensor 'b'") as caught:
             tensor.blocks(item)
+        assert len(str(caught.value)) < 250
+    for rows in (slice(0, 1), slice(0, 0)):  # also where nothing has to be decoded
+        with pytest.raises(GGUFLabError, match="device 'banana' cannot be used"):
+            tensor.dequantize(rows, device="banana")
+        with pytest.raises(GGUFLabError, match="'cython' is unknown"):
+            tensor.dequantize(rows, backend="cython")
 
 
 def test_scalars_and_empty_tensors(tmp_path: Path) -> None:

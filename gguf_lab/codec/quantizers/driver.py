@@ -86,7 +86,8 @@ def quantize(
     values : float array-like or CPU tensor, shape (..., n)
         Rows; taken as float32 (rounded, if they are float64). The leading dimensions are flattened.
     qtype : str or int
-        ggml's name (``"Q4_K"``) or number of the tensor type; its block size divides `n`.
+        ggml's name (``"Q4_K"``, in any case of letters) or number of the tensor type; its block
+        size divides `n`.
     importance : float array-like, shape (n,), optional
         A weight per column for the squared error, as from an importance matrix (ggml's
         ``quant_weights``): not negative, at most 1e30, not all zero. Some types ignore it, as in
@@ -171,7 +172,7 @@ def _as_rows(values: Any, fmt: type[Format]) -> np.ndarray:
     """Return float32 rows, contiguous, whose length is a whole number of blocks."""
     if hasattr(values, "detach"):
         values = _from_torch(values)
-    array = np.asarray(values)
+    array = _as_array(values)
     if array.dtype.kind != "f":
         raise QuantizationError(f"values to quantize must be floats; got {array.dtype}")
     size, shape = fmt.qtype.block_size, array.shape
@@ -184,9 +185,17 @@ def _as_rows(values: Any, fmt: type[Format]) -> np.ndarray:
         return np.ascontiguousarray(array.reshape(-1, shape[-1]), np.float32)
 
 
+def _as_array(values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of unlike lengths
+        raise QuantizationError(f"no array can be made of the numbers: {error}") from None
+
+
 def _from_torch(tensor: torch.Tensor) -> np.ndarray:
-    if tensor.device.type != "cpu":
-        raise QuantizationError(f"the quantizers run on the CPU; got a tensor on {tensor.device}")
+    if tensor.device.type != "cpu" or tensor.is_sparse:
+        what = f"{tensor.layout} tensor on {tensor.device}"
+        raise QuantizationError(f"the quantizers take dense tensors on the CPU; got a {what}")
     if not tensor.is_floating_point():
         raise QuantizationError(f"values to quantize must be floats; got {tensor.dtype}")
     return tensor.detach().float().numpy()
@@ -203,7 +212,7 @@ def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
         return np.empty(0, np.float32)
     if hasattr(importance, "detach"):
         importance = importance.detach().cpu().float().numpy()
-    given = np.asarray(importance)
+    given = _as_array(importance)
     if given.dtype.kind not in "fiu":
         raise QuantizationError(f"importance must be real numbers; got {given.dtype}")
     with np.errstate(over="ignore"):
