@@ -85,7 +85,7 @@ def _memory(arguments: argparse.Namespace) -> int:
 
     found = memory(
         *(arguments.file, arguments.context),
-        kv_type=arguments.cache.upper(),
+        kv_type=arguments.cache,
         ubatch=arguments.ubatch,
         parallel=arguments.parallel,
         unified=arguments.unified,

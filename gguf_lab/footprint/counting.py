@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
-from os import PathLike
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import GGUFLabError, UnsupportedError
-from ..file import Address, printable, qtype
-from ..model import open_model
+from ..file import find_qtype, printable, qtype
+from ..model import Model, open_model
 from .estimate import Width, compute_buffer, width_of
 from .hyper import HyperParameters
 from .kept import Kept, LayerCache, kept_by
@@ -20,8 +21,9 @@ from .weights import active_parameters, read_per_token, sizes, tied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
-    from ..model import Model
+    from ..file import Address
 
 __all__ = ["KV_TYPES", "MOST_TOKENS", "Counter", "memory"]
 
@@ -60,7 +62,7 @@ def memory(
     context : int
         Tokens of all sequences together (``-c``).
     kv_type : str
-        Type of the cache's keys and values (``-ctk``, ``-ctv``).
+        Type of the cache's keys and values (``-ctk``, ``-ctv``), in letters of any case.
     ubatch : int
         Tokens that are computed at once (``-ub``).
     parallel : int
@@ -96,15 +98,13 @@ def memory(
         "gpu_layers": gpu_layers,
         "split": split,
     }
-    if isinstance(model, str | PathLike | Address):
-        with open_model(model) as opened:
-            return Counter(opened).count(context, **settings)
-    return Counter(model).count(context, **settings)
+    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
+        return Counter(opened).count(context, **settings)
 
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """The arguments of `memory`."""
+    """The arguments of `memory`, checked; whole numbers are Python's, which do not overflow."""
 
     context: int
     kv_type: str = "F16"
@@ -114,7 +114,7 @@ class _Settings:
     gpu_layers: int | None = None
     split: Sequence[float] = (1.0,)
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         for name, least, most in (
             ("context", 1, MOST_TOKENS),
             ("ubatch", 1, MOST_TOKENS),
@@ -124,17 +124,25 @@ class _Settings:
             value = getattr(self, name)
             if name == "gpu_layers" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or not least <= value <= most:
                 raise GGUFLabError(
                     f"{name} is {value!r}: expected a whole number from {least} to {most:,}"
                 )
-        if self.kv_type not in KV_TYPES:
+            object.__setattr__(self, name, int(value))
+        kind = find_qtype(self.kv_type)
+        if kind is None or kind.name not in KV_TYPES:
             known = ", ".join(KV_TYPES)
             raise GGUFLabError(f"kv_type is {self.kv_type!r}: expected one of {known}")
+        object.__setattr__(self, "kv_type", kind.name)
         if self.context < self.parallel:
             raise GGUFLabError(f"context is {self.context}: {self.parallel} sequences share it")
-        good = all(math.isfinite(share) and share >= 0 for share in self.split)
-        if not good or not 0 < sum(self.split) < math.inf or len(self.split) > _MOST_GPUS:
+        try:
+            good = all(math.isfinite(share) and share >= 0 for share in self.split)
+            good = good and 0 < sum(self.split) < math.inf and len(self.split) <= _MOST_GPUS
+        except TypeError:  # no sequence, or not of numbers
+            good = False
+        if not good:
             raise GGUFLabError(
                 f"split is {self.split!r}: expected a share for each GPU, one to {_MOST_GPUS}, "
                 "such as (3, 1)"
@@ -222,18 +230,17 @@ class Counter:
     def count(self, context: int = 4096, **settings: Any) -> Memory:
         """Count; the arguments are those of `memory`."""
         chosen = _Settings(context, **settings)
-        chosen.check()
         kept = self._kept
         _check_heads(kept, chosen.kv_type)
         causal = kept.kind == "decoder"
-        batch = min(_BATCH, _padded(context)) if causal else _BATCH
+        batch = min(_BATCH, _padded(chosen.context)) if causal else _BATCH
         tokens = min(chosen.ubatch, batch)
         cells = _cells(kept, chosen, tokens)
         working = _Working(cells, self._width, tokens, causal)
         return Memory(
             name=self._name,
             architecture=self._architecture,
-            context=context,
+            context=chosen.context,
             ubatch=tokens,
             parallel=chosen.parallel,
             kv_type=chosen.kv_type,

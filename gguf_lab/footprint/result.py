@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
+from ..errors import GGUFLabError
 from .machines import MACHINES
 from .words import answer, html_of, text_of
 
@@ -158,12 +161,18 @@ class Memory:
         return self.read_weights + self.cache // self.parallel + self.state // self.parallel
 
     def fits(self, capacity: float) -> bool:
-        """Whether all of it fits in so many bytes: one memory, all devices together."""
-        return self.total <= capacity
+        """Whether all of it fits in so many bytes: one memory, all devices together.
+
+        Raises
+        ------
+        GGUFLabError
+            If the capacity is no such number.
+        """
+        return self.total <= _checked(capacity, "capacity")
 
     def answer(self, capacity: float) -> str:
-        """Say in words whether it fits in so many bytes, and why."""
-        return answer(self, capacity)
+        """Say in words whether it fits in so many bytes, and why; raises as `fits` does."""
+        return answer(self, _checked(capacity, "capacity"))
 
     def tokens_per_second(self, bandwidth: float, *, full: bool = True) -> float | None:
         """Return what a memory allows at most for one sequence; None for an encoder.
@@ -178,10 +187,16 @@ class Memory:
             Bytes per second.
         full : bool
             With a full context; else with an empty one.
+
+        Raises
+        ------
+        GGUFLabError
+            If the bandwidth is no such number.
         """
+        speed = _checked(bandwidth, "bandwidth")
         if not self.generates:
             return None
-        return bandwidth / (self.read_per_token if full else self.read_weights)
+        return speed / (self.read_per_token if full else self.read_weights)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per device.
@@ -226,3 +241,9 @@ class Memory:
 
     def _repr_html_(self) -> str:
         return html_of(self)
+
+
+def _checked(number: float, what: str) -> float:
+    if not isinstance(number, Real) or not 0 <= number < math.inf:
+        raise GGUFLabError(f"{what} is {number!r}: expected a number of bytes, not negative")
+    return float(number)

@@ -267,11 +267,34 @@ def test_text_and_card_say_the_same():
         ({"gpu_layers": 1, "split": ()}, "expected a share for each GPU"),
         ({"gpu_layers": 1, "split": (0, 0)}, "expected a share for each GPU"),
         ({"gpu_layers": 1, "split": (1, math.nan)}, "expected a share for each GPU"),
+        ({"gpu_layers": 1, "split": "1,1"}, "expected a share for each GPU"),
+        ({"gpu_layers": 1, "split": None}, "expected a share for each GPU"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, words):
     with pytest.raises(GGUFLabError, match=words):
         gl.memory(small("llama"), **arguments)
+
+
+def test_whole_numbers_of_numpy_and_types_in_any_letters_will_do():
+    settings = {"ubatch": 64, "parallel": 2, "gpu_layers": 1, "kv_type": "BF16"}
+    want = gl.memory(small("llama"), 2**24, **settings)
+    numbers = {name: np.int32(n) for name, n in settings.items() if isinstance(n, int)}
+    # as int32 the bytes of the cache would not fit
+    assert gl.memory(small("llama"), np.int32(2**24), kv_type="bf16", **numbers) == want
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -1, "8 GB", None])
+def test_bytes_that_are_no_number_of_them(number):
+    found = gl.memory(small("llama"))
+    for ask in (found.fits, found.answer, found.tokens_per_second):
+        with pytest.raises(GGUFLabError, match="expected a number of bytes"):
+            ask(number)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="not int"):
+        gl.memory(3)
 
 
 @pytest.mark.parametrize(
