@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..errors import ChatTemplateError, GGUFLabError
-from ..file.text import printable
+from ..file.text import preview, printable
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
 from ..model import Model, open_model
 from .requirement import INSTALL
@@ -167,7 +167,7 @@ def chat_prompt(
     ------
     ChatTemplateError
         If the file has no template, or the template is malformed, refuses the messages, tries to
-        leave its sandbox, or asks for too much time, memory or text.
+        leave its sandbox, or asks for too much time, memory or text; if a tool is not described.
     GGUFError
         If the metadata of the tokenizer is malformed.
     """
@@ -256,11 +256,20 @@ def _with_reasoning(message: Mapping[str, object]) -> dict[str, object]:
 
 
 def _schema(tool: Mapping[str, object] | Callable[..., object]) -> object:
-    if not callable(tool):
+    if isinstance(tool, Mapping):
         return tool
-    from transformers.utils.chat_template_utils import get_json_schema
+    if not callable(tool):
+        raise ChatTemplateError(f"A tool is a JSON schema or a function, not {preview(tool)}.")
+    from transformers.utils.chat_template_utils import (
+        DocstringParsingException,
+        TypeHintParsingException,
+        get_json_schema,
+    )
 
-    return get_json_schema(tool)
+    try:
+        return get_json_schema(tool)
+    except (DocstringParsingException, TypeHintParsingException) as error:
+        raise ChatTemplateError(f"A tool cannot be described: {error}") from None
 
 
 def _render(template: str, variables: dict[str, object], timeout: float) -> str:
@@ -363,7 +372,7 @@ def _tokens(model: Model, text: str) -> tuple[ChatToken, ...]:
         encoding = tokenizer.encode(text, add_special_tokens=False)
     except GGUFLabError as error:
         raise _NoTokensError(str(error)) from None
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, TypeError):  # which of them depends on the version
         raise _NoTokensError("the text has characters that are not Unicode's") from None
     special = {n for n, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     return tuple(

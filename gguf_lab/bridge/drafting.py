@@ -7,6 +7,7 @@ or a copy), and everything that can be refused is refused here.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..codec import REQUIRES_IMPORTANCE, dequantize
-from ..errors import CheckpointError, ComparisonError, QuantizationError, UnsupportedError
+from ..errors import (
+    CheckpointError,
+    ComparisonError,
+    GGUFError,
+    QuantizationError,
+    UnsupportedError,
+)
 from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
 from ..quantization.imatrix import importance_of, keys_of
@@ -30,7 +37,7 @@ from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -156,6 +163,8 @@ def draft_export(
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
     mix, metadata = mix_of(qtype), metadata or {}
+    if not isinstance(metadata, Mapping):
+        raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
     choose = chooser("F16" if mix else qtype)
     model_type = str(source.config.get("model_type"))
     family = family_of_model_type(model_type)

@@ -6,7 +6,6 @@ transformed, rounded and written one after the other, in portions of rows.
 
 from __future__ import annotations
 
-import os
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,12 +19,13 @@ from ..codec import check_effort, dequantize
 from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
-from ..quantization import open_imatrix
+from ..quantization import given_imatrix
 from .drafting import draft_export
 from .requirement import require_transformers
 from .sources import open_source
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
@@ -125,8 +125,7 @@ def export(
     check_effort(effort)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source))
-        if isinstance(imatrix, str | os.PathLike):
-            imatrix = stack.enter_context(open_imatrix(imatrix))
+        imatrix = given_imatrix(imatrix, stack)
         draft = draft_export(
             opened,
             tokenizer=tokenizer,

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..codec.threads import cpu_count
+from ..codec import choose_backend, cpu_count
 from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
 from ..file.text import printable, quoted
 from ..model import Model, open_model
@@ -81,7 +81,8 @@ def to_transformers(
     UnsupportedError
         If the architecture or the type of a tensor is not known, or not to Transformers.
     GGUFLabError
-        If `dtype` is no floating-point type; if Transformers is missing or too old.
+        If `dtype` is no floating-point type, or the device cannot be used; if Transformers is
+        missing or too old.
 
     Examples
     --------
@@ -93,6 +94,7 @@ def to_transformers(
     require_transformers("to_transformers")
     with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
         kind = _dtype(opened, dtype)
+        choose_backend(str(device))  # refuses a device that is none
         settings = settings_of(opened)  # whatever is refused by its metadata is refused here
         with ClearedMemory(opened, kind, str(device)) as memory:
             blueprint = Blueprint(settings)

@@ -12,7 +12,7 @@ import numpy as np
 from ..codec import can_decode, can_quantize, dequantize, quantize
 from ..errors import GGUFLabError, QuantizationError, UnsupportedError
 from ..file.file_types import FILE_TYPES
-from ..file.qtypes import QTYPES, QType
+from ..file.qtypes import QTYPES, QType, find_qtype, known_qtype
 from ..file.text import printable, quoted, suggest
 from ..quantization import ALIASES, MIXES, Facts, choose_types, find_mix, fitting_type
 from ..quantization.imatrix import importance_of, portions
@@ -36,8 +36,6 @@ __all__ = [
 
 Choose = Callable[[str, tuple[int, ...]], str]
 """Gives the type for a tensor of this name and shape (NumPy order)."""
-
-_BY_NAME = {qtype.name: qtype for qtype in QTYPES.values()}
 
 ALWAYS_F32: tuple[tuple[str, str], ...] = (
     ("*_norm.weight", "a norm"),
@@ -90,12 +88,12 @@ def chooser(qtype: str | Mapping[str, str] | Choose) -> Choose:
     UnsupportedError
         If a type is unknown, or there is no quantizer for it.
     """
-    if isinstance(qtype, str):
-        chosen = _known(qtype, MIXES).name
-        return lambda _name, _shape: chosen
     if isinstance(qtype, Mapping):
         patterns = {pattern: _known(name).name for pattern, name in qtype.items()}
         return lambda name, _shape: _first(patterns, name)
+    if not callable(qtype):
+        chosen = _known(qtype, MIXES).name
+        return lambda _name, _shape: chosen
     return qtype
 
 
@@ -127,9 +125,10 @@ def mix_chooser(
 
 def mix_of(qtype: object) -> str | None:
     """Return the full name of the mix that a text stands for, None if it stands for one type."""
-    if not isinstance(qtype, str) or qtype in {"F32", "F16", "BF16"}:
+    name = qtype.upper() if isinstance(qtype, str) else ""
+    if name in {"F32", "F16", "BF16"} or name not in {**MIXES, **ALIASES}:
         return None
-    return find_mix(qtype)[0] if qtype in MIXES or qtype in ALIASES else None
+    return find_mix(name)[0]
 
 
 def _first(patterns: Mapping[str, str], name: str) -> str:
@@ -141,9 +140,9 @@ def _first(patterns: Mapping[str, str], name: str) -> str:
     )
 
 
-def _known(name: str, mixes: Iterable[str] = ()) -> QType:
-    found = _BY_NAME.get(name)
-    writable = [n for n in _BY_NAME if can_decode(n) and can_quantize(n)]
+def _known(name: Any, mixes: Iterable[str] = ()) -> QType:
+    found = find_qtype(name)
+    writable = [t.name for t in QTYPES.values() if can_decode(t.name) and can_quantize(t.name)]
     if found is None or found.name not in writable:
         what = "can't be written" if found else "is unknown"
         writable += [mix for mix in mixes if mix not in writable]
@@ -191,10 +190,11 @@ def store(name: str, rows: Rows, choose: Choose) -> Stored:
             f"tensor {quoted(name)}: the checkpoint has it in {printable(dtype)}, which is not"
             " decoded. Convert the checkpoint to BF16 with the library that made it."
         )
-    if dtype in _BY_NAME and _BY_NAME[dtype].block_size > 1:
-        return Stored(_BY_NAME[dtype], f"{dtype} blocks of the checkpoint, as they are")
+    stored = known_qtype(dtype)
+    if stored.block_size > 1:
+        return Stored(stored, f"{dtype} blocks of the checkpoint, as they are")
     if why := _why_f32(name, shape):
-        return Stored(_BY_NAME["F32"], why)
+        return Stored(known_qtype("F32"), why)
     wanted = _known(choose(name, shape))
     fits = fitting_type(wanted.name, shape[-1])
     if fits == wanted.name:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..comparison import Run
+from ..comparison import Run, check_is_of
 from ..errors import ComparisonError, GGUFError
 from ..file.remote import location
 from ..model import Model, open_model
@@ -74,6 +74,8 @@ def check(
         If the file is missing or cannot be read at all.
     CheckpointError
         If the reference is malformed.
+    ComparisonError
+        If `comparison` is of another file.
 
     Notes
     -----
@@ -92,6 +94,8 @@ def check(
         if reference is not None and not isinstance(reference, Checkpoint | Model):
             reference = open_reference(reference)
             opened.callback(reference.close)
+        if comparison is not None:
+            check_is_of(comparison, model)
         return _check(model, reference, comparison, deep=deep, progress=progress)
 
 

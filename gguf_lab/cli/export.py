@@ -63,7 +63,7 @@ def _export(arguments: argparse.Namespace) -> int:
             arguments.folder,
             arguments.out,
             tokenizer=False if arguments.no_tokenizer else arguments.tokenizer,
-            qtype=arguments.qtype.upper(),
+            qtype=arguments.qtype,
             max_shard_bytes=arguments.shard_size,
             imatrix=arguments.imatrix,
             effort=arguments.effort,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .beside import Beside, TensorPair
 from .histogram import Histogram
 from .metadata import MetadataDifference
-from .result import Comparison
+from .result import Comparison, check_is_of
 from .row import COLUMNS, LOW_IS_BAD, TensorComparison, worst_first
 from .run import Run, compare
 from .statistics import STATISTICS_VERSION, Statistics
@@ -22,6 +22,7 @@ __all__ = [
     "Statistics",
     "TensorComparison",
     "TensorPair",
+    "check_is_of",
     "compare",
     "worst_first",
 ]

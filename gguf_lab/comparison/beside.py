@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ComparisonError
-from ..file.text import preview, printable, suggest
+from ..file.text import preview, printable
 from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
+from .named import ByName
 from .row import LOW_IS_BAD
 from .statistics import Statistics
 
@@ -107,7 +108,7 @@ _INTEGERS: Final = ("layer", "n_elements", "nbytes_a", "nbytes_b")
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(ByName[TensorPair]):
     """Two GGUF files, A and B, against the same reference.
 
     Attributes
@@ -124,31 +125,6 @@ class Beside:
     b_path: Path | Address
     reference_path: Path | Address
     complete: bool = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[TensorPair]:
-        return iter(self.rows)
-
-    def __getitem__(self, name: str) -> TensorPair:
-        for row in self.rows:
-            if row.name == name is not None:
-                return row
-        hint = suggest(name, self._ipython_key_completions_())
-        raise KeyError(f"neither file has a tensor named {preview(name)}.{hint}")
-
-    def __contains__(self, which: object) -> bool:
-        """Whether there is a tensor of this name, or this pair."""
-        return which in self._ipython_key_completions_() or which in self.rows
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return [row.name for row in self.rows if row.name]
-
-    @property
-    def compared(self) -> list[TensorPair]:
-        """The rows that sums are made of: compared in both files, not unverified."""
-        return [row for row in self.rows if row.status == "compared"]
 
     def to_frame(self, statistic: str = "relative_rmse") -> pd.DataFrame:
         """Return one row per tensor.

@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
-from ..file.text import preview, printable, suggest
+from ..file.text import preview, printable
 from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
 from .beside import Beside, beside
 from .metadata import MetadataDifference
+from .named import ByName
 from .row import COLUMNS, TensorComparison, worst_first
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import pandas as pd
     from matplotlib.figure import Figure
 
     from ..file import Address
+    from ..model import Model
     from .histogram import Histogram
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "check_is_of"]
 
 _POOLED = ("rmse", "relative_rmse", "sqnr_db", "cosine", "max_abs_error", "n_nan")
 _WORST = 10  # tensors listed in a notebook
@@ -34,7 +34,7 @@ _KEYS = 20  # of metadata, there
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(ByName[TensorComparison]):
     """A GGUF file against its original weights, or against another GGUF file.
 
     Attributes
@@ -71,31 +71,6 @@ class Comparison:
     reference_fetched: int = 0
     cached: int = 0
     cache_notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[TensorComparison]:
-        return iter(self.rows)
-
-    def __getitem__(self, name: str) -> TensorComparison:
-        for row in self.rows:
-            if row.name == name is not None:
-                return row
-        hint = suggest(name, self._ipython_key_completions_())
-        raise KeyError(f"no tensor named {preview(name)} in this comparison.{hint}")
-
-    def __contains__(self, which: object) -> bool:
-        """Whether there is a tensor of this name, or this row."""
-        return which in self._ipython_key_completions_() or which in self.rows
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return [row.name for row in self.rows if row.name]
-
-    @property
-    def compared(self) -> list[TensorComparison]:
-        """The rows that summaries are made of: not those that are unverified."""
-        return [row for row in self.rows if row.status == "compared"]
 
     @property
     def metadata_differences(self) -> pd.DataFrame:
@@ -282,3 +257,27 @@ def _table(frame: pd.DataFrame) -> Html:
         for row in frame.itertuples(index=False)
     ]
     return grid(list(frame.columns), rows, numeric)
+
+
+def check_is_of(comparison: Comparison, model: Model) -> None:
+    """Refuse figures that would stand beside the tensors of another file.
+
+    Raises
+    ------
+    ComparisonError
+        If another file was compared, or it is no comparison.
+    """
+    if not isinstance(comparison, Comparison):
+        raise ComparisonError(
+            f"{preview(comparison)} is no comparison. Give the result of `compare`."
+        )
+    theirs, *ours = (
+        place.resolve() if isinstance(place, Path) else place
+        for place in (comparison.model_path, model.path, *model.file.paths)
+    )
+    if theirs not in ours:
+        raise ComparisonError(
+            f"the comparison is of {comparison.model_path}, not of {model.path}: its figures would"
+            " stand beside the tensors of another file. Compare this file, or leave out"
+            " comparison=..."
+        )

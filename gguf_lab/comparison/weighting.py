@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from .exact import decode, difference
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
+    from os import PathLike
 
     from ..model import Model, Tensor
 
@@ -45,16 +45,15 @@ def open_importance(
         return None
     if client is not None:
         raise ComparisonError("importance is not for a cluster: leave out client=...")
-    if isinstance(given, str | PathLike):
-        from ..quantization.imatrix import open_imatrix
+    from ..quantization.given import given_imatrix
 
-        given = opened.enter_context(open_imatrix(given))
-    if not any(name in given for name in model.tensors):
+    found = given_imatrix(given, opened) or {}
+    if not any(name in found for name in model.tensors):
         raise ComparisonError(
-            f"none of the {len(given)} entries of the importance matrix is a tensor of "
+            f"none of the {len(found)} entries of the importance matrix is a tensor of "
             f"{model.path.name}. Expected the importance matrix of this model."
         )
-    return given
+    return found
 
 
 def weights_of(importance: Importance | None, tensor: Tensor) -> Weights | None:

@@ -14,6 +14,7 @@ import shutil
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -151,8 +152,8 @@ def _check_tensors(tensors: Sequence[Payload]) -> None:
 
 def _shards(tensors: Sequence[Payload], limit: int | None) -> list[list[Payload]]:
     """Share the tensors out to files, in order."""
-    if limit is not None and limit < 1:
-        raise GGUFError(f"the limit of a shard is {limit:,} bytes; give a positive number.")
+    if limit is not None and (not isinstance(limit, Real) or limit < 1):
+        raise GGUFError(f"the limit of a shard is {limit!r} bytes; give a positive number.")
     shards: list[list[Payload]] = [[]]
     size = 0
     for tensor in tensors:

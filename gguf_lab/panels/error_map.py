@@ -121,7 +121,7 @@ class ErrorMap(Selection, Panel):
         self.statistics = [asdict(statistic) for statistic in self._statistics]
         self.statistic = self._statistics[0].id
         if comparison is not None:
-            self.extend(comparison.rows)
+            self.extend(self._rows_of(comparison))
 
     @traitlets.validate("statistic")
     def _check_statistic(self, proposal: dict[str, Any]) -> str:

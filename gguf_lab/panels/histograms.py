@@ -75,7 +75,7 @@ class ErrorHistograms(Selection, Chart):
         super().__init__(height=height, label="Weight-space error")
         self.observe(self._redraw, ["selected", "mode", "extent"])
         if comparison is not None:
-            self.extend(comparison.rows)
+            self.extend(self._rows_of(comparison))
 
     def expect(self, model: Model) -> None:
         """Lay out the tensors of a model as cells that wait for their rows."""

@@ -11,6 +11,7 @@ from ..model import open_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..comparison import Comparison, TensorComparison
     from ..model import Model
 
 __all__ = ["Openable", "Owner"]
@@ -46,6 +47,21 @@ class Owner:
                 f"not {type(given).__name__}"
             )
         return model
+
+    def _rows_of(self, comparison: Comparison) -> tuple[TensorComparison, ...]:
+        """Return the rows of what was given.
+
+        Raises
+        ------
+        TypeError
+            If it is no comparison.
+        """
+        if not hasattr(comparison, "rows"):
+            raise TypeError(
+                f"{type(self).__name__} takes a comparison, as `compare` returns it, "
+                f"not {type(comparison).__name__}"
+            )
+        return comparison.rows
 
     def _close_owned(self) -> None:
         for owned in reversed(self._owned):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..codec import check_effort
-from ..errors import GGUFLabError, UnsupportedError
+from ..errors import GGUFLabError, QuantizationError, UnsupportedError
 from ..file import known_qtype, quoted
 from ..progress import counted
-from ..quantization import find_mix, fitting_type, open_imatrix
+from ..quantization import find_mix, fitting_type, given_imatrix
 from ..quantization.imatrix import importance_of
 from .basis import Basis, check_budget
 from .measuring import Measured, measure, why_not
@@ -19,6 +18,7 @@ from .sources import open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
 
     from ..quantization.measuring import Matrix
     from .sources import Candidate, Subject
@@ -102,16 +102,17 @@ def plan(
     """
     check_budget(target_bits_per_weight, target_bytes)
     names = _known(allowed)
-    full = [find_mix(name)[0] for name in mixes]
+    full = [find_mix(name)[0] for name in ([mixes] if isinstance(mixes, str) else mixes)]
     check_effort(effort)
     with ExitStack() as opened:
-        imatrix: Mapping[str, Any] | None = (
-            opened.enter_context(open_imatrix(importance))
-            if isinstance(importance, str | PathLike)
-            else importance
-        )
+        imatrix = given_imatrix(importance, opened)
         subject = opened.enter_context(open_subject(reference))
         free = [c for c in subject.candidates if not c.fixed]
+        if imatrix is not None and free and not any(c.matrix.name in imatrix for c in free):
+            raise QuantizationError(
+                f"none of the {len(imatrix)} entries of the importance matrix is a tensor of "
+                f"{subject.words}. Expected the importance matrix of this model."
+            )
         offered = {c.matrix.name: _offered(c, names, imatrix) for c in free}
         wanted = {name: _wanted(subject, name, imatrix) for name in full}
         types = {name: set(types) for name, (types, _) in offered.items()}

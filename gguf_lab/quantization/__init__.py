@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
+from .given import given_imatrix
 from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES, Mix
 from .rate_distortion import rate_distortion
@@ -25,6 +26,7 @@ __all__ = [
     "file_order",
     "find_mix",
     "fitting_type",
+    "given_imatrix",
     "open_imatrix",
     "rate_distortion",
     "requantize",

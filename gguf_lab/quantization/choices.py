@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError, UnsupportedError
-from ..file import known_qtype, printable, qtype, quoted, suggest
+from ..file import known_qtype, preview, printable, qtype, quoted, suggest
 from .mixes import ALIASES, MIXES, Mix, Place, first_match
 from .roles import WHOLE_NAMES, layer_of, role_of, why_never
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..file import QType
     from .facts import Facts
@@ -97,7 +98,7 @@ def find_mix(name: str) -> tuple[str, Mix]:
     GGUFLabError
         If there is none.
     """
-    upper = name.upper()
+    upper = str(name).upper()
     full = ALIASES.get(upper, upper)
     if full not in MIXES:
         raise GGUFLabError(
@@ -178,13 +179,18 @@ def choose_types(
 
 
 def _compile(overrides: Mapping[str, str]) -> dict[str, tuple[re.Pattern[str], QType]]:
+    if not isinstance(overrides, Mapping):
+        raise GGUFLabError(
+            f"overrides are given as {preview(overrides)}. Expected a mapping of patterns to types,"
+            " such as {'attn_v': 'Q8_0'}."
+        )
     compiled = {}
     for pattern, name in overrides.items():
         try:
             compiled[pattern] = re.compile(pattern), known_qtype(name)
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise GGUFLabError(
-                f"override {quoted(pattern)} is no regular expression: {error}. Expected one, "
+                f"override {quoted(str(pattern))} is no regular expression: {error}. Expected one, "
                 "such as 'attn_v' or 'blk.[0-3].ffn_down'."
             ) from None
         except UnsupportedError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +68,12 @@ class Matrix:
     def sample(self, rows: int | None) -> NDArray[np.int64]:
         """Return the positions of at most `rows` rows, evenly spaced; of all if None."""
         n = self.n_rows if self.columns else 0  # empty rows may be 2^60
+        if rows is not None and (not isinstance(rows, Integral) or rows < 1):
+            raise GGUFLabError(
+                f"rows is {rows!r}: measure at least one, a whole number, or None for all."
+            )
         if rows is None or rows >= n:
             return np.arange(n)
-        if rows < 1:
-            raise GGUFLabError(f"rows is {rows}: measure at least one, or None for all.")
         return (2 * np.arange(rows) + 1) * n // (2 * rows)
 
 
@@ -147,7 +150,11 @@ def chunks_of(
     if importance is not None:
         if hasattr(importance, "detach"):
             importance = importance.detach().cpu().float().numpy()
-        weights = fitting(np.asarray(importance, np.float32), matrix.name, matrix.shape)
+        try:
+            given = np.asarray(importance, np.float32)
+        except (TypeError, ValueError) as error:
+            raise QuantizationError(f"the importance is no array of numbers: {error}") from None
+        weights = fitting(given, matrix.name, matrix.shape)
     part = matrix.shape[-2] if len(matrix.shape) > 1 else 1
     starts = np.arange(0, matrix.n_rows, part) if weights is not None and len(weights) > 1 else [0]
     step = max(1, _CHUNK // matrix.columns)

@@ -149,6 +149,8 @@ def rate_distortion(
     methods = ggml_methods(types, matrix.columns, effort, weighted=importance is not None)
     if others:
         methods += [*baselines(facts.peak), *other_methods()]
+    if not methods:
+        raise GGUFLabError("qtypes is empty, and others is not asked for: nothing is measured")
     with counted(progress, facts.n * len(methods), "rate and distortion") as count:
         sums = _measure(methods, chunks_of(matrix, importance, sample), count)
     rates = [sums[method.name].rate(method, facts) for method in methods]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from ..model import Model, open_model
 from ..progress import counted
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
-from .imatrix import importance_of, keys_of, open_imatrix, portions
+from .given import given_imatrix
+from .imatrix import importance_of, keys_of, portions
 from .result import QuantizedTensor, Requantization
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
@@ -250,9 +251,7 @@ def requantize(
             raise GGUFError(
                 f"{printable(str(target))} is the file that is read. Give another name."
             )
-        if isinstance(imatrix, str | os.PathLike):
-            imatrix = opened.enter_context(open_imatrix(imatrix))
-        work = _Work(model, mix, imatrix, effort, threads)
+        work = _Work(model, mix, given_imatrix(imatrix, opened), effort, threads)
         tensors = work.plan(overrides, pure=pure)
         started = time.perf_counter()
         with counted(progress, sum(t.n_elements for t in tensors), "quantize") as count:

@@ -8,8 +8,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from ..checks import check
-from ..comparison import compare
-from ..errors import ComparisonError, GGUFError
+from ..comparison import check_is_of, compare
+from ..errors import GGUFError
 from ..file.text import printable
 from ..file.writer import check_target, is_read
 from ..model import Model, open_model
@@ -67,7 +67,8 @@ def report(
     ------
     GGUFError
         If the file is malformed, or the page cannot be written: there is a file at `path` and
-        `overwrite` is not set, or it is a file that the page is about.
+        `overwrite` is not set, or it is a file that the page is about; or `findings` are of
+        another file.
     CheckpointError
         If the reference is malformed.
     ComparisonError
@@ -91,7 +92,14 @@ def report(
                 f"{printable(str(path))} is a file that the page is about: it would be lost. Give"
                 " the page another name."
             )
-        _check_comparison(comparison, model)
+        if comparison is not None:
+            check_is_of(comparison, model)
+        names = {model.path.name, *(part.name for part in model.file.paths)}
+        if findings is not None and findings.name not in names:
+            raise GGUFError(
+                f"the findings are of {printable(findings.name)}, the page about "
+                f"{printable(model.path.name)}. Check this file, or leave out findings=..."
+            )
         if reference is not None and comparison is None:
             comparison = compare(model, reference, progress=progress)
         if findings is None:
@@ -104,22 +112,6 @@ def report(
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def _check_comparison(comparison: Comparison | None, model: Model) -> None:
-    """Refuse figures of another file."""
-    if comparison is None:
-        return
-    theirs, *ours = (
-        place.resolve() if isinstance(place, Path) else place
-        for place in (comparison.model_path, model.path, *model.file.paths)
-    )
-    if theirs not in ours:
-        raise ComparisonError(
-            f"the comparison is of {comparison.model_path}, the page about {model.path}: its"
-            " figures would stand beside the tensors of another file. Compare this file, or leave"
-            " out comparison=..."
-        )
 
 
 def html_of(model: Model, findings: Findings, comparison: Comparison | None = None) -> str:

@@ -324,6 +324,25 @@ def test_a_timeout_is_a_number_of_seconds(llama, timeout):
         gl.chat_prompt(llama, HELLO, template="safe", timeout=timeout)
 
 
+def without_words(city: str) -> str:
+    return city
+
+
+@pytest.mark.parametrize("tools", ["x", [3], [without_words]])
+def test_a_tool_that_is_not_described_is_refused(llama, tools):
+    with pytest.raises(
+        gl.ChatTemplateError, match=r"A tool (is a JSON schema|cannot be described)"
+    ):
+        gl.chat_prompt(llama, HELLO, template="safe", tools=tools)
+
+
+def test_half_a_character_leaves_the_text_without_tokens():
+    found = gl.chat_prompt(gl.demo.smollm2(), [{"role": "user", "content": "\ud83d"}])
+    assert "\ud83d" in found.text
+    assert found.tokens is None
+    assert "not Unicode's" in found.reason
+
+
 def test_the_environment_of_who_runs_it_changes_nothing(llama, tmp_path, monkeypatch):
     (tmp_path / "jinja2.py").write_text("raise SystemExit('taken over')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

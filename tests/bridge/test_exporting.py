@@ -470,8 +470,26 @@ def test_a_weight_too_large_for_half_precision(tmp_path: Path) -> None:
     exported(hf, tmp_path / "f.gguf", qtype="BF16")
 
 
-@pytest.mark.parametrize("qtype", ["F17", "Q8_1", "I8", "", "q8_0"])
-def test_unknown_types(tmp_path: Path, qtype: str) -> None:
+@pytest.mark.parametrize("qtype", ["q8_0", 8, {"*": "q8_0"}, lambda _name, _shape: "q8_0"])
+def test_a_type_in_any_letters_or_by_number(tmp_path: Path, qtype: Any) -> None:
+    with exported(DATA / "llama" / "hf", tmp_path / "f.gguf", qtype=qtype) as model:
+        assert model.tensor("blk.0.attn_q.weight").qtype == "Q8_0"
+
+
+def test_a_mix_in_any_letters(tmp_path: Path) -> None:
+    folder = DATA / "llama-256" / "hf"
+    with exported(folder, tmp_path / "f.gguf", qtype="q4_k_m") as model:
+        assert model.file_type == "Q4_K_M"
+
+
+@pytest.mark.parametrize("metadata", [[("general.name", "x")], "x"])
+def test_metadata_is_a_mapping(tmp_path: Path, metadata: Any) -> None:
+    with pytest.raises(GGUFError, match="Expected a mapping"):
+        exported(DATA / "llama" / "hf", tmp_path / "f.gguf", metadata=metadata)
+
+
+@pytest.mark.parametrize("qtype", ["F17", "Q8_1", "I8", "", None, 99, ["Q8_0"]])
+def test_unknown_types(tmp_path: Path, qtype: Any) -> None:
     with pytest.raises(UnsupportedError, match=r"type .*(unknown|can't be written).*Q8_0"):
         exported(DATA / "llama" / "hf", tmp_path / "f.gguf", qtype=qtype)
 

@@ -294,6 +294,12 @@ def test_another_type_is_refused(dtype) -> None:
         to_transformers(file_of("llama"), dtype=dtype)
 
 
+@pytest.mark.parametrize("device", ["banana", "cuda:77", torch.device("cuda:77"), None])
+def test_another_device_is_refused(device) -> None:
+    with pytest.raises(GGUFLabError, match=f"device '{device}' cannot be used with torch here"):
+        to_transformers(file_of("llama"), device=device)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 

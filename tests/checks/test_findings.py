@@ -15,7 +15,7 @@ import gguf_lab as gl
 from gguf_lab.checks import RULES
 from gguf_lab.checks.rules import Found, Rule, counted, examples, rule
 from gguf_lab.checks.scan import Scan, scan_tensor
-from gguf_lab.errors import GGUFError
+from gguf_lab.errors import ComparisonError, GGUFError
 
 from ..file.builders import F32, Builder
 from .variants import LLAMA, MODELS, Q4_K_M, variant
@@ -113,6 +113,13 @@ def test_a_comparison_at_hand_is_not_done_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("gguf_lab.checks.run.Run", pytest.fail)
     found = gl.check(LLAMA, reference, comparison=comparison, progress=False)
     assert "exactness" in found.codes
+
+
+def test_a_comparison_of_another_file_is_refused() -> None:
+    comparison = gl.compare(LLAMA, MODELS / "llama" / "hf", progress=False)
+    for wrong in (comparison, 3):
+        with pytest.raises(ComparisonError, match=r"the comparison is of|is no comparison"):
+            gl.check(Q4_K_M, comparison=wrong, progress=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", [LLAMA, Q4_K_M], ids=["bf16", "q4_k_m"])

@@ -201,7 +201,7 @@ def test_words_and_pictures():
         comparison(row("x")).beside(comparison(row("x"))).plot_layers()
     with pytest.raises(ComparisonError, match="cannot pool by"):
         both.pooled("type")
-    with pytest.raises(KeyError, match="neither file has a tensor named"):
+    with pytest.raises(KeyError, match="no tensor named"):
         both["nothing"]
     assert both["blk.1.<b>attn"].layer == 1
 

@@ -11,7 +11,7 @@ import gguf_lab as gl
 from gguf_lab.codec import dequantize
 from gguf_lab.comparison import measuring
 from gguf_lab.comparison.weighting import weigh
-from gguf_lab.errors import ComparisonError
+from gguf_lab.errors import ComparisonError, QuantizationError
 
 from ..models import MODELS
 
@@ -122,6 +122,12 @@ def test_the_cache_keeps_it_and_knows_other_weights(tmp_path, importance):
 )
 def test_importance_that_does_not_fit_is_refused(given, words):
     with pytest.raises(ComparisonError, match=words):
+        compare(given)
+
+
+@pytest.mark.parametrize("given", [3, np.ones(256)])
+def test_what_is_no_importance_matrix_is_refused(given):
+    with pytest.raises(QuantizationError, match="Expected its file, or a mapping"):
         compare(given)
 
 

@@ -425,6 +425,22 @@ def test_without_a_strong_etag_nothing_is_kept_on_disk(server: Server, tmp_path:
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *({"attempts": 0}, {"connections": 2.5}, {"block_bytes": 0}, {"memory_bytes": -1}),
+        *({"cache_bytes": "1GB"}, {"pause": float("nan")}, {"total_timeout": -1}),
+    ],
+)
+def test_limits_that_make_no_sense(option: dict[str, Any]) -> None:
+    with pytest.raises(RemoteError, match=f"{next(iter(option))} is .*Expected"):
+        RemoteOptions(**option)
+
+
+def test_a_cache_is_a_path_of_any_form(tmp_path: Path) -> None:
+    assert RemoteOptions(cache=str(tmp_path)) == RemoteOptions(cache=tmp_path)  # type: ignore[arg-type]
+
+
 def test_the_environment_names_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GGUF_LAB_CACHE", str(tmp_path))
     assert RemoteOptions.from_environment() == RemoteOptions(cache=tmp_path)

@@ -274,7 +274,7 @@ def test_a_disk_without_room_is_refused_before_the_work(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_is_positive(tmp_path: Path, limit: int) -> None:
+@pytest.mark.parametrize("limit", [0, -1, "1GB"])
+def test_a_limit_is_positive(tmp_path: Path, limit: Any) -> None:
     with pytest.raises(GGUFError, match="positive"):
         write_file(tmp_path / "f.gguf", KEYS, [payload("a", 4)], max_shard_bytes=limit)

@@ -51,6 +51,12 @@ def test_a_model_stays_open(kind: Any) -> None:
         assert model.tensor("blk.0.attn_q.weight").dequantize().size
 
 
+@pytest.mark.parametrize("kind", [gl.ErrorMap, gl.ErrorHistograms])
+def test_what_is_no_comparison_is_said(kind: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{kind.__name__} takes a comparison.* not \w*Path"):
+        kind(FILE)
+
+
 @pytest.mark.parametrize("kind", PANELS)
 def test_what_is_no_model_is_said(kind: Any) -> None:
     with pytest.raises(TypeError, match=f"{kind.__name__} takes a model, a path or an .* not int"):

@@ -235,6 +235,10 @@ def test_a_budget_is_looked_at_before_the_work(tmp_path):
         ({"mixes": ["Q4_K_X"]}, GGUFLabError, "Q4_K_X"),
         ({"effort": "lazy"}, GGUFLabError, "'lazy' is unknown"),
         ({"rows": 0}, GGUFLabError, "rows is 0"),
+        ({"rows": 1.5}, GGUFLabError, "rows is 1.5.*a whole number"),
+        ({"rows": "all"}, GGUFLabError, "rows is 'all'"),
+        ({"importance": {"nowhere": np.ones(3)}}, QuantizationError, "none of the 1 entries"),
+        ({"importance": np.ones(3)}, QuantizationError, "Expected its file, or a mapping"),
         ({"importance": {"blk.0.attn_q.weight": np.ones(3)}}, QuantizationError, "3 values"),
         ({"importance": {"output.weight": np.zeros(256)}}, QuantizationError, "zero for every"),
     ],
@@ -242,6 +246,12 @@ def test_a_budget_is_looked_at_before_the_work(tmp_path):
 def test_bad_input_is_a_clear_error(small, options, error, words):
     with pytest.raises(error, match=words):
         quiet(small, **{"target_bits_per_weight": 7, "mixes": ()} | options)
+
+
+def test_types_are_numbers_and_one_mix_a_name_too(small):
+    found = quiet(small, target_bits_per_weight=12, allowed=[8, "q4_0"], mixes="q8_0")
+    assert {*found.types.values()} == {"Q8_0"}
+    assert list(found.mixes["mix"]) == ["Q8_0"]
 
 
 # importance, experts, samples, odd rows

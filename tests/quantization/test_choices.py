@@ -77,6 +77,9 @@ def test_names_of_mixes():
     assert find_mix("Mxfp4_MoE")[0] == "MXFP4_MOE"
     with pytest.raises(GGUFLabError, match=r"'Q4_K_N' is unknown. Did you mean \"Q4_K_S\""):
         find_mix("Q4_K_N")
+    for wrong in (None, 8, ["Q8_0"]):
+        with pytest.raises(GGUFLabError, match="is unknown"):
+            find_mix(wrong)
 
 
 def test_the_reason_says_which_rule():
@@ -147,6 +150,9 @@ def test_overrides():
         ({"attn_q": "Q9_0"}, "'attn_q': type 'Q9_0' is unknown. Did you mean"),
         ({"attn_x": "Q8_0"}, "'attn_x' decides for no tensor that is quantized"),
         ({"norm": "Q8_0"}, "'norm' decides for no tensor that is quantized"),
+        ({"attn_q": 999}, "'attn_q': type 999 is unknown"),
+        ({3: "Q8_0"}, "'3' is no regular expression"),
+        ([("attn_q", "Q8_0")], "Expected a mapping of patterns to types"),
     ],
 )
 def test_overrides_that_are_refused(overrides, message):

@@ -293,6 +293,10 @@ def test_weights_that_come_back_exactly():
         ({"qtypes": ["Q4_N"]}, UnsupportedError, r"'Q4_N' is unknown.*Did you mean"),
         ({"effort": "lazy"}, GGUFLabError, "'lazy' is unknown: choose one of ggml, best"),
         ({"rows": 0}, GGUFLabError, "rows is 0"),
+        ({"rows": "all"}, GGUFLabError, "rows is 'all'"),
+        ({"qtypes": [], "others": False}, GGUFLabError, "nothing is measured"),
+        ({"qtypes": [999]}, UnsupportedError, "type 999 is unknown"),
+        ({"importance": "imatrix.gguf"}, QuantizationError, "no array of numbers"),
         (
             {"importance": np.ones(3)},
             QuantizationError,

@@ -226,6 +226,9 @@ def test_an_importance_matrix_of_another_model_is_refused(llama, tmp_path):
     )
     embeddings = next(t for t in result.tensors if t.name == "token_embd.weight")
     assert embeddings.importance == "none: 3 values for 256 columns"
+    for wrong in (3, np.ones(256)):
+        with pytest.raises(QuantizationError, match="Expected its file, or a mapping"):
+            requantize(llama, tmp_path / "other.gguf", "Q4_0", imatrix=wrong)
 
 
 def test_types_that_need_importance_are_refused_without(llama, tmp_path):

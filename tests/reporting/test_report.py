@@ -259,8 +259,11 @@ def test_no_page_takes_the_place_of_weights(which: str, tmp_path: Path) -> None:
 
 def test_figures_of_another_file_are_refused(tmp_path: Path, compared: Any) -> None:
     other = variant(Q4_K_M, tmp_path / "other.gguf")
-    with pytest.raises(ComparisonError, match=r"the comparison is of .*, the page about .*other"):
+    with pytest.raises(ComparisonError, match=r"the comparison is of .*, not of .*other"):
         gl.report(other, tmp_path / "r.html", comparison=compared, progress=False)
+    findings = gl.check(LLAMA, deep=False, progress=False)
+    with pytest.raises(GGUFLabError, match=r"the findings are of llama.*, the page about other"):
+        gl.report(other, tmp_path / "r.html", findings=findings, progress=False)
     assert not (tmp_path / "r.html").exists()
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from ...errors import RemoteError
 
 __all__ = ["RemoteOptions"]
+
+_SECONDS = ("connect_timeout", "read_timeout", "total_timeout", "pause", "longest_pause")
+_POSITIVE = ("attempts", "connections", "block_bytes")
+_BUDGETS = ("memory_bytes", "read_ahead_bytes", "head_bytes", "cache_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,11 @@ class RemoteOptions:
         A folder in which blocks are kept from one session to the next; None: they are not.
     cache_bytes : int
         Budget of that folder.
+
+    Raises
+    ------
+    RemoteError
+        If a number makes no sense.
     """
 
     connect_timeout: float = 10.0
@@ -56,6 +67,19 @@ class RemoteOptions:
     head_bytes: int = 256 << 20
     cache: Path | None = None
     cache_bytes: int = 10 << 30
+
+    def __post_init__(self) -> None:
+        for names, kind, least, words in (
+            (_SECONDS, Real, 0, "seconds, not negative"),
+            (_POSITIVE, Integral, 1, "a whole number, at least 1"),
+            (_BUDGETS, Integral, 0, "a whole number of bytes, not negative"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, kind) or not least <= float(value) < math.inf:
+                    raise RemoteError(f"{name} is {value!r}. Expected {words}.")
+        if self.cache is not None:
+            object.__setattr__(self, "cache", Path(self.cache).expanduser())
 
     @classmethod
     def from_environment(cls) -> RemoteOptions:
@@ -73,5 +97,5 @@ class RemoteOptions:
             raise RemoteError(
                 f"GGUF_LAB_CACHE_BYTES is {budget[:40]!r}. Expected a number of bytes."
             )
-        cache = Path(folder).expanduser()
+        cache = Path(folder)
         return cls(cache=cache, cache_bytes=int(budget)) if budget else cls(cache=cache)
