@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -165,6 +165,11 @@ class Panel(Static, Owner, anywidget.AnyWidget):
         """Show an exception in the error area."""
         _log.debug("in %s", type(self).__name__, exc_info=error)
         self.error = explain(error)
+
+    def __del__(self) -> None:
+        # Of a panel that could not be made some attributes are missing: its own error is enough.
+        with suppress(AttributeError):
+            super().__del__()
 
     def close(self) -> None:
         """Close the panel, and what it has opened itself."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from traitlets import TraitError
 
 import gguf_lab as gl
 import gguf_lab.panels
@@ -55,6 +57,19 @@ def test_a_model_stays_open(kind: Any) -> None:
 def test_what_is_no_comparison_is_said(kind: Any) -> None:
     with pytest.raises(TypeError, match=rf"{kind.__name__} takes a comparison.* not \w*Path"):
         kind(FILE)
+
+
+@pytest.mark.parametrize("kind", PANELS)
+@pytest.mark.parametrize("options", [{"nothing": 1}, {"height": -1}])
+def test_a_panel_that_cannot_be_made_leaves_one_error(kind: Any, options: Any) -> None:
+    """And not a second one, of what its destructor misses."""
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.unraisablehook", seen.append)
+        with pytest.raises((TypeError, TraitError)):
+            kind(FILE, **options)
+        gc.collect()
+    assert [str(lost.exc_value) for lost in seen] == []
 
 
 @pytest.mark.parametrize("kind", PANELS)
