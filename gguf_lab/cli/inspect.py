@@ -71,7 +71,9 @@ def _tensors(arguments: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     columns = ("name", "qtype", "shape", "n_elements", "nbytes", "bits_per_weight", "status")
-    cells = [[show(_flat(row)[column]) for column in columns] for row in rows]
+    for row in rows:
+        row["shape"] = " x ".join(map(str, row["shape"]))
+    cells = [[show(row[column]) for column in columns] for row in rows]
     print_table(columns, cells, right=(3, 4, 5))
     return 0
 
@@ -88,7 +90,3 @@ def _tensor_row(tensor: Tensor) -> dict[str, Any]:
         "bits_per_weight": tensor.bits_per_weight,
         "status": tensor.status,
     }
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"shape": " x ".join(map(str, row["shape"]))}

@@ -15,7 +15,7 @@ from .dispatch import (
 )
 from .explanation import Explanation
 from .formats import FORMATS, Field, Format
-from .influence import Influence, influence_of
+from .influence import Influence
 from .quantizers import REQUIRES_IMPORTANCE, can_quantize, check_effort, quantize
 from .threads import cpu_count
 
@@ -38,7 +38,6 @@ __all__ = [
     "dequantize",
     "dissect",
     "find_format",
-    "influence_of",
     "quantize",
     "to_little_endian",
     "to_tensor",

@@ -30,8 +30,6 @@ from .text import decode, quoted
 from .values import ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .source import ByteSource
 
 __all__ = ["Header", "parse_header"]
@@ -265,7 +263,7 @@ def _shape(cursor: Cursor, what: str) -> tuple[int, ...]:
             )
         dimensions.append(size)
     # An empty dimension makes the product 0, but must not hide one that overflows.
-    if math.prod(_or_one(dimensions)) >= ELEMENT_LIMIT:
+    if math.prod(size or 1 for size in dimensions) >= ELEMENT_LIMIT:
         raise malformed(
             cursor.name,
             at,
@@ -274,7 +272,3 @@ def _shape(cursor: Cursor, what: str) -> tuple[int, ...]:
             f"fewer than 2^{ELEMENT_LIMIT.bit_length() - 1} values",
         )
     return tuple(reversed(dimensions))
-
-
-def _or_one(dimensions: Iterable[int]) -> Iterable[int]:
-    return (size or 1 for size in dimensions)

@@ -90,16 +90,16 @@ def memory(
     GGUFLabError
         If an argument makes no sense.
     """
-    settings: dict[str, Any] = {
-        "kv_type": kv_type,
-        "ubatch": ubatch,
-        "parallel": parallel,
-        "unified": unified,
-        "gpu_layers": gpu_layers,
-        "split": split,
-    }
     with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
-        return Counter(opened).count(context, **settings)
+        return Counter(opened).count(
+            context,
+            kv_type=kv_type,
+            ubatch=ubatch,
+            parallel=parallel,
+            unified=unified,
+            gpu_layers=gpu_layers,
+            split=split,
+        )
 
 
 @dataclass(frozen=True, slots=True)

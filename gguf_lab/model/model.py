@@ -183,6 +183,3 @@ class Model:
 
     def _repr_html_(self) -> str:
         return html_of(self)
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self.tensors)

@@ -5,6 +5,5 @@ from __future__ import annotations
 from .beside import plot_beside
 from .histograms import plot_histogram
 from .layers import plot_heatmap, plot_layers
-from .style import LabFigure
 
-__all__ = ["LabFigure", "plot_beside", "plot_heatmap", "plot_histogram", "plot_layers"]
+__all__ = ["plot_beside", "plot_heatmap", "plot_histogram", "plot_layers"]

@@ -6,7 +6,7 @@ from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
 from .given import given_imatrix
 from .imatrix import Imatrix, open_imatrix
-from .mixes import ALIASES, MIXES, Mix
+from .mixes import ALIASES, MIXES
 from .rate_distortion import rate_distortion
 from .rates import RateDistortion
 from .requantize import requantize
@@ -18,7 +18,6 @@ __all__ = [
     "Choice",
     "Facts",
     "Imatrix",
-    "Mix",
     "QuantizedTensor",
     "RateDistortion",
     "Requantization",

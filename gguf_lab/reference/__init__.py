@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .alignment import Alignment, Pair, ReferenceOnly, align
 from .checkpoint import Checkpoint, CheckpointTensor, open_checkpoint
-from .counterpart import align_files, is_gguf, line_up, open_reference
+from .counterpart import is_gguf, line_up, open_reference
 
 __all__ = [
     "Alignment",
@@ -13,7 +13,6 @@ __all__ = [
     "Pair",
     "ReferenceOnly",
     "align",
-    "align_files",
     "is_gguf",
     "line_up",
     "open_checkpoint",

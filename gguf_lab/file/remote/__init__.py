@@ -11,7 +11,7 @@ A server is not trusted: its bytes count only if status, range, length and ETag 
 from __future__ import annotations
 
 from .address import Address, location, parse_address
-from .hub import HubFile, Repository, read_repository
+from .hub import HubFile, read_repository
 from .options import RemoteOptions
 from .refusals import MissingFileError
 from .remote_file import RemoteFile
@@ -23,7 +23,6 @@ __all__ = [
     "MissingFileError",
     "RemoteFile",
     "RemoteOptions",
-    "Repository",
     "location",
     "parse_address",
     "read_repository",
