@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from shutil import copy, copytree
 
@@ -95,13 +96,14 @@ def test_after_a_cancelled_run(tmp_path, whole, measured):
 
 
 CHILD = """
-import os, sys, time
+import itertools, os, sys, time
 import gguf_lab as gl
 from gguf_lab.comparison import measuring
 original = measuring.Measuring._measure
+begun, most = itertools.count(), int(sys.argv.pop())
 def slow(self, tensor, *rest):
     os.write(1, (tensor.name + "\\n").encode())
-    time.sleep(0.03)
+    time.sleep(0.03 if next(begun) < most else 600)
     return original(self, tensor, *rest)
 measuring.Measuring._measure = slow
 model, reference, cache = sys.argv[1:]
@@ -115,9 +117,11 @@ def test_killed_in_the_middle_again_and_again(tmp_path, whole, measured):
     finished = set()
     kills = 0
     for _ in range(3):
-        command = [sys.executable, "-c", CHILD, str(Q4_K_M), str(ORIGINAL), str(tmp_path)]
+        command = [sys.executable, "-c", CHILD, str(Q4_K_M), str(ORIGINAL), str(tmp_path), "6"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            begun = [child.stdout.readline().strip() for _ in range(6)]
+            begun = [child.stdout.readline().strip() for _ in range(7)]
+            while len(entries(tmp_path)) == len(finished) and child.poll() is None:
+                time.sleep(0.01)
             child.send_signal(signal.SIGKILL)
             begun += child.stdout.read().split()
             assert child.wait() == -signal.SIGKILL
@@ -138,7 +142,7 @@ def test_killed_in_the_middle_again_and_again(tmp_path, whole, measured):
 
 @pytest.mark.slow
 def test_two_processes_at_once(tmp_path, whole):
-    command = [sys.executable, "-c", CHILD, str(Q4_K_M), str(ORIGINAL), str(tmp_path)]
+    command = [sys.executable, "-c", CHILD, str(Q4_K_M), str(ORIGINAL), str(tmp_path), str(N)]
     both = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [child.wait() for child in both] == [0, 0]
     result = compare(cache=tmp_path)
