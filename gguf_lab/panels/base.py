@@ -133,6 +133,11 @@ class Panel(Static, Owner, anywidget.AnyWidget):
         with self._lock:
             return super().get_state(key, drop_defaults)
 
+    def send_state(self, key: Any = None) -> None:
+        """Send traits as they are now; what another thread changes meanwhile is sent after them."""
+        with self._lock:
+            super().send_state(key)
+
     def _should_send_property(self, key: str, value: Any) -> bool:
         with self._lock:
             return bool(super()._should_send_property(key, value))
