@@ -162,31 +162,29 @@ class Overview(Selection, Panel):
         return f"<Overview: {printable(self._model.name, 80)}, {self.verdict or 'not checked'}>"
 
     def _static(self, limit: int | None) -> str:
-        stop = limit or len(self.findings)
-        found = [row[:5] for row in self.findings[:stop]]
-        columns = ("severity", "rule", "where", "what", "what to do")
+        found = [row[:5] for row in self.findings[:limit]]
         kinds = [
             (row["kind"], bytes_in_words(row["total"]), _mix(row, self.sizes["types"]))
             for row in self.sizes["rows"]
         ]
         layers = [
             (_OUTSIDE if layer is None else str(layer), f"{bits:.2f}", bytes_in_words(size))
-            for layer, bits, size, _ in self.layers[: stop + 1]
+            for layer, bits, size, _ in self.layers[:limit]
         ]
-        return card(
-            "Overview",
-            grid(("", ""), [*self.named, *self.facts]),
-            *([grid(columns, found), more(len(self.findings), stop, "findings")] if found else []),
-            *(
-                [fold("Rules not asked", grid(("rule", "why"), self.skipped))]
-                if self.skipped
-                else []
-            ),
-            fold("Size by kind and type", grid(("kind", "size", "types"), kinds, (1,))),
-            fold("Bits per weight by layer", grid(("layer", "bits", "size"), layers, (1, 2))),
-            note=self.verdict,
-            warnings=self.warnings,
-        )
+        parts = [grid(("", ""), [*self.named, *self.facts])]
+        if found:
+            parts.append(grid(("severity", "rule", "where", "what", "what to do"), found))
+            parts.append(more(len(self.findings), len(found), "findings"))
+        if self.skipped:
+            parts.append(fold("Rules not asked", grid(("rule", "why"), self.skipped)))
+        if kinds:
+            table = grid(("kind", "size", "types"), kinds, (1,))
+            parts.append(fold("Size by kind and type", table))
+        if layers:
+            table = grid(("layer", "bits", "size"), layers, (1, 2))
+            rest = more(len(self.layers), len(layers), "lines")
+            parts.append(fold("Bits per weight by layer", table, rest))
+        return card("Overview", *parts, note=self.verdict, warnings=self.warnings)
 
 
 def more_words(total: int, shown: int) -> str:

@@ -93,11 +93,10 @@ class WorstPlaces(Inquiry):
         return f"<WorstPlaces: {printable(self.name or 'no tensor', 80)}>"
 
     def _static(self, limit: int | None) -> str:
-        stop = limit or len(self.rows)
         columns = ("row", "columns", "share of squared error", "relative error", "crest")
         order = "by share of squared error"
-        rows = grid(columns, [row[:5] for row in self.rows[:stop]], range(5))
-        blocks = grid(columns, [row[:5] for row in self.blocks[:stop]], range(5))
+        rows = grid(columns, [row[:5] for row in self.rows[:limit]], range(5))
+        blocks = grid(columns, [row[:5] for row in self.blocks[:limit]], range(5))
         title = f"Worst rows and blocks of {self.facts.get('label') or 'no tensor'}, {order}"
         parts = [rows, fold("Blocks", blocks)] if self.rows else []
         return card(title, *parts, note(self.why), note=self.verdict)

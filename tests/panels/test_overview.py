@@ -9,6 +9,7 @@ from gguf_lab.panels import Overview
 
 from ..models import MODELS
 from .support import HOSTILE, StubModel, StubTensor
+from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,3 +110,17 @@ def test_text_of_a_file_is_text() -> None:
     for forbidden in ("<script", "<img src=x", "\x1b", "\u202e"):
         assert forbidden not in html
     assert "\x1b" not in repr(panel.sizes)
+
+
+def test_the_static_form_has_every_layer_or_says_how_many_more() -> None:
+    with_layers = Overview(StubModel(layers=12), check=False)
+    for rows, n in ((None, 13), (5, 5)):
+        html = with_layers.snapshot(rows).html.partition("Bits per weight by layer")[2]
+        assert html.count("<tr>") - 1 == n
+        assert ("and 8 more lines" in html) == (rows == 5)
+
+
+def test_the_static_form_of_a_file_without_tensors_has_no_empty_part(tmp_path: Path) -> None:
+    with gl.open(write_gguf(tmp_path / "none.gguf", {})) as model:
+        html = Overview(model, check=False).snapshot().html
+    assert "<details>" not in html
