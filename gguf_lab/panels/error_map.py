@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,6 +74,7 @@ _WEIGHTED: Final = Statistic(
     "importance of its column",
     "percent",
 )
+_FORMULA: Final = re.compile(r"(^|;)(?=[=+\-@])")
 _FACTS: Final = ("name", "layer", "kind", "qtype", "bits_per_weight", "n_elements", "status")
 
 
@@ -183,7 +185,8 @@ class ErrorMap(Selection, Panel):
     def to_csv(self) -> str:
         """Return the same as CSV, figures with all their digits.
 
-        Text that a spreadsheet would take for a formula gets an apostrophe in front.
+        Text that a spreadsheet would take for a formula gets an apostrophe in front; also behind a
+        semicolon, which begins a new cell in countries that write a comma in numbers.
         """
         columns = [*_FACTS, *(statistic.id for statistic in self._statistics)]
         text = io.StringIO()
@@ -262,5 +265,5 @@ def _figure(row: TensorComparison, name: str) -> float | str | None:
 def _plain(value: object) -> object:
     if isinstance(value, str):
         text = printable(value, None)
-        return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+        return _FORMULA.sub(r"\1'", text)
     return repr(value) if isinstance(value, float) else value

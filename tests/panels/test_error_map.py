@@ -45,14 +45,14 @@ def test_weighted_errors_are_a_figure_of_their_own() -> None:
 
 def test_csv_has_every_digit_and_no_formula() -> None:
     rows = rows_of(StubModel())
-    rows[1] = replace(rows[1], name="=HYPERLINK(1)")
+    rows[1] = replace(rows[1], name="=HYPERLINK(1);=2")
     panel = ErrorMap(StubComparison(rows))
     messages = []
     panel.send = lambda content, buffers=None: messages.append(content)
     panel._handle_custom_msg({"ask": "csv", "id": "1"}, [])
     lines = list(csv.DictReader(io.StringIO(messages[0]["csv"])))
     assert len(lines) == len(rows)
-    assert lines[1]["name"] == "'=HYPERLINK(1)"
+    assert lines[1]["name"] == "'=HYPERLINK(1);'=2"
     for line, row in zip(lines, rows, strict=True):
         assert line["relative_rmse"] == (
             "" if row.relative_rmse is None else repr(row.relative_rmse)

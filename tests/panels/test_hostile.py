@@ -202,7 +202,7 @@ def test_a_file_that_changes_under_a_panel_is_an_error_in_it(what, tmp_path, har
 
 
 def test_no_cell_of_a_saved_table_is_a_formula(tmp_path, harness):
-    names = ["=HYPERLINK(1)", "+1", "-1", "@x", "plain", 'a,"b"']
+    names = ["=HYPERLINK(1)", "+1", "-1", "@x", "a;=1", "b-1;c", 'a,"b"']
     values = np.ones((1, 32), np.float32)
     path = write_gguf(tmp_path / "a.gguf", dict.fromkeys(names, (values, "F32")))
     with gl.open(path) as model:
@@ -212,8 +212,12 @@ def test_no_cell_of_a_saved_table_is_a_formula(tmp_path, harness):
         download.value.save_as(tmp_path / "table.csv")
     with (tmp_path / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == [
-        *(f"'{name}" for name in names[:4]),
-        *names[4:],
-    ]
-    assert [row["bits/weight"] for row in rows] == ["32"] * 6
+    assert (
+        [row["name"] for row in rows]
+        == [
+            *(f"'{name}" for name in names[:4]),
+            "a;'=1",  # a comma is no separator where it is the decimal sign
+            *names[5:],
+        ]
+    )
+    assert [row["bits/weight"] for row in rows] == ["32"] * 7

@@ -269,8 +269,9 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
 
   /** The rows shown, as CSV: numbers with all their digits. */
   function csv() {
-    // a name that a spreadsheet would take for a formula gets an apostrophe in front
-    const harmless = (v) => (typeof v === "string" && /^[=+\-@\t\r]/.test(v) ? `'${v}` : v);
+    // What a spreadsheet would take for a formula gets an apostrophe in front, also behind a mark at
+    // which one of another country would begin a new cell.
+    const harmless = (v) => (typeof v === "string" ? v.replace(/(^|[;\t\r\n])(?=[=+\-@\t\r])/g, "$1'") : v);
     const quoted = (v) => (v === null || v === undefined || Number.isNaN(v) ? "" : /[",\r\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : String(v));
     const shownRows = order.map((r) => [...columns.map((c) => (isFigure(c) && !measured(r) ? null : value(r, c))), states[r]?.[1] ?? ""]);
     return [[...columns.map((c) => c.label), "reason"], ...shownRows].map((row) => row.map(harmless).map(quoted).join(",")).join("\r\n");
