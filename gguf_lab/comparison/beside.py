@@ -350,7 +350,10 @@ _WORST: Final = ("compared", "unverified", "unsupported", "unmatched")
 
 
 def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPair:
-    """Join what two comparisons found of one tensor; None: that file has no such tensor."""
+    """Join what two comparisons found of one tensor; None: that one has no such tensor.
+
+    It may have been cancelled before, or made of some tensors only: the file can have it.
+    """
     row = a or b
     assert row is not None
     status: str = max((side.status for side in (a, b) if side is not None), key=_WORST.index)
@@ -358,7 +361,7 @@ def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPai
     for which, side in (("A", a), ("B", b)):
         if side is None:
             status = "unmatched"
-            reasons.append(f"{which} has no such tensor")
+            reasons.append(f"the comparison of {which} has no such tensor")
         elif side.status != "compared":
             reasons.append(f"{which}: {side.reason}")
     for what in ("shape", "reference_name"):

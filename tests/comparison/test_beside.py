@@ -73,7 +73,7 @@ def test_real_files_and_their_own_frames():
     assert (frame.loc[inside, "difference"] == 0).all()
     rest = frame.drop(inside)
     assert set(rest["status"]) == {"unmatched"}
-    assert set(rest["reason"]) == {"B has no such tensor"}
+    assert set(rest["reason"]) == {"the comparison of B has no such tensor"}
     assert rest["better"].isna().all()
     assert both.counts() == {"A": 0, "B": 0, "equal": len(inside)}
     # Taken together: as the layers of the comparison itself.
@@ -145,7 +145,7 @@ def test_unverified_and_unmatched_rows_count_for_nothing():
     }
     assert frame.loc["y", "better"] == "A"  # it has figures, and no sum counts it
     assert frame.loc["z", "reason"] == "A: it is unmatched"
-    assert frame.loc["only.b", "reason"] == "A has no such tensor"
+    assert frame.loc["only.b", "reason"] == "the comparison of A has no such tensor"
     assert frame["better"].isna().tolist() == [False, False, True, True, True]
     assert both.counts() == {"A": 1, "B": 0, "equal": 0}
     assert both.pooled()["n_tensors"].item() == 1
