@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gguf_lab.errors import GGUFError
+from gguf_lab.errors import GGUFError, GGUFLabError
 from gguf_lab.file import open_file
 
 from .builders import F32, Q4_0, Q4_K, Builder, opened, refusal, small
@@ -35,6 +35,8 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         open_file(tmp_path / "nowhere.gguf")
     with pytest.raises(GGUFError, match="is a folder"):
         open_file(tmp_path)
+    with pytest.raises(GGUFLabError, match="name of what to open is empty"):
+        open_file("")
 
 
 def test_pipe_is_refused_without_waiting(tmp_path: Path) -> None:

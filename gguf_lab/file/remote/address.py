@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from ...errors import RemoteError
+from ...errors import GGUFLabError, RemoteError
 from ..text import quoted
 from .login import endpoint, is_hub
 from .urls import split_url
@@ -106,11 +106,21 @@ def location(name: str | os.PathLike[str] | Address) -> Path | Address:
     """Return where something is: an address if the name begins like one of a server, else a path.
 
     A path may begin with ``~``.
+
+    Raises
+    ------
+    GGUFLabError
+        If the name is empty, as an unset variable of a shell is: `Path` would take it for the
+        folder that one is in.
+    RemoteError
+        If it begins like an address and is none.
     """
     if isinstance(name, Address):
         return name
     if isinstance(name, str) and name.lower().startswith(_SCHEMES):
         return parse_address(name)
+    if not os.fspath(name):
+        raise GGUFLabError("The name of what to open is empty. Give a path or an address.")
     return Path(os.path.expanduser(name))  # noqa: PTH111 - that of Path refuses "~no-such-user"
 
 
