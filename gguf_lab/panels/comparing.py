@@ -46,8 +46,13 @@ class Comparing(Owner, Generic[Result]):
         raise NotImplementedError
 
     def _start(self) -> None:
+        self.progress.report("running", done=0, total=self._run.total, seconds=0.0)
         self._background = Background(self._run, self._report)
         self._background.start()
+
+    def _unfinished(self) -> list[Progress]:
+        """Return what tells, in the static form, that not everything has been compared."""
+        return [self.progress] if self.progress.state not in {"idle", "done"} else []
 
     def _report(self, state: str, rows: list[Any], seconds: float) -> None:
         try:

@@ -156,6 +156,8 @@ class PairMap(Selection, Panel):
 
     def _sums(self, pairs: Sequence[TensorPair]) -> list[list[str]]:
         compared = [pair for pair in pairs if pair.status == "compared"]
+        if not compared:
+            return [["", "file"], *([s, name] for s, name in zip("AB", self.files, strict=True))]
         if self.direct:
             named = [p for p in compared if p.nbytes_a is not None and p.nbytes_b is not None]
             sizes = [sum(getattr(p, f"nbytes_{s}") for p in named) for s in "ab"]

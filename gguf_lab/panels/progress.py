@@ -83,4 +83,6 @@ class Progress(Panel):
 
     def _static(self, limit: int | None) -> str:
         del limit
-        return card("Progress", note=f"{self.state}: {self.done:,} of {self.total:,} weights")
+        state = "under way" if self.state == "running" else self.state
+        words = f"{state}: {self.done:,} of {self.total:,} weights"
+        return card("Comparison", note=f"{words}. {self.error}" if self.error else words)

@@ -178,5 +178,5 @@ class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type
         return f"<SideBySide: {a} and {b}, {len(self._pairs):,} tensors>"
 
     def _static(self, limit: int | None) -> str:
-        parts = [panel._static(limit) for panel in (self.map, self.table)]
+        parts = [panel._static(limit) for panel in (*self._unfinished(), self.map, self.table)]
         return spaced(parts)

@@ -151,7 +151,7 @@ pair, run, metadata, vocabulary, template : Panel
         )
 
     def _static(self, limit: int | None, keys: list[str]) -> str:
-        panels = [self.headline, *(getattr(self, key) for key in keys)]
+        panels = [self.headline, *self._unfinished(), *(getattr(self, key) for key in keys)]
         parts = [panel._static(limit) for panel in panels if panel is not None]
         return spaced(parts)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 import gguf_lab as gl
+from gguf_lab.comparison import Run
 from gguf_lab.errors import ComparisonError
 from gguf_lab.file.remote import parse_address
 from gguf_lab.panels import SideBySide
@@ -215,6 +217,24 @@ def test_a_run_that_fails_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     panel.wait(60)
     assert panel.progress.state == "failed"
     assert "the disk is gone" in panel.progress.error
+    assert "the disk is gone" in panel.snapshot().html
+    panel.close()
+
+
+def test_what_has_not_been_compared_yet_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+    begin = Run.__iter__
+    monkeypatch.setattr(Run, "__iter__", lambda run: (go_on.wait(60), begin(run))[1])
+    panel = SideBySide(FILE, FILE, FOLDER / "hf")
+    html = panel._repr_mimebundle_()[0]["text/html"]
+    assert f"under way: 0 of {panel._run.total:,} weights" in html
+    assert "bytes" not in html
+    assert "nan" not in html.lower()
+    go_on.set()
+    panel.wait(60)
+    html = panel._repr_mimebundle_()[0]["text/html"]
+    assert "under way" not in html
+    assert "kB" in html
     panel.close()
 
 
@@ -225,6 +245,7 @@ def test_cancel_keeps_what_was_finished() -> None:
     assert result is not None
     assert panel.progress.state == "cancelled"
     assert not result.complete
+    assert "cancelled: " in panel.snapshot().html
     panel.close()
 
 
