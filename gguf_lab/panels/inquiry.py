@@ -59,7 +59,17 @@ class Inquiry(Place):
         elif not self.facts["compared"]:
             self.verdict = self._no_original.format(self.facts["remark"])
         else:
-            self._jobs.put(type(self).__name__, self._ask(name), self._busy)
+            self._jobs.put(type(self).__name__, self._asked(name), self._busy)
+
+    def _asked(self, name: str) -> Iterator[float]:
+        """Work on the answer; one that does not come to its end says so."""
+        try:
+            yield from self._ask(name)
+        except BaseException as stopped:
+            if self.name == name:  # not for the sake of another tensor
+                cancelled = isinstance(stopped, GeneratorExit)
+                self.verdict = "Cancelled before the end." if cancelled else "This failed."
+            raise
 
     def _look(self, _change: object = None) -> None:
         """Do nothing: which weight is looked at changes nothing here."""

@@ -32,6 +32,10 @@ _LADDER: Final = (
 )
 _MOST: Final = 1 << 18  # weights that are quantized; of larger tensors a sample of the rows
 _ERROR: Final = "relative RMSE"
+_UNDER_WAY: Final = (
+    "Quantizing. What this machine has not quantized to before is compiled first: that takes some "
+    "seconds, and other panels wait for it."
+)
 _RUN: Final = 8  # rows of the sample that lie together
 _PIECE: Final = 1 << 16  # weights between two looks at whether anyone still waits
 
@@ -191,7 +195,8 @@ class OtherTypes(Inquiry):
         worst = max(change.relative_rmse for change in self.changes) or 1.0
         with self.hold_sync():
             self.rows = [_told(change, stored, worst) for change in self.changes]
-            self.verdict = f"{_in_words(self.changes, stored)} {sample}" if done else sample
+            words = _in_words(self.changes, stored) if done else _UNDER_WAY
+            self.verdict = f"{words} {sample}"
 
     def __repr__(self) -> str:
         return f"<OtherTypes: {printable(self.name or 'no tensor', 80)}, {len(self.changes)} types>"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import gguf_lab as gl
 from gguf_lab.codec import dequantize
+from gguf_lab.errors import GGUFLabError
 from gguf_lab.panels import OtherTypes, WorstPlaces
 from gguf_lab.panels.numbers import percent
 from gguf_lab.panels.other_types import neighbours
@@ -15,6 +17,9 @@ from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.worst import find_worst
 
 from ..models import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
@@ -140,6 +145,36 @@ def test_another_type_is_measured_on_the_original(sides: Any) -> None:
     assert "Measured on all 512 rows." in panel.verdict
     assert panel.error_head == "relative RMSE"
     assert "quantized anew" not in panel.snapshot().html
+    panel.close()
+
+
+@pytest.mark.parametrize("kind", [OtherTypes, WorstPlaces])
+def test_what_does_not_come_to_its_end_says_so(
+    sides: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    begun, go_on, problem = Event(), Event(), []
+
+    def ask(self: Any, _name: str) -> Iterator[float]:
+        self.verdict = "under way"
+        begun.set()
+        go_on.wait(60)
+        if problem:
+            raise GGUFLabError(problem[0])
+        yield 0.5
+
+    monkeypatch.setattr(kind, "_ask", ask)
+    panel = kind(sides.model, NAME, FOLDER / "hf")
+    assert begun.wait(60)
+    panel._handle_custom_msg({"ask": "cancel", "id": "1"}, [])
+    go_on.set()
+    assert panel.wait(60)
+    assert panel.verdict == "Cancelled before the end."
+    problem.append("the disk is gone")
+    panel.selected = []
+    assert panel.verdict == "No tensor is selected."
+    panel.selected = [NAME]
+    assert panel.wait(60)
+    assert (panel.verdict, panel.error) == ("This failed.", "the disk is gone")
     panel.close()
 
 
