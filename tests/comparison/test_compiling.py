@@ -3,8 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import pytest
+
+from gguf_lab.codec.backends.numba_ import compile_once
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CODE = """
 import sys
@@ -26,14 +33,63 @@ print("fine")
 """
 
 
-@pytest.mark.slow
-def test_threads_that_need_the_same_kernels_at_first_do_not_disturb_each_other(tmp_path):
-    """An empty cache: everything is compiled while other kernels already run."""
+INTERRUPTED = """
+import _thread
+from numba.core.codegen import CPUCodeLibrary
+hook, armed = CPUCodeLibrary._object_compiled_hook, []
+def compiled(cls, module, code):
+    if armed:
+        armed.clear()
+        _thread.interrupt_main()
+    return hook(module, code)
+CPUCodeLibrary._object_compiled_hook = classmethod(compiled)
+import numpy as np
+import gguf_lab as gl
+values = np.ones((2, 256), np.float32)
+gl.quantize(values, "Q8_0")
+armed.append(True)
+try:
+    gl.quantize(values, "Q5_0")
+except KeyboardInterrupt:
+    print("interrupted", gl.quantize(values, "Q5_0").shape)
+"""
+
+
+def run(code: str, cache: Path) -> str:
+    """Run a program for which nothing has been compiled yet."""
     answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", CODE],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert answer.stdout == "fine\n", answer.stderr
+    return answer.stdout + answer.stderr
+
+
+@pytest.mark.slow
+def test_threads_that_need_the_same_kernels_at_first_do_not_disturb_each_other(tmp_path):
+    """An empty cache: everything is compiled while other kernels already run."""
+    assert run(CODE, tmp_path) == "fine\n"
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_something_is_compiled_is_not_lost(tmp_path):
+    assert run(INTERRUPTED, tmp_path) == "interrupted (2, 176)\n"
+
+
+def test_what_is_compiled_does_not_wait_for_what_is_being_compiled():
+    begun, go_on, got = Event(), Event(), []
+    quick = compile_once(lambda x: x + 1)
+    slow = compile_once(lambda: (begun.set(), go_on.wait(60)))
+    assert quick(1) == 2
+    other = Thread(target=slow)
+    other.start()
+    assert begun.wait(60)
+    third = Thread(target=lambda: got.append(quick(1)))
+    third.start()
+    third.join(10)
+    assert got == [2]
+    go_on.set()
+    other.join()
+    third.join()

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from concurrent.futures import Future
 from functools import cache, wraps
 from pathlib import Path
-from threading import RLock
+from threading import RLock, Thread, current_thread, main_thread
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -220,15 +221,46 @@ _compiling = RLock()
 
 
 def compile_once(fn: Any) -> Any:
-    """Cache a function that compiles: one thread compiles at a time, and nothing twice."""
-    cached = cache(fn)
+    """Cache a function that compiles: one thread compiles at a time, and nothing twice.
+
+    What is there already is given at once, whatever is being compiled meanwhile.
+    """
+    made: dict[Any, Any] = {}
+
+    def make(*arguments: Any) -> None:
+        with _compiling:
+            if arguments not in made:
+                made[arguments] = fn(*arguments)
 
     @wraps(fn)
-    def locked(*arguments: Any) -> Any:
-        with _compiling:
-            return cached(*arguments)
+    def look_up(*arguments: Any) -> Any:
+        if arguments not in made:
+            _apart(make, *arguments)
+        return made[arguments]
 
-    return locked
+    return look_up
+
+
+def _apart(make: Any, *arguments: Any) -> None:
+    """Call from another thread than the main one, which Ctrl-C interrupts.
+
+    LLVM calls back into Python, from where no exception can pass: an interrupt would be lost, and
+    numba would find what it has compiled to be missing. So the main thread waits, and what another
+    one compiles when it is interrupted will be there the next time.
+    """
+    if current_thread() is not main_thread():
+        make(*arguments)
+        return
+    done: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(make(*arguments))
+        except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
+            done.set_exception(problem)
+
+    Thread(target=work, name="gguf-lab-compile").start()
+    done.result()
 
 
 @cache
