@@ -34,7 +34,7 @@ _MOST: Final = 1 << 18  # weights that are quantized; of larger tensors a sample
 _ERROR: Final = "relative RMSE"
 _UNDER_WAY: Final = (
     "Quantizing. What this machine has not quantized to before is compiled first: that takes some "
-    "seconds, and other panels wait for it."
+    "seconds, and makes other panels slow."
 )
 _RUN: Final = 8  # rows of the sample that lie together
 _PIECE: Final = 1 << 16  # weights between two looks at whether anyone still waits
