@@ -350,10 +350,7 @@ _WORST: Final = ("compared", "unverified", "unsupported", "unmatched")
 
 
 def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPair:
-    """Join what two comparisons found of one tensor; None: that one has no such tensor.
-
-    It may have been cancelled before, or made of some tensors only: the file can have it.
-    """
+    """Join what two comparisons found of one tensor; None: nothing (of the file that says less)."""
     row = a or b
     assert row is not None
     status: str = max((side.status for side in (a, b) if side is not None), key=_WORST.index)

@@ -15,13 +15,13 @@ import numpy as np
 from numba import types
 
 from ..codec import dequantize, find_format
+from ..codec.backends.compiling import compile_once
 from ..codec.backends.numba_ import (
     BYTES,
     FUNCTION,
     as_function,
     bitcast_u32,
     compile_kernel,
-    compile_once,
     select,
 )
 from ..errors import ComparisonError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gguf_lab.codec.backends.numba_ import compile_once
+from gguf_lab.codec.backends.compiling import compile_once
 
 if TYPE_CHECKING:
     from pathlib import Path

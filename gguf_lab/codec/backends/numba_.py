@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from concurrent.futures import Future
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
-from threading import RLock, Thread, current_thread, main_thread
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,7 @@ from numba.extending import intrinsic, typeof_impl
 from ..bind import bind, digest
 from ..formats import FORMATS
 from ..threads import run_chunks
+from .compiling import compile_once
 from .words import WORD, as_float, narrow, select, widen
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ __all__ = [
     "bitcast_f32",
     "bitcast_u32",
     "compile_kernel",
-    "compile_once",
     "dequantize",
     "dequantizer",
     "select",
@@ -215,52 +213,6 @@ PRIMITIVES: dict[str, Any] = {
 
 
 # --- kernels --------------------------------------------------------------------------------------
-
-
-_compiling = RLock()
-
-
-def compile_once(fn: Any) -> Any:
-    """Cache a function that compiles: one thread compiles at a time, and nothing twice.
-
-    What is there already is given at once, whatever is being compiled meanwhile.
-    """
-    made: dict[Any, Any] = {}
-
-    def make(*arguments: Any) -> None:
-        with _compiling:
-            if arguments not in made:
-                made[arguments] = fn(*arguments)
-
-    @wraps(fn)
-    def look_up(*arguments: Any) -> Any:
-        if arguments not in made:
-            _apart(make, *arguments)
-        return made[arguments]
-
-    return look_up
-
-
-def _apart(make: Any, *arguments: Any) -> None:
-    """Call from another thread than the main one, which Ctrl-C interrupts.
-
-    LLVM calls back into Python, from where no exception can pass: an interrupt would be lost, and
-    numba would find what it has compiled to be missing. So the main thread waits, and what another
-    one compiles when it is interrupted will be there the next time.
-    """
-    if current_thread() is not main_thread():
-        make(*arguments)
-        return
-    done: Future[None] = Future()
-
-    def work() -> None:
-        try:
-            done.set_result(make(*arguments))
-        except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
-            done.set_exception(problem)
-
-    Thread(target=work, name="gguf-lab-compile").start()
-    done.result()
 
 
 @cache

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from ..backends.numba_ import bitcast_u32, compile_kernel, compile_once
+from ..backends.compiling import compile_once
+from ..backends.numba_ import bitcast_u32, compile_kernel
 from .registry import QUANTIZERS
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from ...backends.numba_ import as_blocks, compile_kernel, compile_once, dequantizer
+from ...backends.compiling import compile_once
+from ...backends.numba_ import as_blocks, compile_kernel, dequantizer
 from ..compiler import IMPORTANCE, VALUES, sources
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from ...backends.numba_ import compile_kernel, compile_once
+from ...backends.compiling import compile_once
+from ...backends.numba_ import compile_kernel
 from ...formats import FORMATS
 from ..compiler import IMPORTANCE, sources
 from .better import keep_better
