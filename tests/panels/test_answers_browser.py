@@ -74,6 +74,10 @@ def test_will_it_run_by_keyboard(harness: Harness, light: bool) -> None:
     assert gpus.get_attribute("aria-invalid") == "true"
     expect(answer).to_contain_text("“24, x” is no memory of GPUs")
     expect(page.locator(".gl-devices")).to_be_hidden()  # they answer another question
+    gpus.fill("23,5")  # one, as it is written in many countries, or two
+    gpus.press("Tab")
+    expect(answer).to_contain_text("“23,5” is no memory of GPUs")
+    assert panel.gpus == []
     gpus.fill("24, 12")
     page.keyboard.press("Tab")
     page.get_by_text("GPU 1", exact=True).wait_for()

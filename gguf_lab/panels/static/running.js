@@ -24,12 +24,13 @@ export default panel("running", (p) => {
   on("kv_type", showKind);
   showKind();
   let wrong = ""; // what is wrong with what stands in a field
-  const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GiB, separated by commas; empty: no GPU" });
+  const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GiB, separated by commas and spaces; empty: no GPU" });
   gpus.addEventListener("change", safe(() => {
-    const sizes = gpus.value.split(/[,;\s]+/).filter(Boolean).map(Number);
+    // A comma alone may be the decimal sign of another country: it is not guessed.
+    const sizes = gpus.value.split(/;|,?\s+/).filter(Boolean).map(Number);
     const bad = sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16;
     put(gpus, { "aria-invalid": bad || null });
-    wrong = bad ? `\u201c${gpus.value}\u201d is no memory of GPUs: give the GiB of each, such as 24 or 24, 12, of 16 at most; nothing for no GPU.` : "";
+    wrong = bad ? `\u201c${gpus.value}\u201d is no memory of GPUs: give the GiB of each, such as 24, or 24, 12 (with a space), or 23.5 (with a point), of 16 at most; nothing for no GPU.` : "";
     if (!bad) save({ gpus: sizes });
     show();
   }));
