@@ -32,8 +32,10 @@ __all__ = [
 
 _COLOUR = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
 _LINE = "1px solid var(--jp-border-color2, rgba(128,128,128,.4))"
+# All of it is English: where a page is written from right to left, signs would change sides.
 _BOX = (
-    f"border:{_LINE};border-radius:4px;padding:8px 12px;color:{_COLOUR};line-height:1.5;"
+    f"direction:ltr;border:{_LINE};border-radius:4px;padding:8px 12px;color:{_COLOUR};"
+    "line-height:1.5;"
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);"
     "font-size:var(--jp-ui-font-size1,13px);"
 )
@@ -47,6 +49,13 @@ _TABLE = (
 _CELL = "vertical-align:top;padding:1px 14px 1px 0;"
 _SHORT = "white-space:pre;"
 _LONG = "white-space:pre-wrap;overflow-wrap:anywhere;min-width:220px;"
+
+# What scrolls on a screen is cut off on paper.
+_PAPER = (
+    "<style>@media print{.gguf-lab div{overflow:visible!important;max-height:none!important}"
+    ".gguf-lab :is(th,td){white-space:pre-wrap!important;overflow-wrap:anywhere;"
+    "min-width:0!important}}</style>"
+)
 
 # Okabe and Ito's colours, told apart by every eye; thin enough for the text of either theme.
 _MARKS = ("0,114,178", "230,159,0", "0,158,115", "204,121,167", "86,180,233", "213,94,0")
@@ -87,7 +96,7 @@ def card(title: str, *parts: Html, note: str = "", warnings: Iterable[str] = ())
         head += f'<div style="{_QUIET}margin:2px 0 6px">{escaped(note, 2000)}</div>'
     for text in warnings:
         head += f'<div role="note" style="{_WARNING}">Warning: {escaped(text, 2000)}</div>'
-    return Html(f'<div class="gguf-lab" style="{_BOX}">{head}{"".join(parts)}</div>')
+    return Html(f'<div class="gguf-lab" style="{_BOX}">{_PAPER}{head}{"".join(parts)}</div>')
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:

@@ -438,6 +438,30 @@ def test_words_can_be_read_in_both_themes(harness: Harness, light: bool) -> None
     assert dark_ground == ("rgb(255, 255, 255)" if light else "rgb(28, 28, 30)")
 
 
+def test_signs_keep_their_sides_in_a_page_from_right_to_left(harness: Harness) -> None:
+    """Else "0-1" reads "1-0" there, and a minus stands behind its number."""
+    harness.page.evaluate("document.documentElement.dir = 'rtl'")
+    table = TensorTable(StubModel())
+    panel = harness.add(table)
+    harness.page.evaluate(
+        "html => document.body.insertAdjacentHTML('beforeend', html)", table.snapshot().html
+    )
+    for box in (panel, harness.page.locator(".gguf-lab")):
+        expect(box).to_have_css("direction", "ltr")
+
+
+def test_a_static_form_is_not_cut_off_on_paper(harness: Harness) -> None:
+    page = harness.page
+    html = TensorTable(StubModel(layers=12)).snapshot().html
+    page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", html)
+    box = page.locator(".gguf-lab > div").last
+    hidden = "e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]"
+    assert box.evaluate(hidden)[0] > 100
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 600, "height": 800})
+    assert box.evaluate(hidden) == [0, 0]
+
+
 def test_keys_stay_inside(harness: Harness) -> None:
     page = harness.page
     harness.add(TensorTable(StubModel()))
