@@ -191,7 +191,7 @@ class TensorView(Place):
         if how not in _HOW or not sides:
             raise GGUFLabError(f"there is no picture of {sides} pooled by {how!r}")
         if ask == "picture":
-            steps = self._draw(name, region, how, sides, question.get("ticket"))
+            steps = self._drawn(name, region, how, sides, question.get("ticket"))
             self._jobs.put("picture", steps, "Reading the picture", rank=1)
             self._begin_survey()
         elif ask == "peek":
@@ -217,6 +217,16 @@ class TensorView(Place):
                 f"expected between 1 and {_MOST_CELLS:,} cells inside the tensor"
             )
         return region
+
+    def _drawn(
+        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+    ) -> Iterator[float]:
+        """Draw a picture; of one that does not come to its end the browser is told."""
+        try:
+            yield from self._draw(name, region, how, sides, ticket)
+        except BaseException:
+            self.send({"unread": ticket, "name": name})
+            raise
 
     def _draw(
         self, name: str, region: Region, how: Any, sides: list[str], ticket: object

@@ -275,3 +275,29 @@ def test_what_lasts_can_be_cancelled(
         page.get_by_text("Reading all rows: 25 %").wait_for(state="detached")
         assert view.wait(5)
         view.close()
+
+
+def test_a_picture_that_was_cancelled_is_not_being_read(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_: Any, **__: Any) -> Iterator[float]:
+        while True:
+            time.sleep(0.01)
+            yield 0.25
+
+    path = write_gguf(tmp_path / "a.gguf", {"t.weight": (np.ones((4, 32), np.float32), "F32")})
+    with gl.open(path) as model, monkeypatch.context() as patched:
+        patched.setattr(tensor_view, "picture", endless)
+        view = TensorView(model)
+        harness.add(view)
+        harness.listen()
+        page = harness.page
+        page.get_by_text("Reading the picture: 25 %").wait_for()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("not read").wait_for()
+        patched.undo()
+        page.get_by_role("button", name="Read all rows").click()
+        page.get_by_text("one cell is one weight").wait_for()
+        expect(page.get_by_text("not read")).to_have_count(0)
+        assert view.wait(5)
+        view.close()

@@ -91,6 +91,7 @@ function heatmap(p, spec) {
     next = setTimeout(safe(() => { next = 0; request(); }), 40);
   }
   function receive(message, buffers) {
+    if (message?.unread === ticket && message.name === model.get("selected")[0]) spec.unread();
     if (message?.picture === undefined || message.name !== model.get("selected")[0] || message.how !== model.get("pooling")) return;
     const [rows, columns] = message.shape, n = rows * columns;
     const cells = typed(Float32Array, buffers[0]), marks = typed(Uint8Array, buffers[1]);

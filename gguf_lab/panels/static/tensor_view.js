@@ -33,11 +33,17 @@ export default panel("tensor-view", (p) => {
     if (!limit.matches(":focus")) limit.value = model.get("limit") || "";
     limit.placeholder = first ? `auto ${figure(first.limit)}` : "auto";
   }
-  /** A coarse picture whose refinement was stopped can be asked for again. */
+  /** A picture that is coarse or old because its reading was stopped can be asked for again. */
   const waiting = () => { again.hidden = Boolean(model.get("progress").words) || !state.classList.contains("gl-warned"); };
   on("progress", debounced(waiting, 400));
 
-  const heat = heatmap(p, { sides, drawn, peek: (words) => { readout.textContent = words; } });
+  /** The reading was cancelled, or failed. */
+  function unread() {
+    state.textContent = "\u26a0 not read";
+    state.classList.add("gl-warned");
+    waiting();
+  }
+  const heat = heatmap(p, { sides, drawn, unread, peek: (words) => { readout.textContent = words; } });
   again.addEventListener("click", safe(heat.again));
   const button = (text, title, f) => h("button", { class: "gl-button", type: "button", title, "aria-label": title, on: { click: safe(f) } }, text);
   const limit = h("input", { type: "number", min: 0, step: "any", class: "gl-limit", "aria-label": "End of the colour scale, empty for automatic" });
