@@ -350,7 +350,7 @@ _WORST: Final = ("compared", "unverified", "unsupported", "unmatched")
 
 
 def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPair:
-    """Join what two comparisons found of one tensor; None: nothing (of the file that says less)."""
+    """Join what two comparisons found of one tensor; None: one has nothing, its file may have."""
     row = a or b
     assert row is not None
     status: str = max((side.status for side in (a, b) if side is not None), key=_WORST.index)

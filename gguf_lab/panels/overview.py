@@ -30,6 +30,8 @@ _KINDS: Final = 16  # kinds of tensors that the picture has; the rest is one bar
 _TYPES: Final = 8  # types that have a colour of their own
 _MOST_FINDINGS: Final = 200
 _OUTSIDE: Final = "outside the layers"
+_LOOKING: Final = "Looking for what is unusual …"
+_STORED_EARLY: Final = "What is unusual was not known yet when this was stored."
 _NAMED: Final = (
     ("base_name", "model"),
     ("size_label", "size"),
@@ -120,7 +122,7 @@ class Overview(Selection, Panel):
                 self.verdict = "The check failed."
 
         self.wait()
-        self.verdict = "Looking for what is unusual …"
+        self.verdict = _LOOKING
         self._thread = Thread(target=work, name="gguf-lab-check", daemon=True)
         self._thread.start()
 
@@ -184,7 +186,8 @@ class Overview(Selection, Panel):
             table = grid(("layer", "bits", "size"), layers, (1, 2))
             rest = more(len(self.layers), len(layers), "lines")
             parts.append(fold("Bits per weight by layer", table, rest))
-        return card("Overview", *parts, note=self.verdict, warnings=self.warnings)
+        verdict = _STORED_EARLY if self.verdict == _LOOKING else self.verdict
+        return card("Overview", *parts, note=verdict, warnings=self.warnings)
 
 
 def more_words(total: int, shown: int) -> str:

@@ -120,6 +120,14 @@ def test_the_static_form_has_every_layer_or_says_how_many_more() -> None:
         assert ("and 8 more lines" in html) == (rows == 5)
 
 
+def test_the_static_form_does_not_promise_what_will_never_come(model: Any) -> None:
+    panel = gl.Overview(model)
+    assert panel.wait()
+    panel.verdict = "Looking for what is unusual …"  # as it was while the check was under way
+    assert "not known yet when this was stored" in panel._static(None)
+    assert "Looking" not in panel._static(None)
+
+
 def test_the_static_form_of_a_file_without_tensors_has_no_empty_part(tmp_path: Path) -> None:
     with gl.open(write_gguf(tmp_path / "none.gguf", {})) as model:
         html = Overview(model, check=False).snapshot().html
