@@ -293,20 +293,23 @@ class LocalFile:
 
 
 _POSITION = threading.Lock()  # where there is no pread, all share the position in the file
+# macOS refuses to read 2 GiB at once; and without preadv what is read is in memory twice.
+_PIECE = 1 << 26
 
 
 def _read_into(file: int, target: memoryview, offset: int) -> int:
     """Fill `target` from a file, and count the bytes: fewer if the file ends before."""
     got = 0
     while got < len(target):
+        room = target[got : got + _PIECE]
         if hasattr(os, "preadv"):
-            n = os.preadv(file, [target[got:]], offset + got)
+            n = os.preadv(file, [room], offset + got)
         else:
             with _POSITION:
                 os.lseek(file, offset + got, os.SEEK_SET)
-                part = os.read(file, len(target) - got)
+                part = os.read(file, len(room))
             n = len(part)
-            target[got : got + n] = part
+            room[:n] = part
         if n == 0:
             break
         got += n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import gc
 import os
 import pickle
@@ -251,6 +252,28 @@ def test_where_there_is_no_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "f").write_bytes(bytes(range(100)))
     with LocalFile(tmp_path / "f") as file:
         assert file.read(90, 10).tolist() == list(range(90, 100))
+
+
+@pytest.mark.parametrize("system", ["preadv", "read"])
+def test_no_more_is_asked_of_the_system_at_once_than_it_reads(
+    numbered: LocalFile, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """As on macOS, which refuses 2 GiB."""
+    if system == "read":
+        monkeypatch.delattr(os, "preadv", raising=False)
+    given, asked = getattr(os, system), []
+
+    def read(file: int, what: Any, *offset: int) -> Any:
+        asked.append(what if isinstance(what, int) else len(what[0]))
+        if asked[-1] > 1000:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return given(file, what, *offset)
+
+    monkeypatch.setattr(os, system, read)
+    monkeypatch.setattr("gguf_lab.file.source._PIECE", 1000)
+    words = numbered.read(4_000, 4_002).view("<u2")[::2]
+    assert words.tolist() == list(range(1000, 2001))
+    assert asked == [1000] * 4 + [2]
 
 
 def test_a_head_of_any_length_is_read_a_few_times(
