@@ -14,6 +14,8 @@ import torch
 from gguf import GGMLQuantizationType, quants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import gguf_lab as gl
 from gguf_lab.codec import BACKENDS, FORMATS, dispatch, to_little_endian
@@ -132,6 +134,24 @@ def test_backends_agree_on_random_bytes_across_chunk_borders(name, n, seed):
     want = numpy_.dequantize(fmt, blocks)
     assert same_bits(gl.dequantize(blocks, name, backend="numba"), want)
     assert same_bits(torch_.dequantize(fmt, torch.from_numpy(blocks)).numpy(), want)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"F64"}))
+def test_torch_asks_for_no_numbers_that_a_device_may_lack(name):
+    """MPS has neither float64 nor unsigned words; F64 itself is for other devices."""
+    made = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            made.update(x.dtype for x in tree_leaves(result) if isinstance(x, torch.Tensor))
+            return result
+
+    blocks = torch.zeros((2, FORMATS[name].qtype.type_size), dtype=torch.uint8)
+    with Watch():
+        gl.dequantize(blocks, name, backend="torch")
+    assert torch.float32 in made
+    assert not made & {torch.float64, torch.uint16, torch.uint32, torch.uint64}
 
 
 def test_threads_change_nothing():
