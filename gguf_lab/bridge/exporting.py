@@ -82,7 +82,7 @@ def export(
     max_shard_bytes : int, optional
         Write shards with at most so many bytes of tensors each.
     overwrite : bool
-        Replace a file that is there already.
+        Replace a file that is there already, unless the weights are from it.
     progress : bool or callable
         Show a progress bar if it takes more than half a second; or call a function with the bytes
         that are written and all bytes.
@@ -106,7 +106,8 @@ def export(
         If a weight that is rounded is not finite, or too large for the type; if an importance
         matrix is needed, or does not fit.
     GGUFError
-        If the file can't be written: it exists, there is no room, a key is not allowed.
+        If the file can't be written: it exists, the weights are from it, there is no room, a key
+        is not allowed.
     GGUFLabError
         If Transformers is missing or too old; if the effort is unknown.
 
@@ -155,6 +156,7 @@ def export(
                 [replace(p, chunks=partial(_each, p, count, unsound)) for p in payloads],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
+                sources=opened.files,
             )
     if unsound:
         text = (

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["Source", "SourceTensor", "open_source"]
+    from ..file.source import ByteSource
+
+__all__ = ["READ_FROM", "Source", "SourceTensor", "open_source"]
+
+READ_FROM = "_gguf_lab_files"
+"""Attribute of a model in memory: the GGUF files that its weights are from."""
 
 _DTYPES = {
     "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64",
@@ -53,6 +58,8 @@ class Source:
         Where the files of the tokenizer are.
     name : str
         What the model is called: the last part of its path or of its id on the hub.
+    files : tuple of ByteSource or Path
+        Where the weights are from: none of these is overwritten.
     """
 
     words: str
@@ -60,6 +67,7 @@ class Source:
     tensors: Mapping[str, Any]
     folder: Path | None
     name: str
+    files: tuple[ByteSource | Path, ...]
     _opened: ExitStack = field(repr=False)
 
     def close(self) -> None:
@@ -114,6 +122,7 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
         checkpoint.tensors,
         folder,
         where.name,
+        checkpoint.sources,
         opened,
     )
 
@@ -225,6 +234,7 @@ def _of_model(model: Any) -> Source:
         _tensors_of(model),
         None,
         Path(path).name,
+        getattr(model, READ_FROM, None) or tuple(Path(path).glob("*.safetensors") if path else ()),
         ExitStack(),
     )
 
@@ -232,7 +242,8 @@ def _of_model(model: Any) -> Source:
 def _tensors_of(model: Any) -> dict[str, SourceTensor]:
     from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-    state = model.state_dict()
+    # a layer that torch.compile has wrapped has another name
+    state = {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
     # what PEFT wraps around a layer, or around the whole model, is told by its names
     if any(".base_layer." in name or name.startswith("base_model.") for name in state):
         raise UnsupportedError(

@@ -72,6 +72,7 @@ def write_file(
     *,
     max_shard_bytes: int | None = None,
     overwrite: bool = False,
+    sources: Iterable[ByteSource | Path] = (),
 ) -> list[Path]:
     """Write a GGUF file, or a set of shards.
 
@@ -86,6 +87,8 @@ def write_file(
         A shard has no more bytes of tensors than this, or only one tensor.
     overwrite : bool
         Replace what is there. It is replaced when the new file is complete, not before.
+    sources : iterable of ByteSource or Path
+        What the tensors are read from: none of these is replaced.
 
     Returns
     -------
@@ -95,8 +98,8 @@ def write_file(
     Raises
     ------
     GGUFError
-        If a file is there already, the disk has not enough room, a tensor or a key cannot be
-        written, or a tensor has not as many bytes as its shape says.
+        If a file is there already, or is one of `sources`; if the disk has not enough room, a
+        tensor or a key cannot be written, or a tensor has not as many bytes as its shape says.
     OSError
         If writing fails.
     """
@@ -107,6 +110,7 @@ def write_file(
         _head(metadata if number == 0 else {}, shard, number, shards)
         for number, shard in enumerate(shards)
     ]
+    _check_sources(paths, [*sources])
     check_target(paths, sum(map(len, heads)) + sum(t.nbytes for t in tensors), overwrite)
     partial = [p.with_name(f".{p.name[:200]}.{token_hex(4)}.partial") for p in paths]
     try:
@@ -229,10 +233,18 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
         )
 
 
-def is_read(target: Path, sources: Iterable[ByteSource]) -> bool:
+def is_read(target: Path, sources: Iterable[ByteSource | Path]) -> bool:
     """Whether what is to be written would take the place of a file that is read."""
-    local = (source.path for source in sources if isinstance(source, LocalFile))
-    return target.exists() and any(path.exists() and target.samefile(path) for path in local)
+    local = (source.path if isinstance(source, LocalFile) else source for source in sources)
+    return target.exists() and any(
+        isinstance(path, Path) and path.exists() and target.samefile(path) for path in local
+    )
+
+
+def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource | Path]) -> None:
+    for path in paths:
+        if is_read(path, sources):
+            raise GGUFError(f"{printable(str(path))} is a file that is read. Give another name.")
 
 
 def _check_free(paths: Sequence[Path], overwrite: bool) -> None:

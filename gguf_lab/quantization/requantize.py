@@ -14,10 +14,10 @@ import numpy as np
 from ..codec import can_decode, can_quantize, check_effort, dequantize, find_format, quantize
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
-from ..errors import GGUFError, QuantizationError, UnsupportedError
+from ..errors import QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.layout import without_ones
-from ..file.writer import Payload, is_read, write_file
+from ..file.writer import Payload, write_file
 from ..model import Model, open_model
 from ..progress import counted
 from .choices import choose_types, file_order, find_mix
@@ -247,10 +247,6 @@ def requantize(
     with ExitStack() as opened:
         if not isinstance(model, Model):
             model = opened.enter_context(open_model(model))
-        if is_read(target, model.sources):
-            raise GGUFError(
-                f"{printable(str(target))} is the file that is read. Give another name."
-            )
         work = _Work(model, mix, given_imatrix(imatrix, opened), effort, threads)
         tensors = work.plan(overrides, pure=pure)
         started = time.perf_counter()
@@ -261,6 +257,7 @@ def requantize(
                 [work.payload(tensor, count) for tensor in tensors],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
+                sources=model.sources,
             )
         seconds = time.perf_counter() - started
         return Requantization(tuple(paths), str(model.path), mix, tuple(tensors), seconds)

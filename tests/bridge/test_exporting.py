@@ -556,6 +556,41 @@ def test_a_wrapped_model_is_exported_as_the_model_inside(tmp_path: Path) -> None
         assert found.path.read_bytes() == plain
 
 
+@pytest.mark.parametrize("qtype", ["F32", "BF16"])
+def test_a_model_with_compiled_layers_is_exported_as_without(tmp_path: Path, qtype: str) -> None:
+    """Some layers alone, as is usual in training: their parameters have other names then."""
+    model = causal("qwen3_moe", tie_word_embeddings=True)
+    plain = exported(model, tmp_path / "plain.gguf", qtype=qtype).path.read_bytes()
+    for number, layer in enumerate(model.model.layers):
+        model.model.layers[number] = torch.compile(layer, backend="eager")
+    model.model.embed_tokens = torch.compile(model.model.embed_tokens, backend="eager")
+    assert exported(model, tmp_path / "f.gguf", qtype=qtype).path.read_bytes() == plain
+
+
+@pytest.mark.parametrize("limit", [None, 300_000])
+def test_what_the_weights_are_from_is_not_overwritten(tmp_path: Path, limit: int | None) -> None:
+    """Neither a file of the checkpoint, nor that of a model in memory, nor the shards of one."""
+    from transformers import AutoModelForCausalLM
+
+    hf = llama_with(tmp_path / "hf", llama_tensors())
+    settings: dict[str, Any] = {"tokenizer": False, "progress": False, "max_shard_bytes": limit}
+    made = export(hf, tmp_path / "f.gguf", **settings)
+    settings["overwrite"] = True
+    assert export(hf, tmp_path / "f.gguf", **settings) == made
+    file = made if isinstance(made, Path) else made[0]
+    targets: list[Any] = [(to_transformers(file)[0], tmp_path / "f.gguf", file)]
+    if limit is None:  # the name of a shard would be another
+        weights = hf / "model.safetensors"
+        loaded = AutoModelForCausalLM.from_pretrained(hf)
+        targets += [(source, weights, weights) for source in (hf, loaded)]
+    for source, target, read in targets:
+        before = read.read_bytes()
+        with pytest.raises(GGUFError, match="is a file that is read"):
+            export(source, target, **settings)
+        assert read.read_bytes() == before
+    assert not [*tmp_path.glob("**/.*")]
+
+
 def test_adapters_that_are_not_merged_are_refused(tmp_path: Path) -> None:
     """As PEFT puts them in: a layer around a layer, and a model around the model."""
     import torch

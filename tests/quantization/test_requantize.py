@@ -362,7 +362,7 @@ def test_a_file_that_is_there_is_kept(llama, tmp_path):
     requantize(llama, tmp_path / "new.gguf", "Q8_0", overwrite=True, progress=False)
     copy = tmp_path / "copy.gguf"
     shutil.copy(tmp_path / "new.gguf", copy)
-    with pytest.raises(GGUFError, match="is the file that is read"):
+    with pytest.raises(GGUFError, match="is a file that is read"):
         requantize(copy, copy, "Q4_0", overwrite=True, progress=False)
 
 
