@@ -11,9 +11,9 @@ from ..codec import dequantize
 from ..errors import CheckpointError, UnsupportedError
 from ..file.text import few, quoted
 from ..model.names import MOST_LAYERS
-from ..reference.facts import DECODER_LAYERS, LAYERS
-from ..reference.lengths import wrong_lengths
-from ..reference.requirements import missing_tensors, unasked_biases
+from ..reference.facts import DECODER_LAYERS, LAYERS, PREDICTORS
+from ..reference.lengths import wrong_heads, wrong_lengths
+from ..reference.requirements import missing_tensors, unasked_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     CheckpointError
         If tensors are missing, or of other shapes than the settings say.
     UnsupportedError
-        If there are biases that llama.cpp has no place for.
+        If there are tensors that llama.cpp has no place for.
     """
     # a config.json could say billions
     sides = [range(min(facts.number(n) or 0, MOST_LAYERS)) for n in (LAYERS, DECODER_LAYERS)]
@@ -62,16 +62,19 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
             " 'output.weight', and llama.cpp would take the embeddings for it. Nothing was written."
             " Give the folder with all of its files."
         )
-    if biases := unasked_biases(facts.architecture, shapes):
+    layers = len(sides[0]) - (facts.in_file(PREDICTORS) or 0)
+    if unasked := unasked_tensors(facts.architecture, shapes, layers):
         raise UnsupportedError(
             f"{words}: llama.cpp has no {facts.architecture} with"
-            f" {few(map(quoted, biases))}, and refuses a file that has them. Nothing was"
+            f" {few(map(quoted, unasked))}, and refuses a file that has them. Nothing was"
             " written."
         )
     wrong = [
         f"{quoted(w.name)} would be {w.shape}, but the {w.quantity.words} is {w.due}"
         for w in wrong_lengths(facts, shapes)
     ]
+    if heads := wrong_heads(facts):
+        wrong.append(heads[1])
     if wrong:
         raise CheckpointError(
             f"{words}: {few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"

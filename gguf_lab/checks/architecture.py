@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
-from ..file.layout import without_ones
 from ..file.text import few
 from ..model.names import MOST_LAYERS
 from ..reference.architectures.plan import has_name_map
 from ..reference.facts import HEADS, KV_HEADS, LAYERS, WIDTH, Facts
-from ..reference.lengths import VOCABULARY, wrong_lengths
-from ..reference.requirements import REQUIRED, missing_tensors, unasked_biases
+from ..reference.lengths import VOCABULARY, wrong_heads, wrong_lengths
+from ..reference.requirements import (
+    REQUIRED,
+    missing_tensors,
+    required_keys,
+    unasked_tensors,
+)
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -25,13 +28,12 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
-_ALWAYS = ("context_length", "embedding_length", "block_count")  # asked for in every architecture
 
 
 @rule(
     "hyper-parameters",
     "error",
-    "the tables of gguf_lab.bridge.hyperparameters, from llama.cpp's converter and loader",
+    "what llama.cpp's loader asks for; else the tables of gguf_lab.bridge.hyperparameters",
     kinds=("model",),
 )
 def hyper_parameters(subject: Subject) -> Iterator[Found]:
@@ -40,20 +42,20 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
 
     if not subject.architecture or not subject.model.tensors:
         return
+    keys = required_keys(subject.architecture) if has_name_map(subject.architecture) else []
+    missing = [f"{subject.architecture}.{key}" for key in keys]
+    missing = [key for key in missing if key not in subject.metadata]
+    for key in missing:
+        yield Found(key, "the key is missing: llama.cpp loads no model without it", _CONVERT)
+    if missing:
+        return
     try:
         settings_of(subject.model)
     except UnsupportedError:
         pass  # no table, or nothing that Transformers could express: no fault of the file
     except GGUFError as error:
-        yield Found(f"{subject.architecture}.*", str(error), _CONVERT)
-        return
-    for key in _ALWAYS if has_name_map(subject.architecture) else ():
-        if f"{subject.architecture}.{key}" not in subject.metadata:
-            yield Found(
-                f"{subject.architecture}.{key}",
-                "the key is missing: llama.cpp loads no model without it",
-                _CONVERT,
-            )
+        # llama.cpp computes with it, whatever comes out
+        yield Found(f"{subject.architecture}.*", str(error), _CONVERT, "warning")
 
 
 @rule(
@@ -65,10 +67,13 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
 def layers(subject: Subject) -> Iterator[Found]:
     """Expect tensors for as many layers as ``block_count`` says, and for no others."""
     count = subject.figure("block_count")
-    if count is None or not 0 < count <= MOST_LAYERS:
+    if count is None:
+        return
+    key = f"{subject.architecture}.block_count"
+    if not 0 < count <= MOST_LAYERS:
+        yield Found(key, f"the key is {count:,}; llama.cpp takes 1 to {MOST_LAYERS}", _CONVERT)
         return
     there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
-    key = f"{subject.architecture}.block_count"
     # Layers that only predict further tokens may be left out.
     needed = count - (subject.figure("nextn_predict_layers") or 0)
     if absent := sorted(set(range(needed)) - there):
@@ -130,16 +135,10 @@ def foreign(subject: Subject) -> Iterator[Found]:
     number = next(
         (n for n, name in gguf.MODEL_ARCH_NAMES.items() if name == subject.architecture), None
     )
-    if number is None:
+    if number is None or subject.architecture in REQUIRED:  # of these more is known
         return
     known = {gguf.TENSOR_NAMES[kind] for kind in gguf.MODEL_TENSORS[number]}
-    # what the converter joins on demand (--fuse-qkv), gguf lists only where it always does
-    known |= {
-        f"blk.{{bid}}.{name.rpartition('.')[0]}"
-        for names in REQUIRED.get(subject.architecture, ((), ()))[1]
-        for name in names
-    }
-    # and what predicts further tokens, only where it did when the package was made
+    # what predicts further tokens is listed only where it did when the package was made
     if subject.figure("nextn_predict_layers"):
         known |= {name for name in gguf.TENSOR_NAMES.values() if ".nextn." in name}
     odd = []
@@ -158,38 +157,21 @@ def foreign(subject: Subject) -> Iterator[Found]:
 
 
 @rule(
-    "unasked-bias",
+    "unasked-tensor",
     "error",
     "llama.cpp: 'wrong number of tensors'; see reference/requirements.py",
     kinds=("model",),
 )
 def unasked(subject: Subject) -> Iterator[Found]:
-    """Expect no bias that llama.cpp does not ask for in the architecture."""
-    if biases := unasked_biases(subject.architecture, subject.model.tensors):
+    """Expect no tensor that llama.cpp does not ask for in the architecture."""
+    layers = (subject.figure("block_count") or 0) - (subject.figure("nextn_predict_layers") or 0)
+    if names := unasked_tensors(subject.architecture, subject.model.tensors, layers):
         yield Found(
-            biases[0],
-            f"{counted(len(biases), 'tensors are')} not asked for by llama.cpp: it has no "
-            f"{subject.architecture} with such a bias ({examples(biases)}), and refuses the file",
-            "There is no way to run this model with llama.cpp.",
+            names[0],
+            f"{counted(len(names), 'tensors are')} not asked for by llama.cpp: it has no "
+            f"{subject.architecture} with them ({examples(names)}), and refuses the file",
+            "If the model needs them, there is no way to run it with llama.cpp.",
         )
-
-
-@rule(
-    "embedding-size",
-    "error",
-    "llama.cpp: 'tensor has wrong shape' for token_embd.weight",
-    kinds=("model",),
-)
-def embedding_size(subject: Subject) -> Iterator[Found]:
-    """Expect the width of the embeddings that ``embedding_length`` says."""
-    for wrong in _wrong_lengths(subject):
-        if wrong.name == "token_embd.weight" and wrong.quantity is WIDTH:
-            yield Found(
-                wrong.name,
-                f"its rows have {wrong.has:,} values, but {subject.architecture}.embedding_length "
-                f"is {wrong.due:,}",
-                _CONVERT,
-            )
 
 
 @rule(
@@ -199,61 +181,26 @@ def embedding_size(subject: Subject) -> Iterator[Found]:
     kinds=("model",),
 )
 def shapes(subject: Subject) -> Iterator[Found]:
-    """Expect norms and matrices of the widths, and of as many experts, as the keys say."""
+    """Expect tensors as long as the keys say, in every direction."""
+    sides = {name: tensor.shape for name, tensor in subject.model.tensors.items()}
     embeddings = subject.shape("token_embd.weight") or (None,)
-    wrong = [
-        w
-        for w in _wrong_lengths(subject)
-        if w.name != "token_embd.weight"
-        and w.quantity is not VOCABULARY
-        and w.quantity.key != HEADS.key
-        # if it is the key that is wrong, the rule on the embeddings says it
-        and not (w.quantity is WIDTH and w.has == embeddings[-1])
-    ]
-    if wrong:
-        first, names = wrong[0], {w.name for w in wrong}
+    first: dict[str, WrongLength] = {}  # of each tensor
+    for wrong in wrong_lengths(Facts.of(subject.architecture, subject.metadata, {}), sides):
+        if wrong.quantity.key != VOCABULARY.key:  # of which another rule speaks
+            first.setdefault(wrong.name, wrong)
+    groups: dict[str, list[WrongLength]] = {}
+    for wrong in first.values():
+        groups.setdefault(wrong.quantity.key, []).append(wrong)
+    if all(w.has == embeddings[-1] for w in groups.get(WIDTH.key, ())):
+        # it is the key that is wrong: what is calculated with it is, too
+        groups = {WIDTH.key: groups[WIDTH.key]} if WIDTH.key in groups else groups
+    for key, group in groups.items():
+        wrong = group[0]
         yield Found(
-            first.name,
-            f"its shape is {first.shape}, but by {subject.architecture}.{first.quantity.key} "
-            f"{first.has:,} should be {first.due:,}; so it is for {counted(len(names), 'tensors')}",
-            _CONVERT,
-        )
-
-
-def _facts(subject: Subject) -> Facts:
-    return Facts.of(subject.architecture, subject.metadata, {})
-
-
-def _wrong_lengths(subject: Subject) -> Iterator[WrongLength]:
-    shapes = {name: tensor.shape for name, tensor in subject.model.tensors.items()}
-    return wrong_lengths(_facts(subject), shapes)
-
-
-@rule(
-    "bias-length",
-    "error",
-    "llama.cpp: 'tensor has wrong shape': a bias has one value for each row of its matrix",
-    kinds=("model",),
-)
-def bias_length(subject: Subject) -> Iterator[Found]:
-    """Expect a bias to have one value for each row, or for each value of a norm."""
-    if subject.architecture not in REQUIRED:
-        return
-    wrong = []
-    for name, tensor in subject.model.tensors.items():
-        weight = subject.shape(f"{name.removesuffix('.bias')}.weight")
-        if not name.endswith(".bias") or not weight:
-            continue
-        rows = weight[:-1] if len(weight) > 1 else weight
-        vector = weight[-1:] if math.prod(weight[:-1]) == 1 else rows
-        if without_ones(tensor.shape) not in {without_ones(rows), without_ones(vector)}:
-            wrong.append((name, tensor.shape, rows))
-    if wrong:
-        name, has, due = wrong[0]
-        yield Found(
-            name,
-            f"its shape is {has}, but by the weight beside it it should be {due}; so it is for "
-            f"{counted(len(wrong), 'tensors')}",
+            wrong.name,
+            f"its shape is {wrong.shape}, but by {subject.architecture}.{key} the "
+            f"{wrong.quantity.words} is {wrong.due:,}, not {wrong.has:,}; so it is for "
+            f"{counted(len(group), 'tensors')}",
             _CONVERT,
         )
 
@@ -271,7 +218,9 @@ def vocabulary_size(subject: Subject) -> Iterator[Found]:
         return
     number, key = _tokens(subject), "tokenizer.ggml.tokens"
     if number is None:  # llama.cpp asks for the key only where there are none
-        number, key = subject.figure("vocab_size"), f"{subject.architecture}.vocab_size"
+        key = f"{subject.architecture}.vocab_size"
+        none = subject.metadata.get("tokenizer.ggml.model") in ("none", "no_vocab")
+        number = 0 if none and key not in subject.metadata else subject.figure("vocab_size")
     if number is not None and number != shape[0]:
         yield Found(
             key,
@@ -311,23 +260,16 @@ def vocab_size_key(subject: Subject) -> Iterator[Found]:
 
 
 @rule(
-    "head-shapes",
+    "heads",
     "error",
-    "llama.cpp: 'tensor has wrong shape': rows are heads times the width of a head",
+    "llama.cpp asserts it of the heads when it computes attention; see reference/lengths.py",
     kinds=("model",),
 )
-def head_shapes(subject: Subject) -> Iterator[Found]:
-    """Expect attention matrices as wide as the numbers of heads say."""
-    wrong = [w for w in _wrong_lengths(subject) if w.quantity.key == HEADS.key and len(w.shape) > 1]
-    if wrong:  # that a matrix is a vector, the rule on shapes says
-        first = wrong[0]
-        yield Found(
-            first.name,
-            f"its shape is {first.shape}, but the {first.quantity.words} is {first.due:,}; so it is"
-            f" for {counted(len(wrong), 'tensors')}",
-            _CONVERT,
-        )
-    facts = _facts(subject)
+def heads(subject: Subject) -> Iterator[Found]:
+    """Expect heads that can be shared out, and of widths with which attention is computed."""
+    facts = Facts.of(subject.architecture, subject.metadata, {})
+    if found := wrong_heads(facts):
+        yield Found(f"{subject.architecture}.{found[0]}", found[1], _CONVERT)
     for layer in range(min(facts.number(LAYERS) or 0, MOST_LAYERS)):
         n, n_kv = facts.number(HEADS, layer), facts.number(KV_HEADS, layer)
         if n and n_kv and n % n_kv:

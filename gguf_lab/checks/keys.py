@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..file import preview
+from ..file import ArrayValue, preview
 from ..reference.architectures.plan import has_name_map
+from ..reference.requirements import required_keys
 from .rules import Found, rule
 
 if TYPE_CHECKING:
@@ -56,8 +57,27 @@ _ELSEWHERE = {
     ),
     "bool",
 )
+# What may have one value per layer (``get_key_or_arr`` of llama.cpp), as numbers of 32 bits.
+_PER_LAYER = frozenset(
+    f"{_ARCH}{end}"
+    for end in (
+        *("attention.head_count", "attention.head_count_kv", "feed_forward_length"),
+        *("expert_feed_forward_length", "expert_used_count"),
+    )
+)
 _OVERRIDES = {"uint32": "int", "float32": "float", "bool": "bool", "string": "str"}
+_CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
 _SCALINGS = ("none", "linear", "yarn", "longrope")
+
+
+# What llama.cpp reads only where there are tokens.
+_OF_TOKENS = frozenset(
+    f"tokenizer.ggml.{name}"
+    for name in (
+        *("add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix"),
+        "remove_extra_whitespaces",
+    )
+)
 
 
 @cache
@@ -89,11 +109,17 @@ def due_types() -> dict[str, str]:
 def key_type(subject: Subject) -> Iterator[Found]:
     """Expect every key that llama.cpp reads to have the type that it is read as."""
     own, due = f"{subject.architecture}.", due_types()
+    no_tokens = subject.metadata.get("tokenizer.ggml.model") in ("none", "no_vocab")
     for key in subject.metadata:
-        wanted = due.get(f"{_ARCH}{key.removeprefix(own)}" if key.startswith(own) else key)
-        got = subject.metadata.type_of(key)
-        # An array may have one value per layer.
-        if wanted in {None, "any", got} or got.startswith("array"):
+        general = f"{_ARCH}{key.removeprefix(own)}" if key.startswith(own) else key
+        wanted, got = due.get(general), subject.metadata.type_of(key)
+        if wanted in {None, "any", got} or (no_tokens and general in _OF_TOKENS):
+            continue
+        if general in _PER_LAYER and got in {"array[int32]", "array[uint32]"}:
+            values, layers = subject.metadata[key], subject.figure("block_count")
+            if isinstance(values, ArrayValue) and layers not in (None, len(values)):
+                what = f"the key has {len(values):,} values for {layers:,} layers"
+                yield Found(key, what, _CONVERT)
             continue
         override = _OVERRIDES.get(wanted or "")
         yield Found(
@@ -163,11 +189,35 @@ def expert_counts(subject: Subject) -> Iterator[Found]:
     """Expect at least one expert to be used, and no more than there are; none if there are none."""
     count, used = subject.figure("expert_count") or 0, subject.figure("expert_used_count") or 0
     several = f"{subject.architecture}.expert_used_count"
-    if several in subject.metadata and subject.metadata.integer(several) is None:
-        return  # one number per layer, or of a wrong type
-    if not min(count, 1) <= used <= count:
+    # otherwise: one number per layer, or of a wrong type
+    one = several not in subject.metadata or subject.metadata.integer(several) is not None
+    if one and not min(count, 1) <= used <= count:
         yield Found(
             several,
             f"{used} of {count} experts are used, which llama.cpp does not take",
             "Convert the model again.",
         )
+    groups = subject.figure("expert_group_count") or 0
+    chosen = subject.figure("expert_group_used_count") or 0
+    if groups > max(count - 1, 0) or (groups > 1 and (count % groups or not 0 < chosen < groups)):
+        yield Found(
+            f"{subject.architecture}.expert_group_count",
+            f"{count} experts in {groups} groups, of which {chosen} are used: llama.cpp takes equal"
+            " groups of several experts, and a choice of them",
+            "Convert the model again.",
+        )
+
+
+@rule(
+    "epsilon",
+    "error",
+    "ggml asserts that no epsilon of a norm is negative, or NaN",
+    kinds=("model",),
+)
+def epsilon(subject: Subject) -> Iterator[Found]:
+    """Expect the epsilon of norms to be zero or more."""
+    for name in required_keys(subject.architecture):
+        key = f"{subject.architecture}.{name}"
+        value = subject.metadata.get(key)
+        if name.endswith("epsilon") and isinstance(value, float) and not value >= 0:
+            yield Found(key, f"the key is {value}: llama.cpp ends at the first norm", _CONVERT)

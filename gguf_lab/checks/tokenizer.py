@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _CONVERT = "Convert the tokenizer again from the original checkpoint."
-_TOKENS = "tokenizer.ggml.tokens"
+_MODEL, _TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
 _ID = re.compile(r"tokenizer\.ggml\.[a-z_]+_token_id")
 _MODELS = frozenset(
     (
@@ -58,24 +58,23 @@ def _types(subject: Subject, count: int) -> np.ndarray | None:
 @rule("tokenizer", "error", "llama-vocab.cpp: 'unknown tokenizer', 'cannot find tokenizer vocab'")
 def tokenizer(subject: Subject) -> Iterator[Found]:
     """Expect a known kind of tokenizer, and a list of texts."""
-    kind, value = subject.metadata.get("tokenizer.ggml.model"), subject.metadata.get(_TOKENS)
-    if _TOKENS in subject.metadata and kind is None:
-        yield Found("tokenizer.ggml.model", "the key is missing though there are tokens", _CONVERT)
+    told, value = _MODEL in subject.metadata, subject.metadata.get(_TOKENS)
+    kind = subject.metadata.text(_MODEL)
+    if _TOKENS in subject.metadata and not told:
+        yield Found(_MODEL, "the key is missing though there are tokens", _CONVERT)
     elif (
-        kind is None
+        not told
         and (subject.model.kind == "model" and subject.model.tensors)
         and has_name_map(subject.architecture)
     ):
         yield Found(
-            "tokenizer.ggml.model",
+            _MODEL,
             "the key is missing: llama.cpp loads no model without it",
             'Convert again with the tokenizer; "none" is for models that need none.',
         )
-    elif kind is not None and kind not in _MODELS:
-        known = ", ".join(sorted(_MODELS))
-        yield Found(
-            "tokenizer.ggml.model", f"the key is {preview(kind)}; llama.cpp knows {known}", _CONVERT
-        )
+    elif told and kind not in _MODELS:
+        known, found = ", ".join(sorted(_MODELS)), preview(subject.metadata[_MODEL])
+        yield Found(_MODEL, f"the key is {found}; llama.cpp knows {known}", _CONVERT)
     elif kind not in {None, "none", "no_vocab"} and _TOKENS not in subject.metadata:
         yield Found(_TOKENS, "the key is missing though there is a tokenizer", _CONVERT)
     if value is not None and not (isinstance(value, ArrayValue) and value.item_type == "string"):
@@ -142,7 +141,7 @@ def duplicate_token(subject: Subject) -> Iterator[Found]:
 def merges(subject: Subject) -> Iterator[Found]:
     """Expect merges for a byte-level BPE, each of two tokens that make up a third."""
     tokens, key = _tokens(subject), "tokenizer.ggml.merges"
-    if tokens is None or subject.metadata.get("tokenizer.ggml.model") not in {"gpt2", "gemma4"}:
+    if tokens is None or subject.metadata.text(_MODEL) not in {"gpt2", "gemma4"}:
         return
     value = subject.metadata.get(key)
     if not isinstance(value, ArrayValue) or value.item_type != "string":
@@ -189,7 +188,7 @@ def end_token(subject: Subject) -> Iterator[Found]:
     """Expect a token that ends a text, and one for the beginning if texts are to begin with it."""
     if not has_tokenizer(subject.metadata) or subject.model.kind not in {"model", "vocabulary"}:
         return
-    kind = subject.metadata.get("tokenizer.ggml.model")
+    kind = subject.metadata.text(_MODEL)
     has = {name: f"tokenizer.ggml.{name}_token_id" in subject.metadata for name in ("bos", "eos")}
     if not (has["eos"] or kind in {"bert", "t5", "llama"}):
         yield Found(
@@ -229,7 +228,7 @@ def pre_tokenizer(subject: Subject) -> Iterator[Found]:
     """Expect a byte-level BPE to say how text is cut into words."""
     if not has_tokenizer(subject.metadata):
         return
-    if subject.metadata.get("tokenizer.ggml.model") != "gpt2":
+    if subject.metadata.text(_MODEL) != "gpt2":
         return
     key = "tokenizer.ggml.pre"
     value = subject.metadata.get(key)
@@ -240,7 +239,7 @@ def pre_tokenizer(subject: Subject) -> Iterator[Found]:
             "that the model was trained on",
             _CONVERT,
         )
-    elif value not in PRE_TOKENIZERS:
+    elif isinstance(value, str) and value not in PRE_TOKENIZERS:
         yield Found(
             key,
             f"the key is {preview(value)}, which is not known here; an older llama.cpp refuses it",

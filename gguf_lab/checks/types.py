@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError
 from ..file import file_type_name, qtype
+from ..file.layout import without_ones
+from ..model.names import split_name
 from ..model.words import bytes_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
 from ..quantization.roles import why_never
@@ -22,6 +24,9 @@ __all__: list[str] = []
 
 _PLAIN = frozenset(("F32", "F16", "BF16", "F64"))
 _GIANT, _GIANT_BYTES = 0.02, 1 << 20  # of the tensor data, and at least so much
+_NO_PRODUCT = frozenset(("F64", "I8", "I16", "I32", "I64", "Q8_1", "Q8_K"))
+# Not only vectors: what is no factor of a matrix product, whatever its shape.
+_ALONE = ("_norm", "ssm_conv1d", "ssm_a", "shortconv.conv")
 _MUCH = 0.1  # of the tensor data
 
 
@@ -80,6 +85,40 @@ def file_type(subject: Subject) -> Iterator[Found]:
         what = f"no tensor has a type of that mix ({', '.join(sorted(expected))})"
     if wrong:
         yield Found(key, f"the key says {mix}, but {what}", "Correct it with gguf_set_metadata.py.")
+
+
+@rule(
+    "unusable-type",
+    "error",
+    "ggml-cpu: binary-ops.cpp adds and multiplies F32; types without vec_dot are in no product",
+    kinds=("model",),
+)
+def unusable_type(subject: Subject) -> Iterator[Found]:
+    """Expect vectors in F32, and matrices in a type that ggml multiplies with."""
+    vectors: list[str] = []
+    matrices: list[str] = []
+    for name, tensor in subject.model.tensors.items():
+        kind = split_name(name)[1]
+        if kind == "ffn_gate_inp_shexp":
+            alone = False  # of one row, and multiplied with as a matrix
+        else:
+            alone = kind.endswith((".bias", *_ALONE)) or len(without_ones(tensor.shape)) < 2
+        if alone and tensor.qtype != "F32" and tensor.info.qtype.known:
+            vectors.append(name)
+        elif tensor.qtype in _NO_PRODUCT:
+            matrices.append(name)
+    for names, why in (
+        (vectors, "though llama.cpp adds or multiplies their values with numbers in F32"),
+        (matrices, "a type with which ggml multiplies no matrix"),
+    ):
+        if names:
+            found = sorted({subject.model.tensors[name].qtype for name in names})
+            yield Found(
+                names[0],
+                f"{counted(len(names), 'tensors are')} in {', '.join(found)}, {why} "
+                f"({examples(names)}): it stops when it computes with them",
+                "Convert the model again.",
+            )
 
 
 @rule(

@@ -29,7 +29,7 @@ from gguf_lab.errors import (
     UnsupportedError,
 )
 from gguf_lab.file import ArrayValue
-from gguf_lab.reference import align, open_checkpoint
+from gguf_lab.reference import align, open_checkpoint, requirements
 
 from ..reference.support import ramp, write_checkpoint
 from .checkpoints import exported, llama_tensors, llama_with
@@ -44,6 +44,13 @@ CONVERTED = [
     if path.stem.endswith(("-f32", "-f16", "-bf16")) and (path.parent / "hf").is_dir()
 ]
 EVERY = pytest.mark.parametrize("path", CONVERTED, ids=lambda p: p.parent.name)
+
+
+@pytest.fixture(autouse=True)
+def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model cohere stands for one of 64 layers, with which llama.cpp has these norms."""
+    monkeypatch.setitem(requirements._QK_NORMS_FROM, "command-r", 3)
+
 
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {

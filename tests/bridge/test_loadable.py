@@ -118,6 +118,12 @@ HEADS_AND_EXPERTS = [
     ("exaone4", {"head_dim": 24}, {}, "'blk.0.attn_output.weight' .* the hidden size, is 64"),
     ("qwen3_moe", {}, {"moe_intermediate_size": 48}, "'blk.0.ffn_up_exps.weight' .* expert is 48"),
     ("mixtral", {}, {"intermediate_size": 48}, "'blk.0.ffn_up_exps.weight' .* layers is 48"),
+    (
+        *("qwen2_moe", {}, {"shared_expert_intermediate_size": 48}),
+        "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 48",
+    ),
+    ("deepseek_v2", {}, {"v_head_dim": 24}, "'blk.0.attn_output.weight' .* width is 96"),
+    ("deepseek_v2", {}, {"kv_lora_rank": 16}, "'blk.0.attn_kv_a_norm.weight' .* values is 16"),
 ]
 
 
@@ -158,6 +164,28 @@ def test_llama_cpp_refuses_them_too(
         assert bool(found) == (path.name == "sound.gguf"), words
         if found:
             llama_cpp.llama_model_free(found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "changed", "words"),
+    [
+        ("t5", {"d_kv": 12}, "'dec.blk.0.attn_k.weight' .* their width is 48"),
+        ("gemma4", {"head_dim": 12}, "'blk.0.attn_k.weight' .* their width is 24"),
+    ],
+)
+def test_heads_of_other_kinds(
+    tmp_path: Path, folder: str, changed: dict[str, int], words: str
+) -> None:
+    hf = checkpoint_with(tmp_path / "hf", folder, tensors_of(folder), **changed)
+    refused(hf, tmp_path, words)
+
+
+def test_norms_of_queries_are_of_many_layers_in_command_r(tmp_path: Path) -> None:
+    """llama.cpp tells by the number of layers whether it asks for them."""
+    with pytest.raises(UnsupportedError, match="no command-r with"):
+        exported(causal("cohere", use_qk_norm=True), tmp_path / "f.gguf")
+    layers = {"num_hidden_layers": 64, "hidden_size": 8, "intermediate_size": 8}
+    refused(causal("cohere", **layers), tmp_path, "no command-r without 'blk.0.attn_q_norm.weight'")
 
 
 def test_all_matrices_are_transposed(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def has_tokenizer(metadata: Mapping[str, object]) -> bool:
     metadata : mapping
         The file's metadata, for example ``model.metadata``.
     """
-    return metadata.get("tokenizer.ggml.model") not in {None, "none", "no_vocab"} and (
+    return metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab") and (
         _TOKENS in metadata
     )
 
