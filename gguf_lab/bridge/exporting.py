@@ -13,9 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..codec import check_effort, dequantize
+from ..codec import all_finite, check_effort
 from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ..reference import Checkpoint
@@ -148,12 +147,17 @@ def export(
             Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort))
             for t in draft.tensors
         ]
+        # what is rounded is refused if it is not finite
+        unrounded = {t.name for t in draft.tensors if t.qtype.name in {"F32", t.source_qtype}}
         unsound: dict[str, None] = {}
         with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
             paths = write_file(
                 target,
                 draft.metadata,
-                [replace(p, chunks=partial(_each, p, count, unsound)) for p in payloads],
+                [
+                    replace(p, chunks=partial(_each, p, count, unsound, p.name in unrounded))
+                    for p in payloads
+                ],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
                 sources=opened.files,
@@ -184,16 +188,15 @@ def _warn_of_fallbacks(draft: Draft) -> None:
 
 
 def _each(
-    payload: Payload, count: Callable[[int], object], unsound: dict[str, None]
+    payload: Payload, count: Callable[[int], object], unsound: dict[str, None], unrounded: bool
 ) -> Iterator[NDArray[np.uint8]]:
     """Hand on the chunks of a tensor, each counted when the next one is asked for.
 
-    Note its name if it has numbers that are not finite (quantizers have refused such).
+    Note its name if it has numbers that are not finite.
     """
+    looked_at = unrounded and payload.qtype.block_size == 1
     for chunk in payload.chunks():
-        if payload.qtype.block_size == 1 and payload.name not in unsound:
-            numbers = dequantize(np.ascontiguousarray(chunk), payload.qtype.name)
-            if not np.isfinite(numbers).all():
-                unsound[payload.name] = None
+        if looked_at and not all_finite(chunk, payload.qtype.name):
+            unsound[payload.name] = None
         yield chunk
         count(chunk.nbytes)

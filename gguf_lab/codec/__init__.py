@@ -14,6 +14,7 @@ from .dispatch import (
     to_tensor,
 )
 from .explanation import Explanation
+from .finite import all_finite
 from .formats import FORMATS, Field, Format
 from .influence import Influence
 from .quantizers import REQUIRES_IMPORTANCE, can_quantize, check_effort, quantize
@@ -29,6 +30,7 @@ __all__ = [
     "FieldValue",
     "Format",
     "Influence",
+    "all_finite",
     "can_decode",
     "can_quantize",
     "check_effort",

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import can_decode, can_quantize, check_effort, dequantize, find_format, quantize
+from ..codec import (
+    all_finite,
+    can_decode,
+    can_quantize,
+    check_effort,
+    dequantize,
+    find_format,
+    quantize,
+)
 from ..codec.quantizers import REQUIRES_IMPORTANCE
 from ..codec.threads import check_threads
 from ..errors import QuantizationError, UnsupportedError
@@ -159,16 +167,15 @@ class _Work:
 
     def _check_finite(self, tensor: Tensor, blocks: NDArray[np.uint8], start: int) -> None:
         """Refuse to copy what would be refused if it were quantized; so does llama-quantize."""
-        if not can_decode(tensor.qtype):
+        if not can_decode(tensor.qtype) or all_finite(blocks, tensor.qtype):
             return
-        finite = np.isfinite(values := dequantize(blocks, tensor.qtype))
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise QuantizationError(
-                f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}: the value at row"
-                f" {start + row}, column {column} is {values[row, column]}; all must be"
-                " finite. Fetch the file again, or make it anew from sound weights."
-            )
+        values = dequantize(blocks, tensor.qtype)
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise QuantizationError(
+            f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}: the value at row"
+            f" {start + row}, column {column} is {values[row, column]}; all must be"
+            " finite. Fetch the file again, or make it anew from sound weights."
+        )
 
 
 def _typed(metadata: Any, key: str) -> object:
