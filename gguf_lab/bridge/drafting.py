@@ -203,7 +203,7 @@ def draft_export(
         **settings,
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
-        **_vocabulary(source, tokenizer, shapes.get(_EMBEDDING, (0,))[0], metadata),
+        **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
@@ -369,10 +369,11 @@ def _quantization_version() -> int:
 
 
 def _vocabulary(
-    source: Source, tokenizer: Any, rows: int, metadata: Mapping[str, Any]
+    source: Source, tokenizer: Any, architecture: str, rows: int, metadata: Mapping[str, Any]
 ) -> dict[str, object]:
     if tokenizer is False:
-        return {"tokenizer.ggml.model": "none"}
+        # the converter of most families leaves the number to the tokens
+        return {"tokenizer.ggml.model": "none", f"{architecture}.vocab_size": rows}
     given = source.folder if tokenizer is None else tokenizer
     if given is None:
         raise CheckpointError(

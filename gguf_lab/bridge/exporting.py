@@ -81,7 +81,7 @@ def export(
     max_shard_bytes : int, optional
         Write shards with at most so many bytes of tensors each.
     overwrite : bool
-        Replace a file that is there already, unless the weights are from it.
+        Replace a file that is there already, unless the weights are read from it.
     progress : bool or callable
         Show a progress bar if it takes more than half a second; or call a function with the bytes
         that are written and all bytes.

@@ -6,7 +6,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..codec import choose_backend, cpu_count
@@ -22,7 +21,6 @@ from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
 from .requirement import require_transformers
-from .sources import READ_FROM
 
 if TYPE_CHECKING:
     import os
@@ -108,8 +106,6 @@ def to_transformers(
         loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
         # as Transformers notes where a model is from: an export takes its name from there
         loaded.name_or_path = loaded.config._name_or_path = opened.name
-        paths = [path.absolute() for path in opened.file.paths if isinstance(path, Path)]
-        setattr(loaded, READ_FROM, tuple(paths))
         return loaded, tokenizer
 
 

@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
     from ..file.source import ByteSource
 
-__all__ = ["READ_FROM", "Source", "SourceTensor", "open_source"]
-
-READ_FROM = "_gguf_lab_files"
-"""Attribute of a model in memory: the GGUF files that its weights are from."""
+__all__ = ["Source", "SourceTensor", "open_source"]
 
 _DTYPES = {
     "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64",
@@ -58,8 +55,8 @@ class Source:
         Where the files of the tokenizer are.
     name : str
         What the model is called: the last part of its path or of its id on the hub.
-    files : tuple of ByteSource or Path
-        Where the weights are from: none of these is overwritten.
+    files : tuple of ByteSource
+        Where the weights are read from, none if they are in memory: these are not overwritten.
     """
 
     words: str
@@ -67,7 +64,7 @@ class Source:
     tensors: Mapping[str, Any]
     folder: Path | None
     name: str
-    files: tuple[ByteSource | Path, ...]
+    files: tuple[ByteSource, ...]
     _opened: ExitStack = field(repr=False)
 
     def close(self) -> None:
@@ -234,7 +231,7 @@ def _of_model(model: Any) -> Source:
         _tensors_of(model),
         None,
         Path(path).name,
-        getattr(model, READ_FROM, None) or tuple(Path(path).glob("*.safetensors") if path else ()),
+        (),
         ExitStack(),
     )
 

@@ -170,7 +170,7 @@ def unasked(subject: Subject) -> Iterator[Found]:
             names[0],
             f"{counted(len(names), 'tensors are')} not asked for by llama.cpp: it has no "
             f"{subject.architecture} with them ({examples(names)}), and refuses the file",
-            "If the model needs them, there is no way to run it with llama.cpp.",
+            "If the model needs them, no llama.cpp that is known here runs it.",
         )
 
 

@@ -72,7 +72,7 @@ def write_file(
     *,
     max_shard_bytes: int | None = None,
     overwrite: bool = False,
-    sources: Iterable[ByteSource | Path] = (),
+    sources: Iterable[ByteSource] = (),
 ) -> list[Path]:
     """Write a GGUF file, or a set of shards.
 
@@ -87,7 +87,7 @@ def write_file(
         A shard has no more bytes of tensors than this, or only one tensor.
     overwrite : bool
         Replace what is there. It is replaced when the new file is complete, not before.
-    sources : iterable of ByteSource or Path
+    sources : iterable of ByteSource
         What the tensors are read from: none of these is replaced.
 
     Returns
@@ -233,15 +233,13 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
         )
 
 
-def is_read(target: Path, sources: Iterable[ByteSource | Path]) -> bool:
+def is_read(target: Path, sources: Iterable[ByteSource]) -> bool:
     """Whether what is to be written would take the place of a file that is read."""
-    local = (source.path if isinstance(source, LocalFile) else source for source in sources)
-    return target.exists() and any(
-        isinstance(path, Path) and path.exists() and target.samefile(path) for path in local
-    )
+    local = (source.path for source in sources if isinstance(source, LocalFile))
+    return target.exists() and any(path.exists() and target.samefile(path) for path in local)
 
 
-def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource | Path]) -> None:
+def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource]) -> None:
     for path in paths:
         if is_read(path, sources):
             raise GGUFError(f"{printable(str(path))} is a file that is read. Give another name.")
