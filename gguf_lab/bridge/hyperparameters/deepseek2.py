@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common import VOCABULARY, base, implied
 from .config_side import real
-from .family import Family, Pair, Rule
+from .family import Family, Implied, Pair, Rule
 from .file_side import REQUIRED, shortest
 from .rope import ROPE, scaling
 
@@ -102,6 +102,12 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
     }
 
 
+def _chooses_groups(config: ConfigSide) -> bool:
+    """Whether experts come in groups. llama.cpp takes the best groups as deepseek v3 does."""
+    groups = config.find("n_group")
+    return config.find("model_type") == "deepseek_v2" and isinstance(groups, int) and groups > 1
+
+
 def _model_type(file: FileSide) -> str:
     corrected = file.tensor("blk.*.exp_probs_b.bias")
     gate = file.count("expert_gating_func", _SIGMOID if corrected else _SOFTMAX)
@@ -133,6 +139,7 @@ DEEPSEEK2 = Family(
         VOCABULARY,
         Pair("attention.q_lora_rank", ("q_lora_rank",)),
         Rule(_experts, _experts_to_config),
+        Implied("topk_method", "groups by the sum of their two best", when=_chooses_groups),
         Pair("leading_dense_block_count", ("first_k_dense_replace",), absent=0),
         Pair("expert_feed_forward_length", ("moe_intermediate_size",), absent=REQUIRED),
         Pair("expert_shared_count", ("n_shared_experts",), absent=REQUIRED),
