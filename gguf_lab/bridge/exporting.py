@@ -138,7 +138,7 @@ def export(
             report(draft)
         _warn_of_fallbacks(draft)
         for name, words in draft.unsaid.items():
-            text = f"no key of the file tells llama.cpp {name}: {words}. It computes differently."
+            text = f"llama.cpp computes differently by {name}: {words}."
             warnings.warn(text, UserWarning, stacklevel=2)
         target = Path(path).expanduser()
         if target.is_dir():

@@ -36,7 +36,7 @@ from .checkpoints import exported, llama_tensors, llama_with
 from .small_models import DATA, byte_level, causal
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
-pytestmark = pytest.mark.filterwarnings("ignore:no key of the file tells")
+pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
 
 CONVERTED = [
     path.relative_to(DATA)
@@ -687,7 +687,7 @@ def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["export", str(DATA / "gemma2" / "hf"), str(tmp_path), "--no-tokenizer", "--json"]
     assert main(arguments) == 0
     answer = capsys.readouterr()
-    assert answer.err.startswith("gguf-lab: warning: no key of the file tells")
+    assert answer.err.startswith("gguf-lab: warning: llama.cpp computes differently")
     assert words in answer.err
     assert any(words in text for text in json.loads(answer.out)["warnings"])
 
@@ -726,6 +726,81 @@ def test_the_exaone4_that_slides_is_not_warned_of(tmp_path: Path) -> None:
     model = causal("exaone4", sliding_window=64, **small, **layers)
     exported(model, tmp_path / "f.gguf", report=drafts.append)
     assert drafts[0].unsaid == {}
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+LONG = {
+    "rope_type": "longrope",
+    "factor": 4.0,
+    "long_factor": [2.0] * 8,
+    "short_factor": [1.2] * 8,
+    "original_max_position_embeddings": 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "scaling", "told"),
+    [
+        ("llama", {"rope_type": "default"}, []),
+        ("llama", {"rope_type": "linear", "factor": 2.0}, []),
+        ("llama", {"rope_type": "dynamic", "factor": 2.0}, ["rope_type"]),
+        ("llama", LLAMA3, []),
+        ("llama", LONG, ["rope_type"]),
+        ("llama", LONG | {"short_factor": [2.0] * 8, "factor": 1.0}, []),  # written as factors
+        ("llama", YARN, []),
+        ("llama", YARN | {"beta_fast": 32, "beta_slow": 1, "truncate": True}, []),
+        ("llama", YARN | {"beta_fast": 16.0, "beta_slow": 2.0}, ["beta_fast", "beta_slow"]),
+        ("llama", YARN | {"truncate": False}, ["truncate"]),
+        ("llama", YARN | {"attention_factor": 1.5}, ["attention_factor"]),
+        ("llama", YARN | {"attention_factor": 0.1 * np.log(4.0) + 1}, []),
+        ("llama", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
+        ("llama", YARN | {"mscale": 0.7}, []),  # one alone is for nothing
+        ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 0.7}, []),
+        ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
+        ("qwen2", LLAMA3, ["rope_type"]),
+        ("qwen2", LONG, ["rope_type"]),
+        ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("phi", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("phi", {"rope_type": "linear", "factor": 1.0}, []),
+        ("gpt_oss", YARN | {"truncate": False}, ["truncate"]),
+    ],
+)
+def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
+    kind: str, scaling: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    """As found by running such models there: where nothing is told, the logits agree."""
+    drafts: list[Any] = []
+    rope = {"rope_theta": 10000.0, "partial_rotary_factor": 0.5 if kind == "phi" else 1.0}
+    model = causal(kind, rope_parameters=rope | scaling)
+    exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert [*drafts[0].unsaid] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("phi3", {"sliding_window": 64}, ["sliding_window"]),
+        ("phi3", {"sliding_window": 256}, []),
+        ("qwen2_moe", {"sliding_window": 64, **LOCAL}, ["layer_types"]),
+        ("smollm3", {"sliding_window": 64}, []),
+        ("qwen2", {"sliding_window": 64, **LOCAL}, []),  # not without use_sliding_window
+        ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
+        ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
+    ],
+)
+def test_what_else_llama_cpp_has_not_is_said(
+    kind: str, settings: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    drafts: list[Any] = []
+    exported(causal(kind, **settings), tmp_path / "f.gguf", report=drafts.append)
+    assert [*drafts[0].unsaid] == told
 
 
 @pytest.mark.parametrize(

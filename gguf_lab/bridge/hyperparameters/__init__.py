@@ -29,6 +29,7 @@ from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
+from .rope import scaled_otherwise
 from .stablelm import STABLELM
 from .t5 import T5, T5ENCODER
 
@@ -255,10 +256,14 @@ def unsaid_of(
         alike |= name == "sliding_window" and _sees_all(had, side)
         if (had or becomes) and had is not None and name in read and had != becomes and not alike:
             found[name] = (had, becomes)
+    if "rope_parameters" in read:
+        found |= scaled_otherwise(side, read["rope_parameters"], latent=architecture == "deepseek2")
     return found
 
 
 def _sees_all(window: object, side: ConfigSide) -> bool:
-    """Whether a window is none, because it is as long as the context."""
+    """Whether a window is none: it is as long as the context, or not used."""
     length = side.find("max_position_embeddings")
-    return isinstance(window, int) and isinstance(length, int) and window >= length
+    return side.find("use_sliding_window") is False or (
+        isinstance(window, int) and isinstance(length, int) and window >= length
+    )

@@ -10,16 +10,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, base, biased, implied
-from .family import Family, Pair, Rule
+from .family import Family, Implied, Pair, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .config_side import ConfigSide
     from .file_side import FileSide
 
 __all__ = ["QWEN2", "QWEN2MOE", "QWEN3", "QWEN3MOE"]
 
-_BUILT_IN = implied(hidden_act="silu", use_sliding_window=False, sliding_window=None)
+
+def _slides(config: ConfigSide) -> bool:
+    kinds = config.find("layer_types") or ()
+    return "sliding_attention" in kinds and config.find("sliding_window") is not None
+
+
+_BUILT_IN = (
+    *implied(hidden_act="silu", use_sliding_window=False, sliding_window=None),
+    Implied("layer_types", "full_attention everywhere", when=_slides),
+)
 
 QWEN2 = Family(
     architectures=("qwen2",),

@@ -6,7 +6,7 @@ Facts: llama.cpp's converter, ``TextModel.set_gguf_parameters``, ``generate_extr
 
 from __future__ import annotations
 
-from math import log, nextafter, pi, sqrt
+from math import isclose, log, nextafter, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from .file_side import FileSide
 
-__all__ = ["FREQS", "LONG", "PARTIAL_ROPE", "ROPE", "SHORT", "llama3_factors", "scaling"]
+__all__ = [
+    "FREQS",
+    "LONG",
+    "PARTIAL_ROPE",
+    "ROPE",
+    "SHORT",
+    "llama3_factors",
+    "scaled_otherwise",
+    "scaling",
+]
 
 FREQS = "rope_freqs.weight"
 LONG = "rope_factors_long.weight"
@@ -155,6 +164,52 @@ def llama3_factors(settings: Mapping[str, Any], base: float, size: int) -> np.nd
         between = one / ((one - smooth) / factor + smooth)
     short, long = wavelengths < length / high, wavelengths > length / low
     return np.where(short, one, np.where(long, np.float32(factor), between)).astype(np.float32)
+
+
+def scaled_otherwise(
+    config: ConfigSide, read: Mapping[str, Any], *, latent: bool
+) -> dict[str, tuple[object, object]]:
+    """List what of the scaling llama.cpp takes differently: what is said, and what it takes.
+
+    Parameters
+    ----------
+    config : ConfigSide
+    read : Mapping
+        What is read of a file that was made of it, as `scaling` does: some families have no keys.
+    latent : bool
+        Whether it is attention with latent keys, for which llama.cpp reads the factor of YaRN. The
+        other numbers of YaRN have keys that it knows and does not read.
+    """
+    said, taken = (rope.get("full_attention", rope) for rope in (config.rope, read))
+    kind, becomes = _kind(said), _kind(taken)
+    if kind != becomes and {kind, becomes} != {"llama3", "longrope"}:  # of the same factors
+        return {"rope_type": (kind, becomes)}
+    if kind != "yarn":
+        return {}
+    factor, ratio = float(said["factor"]), (said.get("mscale"), said.get("mscale_all_dim"))
+    attention = said.get("attention_factor")
+    if attention is None:
+        tops = [yarn_attention(factor, float(scale)) for scale in ratio if scale]
+        attention = tops[0] / tops[1] if len(tops) > 1 else yarn_attention(factor)
+    known = {
+        "beta_fast": (said.get("beta_fast") or 32.0, 32.0),
+        "beta_slow": (said.get("beta_slow") or 1.0, 1.0),
+        "truncate": (said.get("truncate", True), True),
+        "attention_factor": (attention, 1.0 if latent and ratio[1] else yarn_attention(factor)),
+    }
+    return {name: pair for name, pair in known.items() if not isclose(*pair, rel_tol=1e-6)}
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    kind = str(settings.get("rope_type") or "default").lower()
+    return {"su": "longrope", "none": "default"}.get(
+        kind, "default" if kind == "linear" and settings.get("factor") == 1 else kind
+    )
+
+
+def yarn_attention(factor: float, scale: float = 1.0) -> float:
+    """Calculate the factor of cosine and sine that goes with YaRN."""
+    return 0.1 * scale * log(factor) + 1 if factor > 1 else 1.0
 
 
 def longrope_attention(scale: float, length: float) -> float:
