@@ -12,6 +12,7 @@ from ..model.names import split_name
 from ..model.words import bytes_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
 from ..quantization.roles import why_never
+from ..reference.architectures.plan import has_name_map
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _GIANT, _GIANT_BYTES = 0.02, 1 << 20  # of the tensor data, and at least so much
 _NO_PRODUCT = frozenset(("F64", "I8", "I16", "I32", "I64", "Q8_1", "Q8_K"))
 # Not only vectors: what is no factor of a matrix product, whatever its shape.
 _ALONE = ("_norm", "ssm_conv1d", "ssm_a", "shortconv.conv")
+# Multiplied with as a matrix, though it may have but one row.
+_OF_ONE_ROW = frozenset(("ffn_gate_inp_shexp", "cls", "cls.output"))
 _MUCH = 0.1  # of the tensor data
 
 
@@ -95,14 +98,14 @@ def file_type(subject: Subject) -> Iterator[Found]:
 )
 def unusable_type(subject: Subject) -> Iterator[Found]:
     """Expect vectors in F32, and matrices in a type that ggml multiplies with."""
+    if not has_name_map(subject.architecture):
+        return  # other programs compute otherwise
     vectors: list[str] = []
     matrices: list[str] = []
     for name, tensor in subject.model.tensors.items():
         kind = split_name(name)[1]
-        if kind == "ffn_gate_inp_shexp":
-            alone = False  # of one row, and multiplied with as a matrix
-        else:
-            alone = kind.endswith((".bias", *_ALONE)) or len(without_ones(tensor.shape)) < 2
+        short = len(without_ones(tensor.shape)) < 2 and kind not in _OF_ONE_ROW
+        alone = short or kind.endswith((".bias", *_ALONE))
         if alone and tensor.qtype != "F32" and tensor.info.qtype.known:
             vectors.append(name)
         elif tensor.qtype in _NO_PRODUCT:

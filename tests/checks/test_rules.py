@@ -87,6 +87,22 @@ def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path
     assert gl.check(path, progress=False).codes <= {"tokenizer"}
 
 
+def test_files_of_other_programs_have_vectors_in_any_type(tmp_path: Any) -> None:
+    """As image models have them, which others than llama.cpp run."""
+    half = np.ones(64, np.float16).tobytes()
+    for architecture, wrong in (("flux", False), ("llama", True)):
+        builder = Builder().key("general.architecture", "string", architecture)
+        path = builder.tensor("norm.scale", [64], 1, half).write(tmp_path / "x.gguf")
+        assert ("unusable-type" in gl.check(path, progress=False).codes) is wrong
+
+
+def test_a_classifier_of_one_class_is_a_matrix(tmp_path: Any) -> None:
+    builder = Builder().key("general.architecture", "string", "bert")
+    builder.tensor("cls.output.weight", [64], 1, np.ones(64, np.float16).tobytes())
+    path = builder.write(tmp_path / "x.gguf")
+    assert "unusable-type" not in gl.check(path, progress=False).codes
+
+
 def test_types_that_came_instead_are_told_with_what_they_cost(tmp_path: Any) -> None:
     """Rows of 96 have no blocks of 256: llama-quantize takes Q5_0 for Q4_K, and says it once."""
     name = "blk.0.attn_q.weight"
