@@ -745,6 +745,12 @@ LONG = {
 }
 
 
+LOCALLY_SCALED = {
+    "sliding_attention": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0},
+    "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "scaling", "told"),
     [
@@ -790,6 +796,10 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("phi3", {"sliding_window": 256}, []),
         ("qwen2_moe", {"sliding_window": 64, **LOCAL}, ["layer_types"]),
         ("smollm3", {"sliding_window": 64}, []),
+        ("gemma3_text", {"use_bidirectional_attention": True}, ["use_bidirectional_attention"]),
+        ("gemma3_text", {"rope_parameters": LOCALLY_SCALED}, ["rope_type"]),
+        ("exaone4", {"layer_types": ["full_attention"] * 3}, ["layer_types"]),  # no positions there
+        ("exaone4", {"layer_types": ["sliding_attention"] * 3}, []),
         ("qwen2", {"sliding_window": 64, **LOCAL}, []),  # not without use_sliding_window
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),

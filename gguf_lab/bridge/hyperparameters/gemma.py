@@ -126,7 +126,7 @@ GEMMA3 = Family(
     architectures=("gemma3",),
     classes={"gemma3_text": "Gemma3ForCausalLM"},
     also=("gemma3",),
-    lines=_gemma3(scalar=_scalar(62)),
+    lines=_gemma3(*implied(use_bidirectional_attention=False), scalar=_scalar(62)),
 )
 
 

@@ -111,6 +111,12 @@ def _exaone4_sees_all(config: ConfigSide) -> bool:
     return bool(_exaone4_window(config)) and any(_exaone4_pattern(config)) and config.layers() != 64
 
 
+def _exaone4_turns_all(config: ConfigSide) -> bool:
+    # with a window, even one that is never full, only the layers that slide know positions
+    window = bool(_exaone4_window(config))
+    return window and not all(_exaone4_pattern(config)) and config.layers() != 64
+
+
 def _exaone4_window_to_config(file: FileSide) -> Mapping[str, object]:
     layers, key = file.layers(), "attention.sliding_window_pattern"
     if not (window := file.count("attention.sliding_window", 0)):
@@ -127,6 +133,7 @@ EXAONE4 = Family(
         Rule(_exaone4_window, _exaone4_window_to_config),
         *implied(hidden_act="silu"),
         Implied("sliding_window", None, when=_exaone4_sees_all),
+        Implied("layer_types", "positions in all layers", when=_exaone4_turns_all),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     factors=llama3_tensor,

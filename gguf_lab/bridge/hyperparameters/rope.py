@@ -180,10 +180,14 @@ def scaled_otherwise(
         Whether it is attention with latent keys, for which llama.cpp reads the factor of YaRN. The
         other numbers of YaRN have keys that it knows and does not read.
     """
-    said, taken = (rope.get("full_attention", rope) for rope in (config.rope, read))
-    kind, becomes = _kind(said), _kind(taken)
-    if kind != becomes and {kind, becomes} != {"llama3", "longrope"}:  # of the same factors
-        return {"rope_type": (kind, becomes)}
+    for which in ("sliding_attention", "full_attention"):
+        said, taken = (
+            rope.get(which, rope if which == "full_attention" else {})
+            for rope in (config.rope, read)
+        )
+        kind, becomes = _kind(said), _kind(taken)
+        if kind != becomes and {kind, becomes} != {"llama3", "longrope"}:  # of the same factors
+            return {"rope_type": (kind, becomes)}
     if kind != "yarn":
         return {}
     factor, ratio = float(said["factor"]), (said.get("mscale"), said.get("mscale_all_dim"))
