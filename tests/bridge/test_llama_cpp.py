@@ -1,7 +1,8 @@
 """Exported files in llama.cpp itself: it loads them and computes what Transformers computes.
 
 The differences that are left are those of float32 arithmetic, about 1e-6. Where a model has a GELU,
-llama.cpp looks it up in a table of half precision: less than 1e-3. (So is gpt-oss, which has none.)
+llama.cpp looks it up in a table of half precision: less than 1e-3. (So is gpt-oss, where it rounds
+the range that YaRN ramps over; the export warns of it.)
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def expected(model: Any, tokens: list[int]) -> np.ndarray:
         return model(torch.tensor([tokens])).logits[0].numpy()
 
 
+@pytest.mark.filterwarnings("ignore:llama.cpp computes differently by truncate")
 @pytest.mark.parametrize("model_type", CAUSAL)
 def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
     model = causal(model_type)
