@@ -17,7 +17,7 @@ from ..reference.requirements import (
     required_keys,
     unasked_tensors,
 )
-from .rules import Found, counted, examples, rule
+from .rules import CORRECT_KEY, Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .rules import Subject
 
 __all__: list[str] = []
-
-_CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
 
 
 @rule(
@@ -46,7 +44,7 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
     missing = [f"{subject.architecture}.{key}" for key in keys]
     missing = [key for key in missing if key not in subject.metadata]
     for key in missing:
-        yield Found(key, "the key is missing: llama.cpp loads no model without it", _CONVERT)
+        yield Found(key, "the key is missing: llama.cpp loads no model without it", CORRECT_KEY)
     if missing:
         return
     try:
@@ -55,7 +53,7 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
         pass  # no table, or nothing that Transformers could express: no fault of the file
     except GGUFError as error:
         # llama.cpp computes with it, whatever comes out
-        yield Found(f"{subject.architecture}.*", str(error), _CONVERT, "warning")
+        yield Found(f"{subject.architecture}.*", str(error), CORRECT_KEY, "warning")
 
 
 @rule(
@@ -71,17 +69,16 @@ def layers(subject: Subject) -> Iterator[Found]:
         return
     key = f"{subject.architecture}.block_count"
     if not 0 < count <= MOST_LAYERS:
-        yield Found(key, f"the key is {count:,}; llama.cpp takes 1 to {MOST_LAYERS}", _CONVERT)
+        yield Found(key, f"the key is {count:,}; llama.cpp takes 1 to {MOST_LAYERS}", CORRECT_KEY)
         return
     there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
     # Layers that only predict further tokens may be left out.
-    needed = count - (subject.figure("nextn_predict_layers") or 0)
-    if absent := sorted(set(range(needed)) - there):
+    if absent := sorted(set(range(subject.layers)) - there):
         yield Found(
             key,
             f"the key says {count} layers, but {counted(len(absent), 'of them have')} no tensor "
             f"({few(map(str, absent), most=8)})",
-            _CONVERT,
+            CORRECT_KEY,
         )
     most = max(count, subject.figure("decoder_block_count") or 0)
     if beyond := sorted(layer for layer in there if layer >= most):
@@ -89,7 +86,7 @@ def layers(subject: Subject) -> Iterator[Found]:
             key,
             f"the key says {count} layers, but there are tensors of {len(beyond)} further ones "
             f"({few(map(str, beyond), most=8)})",
-            _CONVERT,
+            CORRECT_KEY,
         )
 
 
@@ -103,8 +100,7 @@ def missing(subject: Subject) -> Iterator[Found]:
     for tensor in subject.model.tensors.values():
         if tensor.layer is not None:
             there[tensor.kind.startswith("dec.")].add(tensor.layer)
-    last = (subject.figure("block_count") or 0) - (subject.figure("nextn_predict_layers") or 0)
-    present = sorted(layer for layer in there[False] if layer < last)
+    present = sorted(layer for layer in there[False] if layer < subject.layers)
     absent = [
         " or ".join(names)
         for names in missing_tensors(
@@ -164,8 +160,8 @@ def foreign(subject: Subject) -> Iterator[Found]:
 )
 def unasked(subject: Subject) -> Iterator[Found]:
     """Expect no tensor that llama.cpp does not ask for in the architecture."""
-    layers = (subject.figure("block_count") or 0) - (subject.figure("nextn_predict_layers") or 0)
-    if names := unasked_tensors(subject.architecture, subject.model.tensors, layers):
+    names = unasked_tensors(subject.architecture, subject.model.tensors, subject.layers)
+    if names:
         yield Found(
             names[0],
             f"{counted(len(names), 'tensors are')} not asked for by llama.cpp: it has no "
@@ -191,9 +187,9 @@ def shapes(subject: Subject) -> Iterator[Found]:
     groups: dict[str, list[WrongLength]] = {}
     for wrong in first.values():
         groups.setdefault(wrong.quantity.key, []).append(wrong)
-    if all(w.has == embeddings[-1] for w in groups.get(WIDTH.key, ())):
+    if WIDTH.key in groups and all(w.has == embeddings[-1] for w in groups[WIDTH.key]):
         # it is the key that is wrong: what is calculated with it is, too
-        groups = {WIDTH.key: groups[WIDTH.key]} if WIDTH.key in groups else groups
+        groups = {WIDTH.key: groups[WIDTH.key]}
     for key, group in groups.items():
         wrong = group[0]
         yield Found(
@@ -201,7 +197,7 @@ def shapes(subject: Subject) -> Iterator[Found]:
             f"its shape is {wrong.shape}, but by {subject.architecture}.{key} the "
             f"{wrong.quantity.words} is {wrong.due:,}, not {wrong.has:,}; so it is for "
             f"{counted(len(group), 'tensors')}",
-            _CONVERT,
+            CORRECT_KEY,
         )
 
 
@@ -219,8 +215,8 @@ def vocabulary_size(subject: Subject) -> Iterator[Found]:
     number, key = _tokens(subject), "tokenizer.ggml.tokens"
     if number is None:  # llama.cpp asks for the key only where there are none
         key = f"{subject.architecture}.vocab_size"
-        none = subject.metadata.get("tokenizer.ggml.model") in ("none", "no_vocab")
-        number = 0 if none and key not in subject.metadata else subject.figure("vocab_size")
+        unsaid = subject.says_no_tokens and key not in subject.metadata
+        number = 0 if unsaid else subject.figure("vocab_size")
     if number is not None and number != shape[0]:
         yield Found(
             key,
@@ -255,7 +251,7 @@ def vocab_size_key(subject: Subject) -> Iterator[Found]:
             f"{subject.architecture}.vocab_size",
             f"the key says {told:,} tokens, and there are {tokens:,}; llama.cpp goes by them, "
             "other programs may not",
-            _CONVERT,
+            CORRECT_KEY,
         )
 
 
@@ -269,13 +265,13 @@ def heads(subject: Subject) -> Iterator[Found]:
     """Expect heads that can be shared out, and of widths with which attention is computed."""
     facts = Facts.of(subject.architecture, subject.metadata, {})
     if found := wrong_heads(facts):
-        yield Found(f"{subject.architecture}.{found[0]}", found[1], _CONVERT)
+        yield Found(f"{subject.architecture}.{found[0]}", found[1], CORRECT_KEY)
     for layer in range(min(facts.number(LAYERS) or 0, MOST_LAYERS)):
         n, n_kv = facts.number(HEADS, layer), facts.number(KV_HEADS, layer)
         if n and n_kv and n % n_kv:
             yield Found(
                 f"{subject.architecture}.attention.head_count_kv",
                 f"{n} heads cannot be shared out to {n_kv} heads of keys and values",
-                _CONVERT,
+                CORRECT_KEY,
             )
             return

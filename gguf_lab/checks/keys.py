@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..file import ArrayValue, preview
 from ..reference.architectures.plan import has_name_map
 from ..reference.requirements import required_keys
-from .rules import Found, rule
+from .rules import CORRECT_KEY, Found, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,6 @@ _PER_LAYER = frozenset(
     )
 )
 _OVERRIDES = {"uint32": "int", "float32": "float", "bool": "bool", "string": "str"}
-_CONVERT = "Convert the model again, or correct the key with gguf_set_metadata.py."
 _SCALINGS = ("none", "linear", "yarn", "longrope")
 
 
@@ -109,17 +108,16 @@ def due_types() -> dict[str, str]:
 def key_type(subject: Subject) -> Iterator[Found]:
     """Expect every key that llama.cpp reads to have the type that it is read as."""
     own, due = f"{subject.architecture}.", due_types()
-    no_tokens = subject.metadata.get("tokenizer.ggml.model") in ("none", "no_vocab")
     for key in subject.metadata:
         general = f"{_ARCH}{key.removeprefix(own)}" if key.startswith(own) else key
         wanted, got = due.get(general), subject.metadata.type_of(key)
-        if wanted in {None, "any", got} or (no_tokens and general in _OF_TOKENS):
+        if wanted in {None, "any", got} or (general in _OF_TOKENS and subject.says_no_tokens):
             continue
         if general in _PER_LAYER and got in {"array[int32]", "array[uint32]"}:
             values, layers = subject.metadata[key], subject.figure("block_count")
             if isinstance(values, ArrayValue) and layers not in (None, len(values)):
                 what = f"the key has {len(values):,} values for {layers:,} layers"
-                yield Found(key, what, _CONVERT)
+                yield Found(key, what, CORRECT_KEY)
             continue
         override = _OVERRIDES.get(wanted or "")
         yield Found(
@@ -220,4 +218,4 @@ def epsilon(subject: Subject) -> Iterator[Found]:
         key = f"{subject.architecture}.{name}"
         value = subject.metadata.get(key)
         if name.endswith("epsilon") and isinstance(value, float) and not value >= 0:
-            yield Found(key, f"the key is {value}: llama.cpp ends at the first norm", _CONVERT)
+            yield Found(key, f"the key is {value}: llama.cpp ends at the first norm", CORRECT_KEY)

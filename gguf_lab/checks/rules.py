@@ -17,9 +17,22 @@ if TYPE_CHECKING:
     from ..reference import Checkpoint
     from .scan import Scan
 
-__all__ = ["RULES", "Found", "Needs", "Rule", "Subject", "counted", "examples", "rule"]
+__all__ = [
+    "CORRECT_KEY",
+    "RULES",
+    "Found",
+    "Needs",
+    "Rule",
+    "Subject",
+    "counted",
+    "examples",
+    "rule",
+]
 
 Needs = Literal["", "values", "comparison", "original", "jinja2"]
+
+CORRECT_KEY = "Convert the model again, or correct the key with gguf_set_metadata.py."
+"""What to do about a key that is missing or wrong."""
 
 _SINGULAR = {"are": "is", "entries": "entry", "have": "has", "lack": "lacks", "matrices": "matrix"}
 _SINGULAR |= {
@@ -68,6 +81,16 @@ class Subject:
     def figure(self, key: str) -> int | None:
         """Return a whole number of the architecture, None if it is no such number."""
         return self.metadata.integer(f"{self.architecture}.{key}")
+
+    @property
+    def layers(self) -> int:
+        """How many layers there are, without those that only predict further tokens."""
+        return (self.figure("block_count") or 0) - (self.figure("nextn_predict_layers") or 0)
+
+    @property
+    def says_no_tokens(self) -> bool:
+        """Whether the file says that it has no tokenizer."""
+        return self.metadata.text("tokenizer.ggml.model") in {"none", "no_vocab"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..model.names import split_name
@@ -223,7 +224,7 @@ def _sides(architecture: str, layer: int | None, kind: str) -> list[str]:
     return [side for side in sides if side]
 
 
-def _told(facts: Facts, key: str, layer: int, otherwise: float = math.nan) -> float:
+def _told(facts: Facts, layer: int, key: str, otherwise: float = math.nan) -> float:
     """Look a number up, that of the layer if there is one for each; NaN if it is none."""
     value = facts.metadata.get(f"{facts.architecture}.{key}", otherwise)
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -234,10 +235,7 @@ def _told(facts: Facts, key: str, layer: int, otherwise: float = math.nan) -> fl
 
 def _head_widths(facts: Facts, layer: int) -> tuple[float, float, float]:
     """Return how wide a head's keys and values are, and how much of it is rotated."""
-
-    def told(key: str, otherwise: float = math.nan) -> float:
-        return _told(facts, key, layer, otherwise)
-
+    told = partial(_told, facts, layer)
     kind, first = facts.architecture, facts.in_file(HEADS, 0)
     usual = told(WIDTH.key) // first if first else 0
     key, value = told(_KEY, usual), told(_VALUE, usual)
@@ -258,10 +256,7 @@ def _head_widths(facts: Facts, layer: int) -> tuple[float, float, float]:
 
 def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     """Calculate all lengths in a layer: in words, by which key, and NaN where it tells nothing."""
-
-    def told(key: str, otherwise: float = math.nan) -> float:
-        return _told(facts, key, layer, otherwise)
-
+    told = partial(_told, facts, layer)
     kind, width, inner = facts.architecture, told(WIDTH.key), told(_INNER, 0)
     heads = told(HEADS.key, 0)
     kv_heads = told(KV_HEADS.key, heads)

@@ -31,6 +31,11 @@ NAMES = {
 F32, F16, IQ2_XXS = 0, 1, 16
 _TOKENS = "tokenizer.ggml.tokens"
 _CHAT = "tokenizer.chat_template"
+_TINY: dict[str, Any] = {
+    "source": MAMBA,
+    "name": "Tiny-14K-v1.0-BF16.gguf",
+    "also": "tokenizer",
+}
 
 
 @dataclass(frozen=True)
@@ -426,9 +431,7 @@ ARCHITECTURE = (
         "vocabulary-size",
         "there are 31 tokens by this key, but token_embd.weight has 32 rows",
         "error",
-        source=MAMBA,
-        name="Tiny-14K-v1.0-BF16.gguf",
-        also="tokenizer",
+        **_TINY,
         **key("mamba.vocab_size", "uint32", 31),
     ),
     case(
@@ -498,9 +501,7 @@ ARCHITECTURE = (
         "hyper-parameters",
         "the key is missing: llama.cpp loads no model without it",
         "error",
-        source=MAMBA,
-        name="Tiny-14K-v1.0-BF16.gguf",
-        also="tokenizer",
+        **_TINY,
         **key("mamba.context_length"),
     ),
     case(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .common import LAYERS, implied
 from .config_side import ConfigSide, refuse
-from .family import Family, Implied, Line, Pair, Rule, Written
+from .family import Family, Line, Pair, Rule, Written
 from .file_side import REQUIRED, FileSide
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ _SIZES: tuple[Line, ...] = (
         absent=REQUIRED,
     ),
 )
-_SCALED = Implied("scale_attn_weights", True)
 _POSITIONS = Pair("context_length", ("n_positions",), needed=True, absent=REQUIRED)
 _SPELLED = {"num_hidden_layers": "n_layer"}
 
@@ -63,7 +62,7 @@ GPT2 = Family(
         *_SIZES,
         Rule(_context, _POSITIONS.to_config),
         *implied(activation_function="gelu_new", scale_attn_by_inverse_layer_idx=False),
-        _SCALED,
+        *implied(scale_attn_weights=True),
     ),
     spelled=_SPELLED,
 )
@@ -77,7 +76,7 @@ STARCODER = Family(
         Rule(_one_head),
         Written("attention.head_count_kv", 1),
         *implied(activation_function="gelu_pytorch_tanh", multi_query=True),
-        _SCALED,
+        *implied(scale_attn_weights=True),
     ),
     spelled=_SPELLED,
 )

@@ -106,15 +106,18 @@ def _exaone4_pattern(config: ConfigSide) -> list[bool]:
     return [kind == "sliding_attention" for kind in config.layer_types()]
 
 
-def _exaone4_sees_all(config: ConfigSide) -> bool:
+def _exaone4_loses_window(config: ConfigSide) -> bool:
     # llama.cpp knows the size that slides by its layers, and lets no other slide
-    return bool(_exaone4_window(config)) and any(_exaone4_pattern(config)) and config.layers() != 64
+    return bool(_exaone4_window(config)) and config.layers() != 64
+
+
+def _exaone4_sees_all(config: ConfigSide) -> bool:
+    return _exaone4_loses_window(config) and any(_exaone4_pattern(config))
 
 
 def _exaone4_turns_all(config: ConfigSide) -> bool:
     # with a window, even one that is never full, only the layers that slide know positions
-    window = bool(_exaone4_window(config))
-    return window and not all(_exaone4_pattern(config)) and config.layers() != 64
+    return _exaone4_loses_window(config) and not all(_exaone4_pattern(config))
 
 
 def _exaone4_window_to_config(file: FileSide) -> Mapping[str, object]:

@@ -180,15 +180,12 @@ def scaled_otherwise(
         Whether it is attention with latent keys, for which llama.cpp reads the factor of YaRN. The
         other numbers of YaRN have keys that it knows and does not read.
     """
-    for which in ("sliding_attention", "full_attention"):
-        said, taken = (
-            rope.get(which, rope if which == "full_attention" else {})
-            for rope in (config.rope, read)
-        )
-        kind, becomes = _kind(said), _kind(taken)
+    local = [rope.get("sliding_attention", {}) for rope in (config.rope, read)]
+    said, taken = (rope.get("full_attention", rope) for rope in (config.rope, read))
+    for kind, becomes in (map(_kind, local), map(_kind, (said, taken))):
         if kind != becomes and {kind, becomes} != {"llama3", "longrope"}:  # of the same factors
             return {"rope_type": (kind, becomes)}
-    if kind != "yarn":
+    if _kind(said) != "yarn":
         return {}
     factor, ratio = float(said["factor"]), (said.get("mscale"), said.get("mscale_all_dim"))
     attention = said.get("attention_factor")
@@ -206,9 +203,9 @@ def scaled_otherwise(
 
 def _kind(settings: Mapping[str, Any]) -> str:
     kind = str(settings.get("rope_type") or "default").lower()
-    return {"su": "longrope", "none": "default"}.get(
-        kind, "default" if kind == "linear" and settings.get("factor") == 1 else kind
-    )
+    if kind == "none" or (kind == "linear" and settings.get("factor") == 1):
+        return "default"
+    return "longrope" if kind == "su" else kind
 
 
 def yarn_attention(factor: float, scale: float = 1.0) -> float:
