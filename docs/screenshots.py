@@ -144,9 +144,11 @@ def take(page: Any, cell: int, shot: Shot, path: Path) -> None:
 
 def at_rest(page: Any, panel: Any) -> bytes:
     """Return the first picture that stays as it is: all that was asked for has come, is drawn."""
+    stops = panel.locator("button:visible", has_text="Cancel").first
     last = b""
     for _ in range(40):
         page.wait_for_timeout(700)
+        stops.wait_for(state="detached")
         page.wait_for_function(KERNEL_IS_IDLE)
         picture: bytes = panel.screenshot()
         if picture == last:

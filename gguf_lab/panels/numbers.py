@@ -13,21 +13,23 @@ def finite(value: float | None) -> float | None:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Write a figure with four significant digits; both zeros are 0.
+    """Write a figure with four significant digits, zeros at the end too; both zeros are 0.
 
     Examples
     --------
     >>> number(0.0123456), number(float("inf"), "dB"), number(None)
     ('0.01235', '∞ dB', '–')
     >>> number(12345.6), number(1.5e-7)
-    ('12350', '1.5e−7')
+    ('12350', '1.500e−7')
     """
     if value is None:
         return "–"
     if math.isnan(value):
         return "NaN"
-    infinite = "∞" if value > 0 else "−∞"
-    text = infinite if math.isinf(value) else _printed(f"{value or 0:.4g}")
+    if math.isinf(value):
+        text = "∞" if value > 0 else "−∞"
+    else:
+        text = _printed(f"{value:#.4g}") if value else "0"
     return f"{text} {unit}".rstrip()
 
 

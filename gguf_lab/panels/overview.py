@@ -211,7 +211,10 @@ def _named(model: Model) -> list[list[str]]:
     name = model.file_name
     if name is None:
         return [["name", "does not follow the naming convention"]]
-    parts = [[label, str(getattr(name, key))] for key, label in _NAMED if getattr(name, key)]
+    said = {key: getattr(name, key) for key, _ in _NAMED}
+    if name.version not in model.path.name:
+        said["version"] = None  # the convention implies it
+    parts = [[label, str(said[key])] for key, label in _NAMED if said[key]]
     if name.shard_count is not None:
         parts.append(["shard", f"{name.shard} of {name.shard_count}"])
     return [[label, printable(text, 160)] for label, text in parts]

@@ -27,7 +27,14 @@ def test_what_the_file_is(model: Any) -> None:
     assert facts["architecture"] == "llama"
     assert facts["bits per weight"] == f"{model.bits_per_weight:.2f}"
     assert "active parameters" not in facts
-    assert dict(panel.named) == {"model": "llama", "version": "v1.0", "encoding": "Q4_K_M"}
+    assert dict(panel.named) == {"model": "llama", "encoding": "Q4_K_M"}
+
+
+def test_a_version_is_told_where_the_name_has_one(model: Any, tmp_path: Path) -> None:
+    named = tmp_path / "Tiny-1M-v0.2-Q4_K_M.gguf"
+    named.write_bytes(model.path.read_bytes())
+    with gl.open(named) as opened:
+        assert dict(Overview(opened, check=False).named)["version"] == "v0.2"
 
 
 def test_sizes_by_kind_and_type_are_those_of_the_tensors(model: Any) -> None:
