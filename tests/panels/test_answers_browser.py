@@ -293,8 +293,8 @@ def test_numbers_have_no_powers_of_ten_where_they_can_be_read(harness: Harness) 
         ],
     }
     assert [number(x) for x in numbers] == [
-        *("0", "0.00123", "0.5", "999.4", "1235", "99940", "−1235"),
-        *("1.235e5", "1e30", "−1.5e−7"),
+        *("0", "0.001230", "0.5000", "999.4", "1235", "99940", "−1235"),
+        *("1.235e5", "1.000e30", "−1.500e−7"),
     ]
     assert percent(12.345) == "1230 %"
     assert exact(1e-7) == "1e−7"

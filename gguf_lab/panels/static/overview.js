@@ -16,7 +16,7 @@ export default panel("overview", (p) => {
       h("div", {}, part("The file", facts, shards), part("Its name says", named)),
       h("div", {}, unusual, part("Size by kind and type", kinds), byLayer)));
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Overview")), body);
-  const pairs = (rows) => rows.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v.replaceAll(" %", "\u00a0%"))));
+  const pairs = (rows) => rows.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, v)));
   const swatch = (k, n) => h("span", { class: `gl-swatch gl-type-${Math.min(k, n - 1)}`, "aria-hidden": "true" });
 
   function showSizes() {
