@@ -55,10 +55,21 @@ except KeyboardInterrupt:
 """
 
 
-def run(code: str, cache: Path) -> str:
+DECODED = """
+import numpy as np
+import gguf_lab as gl
+print(gl.dequantize(np.full((1, 18), 60, np.uint8), "Q4_0").sum())
+"""
+WITHOUT_A_FOLDER = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []
+"""
+
+
+def run(code: str, cache: Path, warnings: str = "error") -> str:
     """Run a program for which nothing has been compiled yet."""
     answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", warnings, "-c", code],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
         capture_output=True,
         text=True,
@@ -76,6 +87,27 @@ def test_threads_that_need_the_same_kernels_at_first_do_not_disturb_each_other(t
 @pytest.mark.slow
 def test_an_interrupt_while_something_is_compiled_is_not_lost(tmp_path):
     assert run(INTERRUPTED, tmp_path) == "interrupted (2, 176)\n"
+
+
+@pytest.mark.parametrize("end", ["nbi", "nbc"])
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_file_of_the_cache_that_was_cut_off_is_in_the_way_once(end, length, tmp_path):
+    """As a full disk, or a machine that went down, leaves it."""
+    due = run(DECODED, tmp_path)
+    for path in tmp_path.rglob(f"*.{end}"):
+        os.truncate(path, length)
+    told = run(DECODED, tmp_path, "default")
+    assert float(due) == float(told.splitlines()[0])
+    assert "UserWarning: numba's cache could not be used" in told
+    assert run(DECODED, tmp_path) == run(DECODED, tmp_path) == due
+
+
+def test_kernels_are_compiled_where_there_is_no_folder_for_them(tmp_path):
+    decoded = DECODED + DECODED.replace("Q4_0", "IQ4_NL")
+    due = run(decoded, tmp_path).splitlines()
+    told = run(WITHOUT_A_FOLDER + decoded, tmp_path, "default")
+    assert [float(line) for line in due] == [float(line) for line in told.splitlines()[:2]]
+    assert told.count("UserWarning: numba's cache could not be used (RuntimeError)") == 1
 
 
 def test_what_is_compiled_does_not_wait_for_what_is_being_compiled():

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from functools import cache
+import warnings
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, typeof_impl
 
@@ -228,6 +231,15 @@ DEQUANTIZE = types.void(BLOCKS, BYTES, types.float32[:, :, ::1])
 FUNCTION = types.FunctionType(DEQUANTIZE)
 
 
+@cache  # one line for all kernels
+def _tell_of_cache(reason: str) -> None:
+    warnings.warn(
+        f"numba's cache could not be used ({reason}): kernels are compiled for this process alone. "
+        "If this comes again, set NUMBA_CACHE_DIR to a folder that can be written to and has room.",
+        stacklevel=3,
+    )
+
+
 def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signature: Any) -> Any:
     """Compile a kernel over an environment, cached on disk.
 
@@ -235,12 +247,26 @@ def compile_kernel(kernel: Any, name: str, environment: dict[str, Any], signatur
     numba's cache watches the time stamp of the kernel's own file; whatever else the kernel is made
     of must be in its name, or a stale one would run: the primitives are put there, a digest of the
     definitions (see :func:`gguf_lab.codec.bind.digest`) is the caller's to give.
+
+    Warns
+    -----
+    UserWarning
+        If the cache is of no use: there is no folder to write to, the disk is full, or a file in it
+        was cut off. The latter would fail for ever; so the kernel's place in it is emptied.
     """
     name = f"{name}_{_source_digest()}"
     fn = FunctionType(kernel.__code__, {**kernel.__globals__, **environment}, name)
     fn.__qualname__ = name
     fn.__module__ = kernel.__module__
-    return njit(signature, nogil=True, error_model="numpy", cache=True)(fn)
+    compiled = partial(njit, signature, nogil=True, error_model="numpy")
+    try:
+        return compiled(cache=True)(fn)
+    except Exception as problem:  # noqa: BLE001 -- numba lets through whatever its cache meets
+        kernel = compiled()(fn)  # what is wrong with the kernel itself is raised here
+        with suppress(Exception):
+            FunctionCache(fn).flush()  # type: ignore[no-untyped-call]
+        _tell_of_cache(getattr(problem, "strerror", None) or type(problem).__name__)
+        return kernel
 
 
 def _dequantize(src: Any, table: Any, out: Any) -> None:

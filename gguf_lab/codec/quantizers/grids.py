@@ -14,8 +14,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from numba import types
 
+from ..backends.compiling import compile_once
+from ..backends.numba_ import compile_kernel
 from ..formats import FORMATS
 from .arithmetic import helper
 from .vectors import LANES
@@ -96,9 +98,11 @@ def _table(name: str) -> np.ndarray:
     return table
 
 
-@cache
+@compile_once
 def _compiled() -> Any:
-    return njit(nogil=True, cache=True)(_write_lists)
+    points, numbers, size = types.uint8[:, ::1], types.int32[::1], types.intp
+    signature = size(points, numbers, size, size, numbers, numbers)
+    return compile_kernel(_write_lists, "write_lists", {}, signature)
 
 
 def _write_lists(points: Any, entries: Any, bits: int, wanted: int, heads: Any, lists: Any) -> Any:
