@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import GGUFLabError, UnsupportedError
+from .errors import GGUFLabError, UnsupportedError, writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,13 +102,15 @@ def write_minilm_gguf(path: str | os.PathLike[str], qtype: str = "Q4_0") -> Path
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.BERT])
     try:
-        _add_parameters(writer, folder, qtype)
-        _add_tokenizer(writer, folder)
-        _write_tensors(writer, folder, gguf.GGMLQuantizationType[qtype])
-        writer.close()
-        partial.replace(path)
+        with writing_to(path):
+            _add_parameters(writer, folder, qtype)
+            _add_tokenizer(writer, folder)
+            _write_tensors(writer, folder, gguf.GGMLQuantizationType[qtype])
+            writer.close()
+            partial.replace(path)
     finally:
-        writer.close()
+        with suppress(OSError):  # where the disk is full, the rest cannot be written either
+            writer.close()
         partial.unlink(missing_ok=True)
     return path
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
 __all__ = [
     "ChatTemplateError",
     "CheckpointError",
@@ -11,6 +18,7 @@ __all__ = [
     "QuantizationError",
     "RemoteError",
     "UnsupportedError",
+    "writing_to",
 ]
 
 
@@ -56,3 +64,14 @@ class RemoteError(GGUFLabError):
 
 class ChatTemplateError(GGUFLabError):
     """A chat template is missing, is malformed, refuses the messages, or does not end in bounds."""
+
+
+@contextmanager
+def writing_to(path: str | PathLike[str]) -> Iterator[None]:
+    """Have the system's errors name the file that is written: a full disk does not."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno and not problem.filename:
+            problem.filename = str(path)
+        raise

@@ -161,6 +161,18 @@ def test_a_failure_leaves_no_file_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
+def test_nothing_is_left_on_a_full_disk(tmp_path):
+    program = (
+        "import resource, sys; from gguf_lab import demo\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "try: demo.write_minilm_gguf(sys.argv[1])\n"
+        "except OSError: print('full')"
+    )
+    assert run(program, str(tmp_path)).stdout == "full\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_writing_needs_little_memory(tmp_path):

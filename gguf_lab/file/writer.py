@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import GGUFError
+from ..errors import GGUFError, writing_to
 from .header import DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, MAX_NAME_BYTES
 from .packing import pack_metadata, pack_string
 from .source import LocalFile
@@ -114,13 +114,11 @@ def write_file(
     check_target(paths, sum(map(len, heads)) + sum(t.nbytes for t in tensors), overwrite)
     partial = [p.with_name(f".{p.name[:200]}.{token_hex(4)}.partial") for p in paths]
     try:
-        for target, head, shard in zip(partial, heads, shards, strict=True):
-            _write(target, head, shard)
-        _check_free(paths, overwrite)
-        _publish(partial, paths)
-    except OSError as problem:
-        problem.filename = problem.filename or str(path)  # a full disk does not say of what
-        raise
+        with writing_to(path):
+            for target, head, shard in zip(partial, heads, shards, strict=True):
+                _write(target, head, shard)
+            _check_free(paths, overwrite)
+            _publish(partial, paths)
     finally:
         for target in partial:
             with suppress(OSError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..checks import check
 from ..comparison import check_is_of, compare
-from ..errors import GGUFError
+from ..errors import GGUFError, writing_to
 from ..file.text import printable
 from ..file.writer import check_target, is_read
 from ..model import Model, open_model
@@ -107,8 +107,9 @@ def report(
         content = html_of(model, findings, comparison).encode()
     partial = path.with_name(f".{path.name[:200]}.{token_hex(4)}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        with writing_to(path):
+            partial.write_bytes(content)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -245,6 +246,16 @@ def test_a_page_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert out.read_text() == "precious"
     gl.report(LLAMA, out, overwrite=True, progress=False)
     assert out.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*r\.html'"):
+        gl.report(LLAMA, tmp_path / "r.html", progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("which", ["model", "reference"])
