@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
@@ -13,6 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GGUFError, GGUFLabError
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +89,7 @@ class _Descriptor:
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        _let_more_be_open(self.number)
 
     def __del__(self) -> None:
         if hasattr(self, "number"):
@@ -92,6 +100,22 @@ class _Descriptor:
         raise TypeError(
             "an open file can be neither copied nor pickled: hand its path on, and open it there"
         )
+
+
+def _let_more_be_open(number: int) -> None:
+    """Raise the limit of open files when half of them are: macOS begins with 256 a process.
+
+    The shards of a large checkpoint and of a large model together are more. What is opened gets the
+    lowest `number` that is free.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or 2 * number < soft:
+        return
+    more = 2 * soft if hard == resource.RLIM_INFINITY else min(2 * soft, hard)
+    with suppress(OSError, ValueError):  # a system may allow less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
 
 
 class _Rooms(threading.local):
@@ -183,7 +207,9 @@ class LocalFile:
         except (OSError, ValueError) as problem:
             if isinstance(problem, GGUFLabError):
                 raise
-            raise error(f"{self.name} cannot be read: {problem}. Check path and rights.") from None
+            many = getattr(problem, "errno", None) == errno.EMFILE
+            advice = "Let a process open more (ulimit -n)." if many else "Check path and rights."
+            raise error(f"{self.name} cannot be read: {problem}. {advice}") from None
         self.size, self._modified = found.st_size, found.st_mtime_ns
         self._inode, self._changed = found.st_ino, found.st_ctime_ns
         self._head, self._filled = np.empty(0, np.uint8), 0

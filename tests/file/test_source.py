@@ -8,6 +8,7 @@ import errno
 import gc
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -305,3 +306,31 @@ def test_more_bytes_than_memory_are_an_error(
         for read in (file.head, lambda n: file.read(0, n)):
             with pytest.raises(CheckpointError, match="f: 8,589,934,592 bytes at once do not fit"):
                 read(1 << 33)
+
+
+MANY = """
+import resource, sys
+from gguf_lab.file import LocalFile
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[2])))
+files = [LocalFile(sys.argv[1]) for _ in range(300)]
+print(files[0].read(0, 2).tobytes(), files[-1].read(2, 2).tobytes())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+@pytest.mark.parametrize(
+    ("hard", "said"),
+    [(1024, "b'ab' b'cd'\n"), (128, "Too many open files.*ulimit -n")],
+)
+def test_more_files_are_open_than_a_process_may_have_at_first(
+    hard: int, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"abcd")
+    answer = subprocess.run(
+        [sys.executable, "-c", MANY, str(path), str(hard)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert re.search(said, answer.stdout + answer.stderr)
