@@ -122,7 +122,8 @@ class Run:
         self._metadata: tuple[MetadataDifference, ...] | None = None
         self.done, self.current, self._cached = 0, "", 0
         self._rows: list[TensorComparison] = []
-        self._cancelled = self._finished = False
+        self._cancelled = self._started = self._finished = False
+        self._failure: Exception | None = None
         self._seconds = 0.0
 
     def cancel(self) -> None:
@@ -136,6 +137,7 @@ class Run:
     def __iter__(self) -> Iterator[TensorComparison]:
         started = time.perf_counter()
         self._rows, self.done, self._finished = [], 0, False  # once more is from the beginning
+        self._started, self._failure = True, None
         kept = self._look_up()
         self._cached = len(kept)
         jobs = [
@@ -161,6 +163,9 @@ class Run:
                     self._seconds = time.perf_counter() - started
                     yield row
             self._finished = not self._cancelled
+        except Exception as error:
+            self._failure = error
+            raise
         finally:
             self.close()
 
@@ -215,8 +220,15 @@ class Run:
         ----------
         count : callable, optional
             Called after each tensor with the weights that have been compared just now.
+
+        Raises
+        ------
+        GGUFLabError
+            If the run failed, or fails now, before its first tensor was finished.
         """
-        if not (self._rows or self._finished or self._cancelled):
+        if self._failure is not None and not self._rows:
+            raise self._failure  # its files are closed: another try would only say that
+        if not (self._started or self._cancelled):
             before = self.done
             for _ in self:
                 count(self.done - before)

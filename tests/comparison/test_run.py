@@ -165,6 +165,30 @@ def test_a_run_that_is_walked_again_counts_nothing_twice():
         assert [row.name for row in run.result() if row.name] == names == [*model.tensors]
 
 
+def test_the_result_of_a_run_that_failed_at_once_is_why_it_did(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(Q4_K_M[0].read_bytes())
+    run = Run(file, Q4_K_M[1])
+    with file.open("ab") as opened:
+        opened.write(b"more")
+    for ask in (lambda: list(run), run.result, run.result):
+        with pytest.raises(gl.GGUFError, match="was changed while it was open"):
+            ask()
+
+
+def test_the_result_of_a_run_that_was_interrupted_at_once_is_empty(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    run = Run(*Q4_K_M)
+    monkeypatch.setattr(run, "_merged", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run)
+    result = run.result()
+    assert not result.complete
+    assert result.rows == ()
+
+
 def test_files_opened_by_the_run_are_closed_and_given_ones_are_not():
     with gl.open(Q4_K_M[0]) as model:
         compare((model, Q4_K_M[1]))
