@@ -428,7 +428,7 @@ def test_without_a_strong_etag_nothing_is_kept_on_disk(server: Server, tmp_path:
 @pytest.mark.parametrize(
     "option",
     [
-        *({"attempts": 0}, {"connections": 2.5}, {"block_bytes": 0}, {"memory_bytes": -1}),
+        *({"attempts": 0}, {"connections": 2.5}, {"block_bytes": 511}, {"memory_bytes": -1}),
         *({"cache_bytes": "1GB"}, {"pause": float("nan")}, {"total_timeout": -1}),
     ],
 )

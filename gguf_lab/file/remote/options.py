@@ -13,7 +13,8 @@ from ...errors import RemoteError
 __all__ = ["RemoteOptions"]
 
 _SECONDS = ("connect_timeout", "read_timeout", "total_timeout", "pause", "longest_pause")
-_POSITIVE = ("attempts", "connections", "block_bytes")
+_POSITIVE = ("attempts", "connections")
+_BLOCK = ("block_bytes",)
 _BUDGETS = ("memory_bytes", "read_ahead_bytes", "head_bytes", "cache_bytes")
 
 
@@ -36,7 +37,7 @@ class RemoteOptions:
     connections : int
         Ranges that are on their way at once, over all files of the process.
     block_bytes : int
-        What is fetched and kept is a multiple of it.
+        What is fetched and kept is a multiple of it; at least 512.
     memory_bytes : int
         Budget of the blocks that each open file keeps in memory.
     read_ahead_bytes : int
@@ -72,6 +73,8 @@ class RemoteOptions:
         for names, kind, least, words in (
             (_SECONDS, Real, 0, "seconds, not negative"),
             (_POSITIVE, Integral, 1, "a whole number, at least 1"),
+            # Every block is looked up and kept by itself: with a few bytes each, that takes hours.
+            (_BLOCK, Integral, 512, "a whole number of bytes, at least 512"),
             (_BUDGETS, Integral, 0, "a whole number of bytes, not negative"),
         ):
             for name in names:
