@@ -150,6 +150,7 @@ for _name in _EXPERTS_AS_LAYERS:
     _OWN[_name] = {**_OWN.get(_name, {}), **_AS_LAYERS}
 for _name in _FIXED_HEADS:
     _OWN[_name] = {"attn_q": "fixed, width", "attn_output": "width, fixed"} | _OWN.get(_name, {})
+_OF_ARCHITECTURE = {name: _IN_LAYERS | _OWN.get(name, {}) for name in REQUIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _sides(architecture: str, layer: int | None, kind: str) -> list[str]:
     if architecture not in REQUIRED:
         table = _ANYWHERE if layer is None else {}
     else:
-        table = _OUTSIDE if layer is None else _IN_LAYERS | _OWN.get(architecture, {})
+        table = _OUTSIDE if layer is None else _OF_ARCHITECTURE[architecture]
     sides = table.get(kind, table.get(kind.removesuffix(".bias"), "")).split(", ")
     if kind not in table and len(sides) > 1:
         del sides[-1]  # a bias has a value for each row of its matrix
