@@ -67,6 +67,8 @@ class Run:
     ------
     ComparisonError
         If the two do not belong together, or a tensor name is unknown.
+    QuantizationError
+        If `importance` is no importance matrix, or does not fit.
     """
 
     def __init__(
@@ -337,6 +339,8 @@ def compare(
         If one of the two lies on a server and cannot be had from there.
     ComparisonError
         If they do not belong together, or a tensor name is unknown.
+    QuantizationError
+        If `importance` is no importance matrix, or does not fit.
 
     Notes
     -----

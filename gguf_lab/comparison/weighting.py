@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ComparisonError, QuantizationError
+from ..errors import ComparisonError
 from .exact import decode, difference
 
 if TYPE_CHECKING:
@@ -38,21 +38,19 @@ def open_importance(
     ------
     GGUFError
         If the file is missing or malformed.
+    QuantizationError
+        If it is none, or no tensor of the model is in it.
     ComparisonError
-        If no tensor of the model is in it, or a cluster is to measure, which does not know it.
+        If a cluster is to measure, which does not know it.
     """
     if given is None:
         return None
     if client is not None:
         raise ComparisonError("importance is not for a cluster: leave out client=...")
-    from ..quantization.given import given_imatrix
+    from ..quantization.given import check_knows, given_imatrix
 
-    found = given_imatrix(given, opened) or {}
-    if not any(name in found for name in model.tensors):
-        raise ComparisonError(
-            f"none of the {len(found)} entries of the importance matrix is a tensor of "
-            f"{model.path.name}. Expected the importance matrix of this model."
-        )
+    found = given_imatrix(given, opened)
+    check_knows(found, model.tensors, model.path.name)
     return found
 
 
@@ -63,17 +61,14 @@ def weights_of(importance: Importance | None, tensor: Tensor) -> Weights | None:
 
     Raises
     ------
-    ComparisonError
+    QuantizationError
         If an entry does not fit: see `gguf_lab.quantization.imatrix.entry_of`.
     """
     if importance is None or not tensor.n_elements:
         return None
     from ..quantization.imatrix import entry_of
 
-    try:
-        weights = entry_of(importance, tensor.name, tensor.shape or (1,), np.float64)
-    except QuantizationError as error:
-        raise ComparisonError(str(error)) from None
+    weights = entry_of(importance, tensor.name, tensor.shape or (1,), np.float64)
     return None if weights is None or not weights.any(axis=1).all() else weights
 
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..codec import check_effort
-from ..errors import GGUFLabError, QuantizationError, UnsupportedError
+from ..errors import GGUFLabError, UnsupportedError
 from ..file import known_qtype, quoted
 from ..progress import counted
-from ..quantization import find_mix, fitting_type, given_imatrix
+from ..quantization import check_knows, find_mix, fitting_type, given_imatrix
 from ..quantization.imatrix import importance_of
 from .basis import Basis, check_budget
 from .measuring import Measured, measure, why_not
@@ -108,11 +108,7 @@ def plan(
         imatrix = given_imatrix(importance, opened)
         subject = opened.enter_context(open_subject(reference))
         free = [c for c in subject.candidates if not c.fixed]
-        if imatrix is not None and free and not any(c.matrix.name in imatrix for c in free):
-            raise QuantizationError(
-                f"none of the {len(imatrix)} entries of the importance matrix is a tensor of "
-                f"{subject.words}. Expected the importance matrix of this model."
-            )
+        check_knows(imatrix, [c.matrix.name for c in free], subject.words)
         offered = {c.matrix.name: _offered(c, names, imatrix) for c in free}
         wanted = {name: _wanted(subject, name, imatrix) for name in full}
         types = {name: set(types) for name, (types, _) in offered.items()}

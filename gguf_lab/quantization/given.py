@@ -11,9 +11,10 @@ from ..file import preview
 from .imatrix import open_imatrix
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import ExitStack
 
-__all__ = ["given_imatrix"]
+__all__ = ["check_knows", "given_imatrix"]
 
 
 def given_imatrix(
@@ -34,3 +35,18 @@ def given_imatrix(
             "of the names of tensors to arrays."
         )
     return given
+
+
+def check_knows(imatrix: Mapping[str, Any] | None, names: Collection[str], model: str) -> None:
+    """Check that an importance matrix has an entry for one of a model's tensors.
+
+    Raises
+    ------
+    QuantizationError
+        If it has none.
+    """
+    if imatrix is not None and names and not any(name in imatrix for name in names):
+        raise QuantizationError(
+            f"none of the {len(imatrix)} entries of the importance matrix is a tensor of "
+            f"{model}. Expected the importance matrix of this model."
+        )

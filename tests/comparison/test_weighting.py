@@ -121,7 +121,7 @@ def test_the_cache_keeps_it_and_knows_other_weights(tmp_path, importance):
     ],
 )
 def test_importance_that_does_not_fit_is_refused(given, words):
-    with pytest.raises(ComparisonError, match=words):
+    with pytest.raises(QuantizationError, match=words):
         compare(given)
 
 
