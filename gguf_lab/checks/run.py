@@ -12,7 +12,7 @@ from ..errors import ComparisonError, GGUFError
 from ..file.remote import location
 from ..model import Model, open_model
 from ..progress import counted
-from ..reference import Checkpoint, open_reference
+from ..reference import given_reference
 
 # Importing them enters their rules into the table, in this order.
 from . import (  # noqa: F401
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..comparison import Comparison
     from ..file import Address
+    from ..reference import Checkpoint
 
 __all__ = ["check"]
 
@@ -91,9 +92,8 @@ def check(
                     raise  # of a server, or missing: no finding about a file
                 found = Finding("error", "malformed", "file", str(error))
                 return Findings(file.name, [found], dict.fromkeys(RULES, "malformed file"))
-        if reference is not None and not isinstance(reference, Checkpoint | Model):
-            reference = open_reference(reference)
-            opened.callback(reference.close)
+        if reference is not None:
+            reference = given_reference(reference, opened)
         if comparison is not None:
             check_is_of(comparison, model)
         return _check(model, reference, comparison, deep=deep, progress=progress)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ComparisonError
 from ..file.text import preview, suggest
-from ..model import Model, open_model
+from ..model import Model, given_model
 from ..progress import counted
-from ..reference import Checkpoint, line_up, open_reference
+from ..reference import given_reference, line_up
 from .cache import ResultCache
 from .measuring import Measuring
 from .metadata import MetadataDifference, compare_metadata
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..file import Address
     from ..model import Tensor
-    from ..reference import Pair
+    from ..reference import Checkpoint, Pair
     from .cluster import Cluster
     from .weighting import Importance
 
@@ -86,12 +86,8 @@ class Run:
         self._opened = ExitStack()
         self._fetched_before = [getattr(side, "fetched", 0) for side in (model, reference)]
         try:
-            if not isinstance(model, Model):
-                model = self._opened.enter_context(open_model(model))
-            if not isinstance(reference, Checkpoint | Model):
-                reference = open_reference(reference)
-                self._opened.callback(reference.close)
-            self.model, self.reference = model, reference
+            self.model = given_model(model, self._opened)
+            self.reference = given_reference(reference, self._opened)
             self._cluster: Cluster | None = None
             weights = open_importance(importance, self.model, self._opened, client)
             if client is None:

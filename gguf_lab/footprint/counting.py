@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from numbers import Integral
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import GGUFLabError, UnsupportedError
 from ..file import find_qtype, printable, qtype
-from ..model import Model, open_model
+from ..model import given_model
 from .estimate import Width, compute_buffer, width_of
 from .hyper import HyperParameters
 from .kept import Kept, LayerCache, kept_by
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ..file import Address
+    from ..model import Model
 
 __all__ = ["KV_TYPES", "MOST_TOKENS", "Counter", "memory"]
 
@@ -90,8 +91,8 @@ def memory(
     GGUFLabError
         If an argument makes no sense.
     """
-    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
-        return Counter(opened).count(
+    with ExitStack() as opened:
+        return Counter(given_model(model, opened)).count(
             context,
             kv_type=kv_type,
             ubatch=ubatch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .found import Found, FoundFile, find
-from .model import Kind, Model, open_model
+from .model import Kind, Model, given_model, open_model
 from .names import split_name
 from .tensor import Tensor
 from .tensors import Tensors
@@ -16,6 +16,7 @@ __all__ = [
     "Tensor",
     "Tensors",
     "find",
+    "given_model",
     "open_model",
     "split_name",
 ]

@@ -12,12 +12,13 @@ from .tensors import Tensors
 
 if TYPE_CHECKING:
     import os
+    from contextlib import ExitStack
     from pathlib import Path
 
     from ..file import Address, ByteSource, Metadata, RemoteOptions
     from .tensor import Tensor
 
-__all__ = ["Kind", "Model", "open_model"]
+__all__ = ["Kind", "Model", "given_model", "open_model"]
 
 Kind = Literal["model", "adapter", "vocabulary", "imatrix", "mmproj"]
 
@@ -50,6 +51,11 @@ def open_model(
         If it lies on a server and cannot be had from there. Later too, when its data is read.
     """
     return Model(location(path), open_file(path, options=options))
+
+
+def given_model(given: str | os.PathLike[str] | Address | Model, opened: ExitStack) -> Model:
+    """Return the model that was given; a path or an address is opened, and closed with `opened`."""
+    return given if isinstance(given, Model) else opened.enter_context(open_model(given))
 
 
 class Model:

@@ -26,7 +26,7 @@ from ..errors import QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.layout import without_ones
 from ..file.writer import Payload, write_file
-from ..model import Model, open_model
+from ..model import given_model
 from ..progress import counted
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..model import Tensor
+    from ..model import Model, Tensor
     from .choices import Choice
 
 __all__ = ["requantize"]
@@ -252,8 +252,7 @@ def requantize(
     check_threads(threads)
     target, mix = Path(path).expanduser(), find_mix(mix)[0]
     with ExitStack() as opened:
-        if not isinstance(model, Model):
-            model = opened.enter_context(open_model(model))
+        model = given_model(model, opened)
         work = _Work(model, mix, given_imatrix(imatrix, opened), effort, threads)
         tensors = work.plan(overrides, pure=pure)
         started = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .alignment import Alignment, Pair, ReferenceOnly, align
 from .checkpoint import Checkpoint, CheckpointTensor, open_checkpoint
-from .counterpart import is_gguf, line_up, open_reference
+from .counterpart import given_reference, is_gguf, line_up, open_reference
 
 __all__ = [
     "Alignment",
@@ -13,6 +13,7 @@ __all__ = [
     "Pair",
     "ReferenceOnly",
     "align",
+    "given_reference",
     "is_gguf",
     "line_up",
     "open_checkpoint",

@@ -9,19 +9,20 @@ from ..codec import can_decode
 from ..errors import ComparisonError
 from ..file.remote import Address, location
 from ..file.text import printable, quoted
-from ..model import open_model
+from ..model import Model, open_model
 from .alignment import FITTING_MATRICES, Alignment, Pair, ReferenceOnly, align, same_shape
 from .checkpoint import Checkpoint, open_checkpoint
 
 if TYPE_CHECKING:
     import os
+    from contextlib import ExitStack
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..model import Model, Tensor
+    from ..model import Tensor
 
-__all__ = ["align_files", "is_gguf", "line_up", "open_reference"]
+__all__ = ["align_files", "given_reference", "is_gguf", "line_up", "open_reference"]
 
 
 def is_gguf(path: str | os.PathLike[str] | Address) -> bool:
@@ -46,6 +47,17 @@ def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model
         If it lies on a server and cannot be had from there.
     """
     return open_model(path) if is_gguf(path) else open_checkpoint(path)
+
+
+def given_reference(
+    given: str | os.PathLike[str] | Address | Checkpoint | Model, opened: ExitStack
+) -> Checkpoint | Model:
+    """Return the reference that was given; what is opened for it is closed with `opened`."""
+    if isinstance(given, Checkpoint | Model):
+        return given
+    reference = open_reference(given)
+    opened.callback(reference.close)
+    return reference
 
 
 def line_up(model: Model, reference: Checkpoint | Model) -> Alignment:

@@ -12,9 +12,9 @@ from ..comparison import check_is_of, compare
 from ..errors import GGUFError, writing_to
 from ..file.text import printable
 from ..file.writer import check_target, is_read
-from ..model import Model, open_model
+from ..model import given_model
 from ..model.card import title_of
-from ..reference import Checkpoint, open_reference
+from ..reference import given_reference
 from . import about, differences
 from .page import document
 from .reading import how_it_was_made, how_to_read
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..checks import Findings
     from ..comparison import Comparison
     from ..file import Address
+    from ..model import Model
+    from ..reference import Checkpoint
 
 __all__ = ["html_of", "report"]
 
@@ -81,11 +83,9 @@ def report(
     path = Path(path).expanduser()
     check_target([path], 0, overwrite)
     with ExitStack() as opened:
-        if not isinstance(model, Model):
-            model = opened.enter_context(open_model(model))
-        if reference is not None and not isinstance(reference, Checkpoint | Model):
-            reference = open_reference(reference)
-            opened.callback(reference.close)
+        model = given_model(model, opened)
+        if reference is not None:
+            reference = given_reference(reference, opened)
         sides = (model,) if reference is None else (model, reference)
         if any(is_read(path, side.sources) for side in sides):
             raise GGUFError(
