@@ -10,6 +10,7 @@ from .dispatch import (
     choose_backend,
     dequantize,
     find_format,
+    has_float64,
     to_little_endian,
     to_tensor,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "dequantize",
     "dissect",
     "find_format",
+    "has_float64",
     "quantize",
     "to_little_endian",
     "to_tensor",

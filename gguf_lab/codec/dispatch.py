@@ -26,6 +26,7 @@ __all__ = [
     "choose_backend",
     "dequantize",
     "find_format",
+    "has_float64",
     "to_little_endian",
     "to_tensor",
 ]
@@ -85,6 +86,18 @@ def _require_torch(device: str) -> None:
         raise GGUFLabError(
             f"device {device!r} cannot be used with torch here: {type(error).__name__}: {error}"
         ) from error
+
+
+@cache
+def has_float64(device: str) -> bool:
+    """Whether a device of torch has float64: MPS and Intel's Arc do not."""
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).cpu()
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 @cache
@@ -196,7 +209,7 @@ def dequantize(
     Raises
     ------
     UnsupportedError
-        If the type has no definition.
+        If the type has no definition, or is F64 and the device has no such numbers.
     GGUFLabError
         If the bytes are no whole number of blocks, `out` does not fit them or overlaps them, or
         the backend or the device cannot serve.
@@ -213,6 +226,8 @@ def dequantize(
     fmt, device = find_format(qtype), str(device)
     chosen = choose_backend(device, backend)
     _check_blocks(fmt, blocks)
+    if chosen == "torch" and fmt.name == "F64" and not has_float64(device):
+        raise UnsupportedError(f"device {device!r} has no numbers of F64: decode them on the CPU")
     size, shape = fmt.qtype.type_size, tuple(blocks.shape)
     out_shape = (*shape[:-1], shape[-1] // size * fmt.qtype.block_size)
     is_array = isinstance(blocks, np.ndarray)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..codec import dequantize
+from ..codec import dequantize, has_float64
 from ..errors import ComparisonError
 from .histogram import BITS, PATTERNS, bin_patterns
 from .staging import Stager
@@ -64,16 +63,6 @@ def measure_on_device(
         ) from error
 
 
-@cache
-def _widest(device: str) -> torch.dtype:
-    """Return float64, or float32 for a device that has no other (MPS, Intel's Arc)."""
-    try:
-        torch.zeros(1, dtype=torch.float64, device=device).cpu()
-    except (RuntimeError, TypeError):
-        return torch.float32
-    return torch.float64
-
-
 def _measure_with_torch(
     weights: tuple[str, torch.Tensor], reference: tuple[str, torch.Tensor]
 ) -> Statistics:
@@ -85,7 +74,7 @@ def _measure_with_torch(
     )
     x, r = x.reshape(-1), r.reshape(-1)
     e = x - r
-    wide = _widest(str(device))
+    wide = torch.float64 if has_float64(str(device)) else torch.float32
     x8, r8, e8 = x.to(wide), r.to(wide), e.to(wide)
     nan = torch.isnan(x) | torch.isnan(r)
     bits = e.view(torch.int32)

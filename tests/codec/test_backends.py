@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import gguf_lab as gl
-from gguf_lab.codec import BACKENDS, FORMATS, dispatch, to_little_endian
+from gguf_lab.codec import BACKENDS, FORMATS, dispatch, has_float64, to_little_endian
 from gguf_lab.codec.backends import numpy_, torch_
 from gguf_lab.codec.bind import bind, digest
 
@@ -153,6 +153,20 @@ def test_torch_asks_for_no_numbers_that_a_device_may_lack(name):
         gl.dequantize(blocks, name, backend="torch")
     assert torch.float32 in made
     assert not made & {torch.float64, torch.uint16, torch.uint32, torch.uint64}
+
+
+def test_f64_is_refused_on_a_device_that_lacks_it(monkeypatch):
+    def narrow(*_, **__):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    assert has_float64("cpu")
+    with monkeypatch.context() as changed:
+        changed.setattr(torch, "zeros", narrow)
+        assert not has_float64.__wrapped__("cpu")
+    monkeypatch.setattr(dispatch, "has_float64", lambda _: False)
+    with pytest.raises(gl.UnsupportedError, match="'cpu' has no numbers of F64: decode"):
+        gl.dequantize(np.zeros((2, 8), np.uint8), "F64", backend="torch")
+    assert gl.dequantize(np.zeros((2, 4), np.uint8), "F32", backend="torch").shape == (2, 1)
 
 
 def test_threads_change_nothing():

@@ -107,10 +107,8 @@ def test_the_cpu_compares_if_the_gpu_cannot(monkeypatch, tmp_path, works):
 
 
 def test_sums_are_as_wide_as_the_device_has_them(monkeypatch):
-    assert on_device._widest("cpu") == torch.float64
-
-    def narrow(*_, **__):
-        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-
-    monkeypatch.setattr(torch, "zeros", narrow)
-    assert on_device._widest.__wrapped__("cpu") == torch.float32
+    x, r = (np.full((1, 4), value, "<f4").view(np.uint8) for value in (1 + 2**-23, 1))
+    sides = ("F32", x), ("F32", r)
+    assert on_device.measure_on_device(*sides, "cpu").xx == 4 * (1 + 2**-23) ** 2
+    monkeypatch.setattr(on_device, "has_float64", lambda _: False)
+    assert on_device.measure_on_device(*sides, "cpu").xx == 4 * (1 + 2**-22)
