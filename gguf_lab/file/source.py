@@ -182,7 +182,9 @@ class LocalFile:
     Bytes are copied out of the system's file cache. A mapping would spare the copy, but pages of a
     file that somebody shortens end the process that looks at them (SIGBUS), and they count as its
     memory; the copy is a fifth of the time that a comparison takes. A file that is replaced or
-    deleted is still read as it was. One that is written to is refused.
+    deleted is still read as it was. One that is written to is refused, unless whoever writes puts
+    the time of the last change back: what would tell then (ctime) changes with the name, the rights
+    and the links of a file too, and all its bytes are the same.
     """
 
     fetched = 0
