@@ -12,8 +12,8 @@ from ..file.text import preview, printable
 from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
 from .named import ByName
+from .pool import Pool
 from .row import LOW_IS_BAD
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ..file import Address
     from .result import Comparison
     from .row import TensorComparison
+    from .statistics import Statistics
 
-__all__ = ["STATISTICS", "Beside", "TensorPair", "beside"]
+__all__ = ["STATISTICS", "Beside", "TensorPair", "beside", "place_of"]
 
 # Figures that say which of two is nearer to the reference, and whether more of it is better.
 STATISTICS: Final = {
@@ -264,28 +265,23 @@ def _check(statistic: str) -> None:
 
 def pool(rows: Iterable[TensorPair]) -> dict[str, Any]:
     """Return sizes and figures of compared tensors taken together, of A and B."""
-    a, b = Statistics(), Statistics()
-    count, nbytes_a, nbytes_b = 0, 0, 0
+    a, b = Pool(), Pool()
     for row in rows:
         if row.a is not None and row.b is not None:
-            a.add(row.a)
-            b.add(row.b)
-            count += 1
-            nbytes_a += row.nbytes_a or 0
-            nbytes_b += row.nbytes_b or 0
-    nan = math.nan
+            a.add(row.a, row.nbytes_a)
+            b.add(row.b, row.nbytes_b)
     sizes = {
-        "n_tensors": count,
-        "n_elements": a.n,
-        "nbytes_a": nbytes_a,
-        "nbytes_b": nbytes_b,
-        "bits_per_weight_a": 8 * nbytes_a / a.n if a.n else nan,
-        "bits_per_weight_b": 8 * nbytes_b / b.n if b.n else nan,
+        "n_tensors": a.n_tensors,
+        "n_elements": a.statistics.n,
+        "nbytes_a": a.nbytes,
+        "nbytes_b": b.nbytes,
+        "bits_per_weight_a": a.bits_per_weight,
+        "bits_per_weight_b": b.bits_per_weight,
     }
     figures = {
-        f"{name}_{side}": getattr(sums, name) if sums.n else nan
+        f"{name}_{side}": getattr(sums, name) if sums.n else math.nan
         for name in STATISTICS
-        for side, sums in (("a", a), ("b", b))
+        for side, sums in (("a", a.statistics), ("b", b.statistics))
     }
     return sizes | figures
 
@@ -300,7 +296,7 @@ def beside(a: Comparison, b: Comparison) -> Beside:
     """
     if not hasattr(b, "reference_path"):
         raise ComparisonError(f"{preview(b)} is no comparison. Give the result of `compare`.")
-    if _place(a.reference_path) != _place(b.reference_path):
+    if place_of(a.reference_path) != place_of(b.reference_path):
         raise ComparisonError(
             f"A was compared with {a.reference_path}, B with {b.reference_path}: figures against "
             "different references say nothing about each other. Compare both with the same one."
@@ -314,7 +310,8 @@ def beside(a: Comparison, b: Comparison) -> Beside:
     )
 
 
-def _place(path: Path | Address) -> object:
+def place_of(path: Path | Address) -> Path | Address:
+    """Return what two ways to one file have in common."""
     return path.resolve() if isinstance(path, Path) else path
 
 

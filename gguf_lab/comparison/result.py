@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
 from ..file.text import preview, printable
 from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
-from .beside import Beside, beside
+from .beside import Beside, beside, place_of
 from .metadata import MetadataDifference
 from .named import ByName
+from .pool import pools
 from .row import COLUMNS, TensorComparison, worst_first
-from .statistics import Statistics
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -132,23 +133,15 @@ class Comparison(ByName[TensorComparison]):
         """
         import pandas as pd
 
-        pooled: dict[int, Statistics] = {}
-        members: Counter[int] = Counter()
-        bits: Counter[int] = Counter()
-        for row in self.compared:
-            if row.layer is not None and row.statistics is not None:
-                pooled.setdefault(row.layer, Statistics()).add(row.statistics)
-                members[row.layer] += 1
-                bits[row.layer] += 8 * (row.nbytes or 0)
         rows = [
             {
                 "layer": layer,
-                "n_tensors": members[layer],
-                "n_elements": s.n,
-                "bits_per_weight": bits[layer] / s.n if s.n else float("nan"),
-                **{name: getattr(s, name) for name in _POOLED},
+                "n_tensors": pool.n_tensors,
+                "n_elements": pool.statistics.n,
+                "bits_per_weight": pool.bits_per_weight,
+                **{name: getattr(pool.statistics, name) for name in _POOLED},
             }
-            for layer, s in sorted(pooled.items())
+            for layer, pool in sorted(pools(self.compared, lambda row: row.layer).items())
         ]
         columns = ["layer", "n_tensors", "n_elements", "bits_per_weight", *_POOLED]
         return pd.DataFrame(rows, columns=columns)
@@ -271,11 +264,8 @@ def check_is_of(comparison: Comparison, model: Model) -> None:
         raise ComparisonError(
             f"{preview(comparison)} is no comparison. Give the result of `compare`."
         )
-    theirs, *ours = (
-        place.resolve() if isinstance(place, Path) else place
-        for place in (comparison.model_path, model.path, *model.file.paths)
-    )
-    if theirs not in ours:
+    ours = map(place_of, (model.path, *model.file.paths))
+    if place_of(comparison.model_path) not in ours:
         raise ComparisonError(
             f"the comparison is of {comparison.model_path}, not of {model.path}: its figures would"
             " stand beside the tensors of another file. Compare this file, or leave out"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..comparison import Statistics, worst_first
+from ..comparison.pool import pools
 from ..file import printable
 from ..markup import Html
 from ..model.words import bits_in_words, bytes_in_words
@@ -13,7 +14,7 @@ from .page import columns, paragraph, section, table
 from .pictures import MOST_DRAWN, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
 
@@ -26,6 +27,7 @@ _WORST, _TENSORS, _ROWS, _KINDS = 15, 2500, 300, 40
 _FIGURES = ("#relative RMSE", "#SQNR (dB)", "#cosine", "#largest error")
 
 Section = tuple[str, Html]
+KeyT = TypeVar("KeyT")
 
 
 def figure_of(value: float | None, digits: str = "#.4g") -> str:
@@ -102,11 +104,11 @@ def _drawable(found: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _tables(found: Comparison) -> list[Html]:
     by_layer = _pooled(found.compared, lambda row: row.layer, str)
-    by_kind = _pooled(found.compared, lambda row: row.kind or None, lambda key: printable(str(key)))
+    by_kind = _pooled(found.compared, lambda row: row.kind or None, printable)
     by_type = _pooled(
         found.compared,
         lambda row: (row.qtype or "", row.reference_qtype or ""),
-        lambda key: " of ".join(key) if isinstance(key, tuple) else str(key),
+        " of ".join,
     )
     heads = columns("", "#tensors", "#weights", "#bits per weight", *_FIGURES)
     return [
@@ -118,27 +120,19 @@ def _tables(found: Comparison) -> list[Html]:
 
 def _pooled(
     rows: Iterable[TensorComparison],
-    key_of: Callable[[TensorComparison], Hashable],
-    words: Callable[[Hashable], str],
+    key_of: Callable[[TensorComparison], KeyT | None],
+    words: Callable[[KeyT], str],
 ) -> list[tuple[str, ...]]:
     """Return a line for each group of tensors; those whose key is None are left out."""
-    sums: dict[Hashable, Statistics] = {}
-    counts: dict[Hashable, int] = {}
-    sizes: dict[Hashable, int] = {}
-    for row in rows:
-        if (key := key_of(row)) is not None and row.statistics is not None:
-            sums.setdefault(key, Statistics()).add(row.statistics)
-            counts[key] = counts.get(key, 0) + 1
-            sizes[key] = sizes.get(key, 0) + (row.nbytes or 0)
     return [
         (
             words(key),
-            f"{counts[key]:,}",
-            f"{s.n:,}",
-            bits_in_words(8 * sizes[key] / s.n) if s.n else "-",
-            *_figures(s),
+            f"{pool.n_tensors:,}",
+            f"{pool.statistics.n:,}",
+            bits_in_words(pool.bits_per_weight) if pool.statistics.n else "-",
+            *_figures(pool.statistics),
         )
-        for key, s in sums.items()
+        for key, pool in pools(rows, key_of).items()
     ]
 
 
