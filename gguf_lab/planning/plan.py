@@ -82,7 +82,7 @@ def plan(
     Returns
     -------
     Plan
-        ``.frame`` has a row per tensor, ``.mixes`` the named mixes, ``.plot()`` both;
+        ``.to_frame()`` has a row per tensor, ``.mixes`` the named mixes, ``.plot()`` both;
         ``.export(path)`` writes the file, ``.at(...)`` plans for another budget without measuring.
 
     Raises
@@ -154,12 +154,12 @@ def _offered(
         dict.fromkeys(
             fits
             for name in names
-            if (fits := fitting_type(name, matrix.columns))
+            if (fits := fitting_type(name, matrix.row_values))
             and not why_not(matrix, fits, importance=has)
         )
     )
     if instead:
-        return instead, f"no allowed type fits rows of {matrix.columns}"
+        return instead, f"no allowed type fits rows of {matrix.row_values}"
     listed = "; ".join(f"{name}: {why}" for name, why in reasons.items())
     raise UnsupportedError(
         f"tensor {quoted(matrix.name)} can have none of the allowed types ({listed}). Allow more."
@@ -185,7 +185,7 @@ def _measure(
     progress: bool | Callable[[int, int], object],
 ) -> Measured:
     def weights(matrix: Matrix) -> int:
-        return len(matrix.sample(rows)) * matrix.columns
+        return len(matrix.sample(rows)) * matrix.row_values
 
     total = sum(weights(c.matrix) * len(types[c.matrix.name]) for c in free)
     with counted(progress, total, "plan") as count:

@@ -158,19 +158,14 @@ class Plan:
         """Whether no other choice within the budget has a smaller (measured) error."""
         return self.allocation.optimal
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row per tensor."""
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per tensor."""
         import pandas as pd
 
         return pd.DataFrame(
             [[getattr(t, column) for column in COLUMNS] for t in self.tensors],
             columns=list(COLUMNS),
         )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return `frame`."""
-        return self.frame
 
     @property
     def mixes(self) -> pd.DataFrame:

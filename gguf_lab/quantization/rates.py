@@ -131,9 +131,8 @@ class RateDistortion:
                 found.add(rate.method)
         return found
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row per method. `on_front`: by the weighted error, if an importance was given."""
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per method; `on_front`: by the weighted error, if there is one."""
         import pandas as pd
 
         front = self.on_front(weighted=self.weighted)
@@ -144,10 +143,6 @@ class RateDistortion:
             ],
             columns=list(COLUMNS),
         )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return `frame`."""
-        return self.frame
 
     def plot(self, *, weighted: bool = False) -> Figure:
         """Draw bits per weight against SQNR, with the front and the Gaussian bound.
@@ -166,7 +161,7 @@ class RateDistortion:
 
         if weighted and not self.weighted:
             raise GGUFLabError("there is no weighted error: pass importance=... to rate_distortion")
-        frame = self.frame
+        frame = self.to_frame()
         column = "weighted_sqnr_db" if weighted else "sqnr_db"
         front = self.on_front(weighted=weighted)
         drawn = frame.assign(sqnr_db=frame[column], on_front=frame["method"].isin(front))

@@ -114,7 +114,7 @@ def test_figures_are_those_of_the_file(full, large, tmp_path):
         assert full.relative_rmse == pytest.approx(math.sqrt(errors / signal), rel=1e-9)
         assert full.squared_error == pytest.approx(errors, rel=1e-9)
     assert {t.name: t.qtype for t in result.tensors} == {t.name: t.qtype for t in full.tensors}
-    assert full.frame["share_of_error"].sum() == pytest.approx(1)
+    assert full.to_frame()["share_of_error"].sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("bits", [4.5, 5.0, 6.6, 8.0, 12.0])
@@ -320,7 +320,7 @@ def test_rows_that_no_allowed_type_fits_get_what_llama_quantize_takes(tmp_path):
     found = quiet(path, target_bits_per_weight=16, allowed=("Q4_K", "Q6_K"), mixes=())
     assert {*found.types.values()} <= {"Q5_0", "Q8_0"}
     assert "9 with rows that no allowed type fits" in repr(found)
-    assert found.frame["reason"].str.contains("no allowed type fits rows of 96").any()
+    assert found.to_frame()["reason"].str.contains("no allowed type fits rows of 96").any()
 
 
 def test_what_was_quantized_before_keeps_its_errors(large, tmp_path):
