@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .qtypes import QType
 
-__all__ = ["Status", "TensorInfo", "lay_out", "without_ones"]
+__all__ = ["Shaped", "Status", "TensorInfo", "lay_out", "without_ones"]
 
 Status = Literal["ok", "truncated", "opaque"]
 
@@ -22,8 +22,30 @@ Status = Literal["ok", "truncated", "opaque"]
 WIDEST_VALUE_BYTES = 16
 
 
+class Shaped:
+    """What follows from a shape in NumPy's order: the last dimension is a row."""
+
+    __slots__ = ()
+    shape: tuple[int, ...]
+
+    @property
+    def n_elements(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def n_rows(self) -> int:
+        """Product of all dimensions but the last; 1 for a vector or a scalar."""
+        return math.prod(self.shape[:-1])
+
+    @property
+    def row_values(self) -> int:
+        """Weights per row: the last dimension; 1 for a scalar."""
+        return self.shape[-1] if self.shape else 1
+
+
 @dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(Shaped):
     """A tensor as its file lists it.
 
     Attributes
@@ -51,21 +73,6 @@ class TensorInfo:
     nbytes: int | None
     shard: int
     status: Status
-
-    @property
-    def n_elements(self) -> int:
-        """Number of weights."""
-        return math.prod(self.shape)
-
-    @property
-    def n_rows(self) -> int:
-        """Product of all dimensions but the last; 1 for a vector or a scalar."""
-        return math.prod(self.shape[:-1])
-
-    @property
-    def row_values(self) -> int:
-        """Weights per row: the last dimension; 1 for a scalar."""
-        return self.shape[-1] if self.shape else 1
 
     @property
     def row_bytes(self) -> int | None:

@@ -53,8 +53,8 @@ def why_not(matrix: Matrix, name: str, *, importance: bool) -> str:
     if name == matrix.qtype:
         return ""
     block = qtype(name).block_size
-    if matrix.columns % block:
-        return f"rows of {matrix.columns} are no multiple of {block}"
+    if matrix.row_values % block:
+        return f"rows of {matrix.row_values} are no multiple of {block}"
     if not can_quantize(name):
         return "no quantizer"
     if name in _NEED_IMPORTANCE and not importance:

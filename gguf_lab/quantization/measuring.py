@@ -13,6 +13,7 @@ import numpy as np
 from ..codec import dequantize, quantize
 from ..errors import GGUFLabError, QuantizationError
 from ..file import quoted
+from ..file.layout import Shaped
 from ..model import Tensor
 from .imatrix import fitting
 
@@ -30,7 +31,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Shaped):
     """A tensor whose rows can be read as numbers.
 
     Attributes
@@ -50,24 +51,9 @@ class Matrix:
     qtype: str
     read: Callable[[int, int], NDArray[np.float32]]
 
-    @property
-    def columns(self) -> int:
-        """Weights of a row."""
-        return self.shape[-1]
-
-    @property
-    def n_rows(self) -> int:
-        """Product of all dimensions but the last."""
-        return math.prod(self.shape[:-1])
-
-    @property
-    def n_elements(self) -> int:
-        """Number of weights."""
-        return math.prod(self.shape)
-
     def sample(self, rows: int | None) -> NDArray[np.int64]:
         """Return the positions of at most `rows` rows, evenly spaced; of all if None."""
-        n = self.n_rows if self.columns else 0  # empty rows may be 2^60
+        n = self.n_rows if self.row_values else 0  # empty rows may be 2^60
         if rows is not None and (not isinstance(rows, Integral) or rows < 1):
             raise GGUFLabError(
                 f"rows is {rows!r}: measure at least one, a whole number, or None for all."
@@ -157,7 +143,7 @@ def chunks_of(
         weights = fitting(given, matrix.name, matrix.shape)
     part = matrix.shape[-2] if len(matrix.shape) > 1 else 1
     starts = np.arange(0, matrix.n_rows, part) if weights is not None and len(weights) > 1 else [0]
-    step = max(1, _CHUNK // matrix.columns)
+    step = max(1, _CHUNK // matrix.row_values)
     bounds = np.searchsorted(rows, [*starts, matrix.n_rows])
     for expert, (first, last) in enumerate(pairwise(bounds.tolist())):
         for start in range(first, last, step):

@@ -116,7 +116,7 @@ def rate_distortion(
     Returns
     -------
     RateDistortion
-        ``.frame`` has the figures, ``.plot()`` the picture.
+        ``.to_frame()`` has the figures, ``.plot()`` the picture.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def rate_distortion(
     sample = matrix.sample(rows)
     facts = _Facts.of(chunks_of(matrix, importance, sample))
     types = default_types() if qtypes is None else qtypes
-    methods = ggml_methods(types, matrix.columns, effort, weighted=importance is not None)
+    methods = ggml_methods(types, matrix.row_values, effort, weighted=importance is not None)
     if others:
         methods += [*baselines(facts.peak), *other_methods()]
     if not methods:

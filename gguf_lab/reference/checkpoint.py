@@ -5,13 +5,14 @@ Rows are bytes, read when they are asked for; torch is not needed.
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
+from ..file.layout import Shaped
 from ..file.remote import Address, location
 from ..file.source import LocalFile
 from ..file.text import few, printable, quoted
@@ -44,7 +45,7 @@ _OTHER_FORMS = ("*.bin", "*.bin.index.json", "*.pth", "*.pt", "*.ckpt", "*.h5", 
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointTensor:
+class CheckpointTensor(Shaped):
     """A tensor of a checkpoint: what the header says, and its rows as bytes.
 
     Attributes
@@ -65,16 +66,6 @@ class CheckpointTensor:
     source: ByteSource = field(repr=False, compare=False)
     offset: int = field(repr=False)
     nbytes: int = field(repr=False)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows: the product of all dimensions but the last; 1 for a vector and for a scalar."""
-        return math.prod(self.shape[:-1])
-
-    @property
-    def row_values(self) -> int:
-        """Elements of a row: the last dimension; 1 for a scalar."""
-        return self.shape[-1] if self.shape else 1
 
     @property
     def row_bytes(self) -> int:
@@ -159,9 +150,7 @@ class Checkpoint:
         self.close()
 
     def _facts(self) -> list[tuple[str, str]]:
-        counts: dict[str, int] = {}
-        for tensor in self.tensors.values():
-            counts[tensor.dtype] = counts.get(tensor.dtype, 0) + 1
+        counts = Counter(tensor.dtype for tensor in self.tensors.values())
         dtypes = ", ".join(f"{n} {printable(d)}" for d, n in list(counts.items())[:6])
         return [
             ("path", printable(str(self.path))),
