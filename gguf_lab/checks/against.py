@@ -47,8 +47,7 @@ def unmatched(subject: Subject) -> Iterator[Found]:
 @rule("exactness", "note", "weight-space error, not the quality of answers", needs="comparison")
 def exactness(subject: Subject) -> Iterator[Found]:
     """Say how much of the file is exactly the original."""
-    assert subject.comparison is not None
-    compared = subject.comparison.compared
+    compared = subject.compared
     exact = sum(bool(row.exact) for row in compared)
     errors = [row.relative_rmse for row in compared if row.relative_rmse]
     if compared:
@@ -67,8 +66,7 @@ def exactness(subject: Subject) -> Iterator[Found]:
 )
 def unlike(subject: Subject) -> Iterator[Found]:
     """Expect every tensor to point where its original does."""
-    assert subject.comparison is not None
-    for row in subject.comparison.compared:
+    for row in subject.compared:
         bad = row.cosine is not None and row.cosine < _UNLIKE
         broken = bool(row.n_nan or row.n_inf)
         if bad or broken:
@@ -90,10 +88,9 @@ def unlike(subject: Subject) -> Iterator[Found]:
 )
 def changed(subject: Subject) -> Iterator[Found]:
     """Expect tensors that are stored in F32 to be exactly the original."""
-    assert subject.comparison is not None
     odd = [
         row
-        for row in subject.comparison.compared
+        for row in subject.compared
         if row.qtype == "F32"
         and row.reference_qtype in {"F32", "F16", "BF16"}
         and not (row.exact or row.n_nan or (row.relative_rmse or 0) <= 1e-6)
@@ -123,9 +120,8 @@ def _error(row: TensorComparison) -> str:
 )
 def outlier(subject: Subject) -> Iterator[Found]:
     """Expect no tensor to have lost three times as much as most others of its type."""
-    assert subject.comparison is not None
     groups = defaultdict(list)
-    for row in subject.comparison.compared:
+    for row in subject.compared:
         if row.relative_rmse and math.isfinite(row.relative_rmse) and len(row.shape) > 1:
             groups[row.qtype, row.reference_qtype].append(row)
     for (qtype, _), rows in groups.items():

@@ -11,7 +11,7 @@ from .findings import Finding, Severity
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ..comparison import Comparison
+    from ..comparison import Comparison, TensorComparison
     from ..file import Metadata
     from ..model import Model
     from ..reference import Checkpoint
@@ -86,6 +86,11 @@ class Subject:
     def layers(self) -> int:
         """How many layers there are, without those that only predict further tokens."""
         return (self.figure("block_count") or 0) - (self.figure("nextn_predict_layers") or 0)
+
+    @property
+    def compared(self) -> list[TensorComparison]:
+        """The tensors that were compared with the reference; none if nothing was."""
+        return [] if self.comparison is None else self.comparison.compared
 
     @property
     def says_no_tokens(self) -> bool:

@@ -124,7 +124,7 @@ class Cluster:
         )
         if not device.startswith("cpu"):
             how = self._result(client.submit(_ask, device, pure=False), "its device")
-            self._work = self._with(how=how)
+            self._work = replace(self._work, how=how)
         self._fetched: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
 
     @property
@@ -175,7 +175,7 @@ class Cluster:
         futures: dict[int, Any] = {}
         try:
             for i, batch in enumerate(batches):
-                work = self._with(names=tuple(tensor.name for tensor, _ in batch))
+                work = replace(self._work, names=tuple(tensor.name for tensor, _ in batch))
                 futures[i] = self._client.submit(_measure, work, pure=False)
                 futures[i].add_done_callback(lambda _, i=i: came.put(i))
             for i in range(len(batches)):
@@ -219,9 +219,6 @@ class Cluster:
             raise ComparisonError(
                 f"{what} could not be measured on the cluster ({kind}: {problem}). {advice}"
             ) from problem
-
-    def _with(self, **changes: Any) -> _Work:
-        return replace(self._work, **changes)
 
 
 def _place(side: Model | Checkpoint) -> str | Address:

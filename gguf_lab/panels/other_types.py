@@ -149,7 +149,7 @@ class OtherTypes(Inquiry):
                 "cannot be quantized"
             )
         power = float(np.square(original, dtype=np.float64).sum())
-        stored = _relative(found["quantized"], original, power)
+        stored = _relative(_squared(found["quantized"], original), power)
         nbytes = tensor.nbytes or 0
         self.changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
         del found
@@ -166,7 +166,7 @@ class OtherTypes(Inquiry):
                 squared += _squared(dequantize(blocks, kind).reshape(rows.shape), rows)
                 yield (k + min(1.0, (a + step) / len(original))) / len(types)
             size = qtype(kind).row_bytes(tensor.n_elements)
-            relative = math.sqrt(squared / power) if power else 0.0
+            relative = _relative(squared, power)
             change = Change(kind, role, qtype(kind).bits_per_weight, size, relative)
             self.changes = sorted([*self.changes, change], key=lambda c: c.bits_per_weight)
             self._publish(sample)
@@ -214,8 +214,8 @@ def _squared(values: np.ndarray, original: np.ndarray) -> float:
     return float(np.square(error, dtype=np.float64).sum())
 
 
-def _relative(values: np.ndarray, original: np.ndarray, power: float) -> float:
-    return math.sqrt(_squared(values, original) / power) if power else 0.0
+def _relative(squared: float, power: float) -> float:
+    return math.sqrt(squared / power) if power else 0.0
 
 
 def _decibels(change: Change, stored: Change) -> float:

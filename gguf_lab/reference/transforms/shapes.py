@@ -23,6 +23,11 @@ __all__ = ["Cut", "Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpos
 _TILE = 256  # rows that are transposed at a time: they stay in the cache
 
 
+def _joined(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Put rows together; those of one part are not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """Tensors of one shape, the experts of a layer, become one with a new first dimension.
@@ -69,7 +74,7 @@ class Stack:
             sources[i].read(max(start - i * each, 0), min(stop - i * each, each))
             for i in range(start // each, -(-stop // each))
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return _joined(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class Join:
                 first, last = max(low - end + size, 0), min(high - end + size, size)
                 if first < last:
                     parts.append(source.read(matrix * size + first, matrix * size + last))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return _joined(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,7 @@ class Transpose(OneSource):
                 tile = slice(first, first + _TILE)
                 part[:, tile] = data.view(element)[tile, low:high].T
             parts.append(part.view(np.uint8))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return _joined(parts)
 
 
 @dataclass(frozen=True, slots=True)
