@@ -11,8 +11,6 @@ from ..file.text import printable
 from .numbers import finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..comparison import TensorComparison, TensorPair
     from ..model import Tensor
 
@@ -20,10 +18,9 @@ __all__ = [
     "FACTS",
     "FIGURES",
     "Column",
-    "comparison_facts",
+    "facts_of",
     "figures_of",
     "name_of",
-    "tensor_facts",
 ]
 
 
@@ -88,39 +85,21 @@ FIGURES: Final = (
 STATE: Final = Column("state", "status", "Whether the tensor was compared; if not, why", "text")
 
 
-def _shape(shape: Iterable[int]) -> str:
-    return " × ".join(str(n) for n in shape)
-
-
-def tensor_facts(tensor: Tensor) -> dict[str, Any]:
-    """Return the facts about a tensor of a file: one value per column of `FACTS`."""
-    return {
-        "name": tensor.name,
-        "layer": tensor.layer,
-        "kind": printable(tensor.kind, 120),
-        "qtype": printable(tensor.qtype, 40),
-        "shape": _shape(tensor.shape),
-        "bits_per_weight": finite(tensor.bits_per_weight),
-        "nbytes": tensor.nbytes,
-        "n_elements": tensor.n_elements,
-    }
-
-
-def comparison_facts(row: TensorComparison) -> dict[str, Any]:
-    """Return the same facts from a row of a comparison; a row may be in the reference alone."""
+def facts_of(row: Tensor | TensorComparison) -> dict[str, Any]:
+    """Return the facts about a tensor: one value per column of `FACTS`."""
     return {
         "name": name_of(row),
         "layer": row.layer,
-        "kind": printable(row.kind or "", 120),
+        "kind": printable(row.kind, 120),
         "qtype": printable(row.qtype or "", 40),
-        "shape": _shape(row.shape or ()),
+        "shape": " × ".join(str(n) for n in row.shape),
         "bits_per_weight": finite(row.bits_per_weight),
         "nbytes": row.nbytes,
         "n_elements": row.n_elements,
     }
 
 
-def name_of(row: TensorComparison | TensorPair) -> str:
+def name_of(row: Tensor | TensorComparison | TensorPair) -> str:
     """Return the name of a row: the file's, or the reference's for what only that has."""
     return row.name if row.name is not None else row.reference_name or ""
 

@@ -12,7 +12,7 @@ from ..markup import card, grid, more
 from .assets import script, style
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt
-from .columns import comparison_facts
+from .columns import name_of
 from .numbers import finite, number
 from .selection import Selection
 from .sketch import sketch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..comparison import Comparison, TensorComparison
-    from ..model import Model
+    from ..model import Model, Tensor
 
 __all__ = ["ErrorHistograms", "in_order"]
 
@@ -81,8 +81,7 @@ class ErrorHistograms(Selection, Chart):
         """Lay out the tensors of a model as cells that wait for their rows."""
         for tensor in model.tensors.values():
             if tensor.name not in self._cells:
-                facts = {"name": tensor.name, "layer": tensor.layer, "kind": tensor.kind}
-                self._cells[tensor.name] = _cell(facts, "pending")
+                self._cells[tensor.name] = _cell(tensor, "pending")
                 self._note_matrix(tensor.kind, tensor.shape)
         self._publish()
 
@@ -97,7 +96,7 @@ class ErrorHistograms(Selection, Chart):
             if row.name is None:
                 self._reference_only += 1
                 continue
-            cell = _cell(comparison_facts(row), row.status, row.reason or "")
+            cell = _cell(row, row.status, row.reason or "")
             cell["ratio"] = finite(row.relative_rmse)
             cell["exact"] = bool(row.exact)
             self._cells[row.name] = cell
@@ -188,12 +187,13 @@ class ErrorHistograms(Selection, Chart):
         )
 
 
-def _cell(facts: dict[str, Any], status: str, reason: str = "") -> dict[str, Any]:
+def _cell(row: Tensor | TensorComparison, status: str, reason: str = "") -> dict[str, Any]:
+    name = name_of(row)
     return {
-        "name": facts["name"],
-        "label": printable(facts["name"], 200),
-        "layer": facts["layer"],
-        "kind": printable(facts["kind"] or facts["name"], 120),
+        "name": name,
+        "label": printable(name, 200),
+        "layer": row.layer,
+        "kind": printable(row.kind or name, 120),
         "status": status,
         "reason": printable(reason, 300),
         "exact": False,

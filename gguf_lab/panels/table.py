@@ -17,10 +17,9 @@ from .columns import (
     FIGURES,
     STATE,
     Column,
-    comparison_facts,
+    facts_of,
     figures_of,
     name_of,
-    tensor_facts,
 )
 from .numbers import number
 from .selection import Selection
@@ -133,7 +132,7 @@ class TensorTable(Table):
         else:
             for tensor in self._model_of(source).tensors.values():
                 state = None if tensor.status == "ok" else [tensor.status, ""]
-                self._add(tensor_facts(tensor), state, figures_of(None))
+                self._add(facts_of(tensor), state, figures_of(None))
             self._publish()
 
     def extend(self, rows: Iterable[TensorComparison]) -> None:
@@ -143,7 +142,7 @@ class TensorTable(Table):
             name = name_of(row)
             state = [row.status, printable(row.reason or "", 300)]
             if name not in self._at:
-                self._add(comparison_facts(row), state, figures_of(None))
+                self._add(facts_of(row), state, figures_of(None))
             if name in self._at:
                 at = self._at[name]
                 self._states[at] = state
