@@ -40,6 +40,14 @@ _OTHER_TYPES = {
         "rope.dimension_sections swiglu_clamp_exp swiglu_clamp_shexp tensor_data_layout"
     ),
 }
+# What llama.cpp reads only where there are tokens.
+_OF_TOKENS = frozenset(
+    f"tokenizer.ggml.{name}"
+    for name in (
+        *("add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix"),
+        "remove_extra_whitespaces",
+    )
+)
 _ELSEWHERE = {
     "general.name": "string",
     "general.file_type": "uint32",
@@ -49,14 +57,8 @@ _ELSEWHERE = {
     "tokenizer.ggml.model": "string",
     "tokenizer.ggml.pre": "string",
     "tokenizer.ggml.token_type_count": "uint32",
-} | dict.fromkeys(
-    (
-        *("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"),
-        *("tokenizer.ggml.add_sep_token", "tokenizer.ggml.add_space_prefix"),
-        "tokenizer.ggml.remove_extra_whitespaces",
-    ),
-    "bool",
-)
+    **dict.fromkeys(_OF_TOKENS, "bool"),
+}
 # What may have one value per layer (``get_key_or_arr`` of llama.cpp), as numbers of 32 bits.
 _PER_LAYER = frozenset(
     f"{_ARCH}{end}"
@@ -67,16 +69,6 @@ _PER_LAYER = frozenset(
 )
 _OVERRIDES = {"uint32": "int", "float32": "float", "bool": "bool", "string": "str"}
 _SCALINGS = ("none", "linear", "yarn", "longrope")
-
-
-# What llama.cpp reads only where there are tokens.
-_OF_TOKENS = frozenset(
-    f"tokenizer.ggml.{name}"
-    for name in (
-        *("add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix"),
-        "remove_extra_whitespaces",
-    )
-)
 
 
 @cache

@@ -39,6 +39,9 @@ _PRECISION = Choice(
         "into np.float32 before anything is multiplied."
     },
 )
+_START = Choice(
+    "start", "2", {"0": "The codes were read from byte 0; the scale lies there, they follow it."}
+)
 _WRAPS = "uint8 arithmetic wraps around at 256"
 
 
@@ -86,11 +89,7 @@ _Q8_0 = (
             "complement.",
         },
     ),
-    Choice(
-        "start",
-        "2",
-        {"0": "The codes were read from byte 0; the scale lies there, they follow it."},
-    ),
+    _START,
     _PRECISION,
 )
 
@@ -149,11 +148,7 @@ _Q4_0 = (
             "codes to a signed type first.",
         },
     ),
-    Choice(
-        "start",
-        "2",
-        {"0": "The codes were read from byte 0; the scale lies there, they follow it."},
-    ),
+    _START,
     _PRECISION,
 )
 

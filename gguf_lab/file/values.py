@@ -98,9 +98,6 @@ class ArrayValue(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         return self._items(0, self._count, 1)
 
-    def __contains__(self, value: object) -> bool:
-        return any(item == value for item in self)
-
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """Return the place of the first item that equals `value`; ValueError if there is none."""
         chosen = range(*slice(start, stop).indices(self._count))

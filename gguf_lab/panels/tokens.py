@@ -201,7 +201,7 @@ class TokenList:
 
     # -- all of them
 
-    def find(self, text: str, kind: int | None, start: int = 0) -> Iterator[tuple[list[int], int]]:
+    def find(self, text: str, kind: int | None) -> Iterator[tuple[list[int], int]]:
         """Yield the tokens that contain a text, in parts of the vocabulary.
 
         Parameters
@@ -210,18 +210,16 @@ class TokenList:
             Looked for in what is stored and in what that stands for, in any case; empty: all.
         kind : int, optional
             Only tokens of this type.
-        start : int
-            The first token to look at.
 
         Yields
         ------
         found : list of int
             The tokens of this part.
         looked_at : int
-            How many tokens have been looked at now, those before `start` included.
+            How many tokens have been looked at now.
         """
         wanted = text.lower()
-        for low, high in pairwise([*range(start, len(self), _STEP), len(self)]):
+        for low, high in pairwise([*range(0, len(self), _STEP), len(self)]):
             chosen = np.arange(low, high)
             if kind is not None:
                 types = np.full(high - low, TokenType.NORMAL)
