@@ -53,14 +53,10 @@ def print_table(
     if sys.stdout.isatty():
         _print_rich(columns, rows, {*right})
         return
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    numbers = set(right)
-    for row in (columns, *rows):
-        cells = [
-            cell.rjust(width) if i in numbers else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    from ..file.text import aligned
+
+    for line in aligned([columns, *rows], {*right}):
+        print(line)
 
 
 def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: set[int]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GGUFLabError
+from ..file.text import aligned
 from ..markup import Html, card, fold, grid, mark, note, preformatted
 from .backends import numpy_
 from .dispatch import find_format
@@ -246,15 +247,8 @@ class Anatomy:
         ]
 
     def __repr__(self) -> str:
-        rows = [_COLUMNS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join(
-            [self.title, *(f"  {line}" for line in lines), f"  weights  {self.summary}"]
-        )
+        lines = [*aligned([_COLUMNS, *self._rows()]), f"weights  {self.summary}"]
+        return "\n".join([self.title, *(f"  {line}" for line in lines)])
 
     def _repr_html_(self) -> str:
         runs = [(part.name, part.field.offset, part.raw) for part in self.fields]

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["decode", "few", "preview", "printable", "quoted", "suggest"]
+__all__ = ["aligned", "decode", "few", "preview", "printable", "quoted", "suggest"]
 
 _LONGEST_ESCAPE = 10  # \U0001f600
 
@@ -61,6 +61,24 @@ def printable(text: str, limit: int | None = 80, *, lines: bool = False) -> str:
         text = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
         cut = cut or len(text) > limit
     return text[: limit - 1] + "…" if cut else text
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Write rows of a table as lines, the columns numbered in `right` to the right.
+
+    Examples
+    --------
+    >>> aligned([("name", "size"), ("a", "10"), ("bc", "5")], right=[1])
+    ['name  size', 'a       10', 'bc       5']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def few(words: Iterable[str], between: str = ", ", most: int = 3) -> str:

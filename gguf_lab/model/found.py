@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RemoteError
 from ..file import FileName, preview, printable, suggest
 from ..file.remote import read_repository
-from ..file.text import few
+from ..file.text import aligned, few
 from ..markup import card, facts, grid, more
 from .words import bytes_in_words
 
@@ -162,11 +162,8 @@ class Found:
     def __repr__(self) -> str:
         lines = [f"GGUF files of {self.repository}"]
         lines += [f"  {label}: {printable(value, 400)}" for label, value in self._facts()]
-        rows = [_COLUMNS, *self._rows()] if self.files else []
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append(f"  {'  '.join(cells)}".rstrip())
+        if self.files:
+            lines += [f"  {line}" for line in aligned([_COLUMNS, *self._rows()])]
         if len(self.files) > _SHOWN:
             lines.append(f"  … and {len(self.files) - _SHOWN:,} more")
         return "\n".join(lines)
@@ -216,12 +213,10 @@ def _grouped(repository: Address, files: tuple[HubFile, ...]) -> list[FoundFile]
     for file in files:
         if not file.path.lower().endswith(".gguf"):
             continue
-        name = FileName.parse(PurePosixPath(file.path).name)
-        shard = None if name is None else name.shard
+        name = _parts_of(PurePosixPath(file.path).name)
         # All of the path but the number of the shard.
-        stem = file.path if shard is None else file.path[: -len("-00001-of-00001.gguf")]
-        key = (stem, None if name is None else name.shard_count)
-        sets.setdefault(key, []).append((shard or 0, file))
+        stem = file.path if name.shard is None else file.path[: -len("-00001-of-00001.gguf")]
+        sets.setdefault((stem, name.shard_count), []).append((name.shard or 0, file))
     in_order = (sorted(shards, key=itemgetter(0)) for shards in sets.values())
     entries = [_entry(repository, [file for _, file in shards]) for shards in in_order]
     smallest: dict[str, int] = {}
@@ -232,17 +227,20 @@ def _grouped(repository: Address, files: tuple[HubFile, ...]) -> list[FoundFile]
 
 def _entry(repository: Address, files: list[HubFile]) -> FoundFile:
     path = PurePosixPath(files[0].path)
-    name = FileName.parse(path.name)
-    encoding = None if name is None else name.encoding
+    name = _parts_of(path.name)
+    encoding = name.encoding
     if encoding is None and len(path.parts) > 1:  # a folder for each quantization
-        folder = FileName.parse(f"{path.parts[-2]}.gguf")
-        encoding = None if folder is None else folder.encoding
+        encoding = _parts_of(f"{path.parts[-2]}.gguf").encoding
     return FoundFile(
         address=str(repository.child(files[0].path)),
         name=files[0].path,
         quantization=encoding or _UNKNOWN,
-        kind=(name and name.type) or "model",
+        kind=name.type or "model",
         size=sum(file.size for file in files),
         n_files=len(files),
-        n_expected=(name and name.shard_count) or 1,
+        n_expected=name.shard_count or 1,
     )
+
+
+def _parts_of(name: str) -> FileName:
+    return FileName.parse(name) or FileName("")

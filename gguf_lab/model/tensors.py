@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..file import GGUFFile, preview, printable, suggest
+from ..file.text import aligned
 from ..markup import card, grid, note
 from .tensor import Tensor
 from .words import bytes_in_words
@@ -101,12 +102,8 @@ class Tensors(Mapping[str, Tensor]):
         return f"… and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
 
     def __repr__(self) -> str:
-        rows = [_COLUMNS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{len(self):,} tensors of {self._name}"]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append(("  " + "  ".join(cells)).rstrip())
+        lines += [f"  {line}" for line in aligned([_COLUMNS, *self._rows()])]
         if self._more():
             lines.append(f"  {self._more()}")
         return "\n".join(lines)
