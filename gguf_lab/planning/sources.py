@@ -13,7 +13,7 @@ from ..bridge.sources import open_source
 from ..codec import find_format
 from ..model import Model, open_model
 from ..quantization import ALIASES, MIXES, Facts, choose_types, requantize
-from ..quantization.measuring import Matrix
+from ..quantization.measuring import Matrix, matrix_of_tensor
 from ..reference import Checkpoint, is_gguf
 
 if TYPE_CHECKING:
@@ -112,16 +112,11 @@ def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subjec
     for tensor in tensors:
         tensor.blocks(slice(0, 0))  # truncated, or of an unknown type
         choice = free[tensor.name]
-        shape = tensor.shape or (1,)
         if choice.quantized:
             find_format(tensor.qtype)
-
-        def read(start: int, stop: int, tensor: Any = tensor, columns: int = shape[-1]) -> Any:
-            return tensor.to_numpy(slice(start, stop)).reshape(-1, columns)
-
-        matrix = Matrix(tensor.name, shape, tensor.qtype, read)
         fixed = "" if choice.quantized else tensor.qtype
-        candidates.append(Candidate(matrix, fixed, choice.reason if fixed else ""))
+        reason = choice.reason if fixed else ""
+        candidates.append(Candidate(matrix_of_tensor(tensor), fixed, reason))
 
     def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
         exactly = {f"^{re.escape(name)}$": qtype for name, qtype in types.items()}

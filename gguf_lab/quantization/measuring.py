@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Chunk", "Matrix", "chunks_of", "matrix_of", "restored", "squared_error"]
+__all__ = [
+    "Chunk",
+    "Matrix",
+    "chunks_of",
+    "matrix_of",
+    "matrix_of_tensor",
+    "restored",
+    "squared_error",
+]
 
 _FLOATS = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
@@ -87,16 +95,11 @@ def matrix_of(values: Any) -> Matrix:
         If it has no weights, or they are no floats.
     """
     if isinstance(values, Tensor):
-        name, shape, qtype = values.name, values.shape or (1,), values.qtype
-        tensor = values
-
-        def read(start: int, stop: int) -> NDArray[np.float32]:
-            return tensor.to_numpy(slice(start, stop)).reshape(-1, shape[-1])
-
+        matrix = matrix_of_tensor(values)
     else:
         rows: Any = values.detach().cpu() if hasattr(values, "detach") else np.asarray(values)
         dtype = str(rows.dtype).removeprefix("torch.")
-        name, shape, qtype = "weights", tuple(rows.shape) or (1,), _FLOATS.get(dtype, "")
+        shape, qtype = tuple(rows.shape) or (1,), _FLOATS.get(dtype, "")
         if not qtype:
             raise GGUFLabError(
                 f"weights are given as {dtype}. Expected floats, or a tensor of a model."
@@ -108,9 +111,22 @@ def matrix_of(values: Any) -> Matrix:
             part = part.float().numpy() if hasattr(part, "numpy") else part
             return np.ascontiguousarray(part, np.float32)
 
-    if not math.prod(shape):
-        raise GGUFLabError(f"{quoted(name)} has shape {shape}: there is nothing to measure.")
-    return Matrix(name, shape, qtype, read)
+        matrix = Matrix("weights", shape, qtype, read)
+    if not matrix.n_elements:
+        raise GGUFLabError(
+            f"{quoted(matrix.name)} has shape {matrix.shape}: there is nothing to measure."
+        )
+    return matrix
+
+
+def matrix_of_tensor(tensor: Tensor) -> Matrix:
+    """See a tensor of a model as a matrix, an empty one too."""
+    shape = tensor.shape or (1,)
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        return tensor.to_numpy(slice(start, stop)).reshape(-1, shape[-1])
+
+    return Matrix(tensor.name, shape, tensor.qtype, read)
 
 
 def chunks_of(
