@@ -28,6 +28,7 @@ __all__ = [
     "more",
     "note",
     "preformatted",
+    "stacked",
 ]
 
 _COLOUR = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
@@ -50,7 +51,8 @@ _CELL = "vertical-align:top;padding:1px 14px 1px 0;"
 _SHORT = "white-space:pre;"
 _LONG = "white-space:pre-wrap;overflow-wrap:anywhere;min-width:220px;"
 
-# What scrolls on a screen is cut off on paper.
+# What scrolls on a screen is cut off on paper. Each output has it once, for itself: it may be the
+# only one that is kept, copied or shown.
 _PAPER = (
     "<style>@media print{.gguf-lab div{overflow:visible!important;max-height:none!important}"
     ".gguf-lab :is(th,td){white-space:pre-wrap!important;overflow-wrap:anywhere;"
@@ -96,7 +98,18 @@ def card(title: str, *parts: Html, note: str = "", warnings: Iterable[str] = ())
         head += f'<div style="{_QUIET}margin:2px 0 6px">{escaped(note, 2000)}</div>'
     for text in warnings:
         head += f'<div role="note" style="{_WARNING}">Warning: {escaped(text, 2000)}</div>'
-    return Html(f'<div class="gguf-lab" style="{_BOX}">{_PAPER}{head}{"".join(parts)}</div>')
+    return _once(f'<div class="gguf-lab" style="{_BOX}">{_PAPER}{head}{"".join(parts)}</div>')
+
+
+def stacked(cards: Iterable[str]) -> Html:
+    """Put cards below each other, as one output."""
+    return _once('<div style="height:6px"></div>'.join(cards))
+
+
+def _once(output: str) -> Html:
+    """Leave the style for paper to the first card, also of those inside of others."""
+    before, style, after = output.partition(_PAPER)
+    return Html(before + style + after.replace(_PAPER, ""))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:

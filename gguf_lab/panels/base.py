@@ -18,9 +18,9 @@ from ..file.text import printable
 from .owner import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["Panel", "Snapshot", "Static", "explain", "spaced"]
+__all__ = ["Panel", "Snapshot", "Static", "explain"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,11 +45,6 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return self.text
-
-
-def spaced(parts: Iterable[str]) -> str:
-    """Join the static forms of several panels."""
-    return '<div style="height:6px"></div>'.join(parts)
 
 
 def explain(error: BaseException) -> str:

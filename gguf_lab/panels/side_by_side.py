@@ -10,8 +10,9 @@ import traitlets
 from ..comparison import Comparison, Run
 from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
+from ..markup import stacked
 from ..reference import open_reference
-from .base import Panel, Static, spaced
+from .base import Panel, Static
 from .called import called
 from .columns import name_of
 from .comparing import Comparing
@@ -179,4 +180,4 @@ class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type
 
     def _static(self, limit: int | None) -> str:
         parts = [panel._static(limit) for panel in (*self._unfinished(), self.map, self.table)]
-        return spaced(parts)
+        return stacked(parts)

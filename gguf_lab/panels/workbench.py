@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..comparison import Comparison, Run
 from ..file.text import printable
+from ..markup import stacked
 from ..quantization import open_imatrix
 from ..reference import open_reference
-from .base import Snapshot, spaced
+from .base import Snapshot
 from .called import called
 from .columns import name_of
 from .comparing import Comparing
@@ -153,7 +154,7 @@ pair, run, metadata, vocabulary, template : Panel
     def _static(self, limit: int | None, keys: list[str]) -> str:
         panels = [self.headline, *self._unfinished(), *(getattr(self, key) for key in keys)]
         parts = [panel._static(limit) for panel in panels if panel is not None]
-        return spaced(parts)
+        return stacked(parts)
 
     def snapshot(self, rows: int | None = 1000) -> Snapshot:
         """Return what the file is, its errors, tensors and memory as an ordinary static output.
