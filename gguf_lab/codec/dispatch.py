@@ -95,6 +95,8 @@ def has_float64(device: str) -> bool:
 
     try:
         torch.zeros(1, dtype=torch.float64, device=device).cpu()
+    except torch.OutOfMemoryError:
+        raise  # that says nothing about its numbers, and would be kept
     except (RuntimeError, TypeError):
         return False
     return True

@@ -159,10 +159,17 @@ def test_f64_is_refused_on_a_device_that_lacks_it(monkeypatch):
     def narrow(*_, **__):
         raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
 
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
     assert has_float64("cpu")
     with monkeypatch.context() as changed:
         changed.setattr(torch, "zeros", narrow)
         assert not has_float64.__wrapped__("cpu")
+    with monkeypatch.context() as changed:
+        changed.setattr(torch, "zeros", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            has_float64.__wrapped__("cpu")
     monkeypatch.setattr(dispatch, "has_float64", lambda _: False)
     with pytest.raises(gl.UnsupportedError, match="'cpu' has no numbers of F64: decode"):
         gl.dequantize(np.zeros((2, 8), np.uint8), "F64", backend="torch")
