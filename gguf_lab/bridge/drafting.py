@@ -321,8 +321,10 @@ def _tensors(plan: Plan, source: Source, choose: Choose) -> Iterator[DraftTensor
                 f" {', '.join(map(quoted, origin.names[:3]))}: {error}."
             ) from None
         tensor = DraftTensor(name, shape, stored, origin.names, origin.rows.words, rows)
-        # what is joined is complete, for the converter, with its last part; blocks go first
-        found.append((rows.dtype in _PLAIN, max(place[n] for n in origin.names), tensor))
+        # what is joined is complete, for the converter, with its last part; blocks go first, and
+        # what it has unpacked goes last
+        last = max((place[n] for n in origin.names if n in place), default=len(place))
+        found.append((rows.dtype in _PLAIN, last, tensor))
     yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:2]))
 
 

@@ -20,6 +20,7 @@ from ..errors import CheckpointError, GGUFLabError, UnsupportedError
 from ..file.text import quoted
 from ..reference import Checkpoint, open_checkpoint
 from ..reference.architectures.family import number_in
+from ..reference.quantized import decode_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,7 @@ def open_source(source: str | os.PathLike[str] | Checkpoint | torch.nn.Module) -
     return Source(
         str(checkpoint.path),
         dict(checkpoint.config),
-        checkpoint.tensors,
+        decode_tensors(checkpoint.tensors, checkpoint.config).tensors,
         folder,
         where.name,
         checkpoint.sources,

@@ -12,6 +12,7 @@ from .architectures import by_name_alone, family_of, family_of_model_type
 from .architectures.family import reason_in
 from .architectures.plan import Origin, Plan, draw_plan, has_name_map
 from .facts import Facts
+from .quantized import decode_tensors
 from .transforms import AsStored, Rows, Transformed
 
 if TYPE_CHECKING:
@@ -170,7 +171,9 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
         )
     if found:
         raise _not_its_checkpoint(model, checkpoint, "; ".join(found))
-    plan = draw_plan(family, facts, checkpoint.tensors)
+    seen = decode_tensors(checkpoint.tensors, checkpoint.config)
+    plan = draw_plan(family, facts, seen.tensors)
+    plan.left_out.update(seen.beside)
     if guessed:
         _check_guess(model, checkpoint, plan)
     else:
@@ -354,11 +357,13 @@ def _check_guess(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
     )
 
 
-def _shape_of(rows: Transformed) -> tuple[int, ...]:
+def _shape_of(rows: Rows) -> tuple[int, ...]:
     try:
         return rows.shape
     except ComparisonError:
-        return rows.sources[0].shape
+        if not isinstance(rows, Transformed):
+            raise
+        return _shape_of(rows.sources[0])
 
 
 def _not_its_checkpoint(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:

@@ -72,7 +72,7 @@ class ArrayRows:
         rows = math.prod(self.shape[:-1])
         assert 0 <= start <= stop <= rows
         self.asked.append((start, stop))
-        flat = np.ascontiguousarray(self.array).reshape(rows, self.shape[-1])
+        flat = np.ascontiguousarray(self.array).reshape(rows, *(self.shape[-1:] or (1,)))
         return flat.view(np.uint8)[start:stop]
 
 

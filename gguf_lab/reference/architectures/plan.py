@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
 from ..facts import DECODER_LAYERS, LAYERS
-from ..transforms import Join, Transform, Transformed
+from ..transforms import Decoded, Join, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _choose(pieces: list[_Piece], plan: Plan) -> list[_Piece]:
 def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
     """Join the pieces of one tensor of the file, each transformed by its row."""
     pieces.sort(key=lambda piece: piece.index)
-    names = tuple(piece.tensor.name for piece in pieces)
+    names = tuple(name for piece in pieces for name in _names(piece.tensor))
     join = pieces[0].row.join
     layer = number_in(name)
     problem = _numbering(pieces) if join else ""
@@ -171,6 +171,10 @@ def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
     except ComparisonError as error:
         return Origin(names, None, str(error))
     return Origin(names, Transformed(join(len(pieces)), sources) if join else sources[0])
+
+
+def _names(tensor: NamedRows) -> tuple[str, ...]:
+    return tensor.names if isinstance(tensor, Decoded) else (tensor.name,)
 
 
 def _numbering(pieces: list[_Piece]) -> str:

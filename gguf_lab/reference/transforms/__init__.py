@@ -13,16 +13,19 @@ from .heads import (
     UnpermuteRotary,
 )
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
-from .rows import AsStored, Chain, NamedRows, Rows, Transform, Transformed
+from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
+from .scaled import BYTE_TYPES, Scaled, Unpacked
 from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
 
 __all__ = [
+    "BYTE_TYPES",
     "Added",
     "Arithmetic",
     "AsStored",
     "Chain",
     "Cut",
     "DecodeMXFP4",
+    "Decoded",
     "GroupParts",
     "Half",
     "HeadPart",
@@ -33,6 +36,7 @@ __all__ = [
     "PermuteRotary",
     "RepackMXFP4",
     "Rows",
+    "Scaled",
     "Split",
     "Squeeze",
     "Stack",
@@ -42,5 +46,6 @@ __all__ = [
     "Transform",
     "Transformed",
     "Transpose",
+    "Unpacked",
     "UnpermuteRotary",
 ]

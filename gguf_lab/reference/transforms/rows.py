@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsStored",
     "Chain",
+    "Decoded",
     "NamedRows",
     "OneSource",
     "Rows",
@@ -128,6 +129,22 @@ class Transformed:
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read rows `start` to `stop` of the result, uint8 ``(stop - start, row_bytes)``."""
         return self.transform.read(self.sources, start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Transformed):
+    """What stands for a tensor where a checkpoint has it in parts, such as weights and scales.
+
+    Attributes
+    ----------
+    name : str
+        What the tensor would be called if it were one.
+    names : tuple of str
+        The tensors that it is in.
+    """
+
+    name: str
+    names: tuple[str, ...]
 
 
 class OneSource:

@@ -1,0 +1,133 @@
+"""Checkpoints that are published in few bits: numbers beside their scales, told by config.json.
+
+Facts: llama.cpp's converter, ``ModelBase.dequant_model``. Before all else it multiplies such
+numbers with their scales; so what the tables of the families speak of is the product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..file.text import printable
+from .transforms import BYTE_TYPES, Decoded, Scaled, Transformed, Unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .transforms import NamedRows, Rows, Transform
+
+__all__ = ["DecodedTensors", "decode_tensors"]
+
+# Of what a layer calculates: no file has them.
+_ELSEWHERE = (
+    *(".activation_scale", "_activation_scale", ".qscale_act", ".input_scale"),
+    *(".k_scale", ".v_scale"),
+)
+# Formats of compressed-tensors with a number in each byte.
+_IN_BYTES = frozenset(("float-quantized", "int-quantized", "naive-quantized"))
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTensors:
+    """A checkpoint as the converter sees it.
+
+    Attributes
+    ----------
+    tensors : dict of str to NamedRows
+        Weights and scales have become one; all else is as it is.
+    beside : dict of str to str
+        The tensors that are not there any more, and what they are.
+    """
+
+    tensors: dict[str, NamedRows]
+    beside: dict[str, str] = field(default_factory=dict)
+
+    def put(
+        self, name: str, transform: Transform, sources: tuple[Rows, ...], parts: tuple[str, ...]
+    ) -> None:
+        """Have one tensor for several parts of the checkpoint."""
+        self.tensors[name] = Decoded(transform, sources, name, parts)
+        self.beside.update((part, f"part of {printable(name)}") for part in parts if part != name)
+
+
+def decode_tensors(
+    tensors: Mapping[str, NamedRows], config: Mapping[str, object]
+) -> DecodedTensors:
+    """Put numbers and their scales together, which are read when rows of them are.
+
+    Parameters
+    ----------
+    tensors : Mapping of str to NamedRows
+        Of a checkpoint.
+    config : Mapping of str to object
+        Its ``config.json``. What it says of a quantization that is not known changes nothing: the
+        tensors stay what they are.
+    """
+    found = DecodedTensors(dict(tensors))
+    text = config.get("text_config")  # where models that see have what is said of the language
+    how = {**config, **(text if isinstance(text, dict) else {})}.get("quantization_config")
+    if not isinstance(how, dict):
+        return found
+    method, weights = how.get("quant_method"), _weights_of(how)
+    if method == "fp8":
+        block = _block(how.get("weight_block_size"))
+        _decode_bytes(found, {"_scale_inv": "", ".qscale_weight": ".weight"}, block)
+    elif method == "modelopt":
+        _decode_bytes(found, {".weight_scale": ".weight"}, ())
+    elif method == "compressed-tensors" and how.get("format") in _IN_BYTES and weights:
+        _decode_bytes(found, {".weight_scale": ".weight"}, _block(weights.get("block_structure")))
+    elif method == "compressed-tensors" and how.get("format") == "pack-quantized" and weights:
+        _unpack(found, weights.get("num_bits"), weights.get("group_size"))
+    else:
+        return found
+    for name in [*found.tensors]:
+        if name.endswith(_ELSEWHERE):
+            found.beside[name] = "scales of what a layer calculates"
+    for name in found.beside:
+        del found.tensors[name]
+    return found
+
+
+def _weights_of(how: dict[str, Any]) -> dict[str, Any]:
+    """Return what compressed-tensors says of all weights; empty if not of all alike, symmetric."""
+    groups = how.get("config_groups")
+    found = [*groups.values()] if isinstance(groups, dict) else []
+    weights = found[0].get("weights") if len(found) == 1 and isinstance(found[0], dict) else None
+    return weights if isinstance(weights, dict) and weights.get("symmetric", True) else {}
+
+
+def _block(given: object) -> tuple[int, ...]:
+    if isinstance(given, list) and all(type(n) is int and n > 0 for n in given):
+        return tuple(given)
+    return ()
+
+
+def _decode_bytes(found: DecodedTensors, ends: dict[str, str], block: tuple[int, ...]) -> None:
+    """Put weights of a byte each and their scales together.
+
+    ends: what names of scales end in, and what those of the weights have in its place.
+    """
+    for name, scales in [*found.tensors.items()]:
+        for end, instead in ends.items():
+            weights = found.tensors.get(name.removesuffix(end) + instead)
+            if name.endswith(end) and weights is not None and weights.dtype in BYTE_TYPES:
+                parts = weights.name, name
+                found.put(weights.name, Scaled(block), (weights, scales), parts)
+
+
+def _unpack(found: DecodedTensors, bits: object, group: object) -> None:
+    """Put packed numbers and their scales together."""
+    if type(bits) is not int or bits not in {2, 4, 8} or type(group) is not int or group < 1:
+        return
+    for name, words in [*found.tensors.items()]:
+        whole = name.removesuffix("_packed")
+        scales = found.tensors.get(f"{whole}_scale")
+        if not name.endswith(".weight_packed") or scales is None or not scales.shape:
+            continue
+        if any(f"{whole}_{part}" in found.tensors for part in ("zero_point", "g_idx")):
+            continue  # numbers are shifted, or columns have changed places
+        numbers = Transformed(Unpacked(bits, scales.shape[-1] * group), (words,))
+        parts = (f"{whole}_{part}" for part in ("packed", "scale", "shape"))
+        told = tuple(part for part in parts if part in found.tensors)
+        found.put(whole, Scaled((1, group)), (numbers, scales), told)

@@ -1,0 +1,233 @@
+"""Checkpoints in few bits, against torch's own numbers; whole models are in test_exactness."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gguf_lab as gl
+from gguf_lab.errors import ComparisonError
+from gguf_lab.reference import align, open_checkpoint
+from gguf_lab.reference.quantized import decode_tensors
+from gguf_lab.reference.transforms import Decoded
+
+from .support import DATA, ArrayRows, fake_model, write_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [3, 4]}
+TYPES = {
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "I8": torch.int8,
+    "F32": torch.float32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "I32": torch.int32,
+}
+
+
+@dataclass(frozen=True)
+class Named(ArrayRows):
+    name: str = ""
+
+
+def rows(name: str, tensor: torch.Tensor) -> Named:
+    """A tensor of torch as one of a checkpoint."""
+    dtype = next(name for name, kind in TYPES.items() if kind == tensor.dtype)
+    seen = tensor.view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[tensor.itemsize])
+    return Named(seen.numpy(), dtype, name=name)
+
+
+def decoded(tensors: dict[str, torch.Tensor], how: dict[str, Any]) -> dict[str, Any]:
+    named = {name: rows(name, tensor) for name, tensor in tensors.items()}
+    return decode_tensors(named, {"quantization_config": how}).tensors
+
+
+def values(tensor: Any, start: int = 0, stop: int | None = None) -> np.ndarray:
+    stop = int(np.prod(tensor.shape[:-1])) if stop is None else stop
+    assert tensor.dtype == "F32"
+    return tensor.read(start, stop).view(np.float32)  # type: ignore[no-any-return]
+
+
+def bits(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> torch.Tensor:
+    """Numbers of any bits, NaN among them."""
+    made = np.random.default_rng(seed).integers(0, 256, (*shape[:-1], shape[-1] * dtype.itemsize))
+    return torch.from_numpy(made.astype(np.uint8)).view(dtype)
+
+
+def spread(scales: torch.Tensor, block: tuple[int, ...], shape: tuple[int, ...]) -> torch.Tensor:
+    """Scales as large as their weights, as llama.cpp's converter makes them."""
+    scales = scales.float()
+    for axis, size in enumerate(block, scales.ndim - len(block)):
+        scales = scales.repeat_interleave(size, axis)
+    return scales[tuple(slice(0, n) for n in shape)]
+
+
+@given(
+    st.sampled_from(["F8_E4M3", "F8_E5M2", "I8"]),
+    st.sampled_from(["F32", "BF16", "F8_E8M0"]),
+    st.lists(st.integers(1, 9), min_size=2, max_size=3),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.integers(0, 999),
+)
+def test_blocks_of_any_size_as_torch_has_them(
+    dtype: str, scale_dtype: str, shape: list[int], block: tuple[int, int], seed: int
+) -> None:
+    weights = bits(tuple(shape), TYPES[dtype], seed)
+    counts = (*shape[:-2], -(-shape[-2] // block[0]), -(-shape[-1] // block[1]))
+    scales = bits(counts, TYPES[scale_dtype], seed + 1)
+    how = {"quant_method": "fp8", "weight_block_size": [*block]}
+    found = decoded({"a.weight": weights, "a.weight_scale_inv": scales}, how)
+    assert [*found] == ["a.weight"]
+    due = (weights.float() * spread(scales, block, tuple(shape))).reshape(-1, shape[-1]).numpy()
+    np.testing.assert_array_equal(values(found["a.weight"]), due)
+    first, last = sorted(np.random.default_rng(seed).integers(0, len(due) + 1, 2).tolist())
+    np.testing.assert_array_equal(values(found["a.weight"], first, last), due[first:last])
+
+
+@pytest.mark.parametrize("counts", [(), (1,), (6,), (6, 1), (1, 5), (6, 5), (1, 1)])
+def test_scales_without_a_block_fit_by_their_shape(counts: tuple[int, ...]) -> None:
+    weights, scales = bits((6, 5), torch.int8, 1), torch.rand(counts)
+    how = {"quant_method": "modelopt"}
+    found = decoded({"a.weight": weights, "a.weight_scale": scales}, how)
+    wide = scales.reshape(*counts, *(1,) * (2 - len(counts)))
+    np.testing.assert_array_equal(values(found["a.weight"], 2, 5), (weights * wide).numpy()[2:5])
+
+
+def test_one_scale_for_each_of_some_experts() -> None:
+    weights, scales = bits((4, 3, 5), torch.float8_e4m3fn, 2), torch.rand(4)
+    found = decoded({"up": weights, "up_scale_inv": scales}, {"quant_method": "fp8"})
+    due = (weights.float() * scales[:, None, None]).reshape(12, 5).numpy()
+    np.testing.assert_array_equal(values(found["up"], 4, 11), due[4:11])
+
+
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_packed_numbers(width: int) -> None:
+    """The first one is in the lowest bits of a word; the last word may have room for more."""
+    rng, half = np.random.default_rng(width), 1 << width - 1
+    numbers = rng.integers(-half, half, (5, 18))
+    words = np.zeros((5, -(-18 * width // 32)), np.int64)
+    for column in range(18):
+        words[:, column * width // 32] |= numbers[:, column] + half << column * width % 32
+    scales = torch.rand(5, 6).bfloat16()
+    tensors = {
+        "a.weight_packed": torch.from_numpy(words.astype(np.uint32).view(np.int32)),
+        "a.weight_scale": scales,
+    }
+    found = decoded(tensors, packed(width, 3))
+    assert [*found] == ["a.weight"]
+    due = torch.from_numpy(numbers).float() * scales.float().repeat_interleave(3, 1)
+    np.testing.assert_array_equal(values(found["a.weight"], 1, 4), due.numpy()[1:4])
+
+
+def packed(width: object, group: object, **more: object) -> dict[str, Any]:
+    weights = {"num_bits": width, "group_size": group, "strategy": "group", **more}
+    groups = {"group_0": {"weights": weights}}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": groups,
+    }
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        None,
+        {},
+        "fp8",
+        {"quant_method": "gptq"},
+        packed(4, 3, symmetric=False),
+        packed(3, 3),
+        packed([4], None),
+        packed(4, 0),
+        {**packed(4, 3), "config_groups": {}},
+        {**packed(4, 3), "config_groups": {"a": {}, "b": {}}},
+        {**packed(4, 3), "config_groups": {"a": {"weights": 3}}},
+    ],
+)
+def test_what_is_not_known_stays_as_it_is(how: Any) -> None:
+    tensors = {
+        "a.weight": bits((6, 5), torch.int8, 1),
+        "a.weight_scale": torch.rand(6, 1),
+        "b.weight_packed": bits((6, 5), torch.int32, 1),
+        "b.weight_scale": torch.rand(6, 1),
+    }
+    found = decoded(tensors, how)
+    assert [*found] == [*tensors]
+    assert not any(isinstance(tensor, Decoded) for tensor in found.values())
+
+
+@pytest.mark.parametrize("part", ["zero_point", "g_idx"])
+def test_packed_numbers_that_are_shifted_or_moved_stay_as_they_are(part: str) -> None:
+    tensors = {
+        "a.weight_packed": bits((6, 2), torch.int32, 1),
+        "a.weight_scale": torch.rand(6, 4),
+        f"a.weight_{part}": bits((6, 1), torch.int32, 1),
+    }
+    assert [*decoded(tensors, packed(4, 4))] == [*tensors]
+
+
+def test_models_that_see_say_it_of_their_language() -> None:
+    tensors = {"a.weight": bits((3, 4), torch.int8, 1), "a.weight_scale_inv": torch.rand(1, 1)}
+    named = {name: rows(name, tensor) for name, tensor in tensors.items()}
+    found = decode_tensors(named, {"text_config": {"quantization_config": FP8}}).tensors
+    assert found["a.weight"].dtype == "F32"
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (2, 3), (2,), (), (1, 2, 2)])
+def test_scales_that_do_not_fit_are_said(counts: tuple[int, ...]) -> None:
+    tensors = {"a.weight": bits((6, 8), torch.int8, 1), "a.weight_scale_inv": torch.rand(counts)}
+    found = decoded(tensors, FP8)
+    with pytest.raises(ComparisonError, match=r"do not fit weights of shape \(6, 8\)"):
+        _ = found["a.weight"].shape
+
+
+def test_a_tensor_whose_scales_do_not_fit_is_unmatched_with_the_reason(tmp_path: Path) -> None:
+    name, shape = "model.layers.0.self_attn.o_proj.weight", (6, 8)
+    tensors = {
+        name: ("F8_E4M3", shape, bytes(48)),
+        f"{name}_scale_inv": ("F32", (2, 3), bytes(24)),
+        "model.norm.weight": ("F32", (8,), bytes(32)),
+        "model.layers.0.mlp.up_proj.weight": ("F32", shape, bytes(192)),
+        "model.layers.0.mlp.up_proj.input_scale": ("F32", (1,), bytes(4)),
+        "model.layers.0.mlp.gate_proj.weight": ("F32", shape, bytes(192)),
+        "model.layers.0.mlp.down_proj.weight": ("F32", shape, bytes(192)),
+    }
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    config = {"model_type": "llama", "quantization_config": FP8}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shapes: dict[str, tuple[int, ...]] = {
+        "blk.0.attn_output.weight": shape,
+        "output_norm.weight": (8,),
+        **{f"blk.0.ffn_{kind}.weight": shape for kind in ("up", "gate", "down")},
+    }
+    model: Any = fake_model("llama", shapes)
+    alignment = align(model, open_checkpoint(tmp_path))
+    found = {pair.name: (pair.status, pair.reason) for pair in alignment.pairs}
+    status, reason = found.pop("blk.0.attn_output.weight")
+    assert status == "unmatched"
+    assert "scales of shape (2, 3) do not fit" in reason
+    assert {status for status, _ in found.values()} == {"matched"}
+    reasons = {only.name: only.reason for only in alignment.reference_only}
+    assert reasons["model.layers.0.mlp.up_proj.input_scale"] == "scales of what a layer calculates"
+
+
+def test_a_file_of_few_bits_is_compared_with_the_product() -> None:
+    folder = DATA / "deepseek3-fp8"
+    result = gl.compare(folder / "deepseek3-fp8-f32.gguf", folder / "hf", progress=False)
+    assert all(row.exact for row in result.rows)
+    row = result["blk.0.ffn_up.weight"]
+    assert row.transform == "times its scales, each for 8 × 16 weights"
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert row.reference_name == f"{name} + {name}_scale_inv"
