@@ -12,7 +12,7 @@ from ..errors import CheckpointError, UnsupportedError
 from ..file.text import few, quoted
 from ..model.names import MOST_LAYERS
 from ..reference.facts import DECODER_LAYERS, LAYERS, PREDICTORS
-from ..reference.lengths import wrong_heads, wrong_lengths
+from ..reference.lengths import wrong_experts, wrong_heads, wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_tensors
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
     ]
     if heads := wrong_heads(facts):
         wrong.append(heads[1])
+    wrong += [words for _, words in wrong_experts(facts)]
     if wrong:
         raise CheckpointError(
             f"{words}: {few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..file import ArrayValue, preview
 from ..reference.architectures.plan import has_name_map
+from ..reference.facts import Facts
+from ..reference.lengths import wrong_experts
 from ..reference.requirements import required_keys
 from .rules import CORRECT_KEY, Found, rule
 
@@ -177,25 +179,8 @@ def rope_scaling(subject: Subject) -> Iterator[Found]:
 )
 def expert_counts(subject: Subject) -> Iterator[Found]:
     """Expect at least one expert to be used, and no more than there are; none if there are none."""
-    count, used = subject.figure("expert_count") or 0, subject.figure("expert_used_count") or 0
-    several = f"{subject.architecture}.expert_used_count"
-    # otherwise: one number per layer, or of a wrong type
-    one = several not in subject.metadata or subject.metadata.integer(several) is not None
-    if one and not min(count, 1) <= used <= count:
-        yield Found(
-            several,
-            f"{used} of {count} experts are used, which llama.cpp does not take",
-            "Convert the model again.",
-        )
-    groups = subject.figure("expert_group_count") or 0
-    chosen = subject.figure("expert_group_used_count") or 0
-    if groups > max(count - 1, 0) or (groups > 1 and (count % groups or not 0 < chosen < groups)):
-        yield Found(
-            f"{subject.architecture}.expert_group_count",
-            f"{count} experts in {groups} groups, of which {chosen} are used: llama.cpp takes equal"
-            " groups of several experts, and a choice of them",
-            "Convert the model again.",
-        )
+    for name, words in wrong_experts(Facts.of(subject.architecture, subject.metadata, {})):
+        yield Found(f"{subject.architecture}.{name}", words, "Convert the model again.")
 
 
 @rule(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .facts import Facts
 
-__all__ = ["VOCABULARY", "WrongLength", "wrong_heads", "wrong_lengths"]
+__all__ = ["VOCABULARY", "WrongLength", "wrong_experts", "wrong_heads", "wrong_lengths"]
 
 VOCABULARY = Quantity("size of the vocabulary", "vocab_size", ("vocab_size",))
 _INNER, _EXPERT = "feed_forward_length", "expert_feed_forward_length"
@@ -129,6 +129,7 @@ _ALL_ROTATED = frozenset(
         *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
     )
 )
+_NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))
 _BY_HEADS = {"attn_q_norm": "n heads, key", "attn_k_norm": "n kv heads, key"}
 _AS_LAYERS = {
     **dict.fromkeys(("ffn_gate_exps", "ffn_up_exps"), "experts, inner, width"),
@@ -209,7 +210,30 @@ def wrong_heads(facts: Facts) -> tuple[str, str] | None:
         return _VALUE, f"values of a head are {value:,} wide, keys {key:,}; they have to be alike"
     if facts.architecture in _ALL_ROTATED and rotary != key and not math.isnan(key + rotary):
         return _ROTARY, f"{rotary:,} values of a head are rotated, and it has {key:,}, all of them"
+    rotated = {_ROTARY: rotary} if facts.architecture not in _NOT_ROTATED else {}
+    if facts.architecture == "gemma4":
+        rotated[f"{_ROTARY}_swa"] = _told(facts, 0, f"{_ROTARY}_swa")
+    for name, number in rotated.items():
+        if number % 2 == 1:
+            return name, f"{number:,} values of a head are rotated, and llama.cpp rotates pairs"
     return None
+
+
+def wrong_experts(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield keys that contradict how llama.cpp chooses experts, and in which way."""
+
+    def told(key: str) -> int | None:
+        value = facts.metadata.get(f"{facts.architecture}.{key}", 0)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    count, used = told("expert_count") or 0, told("expert_used_count")
+    if used is not None and not min(count, 1) <= used <= count:  # else one number per layer
+        what = f"{used} of {count} experts are used, which llama.cpp does not take"
+        yield "expert_used_count", what
+    groups, chosen = told("expert_group_count") or 0, told("expert_group_used_count") or 0
+    if groups > max(count - 1, 0) or (groups > 1 and (count % groups or not 0 < chosen < groups)):
+        what = f"{count} experts in {groups} groups, of which {chosen} are used: llama.cpp takes"
+        yield "expert_group_count", f"{what} equal groups of several experts, and a choice of them"
 
 
 def _sides(architecture: str, layer: int | None, kind: str) -> list[str]:

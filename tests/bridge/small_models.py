@@ -80,6 +80,18 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "seed_oss": {"head_dim": 24, "pad_token_id": 0},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "gemma4_text": {
+        "head_dim": 16,
+        "global_head_dim": 24,
+        "num_hidden_layers": 6,
+        "num_kv_shared_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"] * 3,
+        "sliding_window": 8,
+        "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": VOCABULARY,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+    },
 }
 
 

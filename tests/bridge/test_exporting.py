@@ -76,15 +76,16 @@ OTHER_VALUES = {
 }
 
 
-# Their heads together are wider than the model, which llama.cpp has no place for (test_loadable).
-WIDE_HEADS = {"cohere2", "exaone4", "nemotron"}
+# What llama.cpp has no place for (test_loadable): heads that together are wider than the model, or
+# of which an odd number of values is rotated.
+OTHER_HEADS = {"cohere2", "exaone4", "nemotron", "glm4", "phi2", "stablelm-qknorm"}
 
 
 @pytest.fixture(autouse=True)
-def _wide_heads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _other_heads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let them pass where it is asked what would be written."""
     parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    if isinstance(path := parameters.get("path"), Path) and path.parent.name in WIDE_HEADS:
+    if isinstance(path := parameters.get("path"), Path) and path.parent.name in OTHER_HEADS:
         monkeypatch.setattr("gguf_lab.bridge.drafting.check_loadable", lambda *_: None)
 
 
@@ -828,6 +829,24 @@ def test_groups_of_experts_that_llama_cpp_chooses_otherwise_are_said(
     model = causal("deepseek_v2", n_group=groups, topk_group=1, topk_method=method)
     exported(model, tmp_path / "f.gguf", report=drafts.append)
     assert [*drafts[0].unsaid] == (["topk_method"] if told else [])
+
+
+@pytest.mark.parametrize("full", [{"rope_type": "default"}, {"factor": 4.0}])
+def test_a_gemma4_turned_in_another_way_is_refused(full: dict[str, Any], tmp_path: Path) -> None:
+    rope = causal("gemma4_text").config.rope_parameters
+    model = causal(
+        "gemma4_text", rope_parameters={**rope, "full_attention": rope["full_attention"] | full}
+    )
+    with pytest.raises(UnsupportedError, match="turned proportionally, by a factor of 1"):
+        exported(model, tmp_path / "f.gguf")
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "olmo3"])
+def test_a_window_that_no_layer_has_is_not_written(kind: str, tmp_path: Path) -> None:
+    """With it, llama.cpp ends the process."""
+    model = causal(kind, layer_types=["full_attention"] * 3)
+    file = exported(model, tmp_path / "f.gguf")
+    assert f"{file.architecture}.attention.sliding_window" not in file.metadata
 
 
 def test_a_phi2_of_grouped_heads_is_refused(tmp_path: Path) -> None:

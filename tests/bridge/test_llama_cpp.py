@@ -31,6 +31,8 @@ ROUGHER = {
     *("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "phi"),
     *("gpt_oss", "starcoder2"),
 }
+ROUGHEST = {"gemma4_text"}  # its small inputs per layer go through GELU, too
+
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -84,7 +86,8 @@ def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
     worst = float(np.abs(logits_of(path, TOKENS) - due).max())
     say(f"{model_type}: logits up to {np.abs(due).max():.2f}, off by {worst:.1e}")
     assert np.abs(due).max() > 0.05
-    assert worst < (1e-3 if model_type in ROUGHER else 1e-5)
+    rough = 5e-3 if model_type in ROUGHEST else 1e-3
+    assert worst < (rough if model_type in ROUGHER | ROUGHEST else 1e-5)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])

@@ -177,6 +177,60 @@ def test_heads_of_other_kinds(
     refused(hf, tmp_path, words)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("gpt_oss", {"head_dim": 3}, "3 values of a head are rotated, and llama.cpp rotates pairs"),
+        ("qwen3", {"head_dim": 1}, "1 values of a head are rotated"),
+        ("gemma4_text", {"head_dim": 1}, "1 values of a head are rotated"),
+        ("glm4", {"head_dim": 2}, "1 values of a head are rotated"),
+        ("phi", {"hidden_size": 40}, "5 values of a head are rotated"),
+        (
+            *("deepseek_v2", {"n_group": 2, "topk_method": "group_limited_greedy"}),
+            "4 experts in 2 groups, of which 0 are used",
+        ),
+        ("mixtral", {"num_experts_per_tok": 5}, "5 of 4 experts are used"),
+    ],
+)
+def test_heads_and_experts_with_which_llama_cpp_ends(
+    tmp_path: Path, kind: str, settings: dict[str, Any], words: str
+) -> None:
+    """It loads such a file, or not even that, and ends the process."""
+    refused(causal(kind, **settings), tmp_path, words)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bloom"])
+def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> None:
+    exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        *(
+            (kind, {"layer_types": ["full_attention"] * 3}, "no layer has a sliding window")
+            for kind in ("gemma2", "gpt_oss", "cohere2")
+        ),
+        (
+            "exaone4",
+            {"num_hidden_layers": 64, "layer_types": ["full_attention"] * 64},
+            "64 layers of which none",
+        ),
+        ("gemma4_text", {"num_kv_shared_layers": 1}, "layers 3 and 4, the last with keys"),
+        ("gemma4_text", {"num_kv_shared_layers": 3}, "layers 1 and 2, the last with keys"),
+        ("lfm2", {"layer_types": ["full_attention"] * 3}, "an lfm2 of one kind of layers"),
+        ("lfm2", {"layer_types": ["conv"] * 3}, "an lfm2 of one kind of layers"),
+        ("lfm2", {"conv_L_cache": 1}, "an lfm2 with conv_L_cache of 1"),
+    ],
+)
+def test_layers_with_which_llama_cpp_ends(
+    tmp_path: Path, kind: str, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=words):
+        exported(causal(kind, **settings), tmp_path / "f.gguf")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_norms_of_queries_are_of_many_layers_in_command_r(tmp_path: Path) -> None:
     """llama.cpp tells by the number of layers whether it asks for them."""
     with pytest.raises(UnsupportedError, match="no command-r with"):

@@ -256,6 +256,14 @@ KEYS = (
         name="Tiny-48K-v1.0-BF16.gguf",
         **key("llama.expert_used_count", "uint32", 4),
     ),
+    case(
+        "expert-counts",
+        "3 experts in 2 groups, of which 0 are used",
+        "error",
+        source=MIXTRAL,
+        name="Tiny-48K-v1.0-BF16.gguf",
+        **key("llama.expert_group_count", "uint32", 2),
+    ),
 )
 
 LAYOUT = (

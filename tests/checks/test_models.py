@@ -23,9 +23,12 @@ WRONG = {
         *((E, "layers"), (E, "shapes")),
     },
     # llama.cpp has none of which all heads together are wider than the model.
-    **{name: {(E, "shapes")} for name in ("cohere2-bf16", "exaone4-f32", "nemotron-bf16")},
+    **{name: {(E, "shapes")} for name in ("cohere2-bf16", "exaone4-f32")},
+    # Of their heads an odd number of values is rotated.
+    **{name: {(E, "heads")} for name in ("glm4-bf16", "stablelm-qknorm-bf16")},
+    "nemotron-bf16": {(E, "shapes"), (E, "heads")},
     # The converter takes the inner width for four times the hidden size: this model has another.
-    "phi2-bf16": {(E, "shapes")},
+    "phi2-bf16": {(E, "shapes"), (E, "heads")},
     # With so few layers llama.cpp has no norms of queries and keys.
     "cohere-bf16": {(E, "unasked-tensor")},
     # The file is called BF16, and its experts are in MXFP4.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import GGUFError
-from .config_side import ConfigSide, counted
+from .config_side import ConfigSide, counted, refuse
 from .family import Implied, Line, Pair, Rule
 from .file_side import REQUIRED, FileSide
 from .rope import ROPE
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE", "CONTEXT", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS", "OPTIONAL_HEAD_DIM",
-    "VOCABULARY", "WIDTH", "WIDTH_INSIDE", "base", "biased", "every", "implied", "layer_kinds",
-    "other_base", "sliding_layers", "sliding_of",
+    "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE", "base", "biased", "every", "implied",
+    "layer_kinds", "other_base", "sliding_layers", "sliding_of",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -189,6 +189,16 @@ def sliding_layers(number: int) -> Rule:
         return {"layer_types": layer_kinds(sliding_of(file, number))}
 
     return Rule(to_file, to_config)
+
+
+def _some_slide(config: ConfigSide) -> Mapping[str, object]:
+    if "sliding_attention" not in config.layer_types():
+        raise refuse("a model of which no layer has a sliding window: llama.cpp ends without one")
+    return {}
+
+
+SOME_SLIDE = Rule(_some_slide)
+"""llama.cpp always gives these families a window, and insists on a layer that it is for."""
 
 
 def sliding_of(file: FileSide, number: int) -> list[bool]:

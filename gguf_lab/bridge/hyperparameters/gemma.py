@@ -15,6 +15,7 @@ from .common import (
     HEADS,
     KV_HEADS,
     LAYERS,
+    SOME_SLIDE,
     WIDTH,
     WIDTH_INSIDE,
     base,
@@ -77,6 +78,7 @@ GEMMA2 = Family(
         Pair("attn_logit_softcapping", ("attn_logit_softcapping",), float, True, 50.0),
         Pair("final_logit_softcapping", ("final_logit_softcapping",), float, True, 30.0),
         Pair("attention.sliding_window", ("sliding_window",), int, True, 4096),
+        SOME_SLIDE,
         sliding_layers(2),
         _scalar(46),
         *_BUILT_IN,
@@ -85,8 +87,8 @@ GEMMA2 = Family(
 
 
 def _gemma3_window(config: ConfigSide) -> Mapping[str, object]:
-    if config.find("sliding_window_pattern") == 1:
-        return {}
+    if "sliding_attention" not in config.layer_types():
+        return {}  # with a window, llama.cpp insists on a layer that slides
     return {"attention.sliding_window": config.count("sliding_window")}
 
 

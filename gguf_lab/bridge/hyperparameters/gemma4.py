@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .common import KV_HEADS, WIDTH_INSIDE, base, implied, layer_kinds
+from .common import KV_HEADS, SOME_SLIDE, WIDTH_INSIDE, base, implied, layer_kinds
 from .config_side import counted, refuse
-from .family import Family, Pair, Rule
+from .family import Family, Implied, Pair, Rule
 from .gemma import two_ropes
 from .rope import FREQS, ROPE, part_of
 
@@ -54,7 +54,14 @@ def _to_file(config: ConfigSide) -> Mapping[str, object]:
         _full_size(config),
         config.count("head_dim"),
     )
-    width = config.count("intermediate_size")
+    width, first = config.count("intermediate_size"), len(sliding) - shared
+    # the layer whose keys it takes, whatever that is
+    taken = {True: first - 2, False: first - 1}
+    if any(taken[s] < 0 or sliding[taken[s]] != s for s in sliding[first:]):
+        raise refuse(
+            f"a gemma4 whose layers {first - 2} and {first - 1}, the last with keys of their own,"
+            " aren't one with a window and one that sees all: llama.cpp shares the keys of these"
+        )
     written: dict[str, object] = {
         "attention.sliding_window": config.count("sliding_window"),
         "attention.shared_kv_layers": shared,
@@ -71,7 +78,6 @@ def _to_file(config: ConfigSide) -> Mapping[str, object]:
     if experts is not None:
         written["expert_feed_forward_length"] = counted(config, "moe_intermediate_size", experts)
     if config.find("use_double_wide_mlp"):
-        first = len(sliding) - shared
         written["feed_forward_length"] = [
             width if layer < first else 2 * width for layer in range(len(sliding))
         ]
@@ -171,10 +177,15 @@ def _rope_to_config(file: FileSide) -> Mapping[str, object]:
     return {"rope_parameters": two_ropes(file, full)}
 
 
+def _sees_both_sides(config: ConfigSide) -> bool:
+    # "vision" is about pictures, which this part of the model doesn't see
+    return bool(config.find("use_bidirectional_attention") == "all")
+
+
 def _factors(config: ConfigSide) -> Mapping[str, npt.NDArray[np.float32]]:
     settings = config.rope.get("full_attention", {})
-    if settings.get("rope_type") != "proportional":
-        raise refuse("a gemma4 whose full layers aren't turned proportionally")
+    if settings.get("rope_type") != "proportional" or settings.get("factor", 1.0) != 1:
+        raise refuse("a gemma4 whose full layers aren't turned proportionally, by a factor of 1")
     size = _full_size(config)
     turned = int(size * settings.get("partial_rotary_factor", 1.0) / 2)
     values = [1.0] * turned + [1e30] * (size // 2 - turned)
@@ -186,9 +197,13 @@ GEMMA4 = Family(
     classes={"gemma4_text": "Gemma4ForCausalLM"},
     also=("gemma4",),
     lines=base(
+        SOME_SLIDE,
         Rule(_to_file, _to_config),
         Pair("final_logit_softcapping", ("final_logit_softcapping",), float),
         *implied(hidden_activation="gelu_pytorch_tanh", attention_bias=False),
+        Implied(
+            "use_bidirectional_attention", "only in layers with a window", when=_sees_both_sides
+        ),
         rope=Rule(ROPE.to_file, _rope_to_config),
         kv_heads=Rule(KV_HEADS.to_file),
         width_inside=Rule(WIDTH_INSIDE.to_file),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import base, implied, sliding_layers
+from .common import SOME_SLIDE, base, implied, sliding_layers
 from .family import Family, Pair, Rule
 from .file_side import REQUIRED
 from .rope import ROPE
@@ -35,6 +35,7 @@ GPT_OSS = Family(
     lines=base(
         Pair("attention.sliding_window", ("sliding_window",), needed=True, absent=REQUIRED),
         Rule(Pair("expert_feed_forward_length", ("intermediate_size",), needed=True).to_file),
+        SOME_SLIDE,
         sliding_layers(2),
         *implied(hidden_act="silu", attention_bias=True),
         rope=Rule(ROPE.to_file, _rope_to_config),

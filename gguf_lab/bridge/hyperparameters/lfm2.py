@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, VOCABULARY, WIDTH_INSIDE, base, biased, implied
-from .config_side import real
+from .config_side import real, refuse
 from .family import Family, Pair, Rule, Written
 from .file_side import REQUIRED
 
@@ -25,7 +25,11 @@ _KV = "attention.head_count_kv"
 
 
 def _kv_heads(config: ConfigSide) -> Mapping[str, object]:
-    number = config.count("num_key_value_heads")
+    number, convolutions = config.count("num_key_value_heads"), config.layer_types().count("conv")
+    if not 0 < convolutions < config.layers():
+        raise refuse("an lfm2 of one kind of layers: llama.cpp ends without both kinds")
+    if config.count("conv_L_cache") < 2:
+        raise refuse("an lfm2 with conv_L_cache of 1: llama.cpp makes no cache of nothing")
     return {_KV: [0 if kind == "conv" else number for kind in config.layer_types()]}
 
 

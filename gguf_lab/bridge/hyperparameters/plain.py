@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UnsupportedError
 from .common import (
     OPTIONAL_HEAD_DIM,
+    SOME_SLIDE,
     VOCABULARY,
     base,
     biased,
@@ -20,7 +21,7 @@ from .common import (
     layer_kinds,
     sliding_layers,
 )
-from .config_side import real
+from .config_side import real, refuse
 from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
 from .rope import ROPE, llama3_tensor, part_of, scaling
@@ -79,6 +80,7 @@ COHERE2 = Family(
     lines=base(
         Pair("logit_scale", ("logit_scale",), float, needed=True, absent=REQUIRED),
         Pair("attention.sliding_window", ("sliding_window",), needed=True, absent=REQUIRED),
+        SOME_SLIDE,
         sliding_layers(4),
         VOCABULARY,
         Rule(_cohere2_rope),
@@ -91,7 +93,10 @@ COHERE2 = Family(
 
 
 def _exaone4_window(config: ConfigSide) -> Mapping[str, object]:
-    if config.find("sliding_window") is None:
+    windowed = config.find("sliding_window") is not None
+    if config.layers() == 64 and not (windowed and any(_exaone4_pattern(config))):
+        raise refuse("an exaone4 of 64 layers of which none slides: llama.cpp lets them slide")
+    if not windowed:
         return {}
     return {
         "attention.sliding_window": config.count("sliding_window"),
@@ -189,6 +194,8 @@ def _olmo3_window(config: ConfigSide) -> Mapping[str, object]:
     if "sliding_window" not in config.values:
         return {}
     sliding = [kind == "sliding_attention" for kind in config.layer_types()]
+    if not any(sliding):
+        return {}  # with a window, llama.cpp insists on a layer that slides
     return {
         "attention.sliding_window": config.count("sliding_window"),
         "attention.sliding_window_pattern": sliding,
