@@ -749,6 +749,11 @@ LONG = {
 }
 
 
+ONE_BASE = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+    "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+}
+TWO_BASES = ONE_BASE | {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}
 LOCALLY_SCALED = {
     "sliding_attention": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0},
     "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
@@ -774,6 +779,11 @@ LOCALLY_SCALED = {
         ("llama", YARN | {"mscale": 0.7}, []),  # one alone is for nothing
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 0.7}, []),
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
+        ("deepseek_v2", YARN, ["mscale_all_dim"]),
+        ("deepseek_v2", YARN | {"mscale": 1.0}, ["mscale_all_dim"]),
+        ("deepseek_v2", YARN | {"factor": 1.0}, []),
+        ("deepseek_v2", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("deepseek_v2", {"rope_type": "linear", "factor": 1.0}, []),
         ("qwen2", LLAMA3, ["rope_type"]),
         ("qwen2", LONG, ["rope_type"]),
         ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
@@ -805,6 +815,13 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("exaone4", {"layer_types": ["full_attention"] * 3}, ["layer_types"]),  # no positions there
         ("exaone4", {"layer_types": ["sliding_attention"] * 3}, []),
         ("qwen2", {"sliding_window": 64, **LOCAL}, []),  # not without use_sliding_window
+        ("gemma4_text", {"use_bidirectional_attention": "all"}, ["use_bidirectional_attention"]),
+        ("gemma4_text", {"use_bidirectional_attention": "vision"}, []),
+        ("gemma4_text", {"num_kv_shared_layers": 0}, []),
+        ("olmo3", {"rope_parameters": TWO_BASES}, ["rope_theta"]),
+        ("olmo3", {"rope_parameters": ONE_BASE}, []),
+        ("gemma3_text", {"rope_parameters": TWO_BASES}, []),
+        ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
     ],
@@ -818,17 +835,24 @@ def test_what_else_llama_cpp_has_not_is_said(
 
 
 @pytest.mark.parametrize(
-    ("groups", "method", "told"),
-    [(2, "greedy", True), (2, "group_limited_greedy", True), (1, "greedy", False)],
+    ("groups", "chosen", "method", "written"),
+    [
+        (2, 1, "group_limited_greedy", 2),
+        (2, 2, "group_limited_greedy", 1),  # all of them: llama.cpp takes no such choice
+        (2, 1, "greedy", 1),  # no choice of groups at all
+        (2, None, "greedy", 1),
+        (1, 1, "greedy", 1),
+    ],
 )
 def test_groups_of_experts_that_llama_cpp_chooses_otherwise_are_said(
-    groups: int, method: str, told: bool, tmp_path: Path
+    groups: int, chosen: int | None, method: str, written: int, tmp_path: Path
 ) -> None:
-    """Seen there: logits of such a model are off by a tenth."""
+    """Seen there: logits of such a model are off by a tenth; without groups they agree."""
     drafts: list[Any] = []
-    model = causal("deepseek_v2", n_group=groups, topk_group=1, topk_method=method)
-    exported(model, tmp_path / "f.gguf", report=drafts.append)
-    assert [*drafts[0].unsaid] == (["topk_method"] if told else [])
+    model = causal("deepseek_v2", n_group=groups, topk_group=chosen, topk_method=method)
+    file = exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert file.metadata["deepseek2.expert_group_count"] == written
+    assert [*drafts[0].unsaid] == (["topk_method"] if written > 1 else [])
 
 
 @pytest.mark.parametrize("full", [{"rope_type": "default"}, {"factor": 4.0}])

@@ -247,8 +247,9 @@ def unsaid_of(
         return {}
     names = [family.spelled.get(n, n) for n in _GUESSED]
     implied = [line for line in family.lines if isinstance(line, Implied)]
+    implied = [line for line in implied if line.when is None or line.when(side)]
     names += [line.name for line in implied]
-    read |= {line.name: line.value for line in implied if line.when and line.when(side)}
+    read |= {line.name: line.value for line in implied if line.when}
     found = {}
     for name in names:
         had, becomes = side.find(name), read.get(name)

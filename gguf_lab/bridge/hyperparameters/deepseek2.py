@@ -75,7 +75,16 @@ def _experts(config: ConfigSide) -> Mapping[str, object]:
     if config.find("model_type") == "deepseek_v3" and config.find("scoring_func") is None:
         # its class knows no other, and doesn't say so; llama.cpp would take the softmax
         written["expert_gating_func"] = _SIGMOID
+    if (config.find("n_group") or 1) != 1 and not _in_groups(config):
+        written |= {"expert_group_count": 1, "expert_group_used_count": 1}
     return written
+
+
+def _in_groups(config: ConfigSide) -> bool:
+    """Whether groups are chosen first: not all of them, and by deepseek v2 only if it says so."""
+    limited = config.find("topk_method") == "group_limited_greedy"
+    limited |= config.find("model_type") != "deepseek_v2"
+    return limited and config.find("n_group") not in {None, 1, config.find("topk_group")}
 
 
 def _experts_to_config(file: FileSide) -> Mapping[str, object]:
@@ -103,9 +112,13 @@ def _experts_to_config(file: FileSide) -> Mapping[str, object]:
 
 
 def _chooses_groups(config: ConfigSide) -> bool:
-    """Whether experts come in groups. llama.cpp takes the best groups as deepseek v3 does."""
-    groups = config.find("n_group")
-    return config.find("model_type") == "deepseek_v2" and isinstance(groups, int) and groups > 1
+    # llama.cpp takes the best groups as deepseek v3 does
+    return config.find("model_type") == "deepseek_v2" and _in_groups(config)
+
+
+def _normalizes(config: ConfigSide) -> bool:
+    # the first code of deepseek v2 did, and llama.cpp does; its class in Transformers does not
+    return config.find("model_type") == "deepseek_v2" and bool(config.find("norm_topk_prob"))
 
 
 def _model_type(file: FileSide) -> str:
@@ -140,6 +153,7 @@ DEEPSEEK2 = Family(
         Pair("attention.q_lora_rank", ("q_lora_rank",)),
         Rule(_experts, _experts_to_config),
         Implied("topk_method", "groups by the sum of their two best", when=_chooses_groups),
+        Implied("norm_topk_prob", "heeded, unlike in Transformers", when=_normalizes),
         Pair("leading_dense_block_count", ("first_k_dense_replace",), absent=0),
         Pair("expert_feed_forward_length", ("moe_intermediate_size",), absent=REQUIRED),
         Pair("expert_shared_count", ("n_shared_experts",), absent=REQUIRED),

@@ -206,9 +206,8 @@ def _olmo_rope_to_config(file: FileSide) -> Mapping[str, object]:
     full: Any = ROPE.to_config(file)["rope_parameters"]
     if _is_olmo3(file) == "olmo2":
         return {"rope_parameters": full}
-    # layers with a window aren't scaled
-    local = file.positive("rope.freq_base_swa", full["rope_theta"])
-    sliding = {"rope_type": "default", "rope_theta": local}
+    # layers with a window aren't scaled; their own base is read by llama.cpp, and not used
+    sliding = {"rope_type": "default", "rope_theta": full["rope_theta"]}
     settings = {"full_attention": full, "sliding_attention": sliding}
     return {"rope_parameters": settings, **_exaone4_window_to_config(file)}
 

@@ -182,9 +182,15 @@ def scaled_otherwise(
     """
     local = [rope.get("sliding_attention", {}) for rope in (config.rope, read)]
     said, taken = (rope.get("full_attention", rope) for rope in (config.rope, read))
-    for kind, becomes in (map(_kind, local), map(_kind, (said, taken))):
-        if kind != becomes and {kind, becomes} != {"llama3", "longrope"}:  # of the same factors
-            return {"rope_type": (kind, becomes)}
+    for had, becomes in (local, (said, taken)):
+        kinds = (_kind(had), _kind(becomes))
+        bases = (had.get("rope_theta"), becomes.get("rope_theta"))
+        if kinds[0] != kinds[1] and {*kinds} != {"llama3", "longrope"}:  # of the same factors
+            return {"rope_type": kinds}
+        if None not in bases and not isclose(*bases, rel_tol=1e-6):
+            return {"rope_theta": bases}
+    if latent and _kind(said) == "linear":
+        return {"rope_type": ("linear", "linear, with larger scores of attention")}
     if _kind(said) != "yarn":
         return {}
     factor, ratio = float(said["factor"]), (said.get("mscale"), said.get("mscale_all_dim"))
@@ -198,7 +204,11 @@ def scaled_otherwise(
         "truncate": (said.get("truncate", True), True),
         "attention_factor": (attention, 1.0 if latent and ratio[1] else yarn_attention(factor)),
     }
-    return {name: pair for name, pair in known.items() if not isclose(*pair, rel_tol=1e-6)}
+    found: dict[str, tuple[object, object]]
+    found = {name: pair for name, pair in known.items() if not isclose(*pair, rel_tol=1e-6)}
+    if latent and factor > 1 and not ratio[1]:
+        found["mscale_all_dim"] = (ratio[1], 1.0)
+    return found
 
 
 def _kind(settings: Mapping[str, Any]) -> str:
