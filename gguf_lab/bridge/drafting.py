@@ -53,6 +53,8 @@ _HEAD = "lm_head.weight"
 _EMBEDDING = "token_embd.weight"
 # `load_arch_tensors` creates no output for them: a file with one has a tensor too many
 _WITHOUT_OUTPUT = frozenset(["gemma", "gemma2", "command-r", "cohere2"])
+# llama.cpp loads none without the number of sequences told apart, which is a tokenizer's key
+_WITH_TYPES = frozenset(["bert", "nomic-bert", "nomic-bert-moe"])
 _AT_ONCE = 1 << 22  # values
 _PLAIN = ("F32", "F16", "BF16")
 
@@ -375,7 +377,10 @@ def _vocabulary(
 ) -> dict[str, object]:
     if tokenizer is False:
         # the converter of most families leaves the number to the tokens
-        return {"tokenizer.ggml.model": "none", f"{architecture}.vocab_size": rows}
+        found = {"tokenizer.ggml.model": "none", f"{architecture}.vocab_size": rows}
+        if architecture in _WITH_TYPES:
+            found["tokenizer.ggml.token_type_count"] = source.config.get("type_vocab_size", 1)
+        return found
     given = source.folder if tokenizer is None else tokenizer
     if given is None:
         raise CheckpointError(

@@ -95,6 +95,30 @@ CAUSAL: dict[str, dict[str, Any]] = {
 }
 
 
+_T5 = {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 3, "num_heads": 4, "pad_token_id": 0}
+_BERT = {name: BASE[name] for name in ("hidden_size", "intermediate_size", "num_attention_heads")}
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("BertModel", {**_BERT, "num_hidden_layers": 3}),
+    "distilbert": ("DistilBertModel", {"dim": 64, "n_layers": 3, "n_heads": 4, "hidden_dim": 96}),
+    "nomic_bert": ("NomicBertModel", {**_BERT, "num_hidden_layers": 3}),
+    "t5": ("T5ForConditionalGeneration", {**_T5, "feed_forward_proj": "gated-gelu"}),
+    "mt5": ("MT5ForConditionalGeneration", {**_T5, "feed_forward_proj": "gated-gelu"}),
+    "umt5": ("UMT5ForConditionalGeneration", {**_T5, "feed_forward_proj": "gated-gelu"}),
+}
+"""Encoders, and what has one: the class and the settings."""
+
+
+def other(kind: str, **settings: Any) -> Any:
+    """One of `OTHERS` in float32."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    name, usual = OTHERS[kind]
+    config = transformers.AutoConfig.for_model(kind, vocab_size=VOCABULARY, **{**usual, **settings})
+    return shaken(getattr(transformers, name)(config).float())
+
+
 def shaken(model: Any) -> Any:
     """Let no parameter keep a value that would hide a mistake, such as a norm of ones."""
     import torch

@@ -33,7 +33,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 
 from ..reference.support import ramp, write_checkpoint
 from .checkpoints import exported, llama_tensors, llama_with
-from .small_models import DATA, byte_level, causal
+from .small_models import DATA, byte_level, causal, other
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
 pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
@@ -831,6 +831,30 @@ def test_what_else_llama_cpp_has_not_is_said(
 ) -> None:
     drafts: list[Any] = []
     exported(causal(kind, **settings), tmp_path / "f.gguf", report=drafts.append)
+    assert [*drafts[0].unsaid] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("bert", {}, []),
+        ("bert", {"is_decoder": True}, ["is_decoder"]),
+        ("distilbert", {}, []),
+        ("distilbert", {"activation": "relu"}, ["activation"]),
+        ("t5", {}, ["scale_decoder_outputs"]),
+        ("t5", {"tie_word_embeddings": False}, []),  # so are those with a gate
+        ("t5", {"tie_word_embeddings": False, "feed_forward_proj": "relu"}, []),
+        ("t5", {"tie_word_embeddings": False, "feed_forward_proj": "silu"}, ["dense_act_fn"]),
+        ("t5", {"tie_word_embeddings": False, "feed_forward_proj": "gated-relu"}, ["dense_act_fn"]),
+        ("mt5", {}, []),
+        ("umt5", {}, ["tie_word_embeddings"]),  # its class scales always
+    ],
+)
+def test_what_llama_cpp_has_not_of_encoders_is_said(
+    kind: str, settings: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    drafts: list[Any] = []
+    exported(other(kind, **settings), tmp_path / "f.gguf", report=drafts.append)
     assert [*drafts[0].unsaid] == told
 
 

@@ -17,7 +17,16 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.bridge.exporting import export
 
-from .small_models import CAUSAL, TEXT, byte_level, causal, sentencepiece, shaken, word_piece
+from .small_models import (
+    CAUSAL,
+    TEXT,
+    byte_level,
+    causal,
+    other,
+    sentencepiece,
+    shaken,
+    word_piece,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +152,68 @@ def test_embeddings(tmp_path: Path, say: Any) -> None:
     say(f"bert: embeddings up to {np.abs(due).max():.2f}, off by {worst:.1e}")
     assert np.abs(due).max() > 1
     assert worst < 1e-3
+
+
+def batch(tokens: list[int]) -> Any:
+    """Tokens of one sequence, each of which gives an answer."""
+    made = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+    made.n_tokens = len(tokens)
+    for place, token in enumerate(tokens):
+        made.token[place], made.pos[place], made.n_seq_id[place] = token, place, 1
+        made.seq_id[place][0], made.logits[place] = 0, True
+    return made
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "nomic_bert"])
+def test_encoders_without_a_tokenizer(kind: str, tmp_path: Path, say: Any) -> None:
+    import torch
+
+    model = other(kind)
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert isinstance(path, Path)
+    with torch.no_grad():
+        due = model(torch.tensor([TOKENS])).last_hidden_state[0].numpy()
+    pooling = llama_cpp.LLAMA_POOLING_TYPE_NONE
+    with opened(path, embedding=True, pooling_type=pooling) as encoder:
+        context = encoder._ctx.ctx
+        assert llama_cpp.llama_decode(context, batch(TOKENS)) == 0
+        rows = (llama_cpp.llama_get_embeddings_ith(context, i) for i in range(len(TOKENS)))
+        found = np.array([np.ctypeslib.as_array(row, due.shape[1:]) for row in rows])
+    worst = np.abs(found - due).max()
+    say(f"{kind}: embeddings up to {np.abs(due).max():.2f}, off by {worst:.1e}")
+    assert worst < (1e-5 if kind == "nomic_bert" else 1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:llama.cpp computes differently by tie_word_embeddings")
+@pytest.mark.parametrize(
+    ("kind", "settings", "scale"),
+    [
+        ("t5", {"tie_word_embeddings": False}, 1),
+        ("t5", {"tie_word_embeddings": False, "feed_forward_proj": "relu"}, 1),
+        ("mt5", {}, 1),
+        ("umt5", {}, 8),  # the root of the width, of which export warns
+    ],
+)
+def test_encoders_with_decoders(
+    kind: str, settings: dict[str, Any], scale: int, tmp_path: Path, say: Any
+) -> None:
+    import torch
+
+    model, answer = other(kind, **settings), [0, 9, 30, 31, 77, 5, 201, 8]
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert isinstance(path, Path)
+    given = {"input_ids": torch.tensor([TOKENS]), "decoder_input_ids": torch.tensor([answer])}
+    with torch.no_grad():
+        due = scale * model(**given).logits[0].numpy()
+    with opened(path, logits_all=True) as translator:
+        context = translator._ctx.ctx
+        assert llama_cpp.llama_encode(context, batch(TOKENS)) == 0
+        assert llama_cpp.llama_decode(context, batch(answer)) == 0
+        rows = (llama_cpp.llama_get_logits_ith(context, i) for i in range(len(answer)))
+        found = np.array([np.ctypeslib.as_array(row, due.shape[1:]) for row in rows])
+    worst, most = np.abs(found - due).max(), np.abs(due).max()
+    say(f"{kind}: logits up to {most:.2f}, off by {worst:.1e}")
+    assert worst < (1e-5 if "feed_forward_proj" in settings else 1e-3) * most
 
 
 @pytest.mark.parametrize("qtype", ["F16", "Q8_0"])

@@ -12,7 +12,7 @@ from gguf_lab.errors import CheckpointError, UnsupportedError
 
 from ..reference.support import ramp
 from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
-from .small_models import DATA, causal
+from .small_models import DATA, causal, other
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,6 +197,18 @@ def test_heads_and_experts_with_which_llama_cpp_ends(
 ) -> None:
     """It loads such a file, or not even that, and ends the process."""
     refused(causal(kind, **settings), tmp_path, words)
+
+
+def test_a_decoder_of_more_layers_than_the_encoder(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="more layers in its decoder"):
+        exported(other("t5", num_decoder_layers=4), tmp_path / "f.gguf")
+    exported(other("mt5", num_decoder_layers=2), tmp_path / "f.gguf")
+
+
+def test_experts_of_an_lfm2_without_corrections(tmp_path: Path) -> None:
+    hf = checkpoint_with(tmp_path / "hf", "lfm2moe", tensors_of("lfm2moe"), use_expert_bias=False)
+    with pytest.raises(UnsupportedError, match="an lfm2_moe without use_expert_bias"):
+        exported(hf, tmp_path / "f.gguf")
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bloom"])

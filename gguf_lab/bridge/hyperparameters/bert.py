@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, base, implied
 from .config_side import ConfigSide, refuse
-from .family import Family, Rule, Written
+from .family import Family, Implied, Rule, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +82,14 @@ def _spelled(file: FileSide) -> Mapping[str, object]:
     }
 
 
+def _is_distilled(config: ConfigSide) -> bool:
+    return bool(config.find("model_type") == "distilbert")
+
+
+def _looks_back(config: ConfigSide) -> bool:
+    return bool(config.find("is_decoder"))
+
+
 def _bert_type(file: FileSide) -> str:
     return "bert" if file.tensor("token_types.weight") else "distilbert"
 
@@ -99,6 +107,8 @@ BERT = Family(
         Rule(_labels_to_file, _labels_to_config),
         Rule(to_config=_spelled),
         *implied(hidden_act="gelu"),
+        Implied("activation", "gelu", when=_is_distilled),
+        Implied("is_decoder", False, when=_looks_back),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     without=("num_key_value_heads", "rope_parameters"),

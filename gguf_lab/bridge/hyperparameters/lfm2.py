@@ -78,6 +78,12 @@ LFM2 = Family(
 _SIGMOID = 2
 
 
+def _corrections(config: ConfigSide) -> Mapping[str, object]:
+    if config.find("use_expert_bias") is False:
+        raise refuse("an lfm2_moe without use_expert_bias: llama.cpp loads none")
+    return {}
+
+
 def _gate_to_config(file: FileSide) -> Mapping[str, object]:
     if file.count("expert_gating_func") != _SIGMOID:
         raise file.unsupported("its experts aren't chosen by the sigmoid")
@@ -97,7 +103,7 @@ LFM2MOE = Family(
         VOCABULARY,
         _CACHE,
         _BIAS,
-        biased("use_expert_bias", "blk.*.exp_probs_b.bias"),
+        Rule(_corrections, biased("use_expert_bias", "blk.*.exp_probs_b.bias").to_config),
         *implied(norm_topk_prob=True, routed_scaling_factor=1.0),
         head_dim=OPTIONAL_HEAD_DIM,
         kv_heads=Rule(_kv_heads, _kv_heads_to_config),

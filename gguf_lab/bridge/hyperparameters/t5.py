@@ -2,7 +2,7 @@
 
 Facts: llama.cpp's converter, class ``T5Model``, and its graph: with a gate GELU, without ReLU. The
 first t5 has no gate, one matrix for input and output, and scales what comes out of the decoder;
-no key says so, and llama.cpp leaves it (the order of the logits is the same).
+no key says so, and llama.cpp leaves it (the order of the logits is the same; export warns of it).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .common import LAYERS, implied
 from .config_side import refuse
-from .family import Family, Pair, Rule
+from .family import Family, Implied, Pair, Rule
 from .file_side import REQUIRED
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def _decoder(config: ConfigSide) -> Mapping[str, object]:
     start, number = config.find("decoder_start_token_id"), config.find("num_decoder_layers")
     # the padding token is where decoders of this family start
     written = {"decoder_start_token_id": config.count("pad_token_id") if start is None else start}
-    return written if number is None else {**written, "decoder_block_count": number}
+    if number is None:
+        return written
+    if config.count("num_decoder_layers") > config.layers():
+        raise refuse("a t5 with more layers in its decoder than before it: llama.cpp loads none")
+    return {**written, "decoder_block_count": number}
 
 
 def _decoder_to_config(file: FileSide) -> Mapping[str, object]:
@@ -77,6 +81,22 @@ def _sizes_to_config(file: FileSide) -> Mapping[str, object]:
     return found
 
 
+def _has_gate(config: ConfigSide) -> bool:
+    return bool(config.find("is_gated_act"))
+
+
+def _has_none(config: ConfigSide) -> bool:
+    return not _has_gate(config)
+
+
+def _scales(config: ConfigSide) -> bool:
+    return bool(config.find("scale_decoder_outputs"))
+
+
+def _scales_as_tied(config: ConfigSide) -> bool:
+    return config.find("model_type") == "umt5" and bool(config.find("tie_word_embeddings"))
+
+
 def _model_type(file: FileSide) -> str:
     # in t5 the first layer's table of distances serves all, in umt5 each layer has its own
     return "umt5" if file.tensor("*.blk.1.attn_rel_b.weight") else "t5"
@@ -95,6 +115,8 @@ _SHARED: tuple[Line, ...] = (
         absent=REQUIRED,
     ),
     Rule(_sizes, _sizes_to_config),
+    Implied("dense_act_fn", "gelu", when=_has_gate),
+    Implied("dense_act_fn", "relu", when=_has_none),
 )
 
 T5 = Family(
@@ -102,7 +124,12 @@ T5 = Family(
     classes={"t5": "T5ForConditionalGeneration", "umt5": "UMT5ForConditionalGeneration"},
     also=("mt5",),
     model_type=_model_type,
-    lines=(*_SHARED, Rule(_decoder, _decoder_to_config)),
+    lines=(
+        *_SHARED,
+        Rule(_decoder, _decoder_to_config),
+        Implied("scale_decoder_outputs", False, when=_scales),
+        Implied("tie_word_embeddings", "logits that aren't scaled", when=_scales_as_tied),
+    ),
     spelled={"num_hidden_layers": "num_layers"},
 )
 
