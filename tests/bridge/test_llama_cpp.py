@@ -164,7 +164,7 @@ def batch(tokens: list[int]) -> Any:
     return made
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "nomic_bert"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "nomic_bert", "gemma3_text"])
 def test_encoders_without_a_tokenizer(kind: str, tmp_path: Path, say: Any) -> None:
     import torch
 

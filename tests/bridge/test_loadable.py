@@ -199,6 +199,12 @@ def test_heads_and_experts_with_which_llama_cpp_ends(
     refused(causal(kind, **settings), tmp_path, words)
 
 
+@pytest.mark.parametrize("layer", ["full_attention", "sliding_attention"])
+def test_an_embeddinggemma_of_one_kind_of_layers(layer: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="an embeddinggemma of one kind of layers"):
+        exported(other("gemma3_text", layer_types=[layer] * 3), tmp_path / "f.gguf")
+
+
 def test_a_decoder_of_more_layers_than_the_encoder(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="more layers in its decoder"):
         exported(other("t5", num_decoder_layers=4), tmp_path / "f.gguf")

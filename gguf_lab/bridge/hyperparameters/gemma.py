@@ -24,7 +24,7 @@ from .common import (
     sliding_layers,
     sliding_of,
 )
-from .config_side import counted
+from .config_side import counted, refuse
 from .family import Family, Pair, Rule
 from .file_side import REQUIRED
 from .rope import ROPE, scaling
@@ -137,6 +137,8 @@ def _as_given(config: ConfigSide) -> Mapping[str, object]:
     window = config.given.get("sliding_window")
     if window is None:
         raise config.wrong("sliding_window", window, "the width of the window")
+    if len({*config.layer_types()}) < 2:
+        raise refuse("an embeddinggemma of one kind of layers: llama.cpp ends without both kinds")
     return {"attention.sliding_window": counted(config, "sliding_window", window)}
 
 
