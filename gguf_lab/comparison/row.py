@@ -84,7 +84,8 @@ class TensorComparison:
     statistics : Statistics or None
         The sums behind the figures.
     reference_qtype : str or None
-        Type of the reference: ggml's in a GGUF file, that of safetensors in a checkpoint.
+        Type of the reference: ggml's in a GGUF file, that of safetensors in a checkpoint; F32 where
+        a checkpoint has numbers and scales, of which `transform` tells.
     """
 
     name: str | None
