@@ -193,6 +193,12 @@ def test_scales_that_do_not_fit_are_said(counts: tuple[int, ...]) -> None:
         _ = found["a.weight"].shape
 
 
+def test_a_number_by_itself_has_no_row_to_scale() -> None:
+    tensors = {"a.weight": torch.tensor(3, dtype=torch.int8), "a.weight_scale": torch.rand(())}
+    with pytest.raises(ComparisonError, match=r"do not fit weights of shape \(\)"):
+        _ = decoded(tensors, {"quant_method": "modelopt"})["a.weight"].shape
+
+
 def test_a_tensor_whose_scales_do_not_fit_is_unmatched_with_the_reason(tmp_path: Path) -> None:
     name, shape = "model.layers.0.self_attn.o_proj.weight", (6, 8)
     tensors = {

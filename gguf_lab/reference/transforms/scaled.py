@@ -1,4 +1,4 @@
-"""Weights of 8 bits beside their scales, as checkpoints in FP8 have them."""
+"""Weights of few bits beside their scales, as checkpoints in FP8 have them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BYTE_TYPES", "Scaled", "Unpacked"]
 
 BYTE_TYPES = ("F8_E4M3", "F8_E5M2", "I8")
-"""Types of weights that mean nothing without scales; safetensors' names."""
+"""Types of weights that have scales beside them; safetensors' names."""
 
 
 @cache
@@ -41,9 +41,9 @@ def _values(dtype: str) -> NDArray[np.float32]:
     elif dtype == "F8_E5M2":
         values = (codes << 8).view(np.float16)
     elif dtype == "F8_E8M0":
-        values = np.where(codes == 255, np.nan, np.ldexp(1.0, codes.astype(int) - 127))
+        values = np.where(codes == 255, np.nan, np.ldexp(1.0, codes.astype(np.int32) - 127))
     else:
-        exponent, mantissa = (codes >> 3 & 15).astype(int), codes & 7
+        exponent, mantissa = (codes >> 3 & 15).astype(np.int32), codes & 7
         whole = np.where(exponent == 0, mantissa, mantissa + 8)
         values = np.ldexp(whole, np.maximum(exponent, 1) - 10) * np.where(codes >> 7, -1, 1)
         values[codes & 127 == 127] = np.nan
@@ -101,7 +101,7 @@ class Scaled:
     def _steps(self, weights: Shape, scales: Shape) -> Shape:
         """Return how many weights share a scale along each dimension."""
         free = len(weights) - len(self.block)
-        if free >= 0 and len(scales) <= len(weights):
+        if weights and free >= 0 and len(scales) <= len(weights):
             counts = _lengthened(scales, weights)
             alone = zip(weights[:free], counts[:free], strict=True)
             steps = (*(1 if n == count else max(n, 1) for n, count in alone), *self.block)
