@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gguf_lab.model import open_model
+from gguf_lab.reference import align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, family_of
 from gguf_lab.reference.architectures.family import Spelling, number_in, pattern_of
+
+from .support import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_every_architecture_and_model_type_has_one_table() -> None:
@@ -73,3 +83,25 @@ def test_the_room_imports_no_gguf_and_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [0.5], True, {}])
+def test_a_multiplier_that_is_not_told_leaves_its_weights_unmatched(
+    value: Any, tmp_path: Path
+) -> None:
+    """Falcon-h1: the converter multiplies with what config.json says."""
+    folder = TABLES / "falcon-h1"
+    config = json.loads((folder / "hf" / "config.json").read_text())
+    config["lm_head_multiplier"] = value
+    config["mlp_multipliers"] = [1.5, value]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "hf" / "model.safetensors", tmp_path)
+    pairs = align(open_model(folder / "falcon-h1-f32.gguf"), open_checkpoint(tmp_path)).pairs
+    assert {p.name: p.reason.split(",")[0] for p in pairs if p.status != "matched"} == {
+        "output.weight": "config.json has no lm_head_multiplier",
+        **{
+            f"blk.{layer}.ffn_{kind}.weight": "config.json has no mlp_multipliers"
+            for layer in (0, 1)
+            for kind in ("gate", "down")
+        },
+    }

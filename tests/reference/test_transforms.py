@@ -27,6 +27,7 @@ from gguf_lab.reference.transforms import (
     Squeeze,
     Stack,
     TakeApart,
+    Times,
     Transform,
     Transformed,
     Transpose,
@@ -295,6 +296,23 @@ def test_added_rounds_as_the_converter_does(bits: list[int]) -> None:
         assert np.array_equal(ours, (wide + 1).float().numpy(), equal_nan=True)
 
 
+@given(bits=BITS16)
+def test_products_are_rounded_as_the_converter_does(bits: list[int]) -> None:
+    import torch
+
+    raw = np.array(bits, np.uint16).reshape(3, 2)
+    times = Times((0.7, 0.39), ((1, 0.35), (2, 1.7), (1 << 62, 3.3)))
+    for dtype, torch_dtype in (("BF16", torch.bfloat16), ("F16", torch.float16)):
+        tensor = torch.from_numpy(raw.view(np.int16).copy()).view(torch_dtype)
+        due = (tensor.float() if dtype == "BF16" else tensor) * 0.7 * 0.39
+        for row, number in enumerate((0.35, 1.7, 3.3)):
+            due[row] *= number
+        rows = Transformed(times, (ArrayRows(raw, dtype),))
+        assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
+        ours = dequantize(whole(rows), rows.dtype)
+        assert np.array_equal(ours, due.float().numpy(), equal_nan=True)
+
+
 @given(values=st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4))
 def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     logs = np.array(values, np.float32).reshape(2, 2)
@@ -377,6 +395,7 @@ def test_words_of_nested_transforms() -> None:
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
+            (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),
     cuts=st.lists(st.integers(0, 24), max_size=5),

@@ -13,6 +13,7 @@ from .common import LEFT_OUT, SPELLINGS
 from .deepseek2 import DEEPSEEK2
 from .experts import (
     AFMOE,
+    BAILINGMOE2,
     DOTS1,
     ERNIE4_5_MOE,
     EXAONE_MOE,
@@ -21,6 +22,7 @@ from .experts import (
     MIMO2,
     OLMOE,
     PHIMOE,
+    STEP35,
 )
 from .family import Family
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3N, GEMMA4
@@ -41,7 +43,7 @@ from .llama import (
     OLMO,
     SMOLLM3,
 )
-from .mamba import JAMBA, MAMBA, MAMBA2
+from .mamba import FALCON_H1, JAMBA, MAMBA, MAMBA2
 from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
 from .plain import (
@@ -73,7 +75,8 @@ FAMILIES: tuple[Family, ...] = (
     APERTUS, ARCEE, DEEPSEEK, INTERNLM2, LLAMA4, MINICPM, MISTRAL3, OLMO, SMOLLM3, CHATGLM, EXAONE,
     ERNIE4_5, HUNYUAN, JAIS2, MINICPM3, SEED_OSS, AFMOE, DOTS1, ERNIE4_5_MOE, EXAONE_MOE, GLM4MOE,
     HUNYUAN_MOE, MIMO2, OLMOE, PHIMOE, QWEN2VL, QWEN3VL, QWEN3VLMOE, QWEN3NEXT, QWEN3_5, GEMMA3N,
-    GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT,
+    GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT, BAILINGMOE2, STEP35,
+    FALCON_H1,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -1,28 +1,31 @@
 """Families of which only the experts are stacked, and everything else is copied as it is.
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
-``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel`` and
-``MimoV2Model``.
+``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
+``MimoV2Model``, ``BailingMoeV2Model`` and ``Step35Model``.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from ..transforms import Added
 from .common import (
     EXPERTS,
     FUSED_EXPERTS,
     LEFT_OUT,
     MIXTRAL_EXPERTS,
+    PREDICTOR_ROWS,
     PREDICTORS,
     ROPE_FACTORS,
     ROPE_FREQS,
     SPELLINGS,
 )
-from .family import Family, LeftOut, Spelling
+from .family import Family, LeftOut, Row, Spelling
 
 __all__ = [
     "AFMOE",
+    "BAILINGMOE2",
     "DOTS1",
     "ERNIE4_5_MOE",
     "EXAONE_MOE",
@@ -31,6 +34,7 @@ __all__ = [
     "MIMO2",
     "OLMOE",
     "PHIMOE",
+    "STEP35",
 ]
 
 OLMOE = Family(
@@ -88,4 +92,41 @@ ERNIE4_5_MOE = replace(
         *LEFT_OUT,
         LeftOut("model.mtp_*", "predicts further tokens: llama.cpp has no such part of this model"),
     ),
+)
+
+BAILINGMOE2 = replace(
+    OLMOE,
+    architectures=("bailingmoe2",),
+    model_types=("bailing_moe",),
+    spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
+)
+
+STEP35 = Family(
+    architectures=("step35",),
+    model_types=("step3p5",),
+    spellings=(
+        *SPELLINGS,
+        Spelling(".router_bias", ".router_bias.bias", "end"),
+        # of the layers that predict further tokens
+        Spelling(".transformer.shared_head.", ".shared_head.", "anywhere"),
+        Spelling(".shared_head.output.", ".shared_head.head.", "anywhere"),
+    ),
+    left_out=LEFT_OUT,
+    # every norm multiplies by 1 + weight
+    rows=(
+        *(
+            Row(pattern, transform=Added(1))
+            for pattern in (
+                "model.norm.weight",
+                "*layernorm.weight",
+                "*.q_norm.weight",
+                "*.k_norm.weight",
+            )
+        ),
+        *(
+            replace(row, transform=Added(1)) if row.pattern.endswith("norm.weight") else row
+            for row in PREDICTOR_ROWS
+        ),
+    ),
+    made_up=(ROPE_FREQS,),
 )

@@ -1,22 +1,25 @@
-"""mamba in its two versions, and jamba, which has attention and experts between.
+"""mamba in its two versions, jamba with attention and experts between, falcon-h1 with both beside.
 
-Facts: llama.cpp's converter, classes ``MambaModel``, ``Mamba2Model`` and ``JambaModel``. The state
-has no heads to agree on.
+Facts: llama.cpp's converter, classes ``MambaModel``, ``Mamba2Model``, ``JambaModel`` and
+``FalconH1Model``. The state has no heads to agree on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ...errors import ComparisonError
 from ..facts import LAYERS, WIDTH, Quantity
-from ..transforms import Chain, Cut, MinusExp, Squeeze
+from ..transforms import Chain, Cut, MinusExp, Squeeze, Times
 from .common import LEFT_OUT, SPELLINGS, fused_experts
 from .family import Family, Row, Spelling, stacked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..facts import Facts
 
-__all__ = ["JAMBA", "MAMBA", "MAMBA2", "MAMBA2_ROWS", "TIME_STEPS"]
+__all__ = ["FALCON_H1", "JAMBA", "MAMBA", "MAMBA2", "MAMBA2_ROWS", "TIME_STEPS"]
 
 MAMBA = Family(
     architectures=("mamba",),
@@ -79,5 +82,62 @@ JAMBA = Family(
             for kind in ("gate", "up", "down")
         ),
         *fused_experts("feed_forward.experts"),
+    ),
+)
+
+
+def _multipliers(facts: Facts, name: str, count: int | None = None) -> list[float]:
+    """Look up numbers in the configuration; one of them stands alone there."""
+    value: Any = facts.config.get(name)
+    found = value if count and isinstance(value, list) else [value]
+    if len(found) != (count or 1) or not all(type(n) in {int, float} for n in found):
+        raise ComparisonError(f"config.json has no {name}, with which the converter multiplies")
+    return [float(n) for n in found]
+
+
+def _times(*names: str) -> Callable[[Facts, int | None], Times]:
+    def choose(facts: Facts, _: int | None) -> Times:
+        return Times(tuple(_multipliers(facts, name)[0] for name in names))
+
+    return choose
+
+
+def _times_of_mlp(which: int) -> Callable[[Facts, int | None], Times]:
+    def choose(facts: Facts, _: int | None) -> Times:
+        return Times((_multipliers(facts, "mlp_multipliers", 2)[which],))
+
+    return choose
+
+
+_ALL = 1 << 62
+_STATE = Quantity("size of the state", "ssm.state_size", ("mamba_d_state",))
+
+
+def _into_state(facts: Facts, _: int | None) -> Times:
+    """Rows make the gate, the inner values, B and C of all groups, and the time steps."""
+    inner, shared = facts.need(_INNER), facts.need(_GROUPS) * facts.need(_STATE)
+    ends = (inner, 2 * inner, 2 * inner + shared, 2 * inner + 2 * shared, _ALL)
+    numbers = _multipliers(facts, "ssm_multipliers", len(ends))
+    first = _multipliers(facts, "ssm_in_multiplier")
+    return Times(tuple(first), tuple(zip(ends, numbers, strict=True)))
+
+
+FALCON_H1 = Family(
+    architectures=("falcon-h1",),
+    model_types=("falcon_h1",),
+    spellings=(*SPELLINGS, TIME_STEPS),
+    left_out=LEFT_OUT,
+    rows=(
+        *MAMBA2_ROWS,
+        Row("*.mamba.in_proj.weight", transform=_into_state),
+        Row("*.mamba.out_proj.weight", transform=_times("ssm_out_multiplier")),
+        Row("*.feed_forward.gate_proj.weight", transform=_times_of_mlp(0)),
+        Row("*.feed_forward.down_proj.weight", transform=_times_of_mlp(1)),
+        Row("*.q_proj.weight", transform=_times("attention_in_multiplier")),
+        Row("*.k_proj.weight", transform=_times("key_multiplier", "attention_in_multiplier")),
+        Row("*.v_proj.weight", transform=_times("attention_in_multiplier")),
+        Row("*.o_proj.weight", transform=_times("attention_out_multiplier")),
+        Row("lm_head.weight", transform=_times("lm_head_multiplier")),
+        Row("model.embed_tokens.weight", transform=_times("embedding_multiplier")),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp
+from .arithmetic import Added, Arithmetic, MinusExp, Times
 from .heads import (
     GroupParts,
     HeadPart,
@@ -43,6 +43,7 @@ __all__ = [
     "TakeApart",
     "Tiled",
     "TiledColumns",
+    "Times",
     "Transform",
     "Transformed",
     "Transpose",

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from .rows import Rows
 
-__all__ = ["Added", "Arithmetic", "MinusExp"]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Times"]
+
+
+def _calculated(dtype: str) -> str:
+    return "F16" if dtype == "F16" else "F32"
+
+
+def _values(sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.floating]:
+    """Read rows as numbers, in the format that is calculated in."""
+    (source,) = sources
+    rows = np.ascontiguousarray(source.read(start, stop))
+    if source.dtype == "F16":
+        return rows.view("<f2")
+    return np.asarray(dequantize(rows, source.dtype)).astype("<f4", copy=False)
 
 
 class Arithmetic(OneSource):
@@ -31,20 +44,13 @@ class Arithmetic(OneSource):
 
     def dtype(self, *dtypes: str) -> str:
         """Give F16 for F16, and F32 for everything else."""
-        (dtype,) = dtypes
-        return "F16" if dtype == "F16" else "F32"
+        return _calculated(*dtypes)
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and calculate."""
-        (source,) = sources
-        rows = np.ascontiguousarray(source.read(start, stop))
-        if source.dtype == "F16":
-            values: NDArray[np.floating] = rows.view("<f2")
-        else:
-            values = dequantize(rows, source.dtype)
+        values = _values(sources, start, stop)
         with np.errstate(all="ignore"):  # NaN and infinity in a checkpoint are for the comparison
-            result = self._calculate(values).astype("<f2" if source.dtype == "F16" else "<f4")
-        return result.view(np.uint8)
+            return self._calculate(values).astype(values.dtype).view(np.uint8)
 
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         raise NotImplementedError
@@ -92,3 +98,42 @@ class MinusExp(Arithmetic):
         """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
         with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
             return np.log(-values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Times(OneSource):
+    """The multipliers of a configuration, which llama.cpp's graph does not have.
+
+    Attributes
+    ----------
+    numbers : tuple of float
+        All weights are multiplied with each of them, one after the other.
+    runs : tuple of (int, float)
+        Then runs of rows with numbers of their own: where a run ends, and its number.
+    """
+
+    numbers: tuple[float, ...]
+    runs: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Such as ``"times 0.7 and 1.3"``."""
+        words = f"times {' and '.join(f'{number:.6g}' for number in self.numbers)}"
+        return f"{words}, runs of rows with multipliers of their own" if self.runs else words
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 for F16, and F32 for everything else."""
+        return _calculated(*dtypes)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the rows and multiply; each product is rounded."""
+        values = _values(sources, start, stop)
+        factors = [np.array(number, np.float32) for number in self.numbers]
+        if self.runs:
+            ends, own = zip(*self.runs, strict=True)
+            run = np.searchsorted(ends, np.arange(start, stop), "right")
+            factors.append(np.array(own, np.float32)[run, None])
+        with np.errstate(all="ignore"):
+            for factor in factors:
+                values = np.multiply(values, factor, dtype=np.float32).astype(values.dtype)
+        return values.view(np.uint8)
