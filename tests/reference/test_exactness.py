@@ -27,7 +27,7 @@ CONVERTED = {
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 
 # What the checkpoint has no tensor for: everything else must be matched.
-_FREQS = ("llama3-tied", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone")
+_FREQS = ("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone")
 _FACTORS = ("phi3-long", "minicpm", "phimoe")
 UNMATCHED = {
     **{name: {"rope_freqs.weight"} for name in _FREQS},

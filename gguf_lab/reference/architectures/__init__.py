@@ -10,7 +10,7 @@ from ..facts import LAYERS, WIDTH
 from .bert import BERT, EUROBERT, MODERN_BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON, GPTNEOX
 from .common import LEFT_OUT, SPELLINGS
-from .deepseek2 import DEEPSEEK2
+from .deepseek2 import DEEPSEEK2, GLM_DSA, MISTRAL4
 from .experts import (
     AFMOE,
     BAILINGMOE2,
@@ -34,6 +34,7 @@ from .lfm2 import LFM2, LFM2MOE
 from .llama import (
     APERTUS,
     ARCEE,
+    DECI,
     DEEPSEEK,
     INTERNLM2,
     LLAMA,
@@ -76,7 +77,7 @@ FAMILIES: tuple[Family, ...] = (
     ERNIE4_5, HUNYUAN, JAIS2, MINICPM3, SEED_OSS, AFMOE, DOTS1, ERNIE4_5_MOE, EXAONE_MOE, GLM4MOE,
     HUNYUAN_MOE, MIMO2, OLMOE, PHIMOE, QWEN2VL, QWEN3VL, QWEN3VLMOE, QWEN3NEXT, QWEN3_5, GEMMA3N,
     GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT, BAILINGMOE2, STEP35,
-    FALCON_H1,
+    FALCON_H1, GLM_DSA, MISTRAL4, DECI,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -1,4 +1,4 @@
-"""deepseek2: deepseek v2 and v3, attention with latent keys and values (MLA).
+"""deepseek v2 and v3, glm-dsa and mistral4: attention with latent keys and values (MLA).
 
 Facts: llama.cpp's converter, class ``DeepseekV2Model``. It splits the matrix that makes keys and
 values of the latent vector: ``k_b`` is applied to the query instead, hence transposed.
@@ -6,6 +6,7 @@ values of the latent vector: ``k_b`` is applied to the query instead, hence tran
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
@@ -16,7 +17,7 @@ from .family import Family, Row
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2"]
+__all__ = ["DEEPSEEK2", "GLM_DSA", "MISTRAL4"]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -58,3 +59,8 @@ DEEPSEEK2 = Family(
     # with MLA the file speaks of one head of keys and values, the checkpoint of as many as queries
     same=(WIDTH, LAYERS, HEADS),
 )
+
+# an indexer more, which chooses what is attended to
+GLM_DSA = replace(DEEPSEEK2, architectures=("glm-dsa",), model_types=("glm_moe_dsa",))
+
+MISTRAL4 = replace(DEEPSEEK2, architectures=("mistral4",), model_types=("mistral4",))

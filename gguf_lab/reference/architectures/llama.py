@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "APERTUS",
     "ARCEE",
+    "DECI",
     "DEEPSEEK",
     "INTERNLM2",
     "LLAMA",
@@ -70,6 +71,9 @@ SMOLLM3 = replace(ARCEE, architectures=("smollm3",), model_types=("smollm3",))
 
 # "mistral3" is no model type of it alone: earlier files of such a checkpoint say "llama"
 MISTRAL3 = replace(ARCEE, architectures=("mistral3",), model_types=("ministral3",))
+
+# heads and widths of their own in each layer; some have no attention, or one matrix in its place
+DECI = replace(ARCEE, architectures=("deci",), model_types=("nemotron-nas", "deci"))
 
 DEEPSEEK = replace(
     ARCEE,
