@@ -1,7 +1,8 @@
-"""deepseek v2 and v3, glm-dsa and mistral4: attention with latent keys and values (MLA).
+"""deepseek v2 and v3 and others with latent keys and values (MLA) in their attention.
 
-Facts: llama.cpp's converter, class ``DeepseekV2Model``. It splits the matrix that makes keys and
-values of the latent vector: ``k_b`` is applied to the query instead, hence transposed.
+Facts: llama.cpp's converter, classes ``DeepseekV2Model`` and ``KimiLinearModel``. It splits the
+matrix that makes keys and values of the latent vector: ``k_b`` is applied to the query instead,
+hence transposed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
-from ..transforms import Chain, HeadPart, Transform, Transpose
-from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, PREDICTOR_ROWS, SPELLINGS
+from ..transforms import Chain, HeadPart, MinusExp, Transform, Transpose
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, PREDICTOR_ROWS, SPELLINGS
 from .family import Family, Row
+from .mamba import TIME_STEPS
 
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2", "GLM_DSA", "MISTRAL4"]
+__all__ = ["DEEPSEEK2", "GLM_DSA", "KIMI_LINEAR", "MISTRAL4"]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -43,15 +45,19 @@ def _unsplit(facts: Facts) -> bool:
 
 _KV_B = "model.layers.{layer}.self_attn.kv_b_proj.weight"
 
+_LATENT = (
+    Row(_KV_B, to="model.layers.{layer}.self_attn.k_b_proj.weight", transform=_keys),
+    Row(_KV_B, to="model.layers.{layer}.self_attn.v_b_proj.weight", transform=_values),
+    Row(_KV_B, when=_unsplit),
+)
+
 DEEPSEEK2 = Family(
     architectures=("deepseek2",),
     model_types=("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu"),
     spellings=SPELLINGS,
     left_out=LEFT_OUT,
     rows=(
-        Row(_KV_B, to="model.layers.{layer}.self_attn.k_b_proj.weight", transform=_keys),
-        Row(_KV_B, to="model.layers.{layer}.self_attn.v_b_proj.weight", transform=_values),
-        Row(_KV_B, when=_unsplit),
+        *_LATENT,
         *EXPERTS,
         *FUSED_EXPERTS,
         *PREDICTOR_ROWS,
@@ -64,3 +70,12 @@ DEEPSEEK2 = Family(
 GLM_DSA = replace(DEEPSEEK2, architectures=("glm-dsa",), model_types=("glm_moe_dsa",))
 
 MISTRAL4 = replace(DEEPSEEK2, architectures=("mistral4",), model_types=("mistral4",))
+
+# in most layers a linear attention in its place (KDA)
+KIMI_LINEAR = replace(
+    DEEPSEEK2,
+    architectures=("kimi-linear",),
+    model_types=("kimi_linear",),
+    spellings=(*SPELLINGS, TIME_STEPS),
+    rows=(*_LATENT, *MIXTRAL_EXPERTS, Row("*.A_log", transform=MinusExp())),
+)
