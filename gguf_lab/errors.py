@@ -18,6 +18,7 @@ __all__ = [
     "QuantizationError",
     "RemoteError",
     "UnsupportedError",
+    "starting_threads",
     "writing_to",
 ]
 
@@ -64,6 +65,18 @@ class RemoteError(GGUFLabError):
 
 class ChatTemplateError(GGUFLabError):
     """A chat template is missing, is malformed, refuses the messages, or does not end in bounds."""
+
+
+@contextmanager
+def starting_threads(error: type[GGUFLabError] = GGUFLabError) -> Iterator[None]:
+    """Have the system's refusal of another thread say what can be done."""
+    try:
+        yield
+    except RuntimeError as problem:
+        raise error(
+            f"no thread can be started ({problem}): a user or a container may have only so many, "
+            "or memory is full. End what is not needed, or allow more (ulimit -u, pids.max)."
+        ) from None
 
 
 @contextmanager

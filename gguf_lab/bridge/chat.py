@@ -12,14 +12,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..errors import ChatTemplateError, GGUFLabError
+from ..errors import ChatTemplateError, GGUFLabError, starting_threads
 from ..file.text import preview, printable
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
 from ..model import Model, open_model
@@ -322,16 +322,16 @@ def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
             assert process.stdout is not None
             read = process.stdout.read
             reader = threading.Thread(target=lambda: written.append(read(most)), daemon=True)
-            reader.start()
-            reader.join(timeout)
-            in_time = not reader.is_alive()
-            if in_time:
-                try:
-                    process.wait(1)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            else:
-                process.kill()
+            try:
+                with starting_threads(ChatTemplateError):
+                    reader.start()
+                reader.join(timeout)
+                in_time = not reader.is_alive()
+                if in_time:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(1)
+            finally:
+                process.kill()  # after Ctrl-C too; nothing is done to one that has ended
             reader.join()
             status = process.wait()
     return (written[0] if in_time else None), status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
@@ -50,7 +51,8 @@ class ClearedMemory:
         self._thread = Thread(target=self._clear, daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        with suppress(RuntimeError):  # no more threads are allowed: it only saves time
+            self._thread.start()
         return self
 
     def __exit__(
@@ -71,7 +73,8 @@ class ClearedMemory:
 
     def _finish(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _clear(self) -> None:
         import torch

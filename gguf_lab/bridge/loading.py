@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..codec import choose_backend, cpu_count
+from ..codec.threads import Pool
 from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
 from ..file.text import printable, quoted
 from ..model import Model, open_model
@@ -232,7 +232,7 @@ def _fill(
     """Decode everything into its place, chunk by chunk, with all CPUs."""
     counts = dict.fromkeys(weights, 0)
     on_cpu = str(device).startswith("cpu")
-    with ThreadPoolExecutor(cpu_count() if on_cpu else 1, initializer=_follow(device)) as pool:
+    with Pool(cpu_count() if on_cpu else 1, initializer=_follow(device)) as pool:
         jobs = [
             pool.submit(_fill_rows, weights, tensor, place, slice(start, stop), device)
             for tensor, place in places

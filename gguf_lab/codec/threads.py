@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from numbers import Integral
 from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING
 
-from ..errors import GGUFLabError
+from ..errors import GGUFLabError, starting_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_threads", "cpu_count", "pool", "run_chunks"]
+__all__ = ["Pool", "check_threads", "cpu_count", "pool", "run_chunks"]
 
 # Weights per task, at least and at most, and tasks per thread. Handing one out takes 0.1 ms, in
 # which some 100,000 weights are decoded; but the threads shall end together, and soon after Ctrl-C.
@@ -55,6 +55,22 @@ def check_threads(threads: int | None) -> None:
         raise GGUFLabError(f"threads must be a whole number, at least 1; got {threads!r}")
 
 
+class Pool(ThreadPoolExecutor):
+    """A pool that does its work with fewer threads where the system allows no more.
+
+    Without any, `submit` raises GGUFLabError.
+    """
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            with starting_threads():
+                super()._adjust_thread_count()
+        except GGUFLabError:
+            if not self._threads:
+                self._work_queue.get_nowait()  # or a later thread would do what nobody waits for
+                raise
+
+
 _here = local()
 """`in_pool`: whether this thread is one of a pool."""
 
@@ -64,9 +80,9 @@ def _enter_pool() -> None:
 
 
 @cache
-def pool(threads: int) -> ThreadPoolExecutor:
+def pool(threads: int) -> Pool:
     """Return the shared pool of so many threads."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="gguf_lab", initializer=_enter_pool)
+    return Pool(threads, thread_name_prefix="gguf_lab", initializer=_enter_pool)
 
 
 if hasattr(os, "register_at_fork"):
@@ -98,8 +114,9 @@ def run_chunks(
     if threads == 1 or n <= step or getattr(_here, "in_pool", False):
         work(0, n)
         return
-    futures = [pool(threads).submit(work, i, min(i + step, n)) for i in range(0, n, step)]
+    futures: list[Future[None]] = []
     try:
+        futures.extend(pool(threads).submit(work, i, min(i + step, n)) for i in range(0, n, step))
         for future in futures:
             future.result()
     finally:

@@ -6,6 +6,8 @@ import time
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
+from ..errors import GGUFLabError, starting_threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,8 +52,14 @@ class Background:
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        try:
+            with starting_threads():
+                for thread in self._threads:
+                    thread.start()
+        except GGUFLabError:  # the first may have begun; nobody reports
+            self.cancel()
+            self._over.set()
+            raise
 
     def cancel(self) -> None:
         """Ask the run to stop; what has finished is kept."""

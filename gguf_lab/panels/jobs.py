@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
+from ..errors import starting_threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -53,10 +55,11 @@ class Jobs:
     def put(self, name: str, steps: Iterator[float], words: str, rank: int = 0) -> None:
         """Start a job, in place of the one of this name."""
         with self._changed:
-            self._jobs[name] = Job(steps, words, rank)
             if not self._running:
+                with starting_threads():
+                    Thread(target=self._work, name="gguf-lab-panel", daemon=True).start()
                 self._running = True
-                Thread(target=self._work, name="gguf-lab-panel", daemon=True).start()
+            self._jobs[name] = Job(steps, words, rank)
 
     def cancel(self) -> bool:
         """Drop all jobs after the step under way; whether there was one."""

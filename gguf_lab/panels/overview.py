@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
+from ..errors import GGUFLabError, starting_threads
 from ..file.text import printable
 from ..footprint import active_parameters
 from ..markup import card, fold, grid, more
@@ -118,13 +119,21 @@ class Overview(Selection, Panel):
                 )
                 self._show(found)
             except Exception as error:  # noqa: BLE001 - whatever it is, the user must see it
-                self._fail(error)
-                self.verdict = "The check failed."
+                fail(error)
+
+        def fail(error: Exception) -> None:
+            self._fail(error)
+            self.verdict = "The check failed."
 
         self.wait()
         self.verdict = _LOOKING
-        self._thread = Thread(target=work, name="gguf-lab-check", daemon=True)
-        self._thread.start()
+        thread = Thread(target=work, name="gguf-lab-check", daemon=True)
+        try:
+            with starting_threads():
+                thread.start()
+            self._thread = thread
+        except GGUFLabError as error:
+            fail(error)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the check; False if `timeout` seconds were not enough."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..codec.threads import Pool
 from ..errors import CheckpointError
 from ..file.remote import (
     Address,
@@ -113,7 +113,7 @@ def _open_index(index: Address, reader: _Reader) -> tuple[dict[str, CheckpointTe
     weight_map = weight_map_of(content, index)
     names = sorted(set(weight_map.values()))
     files = [index.parent.child(shard_name(name, index)) for name in names]
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="gguf_lab-shards") as pool:
+    with Pool(_AT_ONCE, thread_name_prefix="gguf_lab-shards") as pool:
         shards = dict(zip(names, pool.map(reader.open, files), strict=True))
     return joined(weight_map, shards, index), index
 

@@ -292,6 +292,15 @@ def test_files_are_out_of_reach(llama, tmp_path, name):
         gl.chat_prompt(llama, HELLO, template=template)
 
 
+def test_where_there_can_be_no_thread_no_process_is_left(llama, allow_threads):
+    template = "{% for i in range(10**9) %}{% for j in range(10**9) %}{% endfor %}{% endfor %}"
+    allow_threads(0)
+    begun = time.monotonic()
+    with pytest.raises(gl.ChatTemplateError, match="no thread can be started"):
+        gl.chat_prompt(llama, HELLO, template=template, timeout=20)
+    assert time.monotonic() - begun < 10
+
+
 def test_a_template_may_refuse(llama):
     template = "{{ raise_exception('Only users may\x1b[31m speak. ' ~ 'x' * 10000) }}"
     with pytest.raises(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,3 +78,9 @@ def test_leaving_stops_it_and_gives_all_back(monkeypatch: pytest.MonkeyPatch) ->
         assert time.monotonic() - started < 10
         assert not memory._thread.is_alive()
         assert not memory._cleared
+
+
+def test_where_there_can_be_no_thread_memory_is_not_ready(allow_threads: Any) -> None:
+    allow_threads(0)
+    with open_model(FILE) as model, ClearedMemory(model, torch.float32, "cpu") as memory:
+        assert memory.empty((2, 3), torch.float32, "cpu").shape == (2, 3)

@@ -100,3 +100,49 @@ def test_threads_are_a_number_of_threads(number):
     with pytest.raises(gl.GGUFLabError, match="threads must be a whole number, at least 1; got"):
         gl.quantize(values, "Q8_0", threads=number)
     assert gl.quantize(values, "Q8_0", threads=np.int64(2)).shape == (2, 34)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_fewer_threads_than_asked_for_do_all_of_the_work(most, allow_threads):
+    seen = np.zeros(100, int)
+
+    def work(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+
+    allow_threads(most)
+    run_chunks(work, 100, LARGE, threads=5)
+    pool.cache_clear()
+    assert (seen == 1).all()
+
+
+def test_without_any_thread_nothing_is_done_now_or_later(allow_threads, monkeypatch):
+    calls = []
+    allow_threads(0)
+    with pytest.raises(gl.GGUFLabError, match=r"no thread can be started .*ulimit -u"):
+        run_chunks(lambda start, _: calls.append(start), 100, LARGE, threads=6)
+    monkeypatch.undo()
+    run_chunks(lambda _start, _stop: None, 100, LARGE, threads=6)
+    assert not calls
+
+
+def test_after_an_interrupt_while_work_is_handed_out_nothing_goes_on(monkeypatch):
+    calls = []
+
+    def work(start: int, _: int) -> None:
+        calls.append(start)
+        time.sleep(0.02)
+
+    class Interrupted(threads.Pool):
+        def submit(self, fn, /, *arguments):
+            if arguments[0] > 50:
+                raise KeyboardInterrupt
+            return super().submit(fn, *arguments)
+
+    made = Interrupted(2)
+    monkeypatch.setattr(threads, "pool", lambda _: made)
+    with pytest.raises(KeyboardInterrupt):
+        run_chunks(work, 100, LARGE, threads=2)
+    seen = len(calls)
+    assert seen < 10
+    time.sleep(0.1)
+    assert len(calls) == seen

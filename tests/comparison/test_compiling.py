@@ -125,3 +125,8 @@ def test_what_is_compiled_does_not_wait_for_what_is_being_compiled():
     go_on.set()
     other.join()
     third.join()
+
+
+def test_kernels_are_compiled_where_there_can_be_no_thread(allow_threads):
+    allow_threads(0)
+    assert compile_once(lambda x: x + 1)(1) == 2

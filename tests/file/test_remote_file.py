@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from gguf_lab.errors import RemoteError
 from gguf_lab.file.remote import RemoteFile, RemoteOptions
 from gguf_lab.file.remote.blocks import Blocks
+from gguf_lab.file.remote.deadline import within
 
 from .server import COMMIT, Handler, Server, etag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TOKEN = "hf_tokenThatNobodyMaySee"
@@ -429,6 +430,25 @@ def test_an_endless_body_is_cut_off(server: Server) -> None:
         with pytest.raises(RemoteError, match="sends more than the 1,000 bytes"):
             file.read(3500, 10)
         assert file.fetched < 1 << 20
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_long_read_says_that_there_can_be_no_thread_and_can_be_done_later(
+    most: int, allow_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gguf_lab.file.remote.blocks._REQUEST", BLOCK)
+    blocks = Blocks(len(CONTENT), BLOCK, 0, lambda start, stop: CONTENT[start:stop])
+    allow_threads(most)
+    with pytest.raises(RemoteError, match="no thread can be started"):
+        blocks.read(0, len(CONTENT))
+    monkeypatch.undo()
+    assert blocks.read(0, len(CONTENT)).tobytes() == CONTENT
+
+
+def test_a_request_needs_a_thread(allow_threads: Callable[[int], None]) -> None:
+    allow_threads(0)
+    with pytest.raises(RemoteError, match=r"no thread can be started .*ulimit -u"):
+        within(1, lambda: None)
 
 
 def test_no_server_at_all() -> None:

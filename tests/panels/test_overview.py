@@ -100,6 +100,15 @@ def test_a_check_that_fails_is_seen(model: Any, monkeypatch: pytest.MonkeyPatch)
     assert panel.verdict == "The check failed."
 
 
+def test_a_check_without_a_thread_is_seen(model: Any, allow_threads: Any) -> None:
+    allow_threads(0)
+    panel = Overview(model)
+    assert panel.wait(0)
+    assert panel.error.startswith("no thread can be started")
+    assert panel.verdict == "The check failed."
+    panel.close()
+
+
 def test_shards_are_listed(tmp_path: Path) -> None:
     source = MODELS / "llama-256" / "llama-Q4_K_M.gguf"
     gl.requantize(source, tmp_path / "out.gguf", "Q8_0", max_shard_bytes=700_000, progress=False)

@@ -27,7 +27,7 @@ from .support import HOSTILE
 from .tensors import write_gguf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LLAMA = MODELS / "llama-256"
@@ -419,6 +419,21 @@ def test_what_lasts_is_told_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch
     assert jobs.cancel()
     assert jobs.wait(5)
     assert told[-1] == ("", 0.0)
+
+
+def test_a_job_that_gets_no_thread_is_waited_for_by_nobody(
+    allow_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    jobs = Jobs(lambda error: log.append(repr(error)), lambda words, share: None)
+    allow_threads(0)
+    with pytest.raises(GGUFLabError, match="no thread can be started"):
+        jobs.put("a", steps(log, "a"), "A")
+    assert jobs.wait(0)
+    monkeypatch.undo()
+    jobs.put("b", steps(log, "b"), "B")
+    assert jobs.wait(5)
+    assert log == ["b0", "b1", "b2"]
 
 
 @pytest.mark.parametrize("walk", ["survey", "worst"])

@@ -13,6 +13,7 @@ from traitlets import TraitError
 import gguf_lab as gl
 from gguf_lab.errors import CheckpointError, ComparisonError, GGUFLabError
 from gguf_lab.panels import Workbench, explore
+from gguf_lab.panels.background import Background
 
 from ..models import MODELS
 from .support import HOSTILE, StubModel, StubRun
@@ -203,6 +204,18 @@ def test_closing_stops_the_run(run: Event) -> None:
     workbench.close()
     assert workbench._background.wait(0)
     assert all(not t.is_alive() or t.join(5) is None for t in workbench._background._threads)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_run_without_threads_is_cancelled(run: Event, most: int, allow_threads: Any) -> None:
+    run.set()
+    stub = StubRun(StubModel(), REFERENCE, gate=run)
+    background = Background(stub, lambda *_: None)
+    allow_threads(most)
+    with pytest.raises(GGUFLabError, match="no thread can be started"):
+        background.start()
+    assert background.wait(0)
+    assert stub._stop
 
 
 def test_a_run_that_fails_is_seen(run: Event, monkeypatch: pytest.MonkeyPatch) -> None:

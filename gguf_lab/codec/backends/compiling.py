@@ -51,5 +51,8 @@ def _apart(make: Any, *arguments: Any) -> None:
         except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
             done.set_exception(problem)
 
-    Thread(target=work, name="gguf-lab-compile").start()
+    try:
+        Thread(target=work, name="gguf-lab-compile").start()
+    except RuntimeError:  # no more threads are allowed
+        work()
     done.result()

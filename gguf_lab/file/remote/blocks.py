@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import RemoteError
+from ...errors import RemoteError, starting_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,8 +122,9 @@ class Blocks:
         """Take what the disk has, and fetch the others, side by side."""
         try:
             runs = list(self._runs(ours))
-            for run in runs[1:]:
-                threading.Thread(target=self._bring, args=(run,), daemon=True).start()
+            with starting_threads(RemoteError):
+                for run in runs[1:]:
+                    threading.Thread(target=self._bring, args=(run,), daemon=True).start()
             if runs:  # by this thread, so that a short read needs no other one
                 self._bring(runs[0])
         except BaseException:  # whoever waits must not wait for ever

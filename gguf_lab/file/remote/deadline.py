@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import RemoteError
+from ...errors import RemoteError, starting_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,8 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     ------
     TimeoutError
         If it takes longer.
+    RemoteError
+        If there can be no thread.
     """
     answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
@@ -61,7 +63,8 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
             answers.put((None, problem))
 
-    threading.Thread(target=run, name="gguf_lab-request", daemon=True).start()
+    with starting_threads(RemoteError):
+        threading.Thread(target=run, name="gguf_lab-request", daemon=True).start()
     try:
         value, problem = answers.get(timeout=max(0.0, seconds))
     except Empty:
