@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -22,7 +25,7 @@ from .report import add_report
 from .terminal import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["main"]
 
@@ -44,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0, or 2 if the command failed: then one line on standard error says why. ``check`` and
-        ``compare --fail-above`` have a 1 too: done, and something is not as it should be.
+        ``compare --fail-above`` have a 1 too: done, and something is not as it should be. 130 after
+        Ctrl-C; SIGTERM and SIGHUP raise SystemExit, of 128 and their number as a shell says it.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us (>&-): nobody reads it
@@ -58,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # tokens hold letters that a terminal may lack
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status: int = arguments.run(arguments)
-        sys.stdout.flush()
+        with _ended_in_order():
+            status: int = arguments.run(arguments)
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader, say `head`, has left. Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,9 +73,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error))
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError as error:
+        return fail(f"the memory does not suffice: {str(error) or 'no more could be had'}.")
     except KeyboardInterrupt:
         return 130
     return status
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let what is told to end (SIGTERM), or loses its terminal (SIGHUP), leave nothing behind.
+
+    Python would be gone at once. What is ignored, as nohup has it, stays so.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a shell sends it again when it ends itself
+        raise SystemExit(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    here = current_thread() is main_thread()  # no other one may ask for signals
+    taken = [n for n in known if here and signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _parser() -> argparse.ArgumentParser:

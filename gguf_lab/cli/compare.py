@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ComparisonError
-from .terminal import FILE, escape, listed, print_json, print_table, show
+from .terminal import FILE, escape, listed, print_json, print_table, say, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             cache=arguments.cache,
         )
     for words in result.cache_notes:
-        print(f"gguf-lab: {escape(words)}", file=sys.stderr)
+        say(words)
     rows = list(result.rows)
     failures = _failures(result, arguments.fail_above)
     if arguments.sort:
@@ -121,7 +121,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for failure in failures:
         side = "below" if failure["figure"] in LOW_IS_BAD else "above"
         words = f"{failure['figure']} {show(failure['value'])} is {side} {failure['limit']:g}"
-        print(f"gguf-lab: {escape(failure['name'])}: {words}", file=sys.stderr)
+        say(f"{failure['name']}: {words}")
     return 1 if failures else 0
 
 

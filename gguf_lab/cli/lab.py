@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -61,14 +60,17 @@ def _lab(arguments: argparse.Namespace) -> int:
 def _attend(command: list[str], environment: dict[str, str], *, tell: bool) -> int:
     """Start JupyterLab, print its address if that is asked for, and stay until it ends."""
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        if tell:
-            _tell(server)
-        while True:
-            try:
-                return server.wait()
-            except KeyboardInterrupt:  # it has got the same signal, and may ask whether to end
-                continue
+        try:
+            if tell:
+                _tell(server)
+            while True:
+                try:
+                    return server.wait()
+                except KeyboardInterrupt:  # it has got the same signal, and may ask whether to end
+                    continue
+        except SystemExit:  # told to end, see `main`
+            server.terminate()
+            return server.wait()
 
 
 def _tell(server: subprocess.Popen[bytes]) -> None:

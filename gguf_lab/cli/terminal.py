@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def fail(message: str) -> int:
 
 
 def say(message: str) -> None:
-    """Say something on standard error, in one line."""
-    print(f"gguf-lab: {escape(' '.join(message.split()))}", file=sys.stderr)
+    """Say something on standard error, in one line; if nobody reads it, that is no failure."""
+    with suppress(OSError):
+        print(f"gguf-lab: {escape(' '.join(message.split()))}", file=sys.stderr)
 
 
 def print_table(
@@ -66,6 +68,7 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
     from rich.text import Text
 
     console = Console(highlight=False, emoji=False)
+    console.width = console.width or 80  # COLUMNS=0: nothing at all would be printed
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     gaps = 2 * len(columns)
     heads = [*columns]

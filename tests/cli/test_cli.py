@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def test_compare_prints_every_tensor(capsys, compared):
         assert (row.name or row.reference_name) in out
 
 
-@pytest.mark.parametrize("width", [40, 72, 80, 100, 120, 200])
+@pytest.mark.parametrize("width", [0, 40, 72, 80, 100, 120, 200])
 @pytest.mark.parametrize(
     ("arguments", "figures"),
     [
@@ -150,8 +151,8 @@ def test_no_number_is_broken_by_a_narrow_terminal(arguments, figures, width, cap
     words = {*printed.split()}
     for row in found if isinstance(found, list) else found["tensors"]:
         assert {show(row[figure]) for figure in figures if row[figure] is not None} <= words
-    if width >= 72:
-        assert max(map(len, printed.splitlines()[:9])) <= width
+    if width >= 72 or not width:
+        assert max(map(len, printed.splitlines()[:9])) <= (width or 80)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +234,52 @@ def test_a_reader_that_leaves_is_no_error():
         os.close(reader)
         assert process.stderr.read() == b""
         assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_an_error_that_nobody_can_read_is_status_2_too():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "gguf_lab", "check", "no-such-file"]
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
+def test_too_little_memory_is_one_line(capsys, monkeypatch):
+    def need(_: str) -> None:
+        raise MemoryError("Unable to allocate 64.0 GiB")
+
+    monkeypatch.setattr("gguf_lab.model.open_model", need)
+    assert cli.main(["info", str(LLAMA)]) == 2
+    said = "gguf-lab: the memory does not suffice: Unable to allocate 64.0 GiB.\n"
+    assert capsys.readouterr().err == said
+
+
+TOLD_TO_END = """
+import os, signal, sys
+from gguf_lab import cli
+from gguf_lab.file import writer
+
+def publish(*paths, publish=writer._publish):
+    for _ in range(2):
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    publish(*paths)
+
+writer._publish = publish
+if sys.argv[2] == "ignored":
+    signal.signal(getattr(signal, sys.argv[1]), signal.SIG_IGN)
+sys.exit(cli.main(["quantize", *sys.argv[3:], "Q8_0"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are no messages there")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_what_is_told_to_end_leaves_nothing_half_written(name, ignored, tmp_path):
+    out = tmp_path / "q.gguf"
+    command = [sys.executable, "-c", TOLD_TO_END, name, "ignored" if ignored else "-"]
+    answer = subprocess.run([*command, str(LLAMA), str(out)], capture_output=True, check=False)
+    assert answer.returncode == (0 if ignored else 128 + getattr(signal, name))
+    assert answer.stderr == b""
+    assert [*tmp_path.iterdir()] == ([out] if ignored else [])
 
 
 def test_letters_that_the_terminal_lacks_are_escaped(hostile):
