@@ -86,7 +86,7 @@ def write_minilm_gguf(path: str | os.PathLike[str], qtype: str = "Q4_0") -> Path
     UnsupportedError
         If the quantizer of the `gguf` package cannot write `qtype`.
     GGUFLabError
-        If the checkpoint is not installed.
+        If the checkpoint is not installed, or `path` is a device or a pipe.
     """
     if qtype not in _QTYPES:
         raise UnsupportedError(
@@ -99,6 +99,8 @@ def write_minilm_gguf(path: str | os.PathLike[str], qtype: str = "Q4_0") -> Path
     path = Path(path)
     if path.is_dir():
         path = path / f"all-MiniLM-L6-23M-v2-{qtype}.gguf"
+    if path.exists() and not path.is_file():  # it would be replaced
+        raise GGUFLabError(f"{path} is a device or a pipe; give the name of a file.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.BERT])
     try:

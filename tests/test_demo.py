@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,15 @@ def test_rows_that_are_no_multiple_of_the_block_become_f16(tmp_path):
 def test_a_type_that_nobody_here_can_write_is_refused(tmp_path):
     with pytest.raises(UnsupportedError, match=r"Q4_K.*Q8_0"):
         demo.write_minilm_gguf(tmp_path, "Q4_K")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(GGUFLabError, match="pipe is a device or a pipe; give the name of a file"):
+        demo.write_minilm_gguf(pipe)
+    assert pipe.is_fifo()
 
 
 def test_a_failure_leaves_no_file_behind(tmp_path, monkeypatch):

@@ -245,8 +245,9 @@ def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource]) -> None
 
 def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
-        if path.is_dir():
-            raise GGUFError(f"{printable(str(path))} is a folder; give the name of a file.")
+        if path.exists() and not path.is_file():  # a root user's /dev/null would be gone
+            kind = "a folder" if path.is_dir() else "a device or a pipe"
+            raise GGUFError(f"{printable(str(path))} is {kind}; give the name of a file.")
         if path.exists() and not overwrite:
             raise GGUFError(
                 f"{printable(str(path))} exists already. Give another name, or overwrite=True."

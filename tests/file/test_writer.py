@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -212,6 +213,16 @@ def test_nothing_that_exists_is_lost(tmp_path: Path) -> None:
         write_file(tmp_path, KEYS, [], overwrite=True)
     with pytest.raises(GGUFError, match="no folder"):
         write_file(tmp_path / "none" / "f.gguf", KEYS, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A root user would lose /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(GGUFError, match="pipe is a device or a pipe; give the name of a file"):
+        write_file(pipe, KEYS, [payload("a", 4)], overwrite=True)
+    assert pipe.is_fifo()
 
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
