@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..errors import ChatTemplateError, GGUFLabError, starting_threads
@@ -309,31 +308,39 @@ def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
     renderer = Path(__file__).with_name("chat_renderer.py")
     most = 12 * LONGEST + 10_000  # an escape of JSON is twelve bytes at most
     written: list[bytes] = []
-    with tempfile.TemporaryFile() as question:
-        question.write(request.encode())
-        question.seek(0)
+
+    def talk(stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        with suppress(OSError), stdin:  # if it has ended, its status says so
+            stdin.write(request.encode())
+        written.append(stdout.read(most))
+
+    try:
         # -I: neither the folder nor the environment of whoever runs this can change what it loads.
-        with subprocess.Popen(  # noqa: S603 - a program of ours; the template is its input
+        process = subprocess.Popen(  # noqa: S603 - a program of ours; the template is its input
             [sys.executable, "-I", str(renderer)],
-            stdin=question,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdout is not None
-            read = process.stdout.read
-            reader = threading.Thread(target=lambda: written.append(read(most)), daemon=True)
-            try:
-                with starting_threads(ChatTemplateError):
-                    reader.start()
-                reader.join(timeout)
-                in_time = not reader.is_alive()
-                if in_time:
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(1)
-            finally:
-                process.kill()  # after Ctrl-C too; nothing is done to one that has ended
-            reader.join()
-            status = process.wait()
+        )
+    except OSError as problem:
+        raise GGUFLabError(
+            f"no process can be started that renders the chat template ({problem}): a user or a "
+            "container may have only so many, or memory is full."
+        ) from None
+    with process:
+        reader = threading.Thread(target=talk, args=(process.stdin, process.stdout), daemon=True)
+        try:
+            with starting_threads():
+                reader.start()
+            reader.join(timeout)
+            in_time = not reader.is_alive()
+            if in_time:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
+        finally:
+            process.kill()  # after Ctrl-C too; nothing is done to one that has ended
+        reader.join()
+        status = process.wait()
     return (written[0] if in_time else None), status
 
 

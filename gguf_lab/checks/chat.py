@@ -10,7 +10,7 @@ from ..bridge.chat import chat_text
 from ..bridge.tokenizers import has_tokenizer
 from ..bridge.tokenizers.source import open_source
 from ..bridge.tokenizers.special import special_metadata
-from ..errors import ChatTemplateError, GGUFLabError
+from ..errors import ChatTemplateError, GGUFError, UnsupportedError
 from ..file import preview
 from ..model import Model
 from ..reference import Checkpoint
@@ -66,7 +66,7 @@ def template(subject: Subject) -> Iterator[Found]:
         if not str(error).startswith(_REFUSES):
             yield Found(_KEY, str(error), "Take the template of the original checkpoint.")
         return
-    except GGUFLabError:
+    except (GGUFError, UnsupportedError):
         return  # of the tokenizer, which has its own rules
     if "Hello" not in text:
         yield Found(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import subprocess
@@ -296,9 +297,25 @@ def test_where_there_can_be_no_thread_no_process_is_left(llama, allow_threads):
     template = "{% for i in range(10**9) %}{% for j in range(10**9) %}{% endfor %}{% endfor %}"
     allow_threads(0)
     begun = time.monotonic()
-    with pytest.raises(gl.ChatTemplateError, match="no thread can be started"):
+    with pytest.raises(gl.GGUFLabError, match="no thread can be started"):
         gl.chat_prompt(llama, HELLO, template=template, timeout=20)
     assert time.monotonic() - begun < 10
+
+
+def test_nothing_is_written_to_render_a_template(llama, monkeypatch):
+    """A container may have no folder for temporary files that can be written to."""
+    monkeypatch.setattr("tempfile.tempdir", "/no-such-folder")
+    assert gl.chat_prompt(llama, HELLO, template="é" * 100_000).text == "é" * 100_000
+
+
+def test_where_there_can_be_no_process_the_template_is_not_at_fault(llama, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    with pytest.raises(gl.GGUFLabError, match=r"no process can be started .*Resource") as caught:
+        gl.chat_prompt(llama, HELLO)
+    assert not isinstance(caught.value, gl.ChatTemplateError)
 
 
 def test_a_template_may_refuse(llama):
