@@ -69,10 +69,11 @@ def _numba_works() -> bool:
     if sys.byteorder != "little" or find_spec("numba") is None:
         return False
     try:
-        import numba  # noqa: F401
+        import numba
     except ImportError:  # present, but not for this Python or NumPy
         return False
-    return True
+    # What is not compiled cannot load words from bytes.
+    return not getattr(numba.config, "DISABLE_JIT", 0)
 
 
 @cache  # of devices that work: an exception is not kept
@@ -150,7 +151,9 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     if backend in {"numpy", "numba"} and not _is_cpu(device):
         raise GGUFLabError(f"backend {backend!r} is for the CPU; device {device!r} needs 'torch'")
     if backend == "numba" and not _numba_works():
-        raise GGUFLabError("backend 'numba' cannot be used here: is numba installed?")
+        raise GGUFLabError(
+            "backend 'numba' cannot be used here: is it installed, and NUMBA_DISABLE_JIT not set?"
+        )
     if backend == "triton" and (trouble := _triton_trouble(device)):
         raise GGUFLabError(f"backend 'triton' cannot be used on device {device!r}: {trouble}")
     if backend == "torch":

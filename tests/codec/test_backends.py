@@ -374,6 +374,15 @@ def test_a_broken_numba_is_not_chosen(monkeypatch):
     dispatch._numba_works.cache_clear()
 
 
+def test_numba_that_compiles_nothing_is_not_chosen(monkeypatch):
+    dispatch._numba_works.cache_clear()
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    assert dispatch.choose_backend() == "numpy"
+    with pytest.raises(gl.GGUFLabError, match="NUMBA_DISABLE_JIT"):
+        gl.quantize(np.zeros((1, 32), np.float32), "Q8_0")
+    dispatch._numba_works.cache_clear()
+
+
 def test_names_added_to_builtins_meanwhile_do_not_stop_the_compiler():
     """numba walks over `builtins` when it starts; a notebook's main thread adds to it."""
     code = (
