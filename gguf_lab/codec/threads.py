@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from numbers import Integral
 from pathlib import Path
@@ -35,18 +36,14 @@ def cpu_count() -> int:
 
 def _cgroup_quota() -> int | None:
     """Return the CPU quota of the control group (version 2 or 1) in whole CPUs, rounded up."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            folder = Path("/sys/fs/cgroup/cpu")
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    if not quota.strip().isdigit():  # "max" or -1: no quota
-        return None
-    return -(-int(quota) // int(period))
+    folder = Path("/sys/fs/cgroup")
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        with suppress(OSError, ValueError):  # it is not there, or says "max"
+            text = " ".join((folder / name).read_text() for name in names)
+            quota, period = map(int, text.split())
+            if quota > 0 and period > 0:  # -1: no quota
+                return -(-quota // period)
+    return None
 
 
 def check_threads(threads: int | None) -> None:

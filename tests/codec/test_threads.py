@@ -146,3 +146,29 @@ def test_after_an_interrupt_while_work_is_handed_out_nothing_goes_on(monkeypatch
     assert seen < 10
     time.sleep(0.1)
     assert len(calls) == seen
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": ""}, None),
+        ({"cpu.max": "100000 max\n"}, None),
+        ({"cpu.max": "100000 0\n"}, None),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.cfs_quota_us": "150000\n", "cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu.cfs_quota_us": "150000\n", "cpu.cfs_period_us": "\n"}, None),
+        ({"cpu.cfs_quota_us": "150000\n"}, None),
+    ],
+)
+def test_the_quota_of_a_control_group_is_read(files, quota, monkeypatch):
+    def read_text(path):
+        if path.name not in files:
+            raise FileNotFoundError(path)
+        return files[path.name]
+
+    monkeypatch.setattr(threads.Path, "read_text", read_text)
+    assert threads._cgroup_quota() == quota
