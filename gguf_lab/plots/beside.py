@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError
-from .style import CATEGORIES, MARKERS, label_of, new_figure
+from .style import CATEGORIES, MARKERS, label_of, new_figure, on_white
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_beside"]
 
 
+@on_white()
 def plot_beside(
     layers: pd.DataFrame, statistic: str = "sqnr_db", *, names: tuple[str, str] = ("A", "B")
 ) -> Figure:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import CATEGORIES, new_figure
+from .style import CATEGORIES, new_figure, on_white
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_histogram"]
 
 
+@on_white()
 def plot_histogram(
     edges: np.ndarray, density: np.ndarray, *, title: str = "", rmse: float = 0.0
 ) -> Figure:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import GGUFLabError
-from .style import CATEGORIES, MARKERS, label_of, new_figure
+from .style import CATEGORIES, MARKERS, label_of, new_figure, on_white
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,7 @@ def _figures(rows: pd.DataFrame) -> list[str]:
     return [c for c in rows.columns if rows[c].dtype.kind in "fiu" and c != "layer"]
 
 
+@on_white()
 def plot_layers(
     rows: pd.DataFrame, layers: pd.DataFrame, statistic: str = "relative_rmse", *, title: str = ""
 ) -> Figure:
@@ -98,6 +99,7 @@ def plot_layers(
     return figure
 
 
+@on_white()
 def plot_heatmap(
     rows: pd.DataFrame, statistic: str = "relative_rmse", *, title: str = ""
 ) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GGUFLabError
 from .labels import label_points
-from .style import CATEGORIES, MARKERS, new_figure
+from .style import CATEGORIES, MARKERS, new_figure, on_white
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ _ERRORS = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _GREY = "#666666"
 
 
+@on_white()
 def plot_rate_distortion(
     rates: pd.DataFrame, *, bound_db: float = 0.0, title: str = "", weighted: bool = False
 ) -> Figure:
@@ -149,6 +150,7 @@ def _slope(front: pd.DataFrame) -> str:
     return f"Along the front one bit more buys {slope:.1f} dB"
 
 
+@on_white()
 def plot_plan(
     curve: pd.DataFrame, mixes: pd.DataFrame, *, bits: float, error: float, title: str = ""
 ) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError
-from .style import CATEGORIES, new_figure
+from .style import CATEGORIES, new_figure, on_white
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ _KINDS, _SMALL = 20, 0.002
 _HATCHES = ("", "//", "..", "xx", "--", "oo")
 
 
+@on_white()
 def plot_sizes(tensors: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw the size of each kind of tensor as a bar, in parts by type; the largest kinds first.
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
-__all__ = ["CATEGORIES", "LABELS", "MARKERS", "LabFigure", "label_of", "new_figure"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CATEGORIES", "LABELS", "MARKERS", "LabFigure", "label_of", "new_figure", "on_white"]
 
 # Okabe and Ito's colours that stay apart for colour-blind readers; never without a marker.
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -24,6 +29,21 @@ LABELS = {
     "bits_per_weight": "bits per weight",
     "n_nan": "NaN weights",
 }
+
+
+# And LaTeX, if there is one, takes the names of tensors for formulas.
+_ON_WHITE: Any = {
+    key: value
+    for key, value in mpl.rcParamsDefault.items()
+    if "color" in key or key == "text.usetex"
+}
+
+
+@contextmanager
+def on_white() -> Iterator[None]:
+    """Draw in the colours that are seen on white, though a user may have set a dark style."""
+    with mpl.rc_context(_ON_WHITE):
+        yield
 
 
 def label_of(statistic: str) -> str:

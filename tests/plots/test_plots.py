@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import style
+from matplotlib.colors import to_hex
 
 from gguf_lab import GGUFLabError
 from gguf_lab.plots import plot_heatmap, plot_histogram, plot_layers
@@ -67,6 +71,17 @@ def test_endless_bins_are_left_out():
     values, drawn, _ = plot_histogram(edges, density).axes[0].patches[0].get_data()
     assert drawn.tolist() == [-1, 0, 1]
     assert values.tolist() == [0.4, 0.6]
+
+
+def test_a_dark_style_of_the_user_changes_no_colour():
+    with style.context("dark_background"), mpl.rc_context({"text.usetex": True}):
+        figure = plot_layers(rows(), LAYERS, "rmse")
+        axes = figure.axes[0]
+        seen = [*axes.get_xticklabels(), axes.xaxis.label, axes.title]
+        assert {to_hex(text.get_color()) for text in seen} == {"#000000"}
+        assert to_hex(figure.get_facecolor()) == to_hex(axes.get_facecolor()) == "#ffffff"
+        figure.savefig(io.BytesIO())  # no LaTeX is looked for
+    assert mpl.rcParams["text.color"] == "black"
 
 
 def test_pictures_need_no_pyplot():
