@@ -10,10 +10,10 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..codec import all_finite, check_effort
+from ..file.source import expanded
 from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
@@ -25,6 +25,7 @@ from .sources import open_source
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def export(
         for name, words in draft.unsaid.items():
             text = f"llama.cpp computes differently by {name}: {words}."
             warnings.warn(text, UserWarning, stacklevel=2)
-        target = Path(path).expanduser()
+        target = expanded(path)
         if target.is_dir():
             target /= draft.file_name
         payloads = [

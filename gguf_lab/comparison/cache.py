@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ComparisonError
+from ..file.source import expanded
 from ..reference import Checkpoint
 from .histogram import BINS
 from .statistics import STATISTICS_VERSION, Statistics
@@ -83,7 +84,7 @@ class ResultCache:
         config = reference.config if isinstance(reference, Checkpoint) else {}
         backend, device, chunk = how
         means = [backend, device.partition(":")[0], chunk, *([importance] if importance else [])]
-        self.path = Path(folder).expanduser() / _digest([*versions, config, means])[:32]
+        self.path = expanded(folder) / _digest([*versions, config, means])[:32]
         self._about = {"model": str(model.path), "reference": str(reference.path)}
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,21 @@ _ROOMS = (1 << 16, 1 << 20, 1 << 24, 1 << 28)
 _SMALLEST_KEPT, _LARGEST_KEPT = 1 << 18, 1 << 24
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home of a user for a ``~`` at its beginning.
+
+    Raises
+    ------
+    GGUFLabError
+        If it is the home of who runs this, and nobody knows it, as in a container without HOME for
+        a user without a name. A folder that is called "~" would be made, or looked for.
+    """
+    found = Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path refuses "~no-such-user"
+    if found.parts[:1] == ("~",):
+        raise GGUFLabError(f"{found}: this user has no home (~). Set HOME, or give a whole path.")
+    return found
+
+
 class _Descriptor:
     """A file descriptor that is closed with the last one who uses it: a read under way counts."""
 

@@ -6,7 +6,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from ..codec.threads import check_threads
 from ..errors import QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.layout import without_ones
+from ..file.source import expanded
 from ..file.writer import Payload, write_file
 from ..model import given_model
 from ..progress import counted
@@ -250,7 +250,7 @@ def requantize(
     """
     check_effort(effort)
     check_threads(threads)
-    target, mix = Path(path).expanduser(), find_mix(mix)[0]
+    target, mix = expanded(path), find_mix(mix)[0]
     with ExitStack() as opened:
         model = given_model(model, opened)
         work = _Work(model, mix, given_imatrix(imatrix, opened), effort, threads)

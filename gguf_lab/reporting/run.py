@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from ..checks import check
 from ..comparison import check_is_of, compare
 from ..errors import GGUFError, writing_to
+from ..file.source import expanded
 from ..file.text import printable
 from ..file.writer import check_target, is_read
 from ..model import given_model
@@ -21,6 +21,7 @@ from .reading import how_it_was_made, how_to_read
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from ..checks import Findings
     from ..comparison import Comparison
@@ -80,7 +81,7 @@ def report(
     --------
     check, compare : what the page shows, as objects.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     check_target([path], 0, overwrite)
     with ExitStack() as opened:
         model = given_model(model, opened)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gguf_lab.errors import RemoteError
+from gguf_lab.errors import GGUFLabError, RemoteError
 from gguf_lab.file.remote import (
     RemoteFile,
     RemoteOptions,
@@ -36,7 +37,7 @@ from .test_remote_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["nothing_secret_is_logged", "server"]  # fixtures
 
@@ -123,7 +124,7 @@ def test_where_something_is(monkeypatch: pytest.MonkeyPatch) -> None:
     address = location("https://h/f")
     assert str(address) == "https://h/f"
     assert location(address) is address
-    for name in ("folder/f.gguf", "folder/hf:/x", "~no-such-user/x"):
+    for name in ("folder/f.gguf", "folder/hf:/x", "~no-such-user/x", "~x.gguf"):
         assert location(name) == Path(name)
     assert location("~/f.gguf") == Path("/home/someone/f.gguf")
 
@@ -187,6 +188,29 @@ def test_the_token_is_found_where_the_hub_leaves_it(
     token = find_token()
     assert token.header() == "Bearer hf_c"
     assert "hf_c" not in f"{token!r}{token!s}"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container without HOME for a user without a name."""
+    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", os.fspath)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_who_has_no_home_is_not_logged_in() -> None:
+    assert find_token() is None
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize(
+    "use", [location, lambda name: RemoteOptions(cache=name)], ids=["to read", "cache"]
+)
+def test_a_home_that_nobody_knows_is_no_folder(use: Callable[[str], object]) -> None:
+    with pytest.raises(GGUFLabError, match=r"~/x: this user has no home .*HOME"):
+        use("~/x")
 
 
 @pytest.mark.parametrize(

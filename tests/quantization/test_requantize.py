@@ -421,3 +421,9 @@ def test_a_leading_tilde_is_the_home(llama, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert requantize(llama, "~/new.gguf", "Q8_0", progress=False).paths == (tmp_path / "new.gguf",)
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gl.requantize(MODELS / "llama" / "llama-bf16.gguf", "~new.gguf", "Q8_0", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["~new.gguf"]

@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from ...errors import GGUFLabError, RemoteError
+from ..source import expanded
 from ..text import quoted
 from .login import endpoint, is_hub
 from .urls import split_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Address", "location", "parse_address", "parse_repository"]
 
@@ -111,7 +115,7 @@ def location(name: str | os.PathLike[str] | Address) -> Path | Address:
     ------
     GGUFLabError
         If the name is empty, as an unset variable of a shell is: `Path` would take it for the
-        folder that one is in.
+        folder that one is in. If it begins with a home that nobody knows.
     RemoteError
         If it begins like an address and is none.
     """
@@ -121,7 +125,7 @@ def location(name: str | os.PathLike[str] | Address) -> Path | Address:
         return parse_address(name)
     if not os.fspath(name):
         raise GGUFLabError("The name of what to open is empty. Give a path or an address.")
-    return Path(os.path.expanduser(name))  # noqa: PTH111 - that of Path refuses "~no-such-user"
+    return expanded(name)
 
 
 def parse_address(name: str | Address) -> Address:

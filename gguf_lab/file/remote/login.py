@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...errors import RemoteError
+from ...errors import GGUFLabError, RemoteError
+from ..source import expanded
 from .urls import origin, split_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Token", "endpoint", "find_token", "is_hub"]
 
@@ -75,7 +79,10 @@ def find_token() -> Token | None:
             return token
     if _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
         return None
-    path = _token_path()
+    try:
+        path = _token_path()
+    except GGUFLabError:  # no home, no login
+        return None
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return _tidy(file.read(_LONGEST + 1), f"the file {path}")
@@ -85,10 +92,10 @@ def find_token() -> Token | None:
 
 def _token_path() -> Path:
     if path := os.environ.get("HF_TOKEN_PATH"):
-        return Path(path).expanduser()
+        return expanded(path)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    return Path(os.path.expandvars(home)).expanduser() / "token"
+    return expanded(os.path.expandvars(home)) / "token"
 
 
 def _tidy(text: str, where: str) -> Token | None:

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from ...errors import RemoteError
+from ..source import expanded
 
 __all__ = ["RemoteOptions"]
 
@@ -82,7 +83,7 @@ class RemoteOptions:
                 if not isinstance(value, kind) or not least <= float(value) < math.inf:
                     raise RemoteError(f"{name} is {value!r}. Expected {words}.")
         if self.cache is not None:
-            object.__setattr__(self, "cache", Path(self.cache).expanduser())
+            object.__setattr__(self, "cache", expanded(self.cache))
 
     @classmethod
     def from_environment(cls) -> RemoteOptions:
