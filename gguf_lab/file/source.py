@@ -97,6 +97,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return found
 
 
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "a folder that was deleted"
+
+
 class _Descriptor:
     """A file descriptor that is closed with the last one who uses it: a read under way counts."""
 
@@ -219,7 +226,7 @@ class LocalFile:
             found = os.fstat(self._file.number)
         except FileNotFoundError:
             raise error(
-                f"{self.name} does not exist (looked from {Path.cwd()}). Check the path."
+                f"{self.name} does not exist (looked from {_here()}). Check the path."
             ) from None
         except (OSError, ValueError) as problem:
             if isinstance(problem, GGUFLabError):

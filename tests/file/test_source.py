@@ -334,3 +334,15 @@ def test_more_files_are_open_than_a_process_may_have_at_first(
         check=False,
     )
     assert re.search(said, answer.stdout + answer.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that one is in stays there")
+def test_a_missing_file_is_told_from_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(GGUFError, match=r"f does not exist \(looked from a folder that was"):
+        LocalFile("f")
