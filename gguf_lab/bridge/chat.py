@@ -317,7 +317,7 @@ def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
     try:
         # -I: neither the folder nor the environment of whoever runs this can change what it loads.
         process = subprocess.Popen(  # noqa: S603 - a program of ours; the template is its input
-            [sys.executable, "-I", str(renderer)],
+            [sys.executable, "-I", str(renderer), *_folders("jinja2", "markupsafe")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -342,6 +342,12 @@ def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
         reader.join()
         status = process.wait()
     return (written[0] if in_time else None), status
+
+
+def _folders(*packages: str) -> list[str]:
+    """Return where packages are: -I leaves out those of a user alone, and PYTHONPATH."""
+    found = [spec.origin for spec in map(find_spec, packages) if spec and spec.origin]
+    return list(dict.fromkeys(str(Path(origin).parents[1]) for origin in found))
 
 
 def _answer(written: tuple[bytes | None, int], timeout: float) -> dict[str, Any]:

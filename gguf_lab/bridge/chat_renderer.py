@@ -1,8 +1,9 @@
 """Renders one chat template, in a process of its own that needs only jinja2 (see `chat.py`).
 
-Run as ``python -I chat_renderer.py`` with a request on standard input; the answer is one JSON
-object on standard output. The template may be hostile. What keeps it in: jinja2's sandbox, limits
-of the operating system on memory, time, files and processes, and whoever started this, who ends it.
+Run as ``python -I chat_renderer.py [FOLDER ...]`` (the folders are those of jinja2) with a request
+on standard input; the answer is one JSON object on standard output. The template may be hostile.
+What keeps it in: jinja2's sandbox, limits of the operating system on memory, time, files and
+processes, and whoever started this, who ends it.
 
 The environment is the one that Transformers renders chat templates in
 (`transformers.utils.chat_template_utils`).
@@ -15,6 +16,9 @@ import sys
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+
+if __name__ == "__main__":
+    sys.path += sys.argv[1:]  # last: where jinja2 is if it is not installed for all users
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 from jinja2.exceptions import TemplateError
@@ -143,9 +144,10 @@ def test_an_unknown_tokenizer_leaves_the_text(tmp_path):
 
 
 def test_without_the_extra(llama, monkeypatch):
-    monkeypatch.setattr(chat, "find_spec", lambda name: None if name == "tokenizers" else name)
+    absent = {"tokenizers"}
+    monkeypatch.setattr(chat, "find_spec", lambda name: None if name in absent else find_spec(name))
     assert "pip install 'gguf-lab[transformers]'" in gl.chat_prompt(llama, HELLO).reason
-    monkeypatch.setattr(chat, "find_spec", lambda _: None)
+    absent.add("jinja2")
     with pytest.raises(gl.ChatTemplateError, match=r"need jinja2: pip install"):
         gl.chat_prompt(llama, HELLO)
 
@@ -374,6 +376,14 @@ def test_the_environment_of_who_runs_it_changes_nothing(llama, tmp_path, monkeyp
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert gl.chat_prompt(llama, HELLO, template="safe").text == "safe"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_jinja2_may_be_installed_for_the_user_alone(llama, tmp_path, monkeypatch):
+    """By pip install --user, or named by PYTHONPATH, as on clusters: -I alone does not see it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
+    assert gl.chat_prompt(llama, HELLO, template="seen").text == "seen"
 
 
 def test_the_renderer_in_its_own_words():
