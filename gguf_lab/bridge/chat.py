@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from ..errors import ChatTemplateError, GGUFLabError, starting_threads
 from ..file.text import preview, printable
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
-from ..model import Model, open_model
+from ..model import Model, given_model
 from .requirement import INSTALL
 from .tokenizers import has_tokenizer
 from .tokenizers.building import build
@@ -170,7 +170,8 @@ def chat_prompt(
     GGUFError
         If the metadata of the tokenizer is malformed.
     """
-    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
+    with ExitStack() as stack:
+        opened = given_model(model, stack)
         text = chat_text(
             opened,
             messages,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ..codec import choose_backend, cpu_count
 from ..codec.threads import Pool
 from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
 from ..file.text import printable, quoted
-from ..model import Model, open_model
+from ..model import Model, given_model
 from ..reference.alignment import same_shape
 from ..reference.architectures import family_of
 from ..reference.architectures.family import reason_in
@@ -92,7 +92,8 @@ def to_transformers(
     >>> tokenizer.decode(model.generate(**ids)[0])                                # doctest: +SKIP
     """
     require_transformers("to_transformers")
-    with nullcontext(model) if isinstance(model, Model) else open_model(model) as opened:
+    with ExitStack() as stack:
+        opened = given_model(model, stack)
         kind = _dtype(opened, dtype)
         choose_backend(str(device))  # refuses a device that is none
         settings = settings_of(opened)  # whatever is refused by its metadata is refused here
