@@ -5,3 +5,5 @@ from __future__ import annotations
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "data" / "models"
+# Their checkpoints are in few bits: Transformers loads them only with a package for each, or a GPU.
+QUANTIZED = frozenset(("deepseek3-fp8", "llama-int8", "qwen3moe-int4"))

@@ -25,12 +25,14 @@ from gguf_lab.errors import GGUFError, GGUFLabError, UnsupportedError  # noqa: E
 from gguf_lab.file import qtype  # noqa: E402
 from gguf_lab.file.writer import Payload, write_file  # noqa: E402
 
+from ..models import QUANTIZED  # noqa: E402
+
 pytestmark = pytest.mark.slow  # a model of every family: half a minute in all
 
 DATA = Path(__file__).parents[1] / "data"
 MODELS = DATA / "models"
 # Their files are no plain copy of the checkpoint, or of no class: tests of their own, below.
-OTHER = {"nomic-bert-moe", "llama-256"}
+OTHER = {"nomic-bert-moe", "llama-256"} | QUANTIZED
 NAMES = sorted(p.name for p in MODELS.iterdir() if p.is_dir() and p.name not in OTHER)
 # Transformers rotates an odd number of elements here, and fails by itself
 NO_LOGITS = {"phi2"}

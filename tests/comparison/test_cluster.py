@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
@@ -209,7 +210,7 @@ def test_errors_of_a_worker_are_ours(client, switches, tmp_path, monkeypatch):
         run.result()
     copy(MODELS / "llama" / "llama-bf16.gguf", file)
     run = Run(Q4_K_M, ORIGINAL, client=client)
-    run._cluster._work = run._cluster._with(model=str(file))
+    run._cluster._work = replace(run._cluster._work, model=str(file))
     with pytest.raises(gl.ComparisonError, match="a worker sees other versions"):
         run.result()
     monkeypatch.setattr(cluster, "STATISTICS_VERSION", -1)
@@ -219,7 +220,7 @@ def test_errors_of_a_worker_are_ours(client, switches, tmp_path, monkeypatch):
 
 def test_a_worker_with_other_means_says_so(client, switches):
     run = Run(Q4_K_M, ORIGINAL, client=client)
-    run._cluster._work = run._cluster._with(how=("numpy", "cpu", 1))
+    run._cluster._work = replace(run._cluster._work, how=("numpy", "cpu", 1))
     with pytest.raises(gl.ComparisonError, match="would measure with numba"):
         run.result()
 

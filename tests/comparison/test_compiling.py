@@ -34,7 +34,8 @@ print("fine")
 
 
 INTERRUPTED = """
-import _thread
+import _thread, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from numba.core.codegen import CPUCodeLibrary
 hook, armed = CPUCodeLibrary._object_compiled_hook, []
 def compiled(cls, module, code):

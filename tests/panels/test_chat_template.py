@@ -52,7 +52,7 @@ class Chat(StubModel):
 @pytest.fixture(autouse=True)
 def _stubs_are_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """`chat_prompt` opens what is no model: a stub is one."""
-    monkeypatch.setattr("gguf_lab.bridge.chat.Model", (gl.Model, StubModel))
+    monkeypatch.setattr("gguf_lab.bridge.chat.given_model", lambda model, _: model)
 
 
 @pytest.fixture(scope="module")

@@ -238,9 +238,12 @@ def test_what_has_not_been_compared_yet_has_no_figure(monkeypatch: pytest.Monkey
     panel.close()
 
 
-def test_cancel_keeps_what_was_finished() -> None:
+def test_cancel_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled, begin = Event(), Run.__iter__
+    monkeypatch.setattr(Run, "__iter__", lambda run: (cancelled.wait(60), begin(run))[1])
     panel = SideBySide(FILE, FILE, FOLDER / "hf")
     panel.cancel()
+    cancelled.set()
     result = panel.wait(60)
     assert result is not None
     assert panel.progress.state == "cancelled"
