@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, base, implied
 from .config_side import ConfigSide, refuse
-from .family import Family, Implied, Rule, Written
+from .family import Family, Implied, Rule, Written, always
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,10 +86,6 @@ def _is_distilled(config: ConfigSide) -> bool:
     return bool(config.find("model_type") == "distilbert")
 
 
-def _looks_back(config: ConfigSide) -> bool:
-    return bool(config.find("is_decoder"))
-
-
 def _bert_type(file: FileSide) -> str:
     return "bert" if file.tensor("token_types.weight") else "distilbert"
 
@@ -108,7 +104,7 @@ BERT = Family(
         Rule(to_config=_spelled),
         *implied(hidden_act="gelu"),
         Implied("activation", "gelu", when=_is_distilled),
-        Implied("is_decoder", False, when=_looks_back),
+        Implied("is_decoder", False, when=always),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
     without=("num_key_value_heads", "rope_parameters"),

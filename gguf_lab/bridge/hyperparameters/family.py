@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Family", "Implied", "Line", "Pair", "Rule", "Written"]
+__all__ = ["Family", "Implied", "Line", "Pair", "Rule", "Written", "always"]
 
 
 class Line(Protocol):
@@ -116,6 +116,11 @@ class Implied:
     def to_config(self, file: FileSide) -> Mapping[str, object]:
         """See `Line`."""
         return {} if self.when else {self.name: self.value}
+
+
+def always(_: ConfigSide) -> bool:
+    """Say of a setting that it is built in for all of a family, and is not read from a file."""
+    return True
 
 
 def _nothing(_: object, /) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .common import CONTEXT, HEADS, KV_HEADS, LAYERS, WIDTH, WIDTH_INSIDE, implied, other_base
 from .config_side import refuse
-from .family import Family, Implied, Pair, Rule
+from .family import Family, Implied, Pair, Rule, always
 from .file_side import REQUIRED
 from .rope import LONG, PARTIAL_ROPE, SHORT, longrope_attention
 
@@ -134,7 +134,7 @@ PHI3 = Family(
         Rule(_phi3_rope, _phi3_rope_to_config),
         Rule(_window, _window_to_config),
         # the loader reads it, and says that it is not used for now
-        Implied("sliding_window", None, when=lambda _: True),
+        Implied("sliding_window", None, when=always),
         *implied(hidden_act="silu"),
     ),
     factors=_phi3_factors,

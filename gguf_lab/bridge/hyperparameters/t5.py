@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .common import LAYERS, implied
 from .config_side import refuse
-from .family import Family, Implied, Pair, Rule
+from .family import Family, Implied, Pair, Rule, always
 from .file_side import REQUIRED
 
 if TYPE_CHECKING:
@@ -89,10 +89,6 @@ def _has_none(config: ConfigSide) -> bool:
     return not _has_gate(config)
 
 
-def _scales(config: ConfigSide) -> bool:
-    return bool(config.find("scale_decoder_outputs"))
-
-
 def _scales_as_tied(config: ConfigSide) -> bool:
     return config.find("model_type") == "umt5" and bool(config.find("tie_word_embeddings"))
 
@@ -127,7 +123,7 @@ T5 = Family(
     lines=(
         *_SHARED,
         Rule(_decoder, _decoder_to_config),
-        Implied("scale_decoder_outputs", False, when=_scales),
+        Implied("scale_decoder_outputs", False, when=always),
         Implied("tie_word_embeddings", "logits that aren't scaled", when=_scales_as_tied),
     ),
     spelled={"num_hidden_layers": "num_layers"},
