@@ -1,0 +1,91 @@
+"""Comparing a tensor with an original in few bits, beside the same one in bfloat16.
+
+A matrix of 33.6 million weights in Q4_K is compared, file to result, with its original in bfloat16,
+in FP8 with a scale for each 128 x 128 weights, and in 4 bits with one for each 32 of a row, in
+turns. Printed are nanoseconds a weight, medians, and how many times those of bfloat16 they are.
+
+Usage: ``python benchmarks/few_bits.py``
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import gguf_lab as gl
+from gguf_lab.file import qtype
+from gguf_lab.file.writer import Payload, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHAPE, RUNS = (8192, 4096), 7
+NAME = "model.layers.0.mlp.down_proj.weight"
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+INT4 = {
+    "quant_method": "compressed-tensors",
+    "format": "pack-quantized",
+    "config_groups": {"all": {"weights": {"num_bits": 4, "group_size": 32, "symmetric": True}}},
+}
+
+
+def write_original(folder: Path, tensors: Mapping[str, torch.Tensor], how: Any = None) -> Path:
+    """Write a checkpoint of one tensor, or of its parts."""
+    folder.mkdir()
+    save_file(dict(tensors), folder / "model.safetensors")
+    config = {"model_type": "llama", "quantization_config": how}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def main() -> None:
+    """Write the files, measure in turns, print a table."""
+    if sys.argv[1:]:
+        raise SystemExit(__doc__)
+    rows, columns = SHAPE
+    random = np.random.default_rng(1)
+    weights = random.standard_normal(SHAPE, np.float32) * np.float32(0.02)
+    blocks = gl.quantize(weights, "Q4_K")
+    plain = torch.from_numpy(weights)
+    numbers = random.integers(0, 1 << 32, (rows, columns // 8), np.uint32)
+    words = torch.from_numpy(numbers.view(np.int32))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "model.gguf"
+        tensor = Payload("blk.0.ffn_down.weight", SHAPE, qtype("Q4_K"), lambda: [blocks])
+        write_file(file, {"general.architecture": "llama"}, [tensor])
+        scales = torch.full((rows // 128, columns // 128), 2e-4)
+        packed = {f"{NAME}_packed": words, f"{NAME}_scale": torch.rand(rows, columns // 32)}
+        originals = {
+            "bfloat16": write_original(folder / "bf16", {NAME: plain.bfloat16()}),
+            "FP8": write_original(
+                folder / "fp8",
+                {NAME: (plain / 2e-4).to(torch.float8_e4m3fn), f"{NAME}_scale_inv": scales},
+                FP8,
+            ),
+            "4 bits": write_original(folder / "int4", packed, INT4),
+        }
+        seconds: dict[str, list[float]] = {kind: [] for kind in originals}
+        for run in range(RUNS + 1):
+            for kind, original in originals.items():
+                start = time.perf_counter()
+                result = gl.compare(file, original, progress=False)
+                if run:  # the first loads numba, and fills the page cache
+                    seconds[kind].append(time.perf_counter() - start)
+                assert len(result.compared) == 1
+    each = {kind: statistics.median(took) / weights.size for kind, took in seconds.items()}
+    for kind, took in each.items():
+        print(f"{kind:10}{1e9 * took:6.2f} ns a weight  {took / each['bfloat16']:.1f}x")
+
+
+if __name__ == "__main__":
+    main()
