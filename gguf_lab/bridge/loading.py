@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..reference.architectures import family_of
 from ..reference.architectures.family import reason_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import Facts
+from ..reference.stored import role_of_scale, scale_of, stored_rows, why_unreadable
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
@@ -48,7 +50,8 @@ def to_transformers(
     """Load a GGUF file as a model of Transformers, with its tokenizer.
 
     The configuration comes from the metadata, every weight from the file: bit for bit what ggml
-    decodes, rounded to `dtype`. What the converter did to the weights is undone. No weight is
+    decodes, times the scale beside it where there is one (NVFP4), rounded to `dtype`. What the
+    converter did to the weights is undone. No weight is
     held twice: the memory needed is that of the model and a few chunks. The result is an ordinary
     model in evaluation mode, to run, to train (``Trainer``), to save (``save_pretrained``).
 
@@ -101,9 +104,9 @@ def to_transformers(
             blueprint = Blueprint(settings)
             tokenizer = _tokenizer(opened)
             sketch = blueprint.sketch()
-            places = _places(opened, blueprint, sketch)
-            weights = _weights(sketch, places, kind, device, memory)
-        _fill(weights, places, device)
+            moves = _moves(opened, blueprint, sketch)
+            weights = _weights(sketch, moves, kind, device, memory)
+        _fill(weights, moves, device)
         loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
         # as Transformers notes where a model is from: an export takes its name from there
         loaded.name_or_path = loaded.config._name_or_path = opened.name
@@ -133,7 +136,16 @@ def _tokenizer(model: Model) -> PreTrainedTokenizerFast | None:
     return to_tokenizer(model.metadata) if has_tokenizer(model.metadata) else None
 
 
-def _places(model: Model, blueprint: Blueprint, sketch: Any) -> list[tuple[Tensor, Place]]:
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A tensor of the file, the one that it is multiplied with, and where it belongs."""
+
+    tensor: Tensor
+    scale: Tensor | None
+    place: Place
+
+
+def _moves(model: Model, blueprint: Blueprint, sketch: Any) -> list[_Move]:
     """Find where each tensor of the file belongs, before anything is decoded."""
     family = family_of(model.architecture or "")
     if family is None:
@@ -145,11 +157,11 @@ def _places(model: Model, blueprint: Blueprint, sketch: Any) -> list[tuple[Tenso
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     facts = Facts.of(model.architecture or "", model.metadata, blueprint.settings, shapes)
     plan = draw_plan(family, facts, parameters)
-    places, unknown = [], []
+    moves, unknown = [], []
     for name, tensor in model.tensors.items():
         origin = plan.origins.get(name)
         if origin is None:
-            if reason_in(family.made_up, name) is None:
+            if not (reason_in(family.made_up, name) or role_of_scale(model, tensor)):
                 unknown.append(name)
             continue
         if origin.rows is None:
@@ -163,10 +175,15 @@ def _places(model: Model, blueprint: Blueprint, sketch: Any) -> list[tuple[Tenso
                 f"{model.path}: {quoted(name)} has shape {tensor.shape}; by the metadata it should"
                 f" be {shape} ({', '.join(origin.names[:_LISTED])} of {blueprint.kind.__name__})"
             )
-        places.append((tensor, place))
+        scale = scale_of(model, tensor)
+        if scale is not None and scale.name in plan.origins:
+            scale = None  # the model has a parameter for it
+        if scale is not None and (reason := why_unreadable(tensor, scale, "file")):
+            raise GGUFError(f"{model.path}: {quoted(name)} can't be read: {reason}")
+        moves.append(_Move(tensor, scale, place))
     _check_unknown(model, unknown, blueprint)
-    _check_missing(model, sketch, {name for _, place in places for name in place.names})
-    return places
+    _check_missing(model, sketch, {name for move in moves for name in move.place.names})
+    return moves
 
 
 def _check_unknown(model: Model, unknown: Sequence[str], blueprint: Blueprint) -> None:
@@ -203,7 +220,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _weights(
     sketch: Any,
-    places: Sequence[tuple[Tensor, Place]],
+    moves: Sequence[_Move],
     dtype: torch.dtype,
     device: str | torch.device,
     memory: ClearedMemory,
@@ -221,23 +238,21 @@ def _weights(
         name: memory.empty(
             tuple(state[name].shape), dtype if state[name].dim() > 1 else vectors, device
         )
-        for name in dict.fromkeys(name for _, place in places for name in place.names)
+        for name in dict.fromkeys(name for move in moves for name in move.place.names)
     }
 
 
 def _fill(
-    weights: Mapping[str, torch.Tensor],
-    places: Sequence[tuple[Tensor, Place]],
-    device: str | torch.device,
+    weights: Mapping[str, torch.Tensor], moves: Sequence[_Move], device: str | torch.device
 ) -> None:
     """Decode everything into its place, chunk by chunk, with all CPUs."""
     counts = dict.fromkeys(weights, 0)
     on_cpu = str(device).startswith("cpu")
     with Pool(cpu_count() if on_cpu else 1, initializer=_follow(device)) as pool:
         jobs = [
-            pool.submit(_fill_rows, weights, tensor, place, slice(start, stop), device)
-            for tensor, place in places
-            for start, stop in _chunks(tensor)
+            pool.submit(_fill_rows, weights, move, slice(start, stop), device)
+            for move in moves
+            for start, stop in _chunks(move.tensor)
         ]
         try:
             for job in jobs:
@@ -270,12 +285,14 @@ def _chunks(tensor: Tensor) -> Iterator[tuple[int, int]]:
 
 
 def _fill_rows(
-    weights: Mapping[str, torch.Tensor],
-    tensor: Tensor,
-    place: Place,
-    rows: slice,
-    device: str | torch.device,
+    weights: Mapping[str, torch.Tensor], move: _Move, rows: slice, device: str | torch.device
 ) -> dict[str, int]:
+    tensor, place = move.tensor, move.place
+    if move.scale is not None:
+        import torch
+
+        scaled = stored_rows(tensor, move.scale).read(rows.start, rows.stop)
+        return place.put(rows.start, torch.from_numpy(scaled.view("<f4")), weights)
     if (found := place.target(rows, weights)) is not None:
         name, target = found
         tensor.to_numpy(rows, out=target.numpy())

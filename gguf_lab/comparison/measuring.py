@@ -161,7 +161,8 @@ class Measuring:
     def _measure(
         self, tensor: Tensor, pair: Pair, rows: slice, weights: Weights | None
     ) -> Statistics:
-        sides = (tensor.qtype, tensor.blocks(rows)), (pair.dtype, pair.read(rows.start, rows.stop))
+        span = rows.start, rows.stop
+        sides = (pair.stored_dtype, pair.read_stored(*span)), (pair.dtype, pair.read(*span))
         found = self._sum_up(sides)
         if weights is not None:
             found.wee, found.wrr = weigh(sides, weights, rows.start, tensor.n_rows)

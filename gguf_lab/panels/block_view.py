@@ -9,6 +9,7 @@ import traitlets
 
 from ..codec import Anatomy, dissect
 from ..errors import GGUFLabError
+from ..file.text import printable
 from ..markup import Html, card, grid, note, preformatted
 from .assets import script, style
 from .places import Place
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
+    from ..codec import Explanation
     from ..file.remote import Address
     from ..model import Model
     from ..reference import Checkpoint
@@ -142,8 +144,14 @@ class BlockView(Place):
             self.arithmetic = {
                 "weight": column % size,
                 "bits": list(explanation.bits),
-                "words": str(explanation),
+                "words": self._told(explanation, found["quantized"][0, column % size]),
             }
+
+    def _told(self, explanation: Explanation, value: np.float32) -> str:
+        """Tell the arithmetic of a weight to its end: a scale may stand beside the tensor."""
+        scale = self._sides.scale(self.name or "")
+        end = "" if scale is None else f"\n  times {printable(scale.name)} = {value}"
+        return f"{explanation}{end}"
 
     # -- static form
 
@@ -173,7 +181,9 @@ class BlockView(Place):
         return card(
             f"{label}, row {row:,}, block {left // size:,}",
             Html(anatomy._repr_html_()),
-            preformatted(str(anatomy.explain(column - left))),
+            preformatted(
+                self._told(anatomy.explain(column - left), found["quantized"][0, column - left])
+            ),
             grid(("column", *found), lines, range(1 + len(found))),
         )
 

@@ -10,6 +10,7 @@ import traitlets
 from ..codec import can_decode
 from ..errors import ComparisonError, GGUFLabError
 from ..file.text import printable, quoted
+from ..reference.stored import in_words
 from .base import Panel
 from .jobs import Jobs
 from .numbers import exact
@@ -197,7 +198,10 @@ class Place(Selection, Panel):
                 problem = "The tensor has no weights."
         except GGUFLabError as error:
             problem = printable(str(error), 400)
-        pair = self._sides.pair(name)
+        pair, scale = self._sides.pair(name), self._sides.scale(name)
+        remarks = [self._sides.why_not(name)]
+        if pair is None and scale is not None:
+            remarks.insert(0, in_words("", scale))
         return {
             "name": name,
             "label": printable(name, 200),
@@ -209,7 +213,7 @@ class Place(Selection, Panel):
             "compared": pair is not None,
             "original": "" if pair is None else printable(", ".join(pair.reference_names), 200),
             "transform": "" if pair is None else printable(pair.transform, 300),
-            "remark": printable(self._sides.why_not(name), 300),
+            "remark": printable("; ".join(filter(None, remarks)), 300),
             "problem": problem,
         }
 

@@ -15,6 +15,7 @@ from ..errors import UnsupportedError
 from ..file.remote import Address
 from ..file.text import quoted
 from ..reference import line_up, open_reference
+from ..reference.stored import second_scale_of, stored_rows, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +105,14 @@ class Sides:
             )
         return tensor
 
+    def scale(self, name: str) -> Tensor | None:
+        """Return what the stored weights of a tensor are multiplied with, None if with nothing."""
+        tensor, pair = self.model.tensors[name], self.pair(name)
+        if pair is not None:
+            return self.model.tensors[pair.scale] if pair.scale else None
+        scale = second_scale_of(self.model, tensor)
+        return scale if not why_unreadable(tensor, scale, "file") else None
+
     def block_size(self, name: str) -> int:
         """Return how many weights a block of a tensor holds."""
         return find_format(self.tensor(name).qtype).qtype.block_size
@@ -111,11 +120,11 @@ class Sides:
     def readers(self, name: str, sides: Sequence[str]) -> dict[str, Reader]:
         """Return a reader for each side asked for, without those that need a missing original."""
         ours, pair = self.tensor(name), self.pair(name)
-        quantized = Reader(ours.qtype, lambda a, b: ours.blocks(slice(a, b)))
-        found = {"quantized": quantized}
+        stored = stored_rows(ours, self.scale(name))
+        found = {"quantized": Reader(stored.dtype, stored.read)}
         if pair is not None:
             found["original"] = original = Reader(pair.dtype, pair.read)
-            found["difference"] = Reader("", None, (quantized, original))
+            found["difference"] = Reader("", None, (found["quantized"], original))
         return {side: found[side] for side in SIDES if side in sides and side in found}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from ..bridge.drafting import draft_export
 from ..bridge.exporting import export
@@ -15,10 +17,12 @@ from ..model import Model, open_model
 from ..quantization import ALIASES, MIXES, Facts, choose_types, requantize
 from ..quantization.measuring import Matrix, matrix_of_tensor
 from ..reference import Checkpoint, is_gguf
+from ..reference.stored import second_scale_of, stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..model import Tensor
     from ..quantization import Choice
 
 __all__ = ["Candidate", "Subject", "open_subject"]
@@ -116,7 +120,7 @@ def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subjec
             find_format(tensor.qtype)
         fixed = "" if choice.quantized else tensor.qtype
         reason = choice.reason if fixed else ""
-        candidates.append(Candidate(matrix_of_tensor(tensor), fixed, reason))
+        candidates.append(Candidate(_matrix(model, tensor), fixed, reason))
 
     def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
         exactly = {f"^{re.escape(name)}$": qtype for name, qtype in types.items()}
@@ -124,6 +128,15 @@ def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subjec
         return requantize(reference, path, mix, overrides=exactly, **options)
 
     return Subject(model.path.name, tuple(candidates), facts, write, close)
+
+
+def _matrix(model: Model, tensor: Tensor) -> Matrix:
+    """See a tensor as a matrix, times the scale beside it: errors of tensors are added up."""
+    matrix, scale = matrix_of_tensor(tensor), second_scale_of(model, tensor)
+    if scale is None:
+        return matrix
+    rows = stored_rows(tensor, scale)
+    return replace(matrix, read=lambda start, stop: rows.read(start, stop).view(np.float32))
 
 
 def _mix_for(types: Mapping[str, str], candidates: Sequence[Candidate]) -> str:

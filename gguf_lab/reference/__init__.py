@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .alignment import Alignment, Pair, ReferenceOnly, align
+from .alignment import align
 from .checkpoint import Checkpoint, CheckpointTensor, open_checkpoint
 from .counterpart import given_reference, is_gguf, line_up, open_reference
+from .pairs import Alignment, Pair, ReferenceOnly
 
 __all__ = [
     "Alignment",

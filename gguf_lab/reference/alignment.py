@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..codec import can_decode
@@ -12,18 +12,25 @@ from .architectures import by_name_alone, family_of, family_of_model_type
 from .architectures.family import reason_in
 from .architectures.plan import Origin, Plan, draw_plan, has_name_map
 from .facts import Facts
+from .pairs import Alignment, Pair, ReferenceOnly
 from .quantized import decode_tensors
-from .transforms import AsStored, Rows, Transformed
+from .stored import (
+    in_words,
+    role_of_scale,
+    scale_of,
+    second_scale_of,
+    stored_rows,
+    why_unreadable,
+)
+from .transforms import AsStored, Scaled, Transformed
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ..model import Model, Tensor
     from .architectures.family import Family
     from .checkpoint import Checkpoint
+    from .transforms import Rows
 
-__all__ = ["FITTING_MATRICES", "Alignment", "Pair", "ReferenceOnly", "align", "same_shape"]
+__all__ = ["FITTING_MATRICES", "align", "same_shape"]
 
 # A file and a checkpoint of which fewer matrices than this fit each other don't belong together.
 # Norms and biases don't count: every model of the same width has them alike. It is a share of
@@ -33,105 +40,6 @@ FITTING_MATRICES = 0.7
 # Tables of numbers are stored so on both sides. Where only the checkpoint has them, it is quantized
 # (compressed-tensors, bitsandbytes), and the numbers mean nothing without the scales beside them.
 _WHOLE_NUMBERS = frozenset(("I8", "I16", "I32", "I64"))
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A tensor of the file and what it was made from, or is compared with.
-
-    Attributes
-    ----------
-    name : str
-        In the file.
-    reference_names : tuple of str
-        In the reference; several if they were joined, none if there are none.
-    transform : str
-        What the converter did to them, in words; empty if they are stored as they are.
-    status : {"matched", "unverified", "unmatched", "unsupported"}
-        Unverified: there is no table for the architecture; name and shape agree, and no more is
-        known. Such a pair can be read like a matched one.
-    reason : str
-        Why it isn't matched; empty if it is.
-    dtype : str
-        The codec's name of the values that `read` gives; empty if it isn't known.
-    """
-
-    name: str
-    reference_names: tuple[str, ...] = ()
-    transform: str = ""
-    status: str = "matched"
-    reason: str = ""
-    dtype: str = ""
-    _rows: Rows | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def rows_per_read(self) -> int:
-        """How many rows are best read at once: those that take the same bytes of the reference."""
-        return self._rows.rows_per_read if isinstance(self._rows, Transformed) else 1
-
-    @property
-    def readable(self) -> bool:
-        """Whether there is a reference to read."""
-        return self._rows is not None
-
-    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Read reference rows as the converter would write them.
-
-        Parameters
-        ----------
-        start, stop : int
-            Rows of the file's tensor, flattened over all dimensions but the last.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 ``(stop - start, row_bytes)``, little endian.
-
-        Raises
-        ------
-        ComparisonError
-            If the pair is neither matched nor unverified.
-        """
-        if self._rows is None:
-            raise ComparisonError(
-                f"{quoted(self.name)} has no reference to read: {self.reason or self.status}."
-            )
-        return self._rows.read(start, stop)
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceOnly:
-    """A tensor that the reference has and the file has not.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple of int
-    dtype : str
-        As in the reference.
-    reason : str
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """How a file and a reference line up.
-
-    Attributes
-    ----------
-    pairs : tuple of Pair
-        One for each tensor of the file, in its order.
-    reference_only : tuple of ReferenceOnly
-        What is left of the reference, in its order.
-    """
-
-    pairs: tuple[Pair, ...]
-    reference_only: tuple[ReferenceOnly, ...]
 
 
 def align(model: Model, checkpoint: Checkpoint) -> Alignment:
@@ -179,7 +87,8 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     else:
         _tie_output(plan, model, facts, family)
         _check_fit(model, checkpoint, plan)
-    pairs = tuple(_pair(tensor, plan, family) for tensor in model.tensors.values())
+    _multiply(plan, model)
+    pairs = tuple(_pair(tensor, model, plan, family) for tensor in model.tensors.values())
     if guessed:
         pairs = tuple(_doubted(pair, _no_table(model)) for pair in pairs)
     used = {name for pair in pairs for name in pair.reference_names}
@@ -202,11 +111,27 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     )
 
 
-def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
+def _multiply(plan: Plan, model: Model) -> None:
+    """Follow the scales that a quantization has put into the file, over those of the model.
+
+    Where the model has scales of its own, the converter multiplies one with the other: the experts
+    of gemma4.
+    """
+    for tensor in model.tensors.values():
+        scale, origin = second_scale_of(model, tensor), plan.origins.get(tensor.name)
+        if scale is None:
+            continue
+        own = plan.origins.pop(scale.name, None)
+        if own and own.rows and origin and origin.rows:
+            rows = Transformed(Scaled(), (origin.rows, own.rows))
+            plan.origins[tensor.name] = Origin(origin.names + own.names, rows)
+
+
+def _pair(tensor: Tensor, model: Model, plan: Plan, family: Family) -> Pair:
     """Look up where a tensor is from, and whether the two can be compared."""
     origin = plan.origins.get(tensor.name)
     if origin is None:
-        reason = reason_in(family.made_up, tensor.name)
+        reason = role_of_scale(model, tensor) or reason_in(family.made_up, tensor.name)
         return Pair(
             tensor.name,
             status="unmatched",
@@ -216,7 +141,10 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
     rows = origin.rows
     if rows is None:
         return replace(pair, reason=origin.problem)
-    pair = replace(pair, transform=rows.words)
+    scale = scale_of(model, tensor)
+    if scale is not None and scale.name in plan.origins:
+        scale = None  # a tensor of the model, compared for itself
+    pair = replace(pair, transform=in_words(rows.words, scale), scale=scale.name if scale else "")
     try:
         shape, dtype = rows.shape, rows.dtype
     except ComparisonError as error:
@@ -225,15 +153,14 @@ def _pair(tensor: Tensor, plan: Plan, family: Family) -> Pair:
     if not same_shape(tensor.shape, shape):
         return replace(pair, reason=_shapes(tensor, shape))
     pair = replace(pair, status="unsupported")
-    if tensor.status != "ok":
-        return replace(pair, reason=f"the tensor in the file is {tensor.status}")
-    for name, where in ((tensor.qtype, "file"), (dtype, "checkpoint")):
-        if not can_decode(name):
-            return replace(pair, reason=f"type {printable(name)} of the {where} is not decoded")
+    if reason := why_unreadable(tensor, scale, "file"):
+        return replace(pair, reason=reason)
+    if not can_decode(dtype):
+        return replace(pair, reason=f"type {printable(dtype)} of the checkpoint is not decoded")
     if dtype in _WHOLE_NUMBERS and tensor.qtype not in _WHOLE_NUMBERS:
         why = f"the checkpoint has whole numbers ({dtype}): it is quantized, its scales are unknown"
         return replace(pair, reason=why)
-    return replace(pair, status="matched", _rows=rows)
+    return replace(pair, status="matched", _rows=rows, _stored=stored_rows(tensor, scale))
 
 
 def _no_table(model: Model) -> str:

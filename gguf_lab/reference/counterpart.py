@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..codec import can_decode
 from ..errors import ComparisonError
 from ..file.remote import Address, location
 from ..file.text import printable, quoted
 from ..model import Model, open_model
-from .alignment import FITTING_MATRICES, Alignment, Pair, ReferenceOnly, align, same_shape
+from .alignment import FITTING_MATRICES, align, same_shape
 from .checkpoint import Checkpoint, open_checkpoint
+from .pairs import Alignment, Pair, ReferenceOnly
+from .stored import (
+    in_words,
+    role_of_scale,
+    scale_of,
+    second_scale_of,
+    stored_rows,
+    why_unreadable,
+)
 
 if TYPE_CHECKING:
     import os
     from contextlib import ExitStack
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from ..model import Tensor
 
@@ -67,24 +72,6 @@ def line_up(model: Model, reference: Checkpoint | Model) -> Alignment:
     return align_files(model, reference)
 
 
-@dataclass(frozen=True, slots=True)
-class _TensorRows:
-    """A tensor of a file as rows."""
-
-    tensor: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensor.shape
-
-    @property
-    def dtype(self) -> str:
-        return self.tensor.qtype
-
-    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return self.tensor.blocks(slice(start, stop))
-
-
 def align_files(model: Model, reference: Model) -> Alignment:
     """Line two files up.
 
@@ -100,7 +87,7 @@ def align_files(model: Model, reference: Model) -> Alignment:
     _check_fit(model, reference)
     others = dict(reference.tensors)
     return Alignment(
-        tuple(_pair(tensor, others.get(name)) for name, tensor in model.tensors.items()),
+        tuple(_pair(model, tensor, reference) for tensor in model.tensors.values()),
         tuple(
             ReferenceOnly(name, t.shape, t.qtype, f"the file has no {printable(name)}")
             for name, t in others.items()
@@ -109,22 +96,29 @@ def align_files(model: Model, reference: Model) -> Alignment:
     )
 
 
-def _pair(ours: Tensor, theirs: Tensor | None) -> Pair:
-    if theirs is None:
-        return Pair(
-            ours.name, status="unmatched", reason="the reference has no tensor of this name"
-        )
-    pair = Pair(ours.name, (theirs.name,), status="unmatched", dtype=theirs.qtype)
+def _pair(model: Model, ours: Tensor, reference: Model) -> Pair:
+    pair = Pair(ours.name, status="unmatched")
+    if reason := role_of_scale(model, ours):
+        return replace(pair, reason=reason)
+    if ours.name not in reference.tensors:
+        return replace(pair, reason="the reference has no tensor of this name")
+    theirs = reference.tensors[ours.name]
+    pair = replace(pair, reference_names=(theirs.name,), dtype=theirs.qtype)
     if not same_shape(ours.shape, theirs.shape):
         return replace(pair, reason=_shapes(ours, theirs))
-    pair = replace(pair, status="unsupported")
-    for tensor, where in ((ours, "file"), (theirs, "reference")):
-        if tensor.status != "ok":
-            return replace(pair, reason=f"the tensor in the {where} is {tensor.status}")
-        if not can_decode(tensor.qtype):
-            name = printable(tensor.qtype)
-            return replace(pair, reason=f"type {name} of the {where} is not decoded")
-    return replace(pair, status="matched", _rows=_TensorRows(theirs))
+    sides = (model, ours, "file"), (reference, theirs, "reference")
+    scales = [scale_of(side, tensor) for side, tensor, _ in sides]
+    if None not in scales and not any(second_scale_of(side, tensor) for side, tensor, _ in sides):
+        scales = [None, None]  # tensors of the model, compared for themselves
+    read = []
+    for scale, (_, tensor, where) in zip(scales, sides, strict=True):
+        pair = replace(pair, transform=in_words(pair.transform, scale, where))
+        if reason := why_unreadable(tensor, scale, where):
+            return replace(pair, status="unsupported", reason=reason)
+        read.append(stored_rows(tensor, scale))
+    stored, rows = read
+    pair = replace(pair, status="matched", dtype=rows.dtype, _rows=rows, _stored=stored)
+    return replace(pair, scale=scales[0].name if scales[0] else "")
 
 
 def _shapes(ours: Tensor, theirs: Tensor) -> str:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..file.text import printable
-from .transforms import BYTE_TYPES, Decoded, Scaled, Transformed, Unpacked
+from .transforms import (
+    BYTE_TYPES,
+    AsStored,
+    Decoded,
+    DecodeNVFP4,
+    Reciprocal,
+    Scaled,
+    Transformed,
+    Unpacked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +31,7 @@ __all__ = ["DecodedTensors", "decode_tensors"]
 # Of what a layer calculates: no file has them.
 _ELSEWHERE = (
     *(".activation_scale", "_activation_scale", ".qscale_act", ".input_scale"),
-    *(".k_scale", ".v_scale"),
+    *(".input_global_scale", ".k_scale", ".v_scale"),
 )
 # Formats of compressed-tensors with a number in each byte.
 _IN_BYTES = frozenset(("float-quantized", "int-quantized", "naive-quantized"))
@@ -65,10 +74,23 @@ def decode_tensors(
         tensors stay what they are.
     """
     found = DecodedTensors(dict(tensors))
+    _decode_nvfp4(found)
     text = config.get("text_config")  # where models that see have what is said of the language
     how = {**config, **(text if isinstance(text, dict) else {})}.get("quantization_config")
-    if not isinstance(how, dict):
+    if isinstance(how, dict):
+        _decode_by(found, how)
+    if not found.beside:
         return found
+    for name in [*found.tensors]:
+        if name.endswith(_ELSEWHERE):
+            found.beside[name] = "scales of what a layer calculates"
+    for name in found.beside:
+        del found.tensors[name]
+    return found
+
+
+def _decode_by(found: DecodedTensors, how: dict[str, Any]) -> None:
+    """Put together what is told of in ``quantization_config``."""
     method, weights = how.get("quant_method"), _weights_of(how)
     if method == "fp8":
         block = _block(how.get("weight_block_size"))
@@ -79,14 +101,6 @@ def decode_tensors(
         _decode_bytes(found, {".weight_scale": ".weight"}, _block(weights.get("block_structure")))
     elif method == "compressed-tensors" and how.get("format") == "pack-quantized" and weights:
         _unpack(found, weights.get("num_bits"), weights.get("group_size"))
-    else:
-        return found
-    for name in [*found.tensors]:
-        if name.endswith(_ELSEWHERE):
-            found.beside[name] = "scales of what a layer calculates"
-    for name in found.beside:
-        del found.tensors[name]
-    return found
 
 
 def _weights_of(how: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +115,31 @@ def _block(given: object) -> tuple[int, ...]:
     if isinstance(given, list) and all(type(n) is int and n > 0 for n in given):
         return tuple(given)
     return ()
+
+
+def _decode_nvfp4(found: DecodedTensors) -> None:
+    """Put weights in NVFP4 and their scales together; names and types alone tell what they are.
+
+    They have a scale for each 16, and one for all: modelopt multiplies with it, compressed-tensors
+    divides by it.
+    """
+    for name, scales in [*found.tensors.items()]:
+        weight = name.removesuffix("_scale")
+        if not name.endswith(".weight_scale") or scales.dtype != "F8_E4M3":
+            continue
+        parts = next((n for n in (weight, f"{weight}_packed") if n in found.tensors), "")
+        packed = found.tensors.get(parts)
+        if packed is None or packed.dtype != "U8":
+            continue
+        numbers = Transformed(DecodeNVFP4(), (packed, scales))
+        factor, divisor = f"{weight}_scale_2", f"{weight}_global_scale"
+        if factor in found.tensors:
+            found.put(weight, Scaled(), (numbers, found.tensors[factor]), (parts, name, factor))
+        elif divisor in found.tensors:
+            inverse = Transformed(Reciprocal(), (found.tensors[divisor],))
+            found.put(weight, Scaled(), (numbers, inverse), (parts, name, divisor))
+        else:
+            found.put(weight, AsStored(), (numbers,), (parts, name))
 
 
 def _decode_bytes(found: DecodedTensors, ends: dict[str, str], block: tuple[int, ...]) -> None:

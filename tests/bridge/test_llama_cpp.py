@@ -17,6 +17,7 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.bridge.exporting import export
 
+from .checkpoints import exported, with_scales
 from .small_models import (
     CAUSAL,
     TEXT,
@@ -97,6 +98,23 @@ def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
     assert np.abs(due).max() > 0.05
     rough = 5e-3 if model_type in ROUGHEST else 1e-3
     assert worst < (rough if model_type in ROUGHER | ROUGHEST else 1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen3_moe"])
+def test_scales_beside_matrices(model_type: str, tmp_path: Path, say: Any) -> None:
+    """llama.cpp multiplies with them whatever the type is; so does what reads the file here."""
+    model = causal(model_type)
+    with exported(model, tmp_path / "f.gguf") as whole:
+        path = with_scales(whole, tmp_path / "scaled.gguf")
+        rows = gl.compare(path, whole, progress=False).rows
+    scaled = [row for row in rows if "times" in row.transform]
+    assert len(scaled) >= 7
+    assert all(row.exact for row in rows if row.measured)
+    due = expected(model, TOKENS)
+    worst = float(np.abs(logits_of(path, TOKENS) - due).max())
+    say(f"{model_type} with scales: off by {worst:.1e}")
+    assert worst < 1e-5
+    np.testing.assert_array_equal(expected(gl.to_transformers(path)[0], TOKENS), due)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])

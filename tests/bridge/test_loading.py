@@ -24,6 +24,7 @@ from gguf_lab.bridge.configuration import end_tokens  # noqa: E402
 from gguf_lab.errors import GGUFError, GGUFLabError, UnsupportedError  # noqa: E402
 from gguf_lab.file import qtype  # noqa: E402
 from gguf_lab.file.writer import Payload, write_file  # noqa: E402
+from gguf_lab.reference.quantized import decode_tensors  # noqa: E402
 
 from ..models import QUANTIZED  # noqa: E402
 
@@ -349,6 +350,29 @@ def test_constants_beyond_all_measure_are_not_allocated(tmp_path) -> None:
     key = "llama.rope.dimension_count"
     path = rewrite(file_of("llama"), tmp_path / "m.gguf", metadata={key: 1 << 31})
     with pytest.raises((GGUFError, UnsupportedError)):
+        to_transformers(path)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+@pytest.mark.parametrize("name", ["llama-nvfp4", "qwen3moe-nvfp4"])
+def test_weights_in_nvfp4_are_loaded_times_their_scales(name: str, dtype: str) -> None:
+    """As the original stands for them: the same numbers, made of its own parts."""
+    path = file_of(name)
+    state = load(path, dtype=dtype).state_dict()
+    checkpoint = gl.open_checkpoint(path.parent / "hf")
+    seen = 0
+    for key, tensor in decode_tensors(checkpoint.tensors, checkpoint.config).tensors.items():
+        if tensor.dtype == "F32" and key in state:
+            rows = tensor.read(0, tensor.shape[0]).view(np.float32)
+            assert torch.equal(state[key], torch.from_numpy(rows).to(state[key].dtype)), key
+            seen += 1
+    assert seen >= 4
+
+
+def test_a_scale_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    change = {"blk.0.ffn_up.scale": ("F32", np.ones(2, "<f4").view(np.uint8))}
+    path = rewrite(file_of("llama"), tmp_path / "m.gguf", change=change)
+    with pytest.raises(GGUFError, match=r"'blk.0.ffn_up.weight' can't be read: scales of shape"):
         to_transformers(path)
 
 

@@ -456,3 +456,26 @@ def test_a_walk_keeps_nothing_of_what_it_has_read(tmp_path: Path, walk: str) -> 
             gc.enable()
         assert len(held) >= 4
         assert held[-1] < held[0] + values.nbytes / 4
+
+
+def test_a_scale_beside_a_tensor_multiplies_what_is_shown() -> None:
+    """NVFP4 alone is thousands of times what it stands for."""
+    folder = MODELS / "llama-nvfp4"
+    name = "blk.0.ffn_up.weight"
+    with gl.open(folder / "llama-nvfp4-bf16.gguf") as model:
+        scale = model.tensor("blk.0.ffn_up.scale").to_numpy()
+        due = model.tensor(name).to_numpy()[2, 5] * scale[0]
+        for reference in (None, folder / "hf"):
+            block = BlockView(model, name, reference)
+            block.cell = [2, 5]
+            block.wait()
+            shown = np.frombuffer(block.block_values, np.float32).reshape(-1, 64)
+            assert shown[0, 5] == due
+            words = f"times blk.0.ffn_up.scale = {due}"
+            assert words in block.arithmetic["words"]
+            assert words in block._static(None)
+            told = block.facts["transform"] + block.facts["remark"]
+            assert "the file's weights times blk.0.ffn_up.scale" in told
+            if reference is not None:
+                assert not shown[2].any(), "the difference"
+            block.close()

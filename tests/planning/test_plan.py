@@ -18,6 +18,7 @@ from gguf_lab.planning.plan import ALLOWED, MIXES
 from gguf_lab.planning.result import COLUMNS, PROXY
 from gguf_lab.quantization import measuring
 
+from ..bridge.checkpoints import with_scales
 from ..models import MODELS
 from ..quantization.record_files import importance, weights
 from ..quantization.record_mixes import Sketch, describe, write
@@ -443,3 +444,16 @@ def test_an_original_on_a_server_is_no_gguf_file(hub):
     wanted = {"target_bits_per_weight": 6, "allowed": FEW, "rows": 8, "progress": False}
     there, here = gl.plan("hf://org/llama", **wanted), gl.plan(HF, **wanted)
     assert there.to_frame().equals(here.to_frame())
+
+
+def test_a_scale_beside_a_matrix_counts(tmp_path):
+    """Errors of tensors are added up: a factor of a thousand would decide everything."""
+    options = {"target_bits_per_weight": 5.0, "progress": False}
+    with gl.open(MODELS / "llama-256" / "llama-Q4_K_M.gguf") as model:
+        whole = with_scales(model, tmp_path / "whole.gguf", scaled=False)
+        scaled = with_scales(model, tmp_path / "scaled.gguf")
+    due, found = (gl.plan(path, **options).to_frame().set_index("name") for path in (whole, scaled))
+    assert len(found) > len(due) > 10
+    found = found.loc[due.index]
+    assert dict(found["qtype"]) == dict(due["qtype"])
+    np.testing.assert_allclose(found["squared_error"], due["squared_error"], rtol=1e-6)

@@ -18,7 +18,7 @@ from gguf_lab.reference import align, open_checkpoint
 from gguf_lab.reference.quantized import decode_tensors
 from gguf_lab.reference.transforms import Decoded
 
-from .support import DATA, ArrayRows, fake_model, write_checkpoint
+from .support import DATA, E2M1, ArrayRows, fake_model, write_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ TYPES = {
     "F8_E5M2": torch.float8_e5m2,
     "F8_E8M0": torch.float8_e8m0fnu,
     "I8": torch.int8,
+    "U8": torch.uint8,
     "F32": torch.float32,
     "BF16": torch.bfloat16,
     "F16": torch.float16,
@@ -176,6 +177,47 @@ def test_packed_numbers_that_are_shifted_or_moved_stay_as_they_are(part: str) ->
         f"a.weight_{part}": bits((6, 1), torch.int32, 1),
     }
     assert [*decoded(tensors, packed(4, 4))] == [*tensors]
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.sampled_from(["modelopt", "ct", "none"]))
+def test_nvfp4_by_its_names(n_rows: int, blocks: int, style: str) -> None:
+    """Numbers of 4 bits, two to a byte; scales for each 16 of a row, their signs without meaning.
+
+    Of the scale of all, compressed-tensors has the reciprocal.
+    """
+    rng = np.random.default_rng(n_rows * blocks)
+    codes = rng.integers(0, 16, (n_rows, 64 * blocks), np.uint8)
+    # 127 is NaN, for which ggml has 0
+    scales = torch.from_numpy(rng.integers(0, 127, (n_rows, 4 * blocks), np.uint8) | 128)
+    whole = torch.tensor(rng.uniform(1e-6, 1e-3), dtype=torch.float32)
+    name = "a.weight_packed" if style == "ct" else "a.weight"
+    tensors = {
+        name: torch.from_numpy(codes[:, ::2] | codes[:, 1::2] << 4),
+        "a.weight_scale": scales.view(torch.float8_e4m3fn),
+        "a.input_scale": whole,
+    }
+    positive = (scales & 127).view(torch.float8_e4m3fn).float()
+    due = torch.from_numpy(E2M1[codes]) * positive.repeat_interleave(16, 1)
+    if style == "modelopt":
+        tensors["a.weight_scale_2"] = whole
+        due *= whole
+    elif style == "ct":
+        tensors["a.weight_global_scale"] = whole.reshape(1)
+        due *= 1 / whole
+    found = decoded(tensors, {})
+    assert [*found] == ["a.weight"]
+    np.testing.assert_array_equal(values(found["a.weight"]), due.numpy())
+    np.testing.assert_array_equal(values(found["a.weight"], 1, n_rows), due.numpy()[1:])
+
+
+@pytest.mark.parametrize("counts", [(3, 4), (2, 3), (2, 2), (2,), (2, 1, 4)])
+def test_nvfp4_that_fits_no_block_is_said(counts: tuple[int, ...]) -> None:
+    tensors = {
+        "a.weight": bits((2, 32 if counts != (2, 2) else 16), torch.uint8, 1),
+        "a.weight_scale": bits(counts, torch.float8_e4m3fn, 2),
+    }
+    with pytest.raises(ComparisonError, match="make no NVFP4 tensor"):
+        _ = decoded(tensors, {})["a.weight"].shape
 
 
 def test_models_that_see_say_it_of_their_language() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Times
+from .arithmetic import Added, Arithmetic, MinusExp, Reciprocal, Times
 from .heads import (
     GroupParts,
     HeadPart,
@@ -12,10 +12,10 @@ from .heads import (
     TiledColumns,
     UnpermuteRotary,
 )
-from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
 from .scaled import BYTE_TYPES, Scaled, Unpacked
 from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
+from .small_floats import DecodeMXFP4, DecodeNVFP4, RepackMXFP4
 
 __all__ = [
     "BYTE_TYPES",
@@ -25,6 +25,7 @@ __all__ = [
     "Chain",
     "Cut",
     "DecodeMXFP4",
+    "DecodeNVFP4",
     "Decoded",
     "GroupParts",
     "Half",
@@ -34,6 +35,7 @@ __all__ = [
     "NamedRows",
     "Part",
     "PermuteRotary",
+    "Reciprocal",
     "RepackMXFP4",
     "Rows",
     "Scaled",

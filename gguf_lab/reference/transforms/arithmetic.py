@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Times"]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Reciprocal", "Times"]
 
 
 def _calculated(dtype: str) -> str:
@@ -98,6 +98,23 @@ class MinusExp(Arithmetic):
         """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
         with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
             return np.log(-values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Reciprocal(OneSource):
+    """One through each number: compressed-tensors divides by the scale of a whole tensor."""
+
+    words: str = ""
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the rows and divide."""
+        values = _values(sources, start, stop).astype(np.float32)
+        with np.errstate(all="ignore"):
+            return np.divide(np.float32(1), values).view(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

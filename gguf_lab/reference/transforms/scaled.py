@@ -24,6 +24,8 @@ __all__ = ["BYTE_TYPES", "Scaled", "Unpacked"]
 
 BYTE_TYPES = ("F8_E4M3", "F8_E5M2", "I8")
 """Types of weights that have scales beside them; safetensors' names."""
+_CODED = (*BYTE_TYPES, "F8_E8M0")
+"""Types that are decoded here, by a table."""
 
 
 @cache
@@ -52,7 +54,7 @@ def _values(dtype: str) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Weights of 8 bits and their scales, two tensors, become the numbers that they stand for.
+    """Weights and their scales, two tensors, become the numbers that they stand for.
 
     They are multiplied in float32, as the converter does (``dequant_model``).
 
@@ -81,14 +83,14 @@ class Scaled:
     def dtype(self, *dtypes: str) -> str:
         """Give F32."""
         weights, scales = dtypes
-        if weights not in BYTE_TYPES or not (scales == "F8_E8M0" or can_decode(scales)):
+        if not all(name in _CODED or can_decode(name) for name in dtypes):
             raise ComparisonError(f"weights of type {weights} with scales of type {scales}")
         return "F32"
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Read the rows and their scales, and multiply."""
         weights, scales = sources
-        values = _values(weights.dtype)[weights.read(start, stop)]
+        values = _decoded(weights, start, stop)
         steps = self._steps(weights.shape, scales.shape)
         factors = _factors(weights.shape, scales, steps, start, stop)
         whole = values.shape[1] // steps[-1]  # what is behind them is part of a block
@@ -127,10 +129,15 @@ def _factors(
     first, last = 0, math.prod(scales.shape[:-1])
     if len(scales.shape) == len(weights) and len(of_row):  # else they are few
         first, last = int(of_row.min()), int(of_row.max()) + 1
-    rows = np.ascontiguousarray(scales.read(first, last))
-    coded = scales.dtype == "F8_E8M0"
-    factors = _values(scales.dtype)[rows] if coded else dequantize(rows, scales.dtype)
-    return np.asarray(factors).reshape(-1, counts[-1])[of_row - first]
+    return _decoded(scales, first, last).reshape(-1, counts[-1])[of_row - first]
+
+
+def _decoded(source: Rows, start: int, stop: int) -> NDArray[np.float32]:
+    """Read rows as numbers."""
+    rows = np.ascontiguousarray(source.read(start, stop))
+    if source.dtype in _CODED:
+        return _values(source.dtype)[rows]
+    return np.asarray(dequantize(rows, source.dtype))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,189 @@
+"""Weights that stand in a file without a factor, which is a tensor beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+from gguf_lab.file import qtype
+from gguf_lab.file.writer import Payload, write_file
+from gguf_lab.reference import align, open_checkpoint
+
+from .support import DATA, write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+WEIGHTS = np.random.default_rng(0).standard_normal((3, 4, 64), np.float32)
+NAMES = {"up": "mlp.up_proj", "gate": "mlp.gate_proj", "down": "mlp.down_proj"}
+
+
+def write_model(path: Path, tensors: Mapping[str, Any], architecture: str = "llama") -> Path:
+    """A file of arrays, or of pairs of a type and blocks."""
+    payloads = []
+    for name, given in tensors.items():
+        kind, rows = given if isinstance(given, tuple) else ("F32", given.astype("<f4"))
+        data = np.ascontiguousarray(rows).view(np.uint8)
+        width = data.shape[-1] // qtype(kind).type_size * qtype(kind).block_size
+        shape = (*data.shape[:-1], width)
+        payloads.append(Payload(name, shape, qtype(kind), lambda data=data: [data]))
+    write_file(path, {"general.architecture": architecture}, payloads)
+    return path
+
+
+def write_original(folder: Path, up: np.ndarray) -> Path:
+    folder.mkdir()
+    tensors = {
+        f"model.layers.0.{name}.weight": ("F32", (4, 64), WEIGHTS[0].tobytes())
+        for name in NAMES.values()
+    }
+    tensors["model.layers.0.mlp.up_proj.weight"] = ("F32", (4, 64), up.astype("<f4").tobytes())
+    write_checkpoint(folder / "model.safetensors", tensors)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["NVFP4", "Q4_0", "F32"])
+def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str) -> None:
+    """Without it a file in NVFP4 is thousands of times its original."""
+    stored = gl.quantize(WEIGHTS[0] * 3000, kind)
+    scale = np.float32(1 / 3000)
+    tensors = {
+        "blk.0.ffn_up.weight": (kind, np.asarray(stored)),
+        "blk.0.ffn_up.scale": np.array([scale]),
+        "blk.0.ffn_up.input_scale": np.array([7.0]),
+        "blk.0.ffn_gate.weight": WEIGHTS[0],
+        "blk.0.ffn_down.weight": WEIGHTS[0],
+    }
+    model = write_model(tmp_path / "m.gguf", tensors)
+    original = write_original(tmp_path / "hf", WEIGHTS[0])
+    importance = {"blk.0.ffn_up.weight": np.arange(1.0, 65)}
+    result = gl.compare(model, original, importance=importance, progress=False)
+    row = result["blk.0.ffn_up.weight"]
+    due = gl.dequantize(stored, kind).reshape(4, 64) * scale
+    error = (due - WEIGHTS[0]).astype(np.float64)
+    assert row.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
+    assert row.max_abs_error == np.abs(error).max()
+    weighted = np.square(error) @ np.arange(1.0, 65), np.square(WEIGHTS[0]) @ np.arange(1.0, 65)
+    due_weighted = np.sqrt(weighted[0].sum() / weighted[1].sum())
+    assert row.weighted_relative_rmse == pytest.approx(due_weighted, rel=1e-6)
+    assert row.transform == "the file's weights times blk.0.ffn_up.scale"
+    assert row.qtype == kind
+    scales = result["blk.0.ffn_up.scale"], result["blk.0.ffn_up.input_scale"]
+    assert [(row.status, row.measured) for row in scales] == [("unmatched", False)] * 2
+    assert scales[0].reason == "the weights of blk.0.ffn_up.weight are multiplied with it"
+
+
+def test_a_scale_alone_multiplies_too(tmp_path: Path) -> None:
+    """As llama.cpp does, whatever the type is."""
+    tensors = {f"blk.0.ffn_{kind}.weight": WEIGHTS[0] for kind in NAMES}
+    tensors["blk.0.ffn_up.scale"] = np.array([0.5])
+    model = write_model(tmp_path / "m.gguf", tensors)
+    original = write_original(tmp_path / "hf", WEIGHTS[0] / 2)
+    assert gl.compare(model, original, progress=False)["blk.0.ffn_up.weight"].exact
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2moe"])
+def test_two_files_are_compared_times_the_scales_of_each(tmp_path: Path, architecture: str) -> None:
+    """One number for all weights, or one for each expert."""
+    several = architecture == "qwen2moe"
+    name = "blk.0.ffn_up_exps" if several else "blk.0.ffn_up"
+    weights = WEIGHTS if several else WEIGHTS[0]
+    scales = np.array([2.0, 4, 8]) if several else np.array([4.0])
+    factors = scales[:, None, None] if several else scales
+    halves = {
+        f"{name}.weight": weights,
+        f"{name}.scale": scales,
+        f"{name}.input_scale": scales,
+    }
+    whole = {f"{name}.weight": weights * factors}
+    both = [
+        write_model(tmp_path / f"{i}.gguf", tensors, architecture)
+        for i, tensors in enumerate((halves, whole))
+    ]
+    row = gl.compare(*both, progress=False)[f"{name}.weight"]
+    assert row.exact
+    assert row.transform == f"the file's weights times {name}.scale"
+    row = gl.compare(*reversed(both), progress=False)[f"{name}.weight"]
+    assert row.exact
+    assert row.transform == f"the reference's weights times {name}.scale"
+    assert gl.compare(both[0], both[0], progress=False)[f"{name}.weight"].exact
+
+
+@pytest.mark.parametrize("n", [2, 64])
+def test_a_scale_that_does_not_fit_leaves_no_figure(tmp_path: Path, n: int) -> None:
+    tensors = {f"blk.0.ffn_{kind}.weight": WEIGHTS[0] for kind in NAMES}
+    tensors["blk.0.ffn_up.scale"] = np.ones(n)
+    model = write_model(tmp_path / "m.gguf", tensors)
+    original = write_original(tmp_path / "hf", WEIGHTS[0])
+    row = gl.compare(model, original, progress=False)["blk.0.ffn_up.weight"]
+    if n == 64:  # one for each column: of what goes in
+        assert row.exact
+    else:
+        assert row.status == "unsupported"
+        assert row.reason == "scales of shape (2,) do not fit weights of shape (4, 64) in the file"
+
+
+def gemma4(folder: Path, *, folded: bool) -> tuple[Path, Path]:
+    """The experts of gemma4 have scales of their own; NVFP4's are multiplied into these."""
+    source = DATA / "gemma4-moe"
+    with gl.open(source / "gemma4-moe-bf16.gguf") as model:
+        tensors = {name: (t.qtype, t.blocks(), t.shape) for name, t in model.tensors.items()}
+        name = "blk.0.ffn_down_exps"
+        scales = model.tensor(f"{name}.scale").to_numpy()
+        weights = model.tensor(f"{name}.weight").to_numpy()
+        metadata = {key: model.metadata[key] for key in model.metadata}
+    if folded:
+        halves, own = weights / 2, scales * 2
+        ones = np.ones_like(own)
+        for end, values in (("weight", halves), ("scale", own), ("input_scale", ones)):
+            rows = values.reshape(-1, values.shape[-1]).astype("<f4").view(np.uint8)
+            tensors[f"{name}.{end}"] = ("F32", rows, values.shape)
+    payloads = [
+        Payload(name, shape, qtype(kind), lambda rows=rows: [rows])
+        for name, (kind, rows, shape) in tensors.items()
+    ]
+    typed = {k: np.uint32(v) if type(v) is int else v for k, v in metadata.items()}
+    write_file(folder / "m.gguf", typed, payloads)
+    return folder / "m.gguf", source / "hf"
+
+
+def test_scales_of_the_model_are_compared_for_themselves(tmp_path: Path) -> None:
+    model, original = gemma4(tmp_path, folded=False)
+    rows = {row.name: row for row in gl.compare(model, original, progress=False).rows}
+    assert rows["blk.0.ffn_down_exps.scale"].exact
+    assert "times" not in rows["blk.0.ffn_down_exps.weight"].transform
+    assert rows["blk.0.ffn_gate_inp.scale"].exact
+    two = {row.name: row for row in gl.compare(model, model, progress=False).rows}
+    assert two["blk.0.ffn_down_exps.scale"].exact
+    assert two["blk.0.ffn_down_exps.weight"].transform == ""
+
+
+def test_scales_of_the_model_that_hold_those_of_a_quantization_too(tmp_path: Path) -> None:
+    model, original = gemma4(tmp_path, folded=True)
+    rows = {row.name: row for row in gl.compare(model, original, progress=False).rows}
+    row = rows["blk.0.ffn_down_exps.weight"]
+    assert row.exact
+    assert row.transform.endswith("the file's weights times blk.0.ffn_down_exps.scale")
+    assert "router.per_expert_scale" in (row.reference_name or "")
+    assert rows["blk.0.ffn_down_exps.scale"].status == "unmatched"
+
+
+def test_truncated_scales_leave_no_figure(tmp_path: Path) -> None:
+    tensors = {f"blk.0.ffn_{kind}.weight": WEIGHTS[0] for kind in NAMES}
+    tensors["blk.0.ffn_up.scale"] = np.ones(1)
+    path = write_model(tmp_path / "m.gguf", tensors)
+    content = path.read_bytes()
+    with gl.open(path) as whole:
+        end = whole.tensor("blk.0.ffn_up.scale").info.offset
+        start = max(t.info.offset for t in whole.tensors.values())
+    assert end == start, "the scale is the last tensor"
+    path.write_bytes(content[:-32])
+    model = gl.open(path)
+    assert model.tensor("blk.0.ffn_up.scale").status == "truncated"
+    alignment = align(model, open_checkpoint(write_original(tmp_path / "hf", WEIGHTS[0])))
+    pair = next(p for p in alignment.pairs if p.name == "blk.0.ffn_up.weight")
+    assert (pair.status, pair.reason) == ("unsupported", "the tensor in the file is truncated")
