@@ -28,6 +28,7 @@ from ..file.source import expanded
 from ..file.writer import Payload, write_file
 from ..model import given_model
 from ..progress import counted
+from ..reference.stored import second_scale_of
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
 from .given import given_imatrix
@@ -88,6 +89,13 @@ class _Work:
                 raise UnsupportedError(
                     f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: there is no "
                     "quantizer for it."
+                )
+            scale = second_scale_of(self.model, tensor)
+            if scale is not None and tensor.layer is None:
+                raise UnsupportedError(
+                    f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: llama.cpp knows "
+                    f"{quoted(scale.name)} beside it for {tensor.qtype} alone. Keep it: "
+                    f"overrides={{'^{tensor.name}$': '{tensor.qtype}'}}."
                 )
         importance = self._why_importance(tensor, choice, changed=changed)
         return QuantizedTensor(tensor.name, tensor.shape, tensor.qtype, choice, importance)

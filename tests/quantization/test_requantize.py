@@ -18,6 +18,7 @@ from gguf_lab.quantization import open_imatrix, requantize
 from gguf_lab.reference import align, open_checkpoint
 
 from ..checks.variants import variant
+from ..reference.support import write_model
 from .record_files import RECORDED, SKETCHES, digests, importance, record, weights
 from .record_mixes import DATA, MODELS, Sketch, describe, write
 
@@ -427,3 +428,26 @@ def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     gl.requantize(MODELS / "llama" / "llama-bf16.gguf", "~new.gguf", "Q8_0", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["~new.gguf"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_output_with_a_scale_stays_in_nvfp4(tmp_path, kept):
+    """llama.cpp asks for the scale of an output in NVFP4 alone, and refuses files with more."""
+    rows = np.ones((32, 64), np.float32)
+    tensors = {
+        "output.weight": ("NVFP4", np.asarray(gl.quantize(rows, "NVFP4"))),
+        "blk.0.ffn_up.weight": ("NVFP4", np.asarray(gl.quantize(rows, "NVFP4"))),
+        **{f"{name}.scale": np.array([0.5]) for name in ("output", "blk.0.ffn_up")},
+    }
+    path = write_model(tmp_path / "m.gguf", tensors)
+    given = {"^output.weight$": "NVFP4"} if kept else {}
+    options = {"overrides": given, "progress": False}
+    if kept:
+        gl.requantize(path, tmp_path / "q.gguf", "Q8_0", **options)
+        row = gl.compare(tmp_path / "q.gguf", path, progress=False)["blk.0.ffn_up.weight"]
+        assert row.qtype == "Q8_0"
+        assert row.relative_rmse < 0.01
+        return
+    with pytest.raises(UnsupportedError, match=r"knows 'output.scale' beside it for NVFP4 alone"):
+        gl.requantize(path, tmp_path / "q.gguf", "Q8_0", **options)
+    assert not (tmp_path / "q.gguf").exists()

@@ -8,14 +8,19 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gguf_lab.file import qtype
+from gguf_lab.file.writer import Payload, write_file
 from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
 from ..models import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DATA = MODELS
 TABLES = DATA.parent / "tables"
@@ -49,6 +54,20 @@ def write_checkpoint(path: Path, tensors: dict[str, tuple[str, tuple[int, ...], 
         }
         data += raw
     return write_raw(path, json.dumps(header).encode(), data)
+
+
+def write_model(path: Path, tensors: Mapping[str, Any], architecture: str = "llama") -> Path:
+    """A file of one layer, of arrays, or of pairs of a type and blocks."""
+    payloads = []
+    for name, given in tensors.items():
+        kind, rows = given if isinstance(given, tuple) else ("F32", given.astype("<f4"))
+        data = np.ascontiguousarray(rows).view(np.uint8)
+        width = data.shape[-1] // qtype(kind).type_size * qtype(kind).block_size
+        shape = (*data.shape[:-1], width)
+        payloads.append(Payload(name, shape, qtype(kind), lambda data=data: [data]))
+    metadata = {"general.architecture": architecture, f"{architecture}.block_count": np.uint32(1)}
+    write_file(path, metadata, payloads)
+    return path
 
 
 def ramp(*shape: int) -> tuple[str, tuple[int, ...], bytes]:

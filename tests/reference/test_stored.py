@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,27 +12,13 @@ from gguf_lab.file import qtype
 from gguf_lab.file.writer import Payload, write_file
 from gguf_lab.reference import align, open_checkpoint
 
-from .support import DATA, write_checkpoint
+from .support import DATA, write_checkpoint, write_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 WEIGHTS = np.random.default_rng(0).standard_normal((3, 4, 64), np.float32)
 NAMES = {"up": "mlp.up_proj", "gate": "mlp.gate_proj", "down": "mlp.down_proj"}
-
-
-def write_model(path: Path, tensors: Mapping[str, Any], architecture: str = "llama") -> Path:
-    """A file of arrays, or of pairs of a type and blocks."""
-    payloads = []
-    for name, given in tensors.items():
-        kind, rows = given if isinstance(given, tuple) else ("F32", given.astype("<f4"))
-        data = np.ascontiguousarray(rows).view(np.uint8)
-        width = data.shape[-1] // qtype(kind).type_size * qtype(kind).block_size
-        shape = (*data.shape[:-1], width)
-        payloads.append(Payload(name, shape, qtype(kind), lambda data=data: [data]))
-    write_file(path, {"general.architecture": architecture}, payloads)
-    return path
 
 
 def write_original(folder: Path, up: np.ndarray) -> Path:
