@@ -14,11 +14,9 @@ from .transforms import (
     BYTE_TYPES,
     AsStored,
     Decoded,
-    DecodeNVFP4,
     Reciprocal,
     Scaled,
     Transformed,
-    Unpacked,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ _ELSEWHERE = (
     *(".activation_scale", "_activation_scale", ".qscale_act", ".input_scale"),
     *(".input_global_scale", ".k_scale", ".v_scale"),
 )
+_GROUP = 16  # weights in NVFP4 that share a scale
 # Formats of compressed-tensors with a number in each byte.
 _IN_BYTES = frozenset(("float-quantized", "int-quantized", "naive-quantized"))
 
@@ -131,7 +130,7 @@ def _decode_nvfp4(found: DecodedTensors) -> None:
         packed = found.tensors.get(parts)
         if packed is None or packed.dtype != "U8":
             continue
-        numbers = Transformed(DecodeNVFP4(), (packed, scales))
+        numbers = Transformed(Scaled((1, _GROUP), "e2m1"), (packed, scales))
         factor, divisor = f"{weight}_scale_2", f"{weight}_global_scale"
         if factor in found.tensors:
             found.put(weight, Scaled(), (numbers, found.tensors[factor]), (parts, name, factor))
@@ -166,7 +165,6 @@ def _unpack(found: DecodedTensors, bits: object, group: object) -> None:
             continue
         if any(f"{whole}_{part}" in found.tensors for part in ("zero_point", "g_idx")):
             continue  # numbers are shifted, or columns have changed places
-        numbers = Transformed(Unpacked(bits, scales.shape[-1] * group), (words,))
         parts = (f"{whole}_{part}" for part in ("packed", "scale", "shape"))
         told = tuple(part for part in parts if part in found.tensors)
-        found.put(whole, Scaled((1, group)), (numbers, scales), told)
+        found.put(whole, Scaled((1, group), f"int{bits}"), (words, scales), told)

@@ -154,7 +154,8 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             "qwen3moe-nvfp4",
             "blk.0.ffn_up_exps.weight",
             (
-                "NVFP4 weights and scales decoded; times its scales; experts 0-2 stacked; "
+                "e2m1 unpacked; times its scales, each for 1 × 16 weights; times its scales; "
+                "experts 0-2 stacked; "
                 "the file's weights times blk.0.ffn_up_exps.scale"
             ),
             9,

@@ -179,25 +179,23 @@ def test_packed_numbers_that_are_shifted_or_moved_stay_as_they_are(part: str) ->
     assert [*decoded(tensors, packed(4, 4))] == [*tensors]
 
 
-@given(st.integers(1, 5), st.integers(1, 3), st.sampled_from(["modelopt", "ct", "none"]))
-def test_nvfp4_by_its_names(n_rows: int, blocks: int, style: str) -> None:
-    """Numbers of 4 bits, two to a byte; scales for each 16 of a row, their signs without meaning.
+@given(st.integers(1, 5), st.integers(1, 9), st.sampled_from(["modelopt", "ct", "none"]))
+def test_nvfp4_by_its_names(n_rows: int, groups: int, style: str) -> None:
+    """Numbers of 4 bits, two to a byte; a scale for each 16 of a row, and one for all.
 
-    Of the scale of all, compressed-tensors has the reciprocal.
+    Of the latter, compressed-tensors has the reciprocal.
     """
-    rng = np.random.default_rng(n_rows * blocks)
-    codes = rng.integers(0, 16, (n_rows, 64 * blocks), np.uint8)
-    # 127 is NaN, for which ggml has 0
-    scales = torch.from_numpy(rng.integers(0, 127, (n_rows, 4 * blocks), np.uint8) | 128)
+    rng = np.random.default_rng(n_rows * groups)
+    codes = rng.integers(0, 16, (n_rows, 16 * groups), np.uint8)
+    scales = bits((n_rows, groups), torch.float8_e4m3fn, groups)
     whole = torch.tensor(rng.uniform(1e-6, 1e-3), dtype=torch.float32)
     name = "a.weight_packed" if style == "ct" else "a.weight"
     tensors = {
         name: torch.from_numpy(codes[:, ::2] | codes[:, 1::2] << 4),
-        "a.weight_scale": scales.view(torch.float8_e4m3fn),
+        "a.weight_scale": scales,
         "a.input_scale": whole,
     }
-    positive = (scales & 127).view(torch.float8_e4m3fn).float()
-    due = torch.from_numpy(E2M1[codes]) * positive.repeat_interleave(16, 1)
+    due = torch.from_numpy(E2M1[codes]) * scales.float().repeat_interleave(16, 1)
     if style == "modelopt":
         tensors["a.weight_scale_2"] = whole
         due *= whole
@@ -210,13 +208,13 @@ def test_nvfp4_by_its_names(n_rows: int, blocks: int, style: str) -> None:
     np.testing.assert_array_equal(values(found["a.weight"], 1, n_rows), due.numpy()[1:])
 
 
-@pytest.mark.parametrize("counts", [(3, 4), (2, 3), (2, 2), (2,), (2, 1, 4)])
-def test_nvfp4_that_fits_no_block_is_said(counts: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("counts", [(3, 4), (2, 3), (2,), (), (2, 1, 4)])
+def test_nvfp4_whose_scales_do_not_fit_is_said(counts: tuple[int, ...]) -> None:
     tensors = {
-        "a.weight": bits((2, 32 if counts != (2, 2) else 16), torch.uint8, 1),
-        "a.weight_scale": bits(counts, torch.float8_e4m3fn, 2),
+        "a.weight": bits((2, 32), torch.uint8, 1),
+        "a.weight_scale": bits((*counts, 1), torch.float8_e4m3fn, 2).reshape(counts),
     }
-    with pytest.raises(ComparisonError, match="make no NVFP4 tensor"):
+    with pytest.raises(ComparisonError, match=r"do not (fit|hold)"):
         _ = decoded(tensors, {})["a.weight"].shape
 
 

@@ -12,10 +12,10 @@ from .heads import (
     TiledColumns,
     UnpermuteRotary,
 )
+from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
-from .scaled import BYTE_TYPES, Scaled, Unpacked
+from .scaled import BYTE_TYPES, Scaled
 from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
-from .small_floats import DecodeMXFP4, DecodeNVFP4, RepackMXFP4
 
 __all__ = [
     "BYTE_TYPES",
@@ -25,7 +25,6 @@ __all__ = [
     "Chain",
     "Cut",
     "DecodeMXFP4",
-    "DecodeNVFP4",
     "Decoded",
     "GroupParts",
     "Half",
@@ -49,6 +48,5 @@ __all__ = [
     "Transform",
     "Transformed",
     "Transpose",
-    "Unpacked",
     "UnpermuteRotary",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...codec import can_decode, dequantize
 from ...errors import ComparisonError
-from .rows import OneSource
+from .products import look_up_and_multiply, multiply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,36 +20,50 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["BYTE_TYPES", "Scaled", "Unpacked"]
+__all__ = ["BYTE_TYPES", "Scaled"]
 
 BYTE_TYPES = ("F8_E4M3", "F8_E5M2", "I8")
 """Types of weights that have scales beside them; safetensors' names."""
-_CODED = (*BYTE_TYPES, "F8_E8M0")
-"""Types that are decoded here, by a table."""
+
+
+_PACKED = {"int2": (2, "I32"), "int4": (4, "I32"), "int8": (8, "I32"), "e2m1": (4, "U8")}
+"""Packed numbers: their bits, and the type of the words that hold them."""
 
 
 @cache
-def _values(dtype: str) -> NDArray[np.float32]:
-    """Return what each of the 256 bytes stands for.
+def _table(dtype: str, packed: str = "") -> NDArray[np.float32] | None:
+    """Return what each of the 256 bytes stands for, (256, numbers of a byte); None: ask the codec.
 
     E4M3 has no infinity, and NaN where all lower bits are set; E5M2 is the upper half of a float16
     (https://arxiv.org/abs/2209.05433, table 1). E8M0 is a power of two alone, 255 NaN (OCP
-    Microscaling Formats, 5.4.1).
+    Microscaling Formats, 5.4.1). Of packed numbers the first one is in the lowest bits; whole ones
+    have half of their range added, to make them positive (compressed-tensors, ``pack_to_int32``),
+    E2M1 has the sign in its highest bit (5.3.3).
     """
-    codes = np.arange(256, dtype=np.uint16)
-    values: NDArray[np.floating]
-    if dtype == "I8":
-        values = codes.astype(np.int8).astype(np.float32)
+    codes = np.arange(256)
+    values: NDArray[Any]
+    if packed:
+        bits, _ = _PACKED[packed]
+        values = codes[:, None] >> np.arange(0, 8, bits) & (1 << bits) - 1
+        if packed == "e2m1":
+            doubled = np.array([0, 1, 2, 3, 4, 6, 8, 12])[values & 7]
+            values = np.where(values > 7, -doubled, doubled) / 2  # as in ggml no zero is negative
+        else:
+            values -= 1 << bits - 1
+    elif dtype == "I8":
+        values = codes.astype(np.int8)
     elif dtype == "F8_E5M2":
-        values = (codes << 8).view(np.float16)
+        values = (codes << 8).astype(np.uint16).view(np.float16)
     elif dtype == "F8_E8M0":
-        values = np.where(codes == 255, np.nan, np.ldexp(1.0, codes.astype(np.int32) - 127))
-    else:
-        exponent, mantissa = (codes >> 3 & 15).astype(np.int32), codes & 7
+        values = np.where(codes == 255, np.nan, np.ldexp(1.0, codes - 127))
+    elif dtype == "F8_E4M3":
+        exponent, mantissa = codes >> 3 & 15, codes & 7
         whole = np.where(exponent == 0, mantissa, mantissa + 8)
         values = np.ldexp(whole, np.maximum(exponent, 1) - 10) * np.where(codes >> 7, -1, 1)
         values[codes & 127 == 127] = np.nan
-    return values.astype(np.float32)
+    else:
+        return None
+    return values.astype(np.float32).reshape(256, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,41 +77,60 @@ class Scaled:
     block : tuple of int
         How many weights share a scale, along the last dimensions. Empty: the scales say it by their
         shape, one for all weights, or one for each row (or matrix).
+    packed : {"", "int2", "int4", "int8", "e2m1"}
+        What several to a word are, whole numbers in 32 bits or floats in 8; empty: they are not
+        packed. The last word of a row may have room for more.
     """
 
     block: tuple[int, ...] = ()
+    packed: str = ""
 
     @property
     def words(self) -> str:
         """Such as ``"times its scales, each for 128 × 128 weights"``."""
-        if not self.block:
-            return "times its scales"
-        return f"times its scales, each for {' × '.join(map(str, self.block))} weights"
+        unpacked = f"{self.packed} unpacked; " if self.packed else ""
+        each = f", each for {' × '.join(map(str, self.block))} weights" if self.block else ""
+        return f"{unpacked}times its scales{each}"
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give the shape of the weights."""
         weights, scales = shapes
+        if self.packed:
+            bits, words = _PACKED[self.packed]
+            columns = scales[-1] * self.block[-1] if scales else 0
+            if not weights or weights[-1] != -(-columns * bits // (8 if words == "U8" else 32)):
+                raise ComparisonError(
+                    f"{words} of shape {weights} do not hold rows of {columns} numbers of {bits}"
+                    " bits, as their scales say"
+                )
+            weights = (*weights[:-1], columns)
         self._steps(weights, scales)
         return weights
 
     def dtype(self, *dtypes: str) -> str:
         """Give F32."""
         weights, scales = dtypes
-        if not all(name in _CODED or can_decode(name) for name in dtypes):
+        words = _PACKED[self.packed][1] if self.packed else weights
+        if weights != words:
+            raise ComparisonError(f"packed weights of type {weights} instead of {words}")
+        numbers = (scales,) if self.packed else dtypes
+        if not all(can_decode(name) or _table(name) is not None for name in numbers):
             raise ComparisonError(f"weights of type {weights} with scales of type {scales}")
         return "F32"
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Read the rows and their scales, and multiply."""
         weights, scales = sources
-        values = _decoded(weights, start, stop)
-        steps = self._steps(weights.shape, scales.shape)
-        factors = _factors(weights.shape, scales, steps, start, stop)
-        whole = values.shape[1] // steps[-1]  # what is behind them is part of a block
-        blocks = values[:, : whole * steps[-1]].reshape(len(values), whole, steps[-1])
-        with np.errstate(all="ignore"):  # NaN and infinity in a checkpoint are for the comparison
-            blocks *= factors[:, :whole, None]
-            values[:, whole * steps[-1] :] *= factors[:, whole:]
+        shape = self.shape(weights.shape, scales.shape)
+        steps = self._steps(shape, scales.shape)
+        rows = np.ascontiguousarray(weights.read(start, stop))
+        factors = _factors(shape, scales, steps, start, stop)
+        table = _table(weights.dtype, self.packed)
+        if table is None:
+            values = np.asarray(dequantize(rows, weights.dtype)).reshape(len(rows), shape[-1])
+            multiply(values, factors, steps[-1])
+        else:
+            values = look_up_and_multiply(rows, table, factors, steps[-1], shape[-1])
         return values.astype("<f4", copy=False).view(np.uint8)
 
     def _steps(self, weights: Shape, scales: Shape) -> Shape:
@@ -129,60 +162,6 @@ def _factors(
     first, last = 0, math.prod(scales.shape[:-1])
     if len(scales.shape) == len(weights) and len(of_row):  # else they are few
         first, last = int(of_row.min()), int(of_row.max()) + 1
-    return _decoded(scales, first, last).reshape(-1, counts[-1])[of_row - first]
-
-
-def _decoded(source: Rows, start: int, stop: int) -> NDArray[np.float32]:
-    """Read rows as numbers."""
-    rows = np.ascontiguousarray(source.read(start, stop))
-    if source.dtype in _CODED:
-        return _values(source.dtype)[rows]
-    return np.asarray(dequantize(rows, source.dtype))
-
-
-@dataclass(frozen=True, slots=True)
-class Unpacked(OneSource):
-    """Whole numbers of a few bits, packed into int32, become I8.
-
-    compressed-tensors (``pack_to_int32``) adds half of the range to make them positive, and puts
-    the first number of a word into its lowest bits.
-
-    Attributes
-    ----------
-    bits : {2, 4, 8}
-    columns : int
-        Numbers of a row; the last word may have room for more.
-    """
-
-    bits: int
-    columns: int
-
-    @property
-    def words(self) -> str:
-        """Such as ``"4 bits unpacked"``."""
-        return f"{self.bits} bits unpacked"
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give as many columns as there are numbers."""
-        (shape,) = shapes
-        if not shape or shape[-1] != -(-self.columns * self.bits // 32):
-            raise ComparisonError(
-                f"words of shape {shape} do not hold rows of {self.columns} numbers of "
-                f"{self.bits} bits, as their scales say"
-            )
-        return (*shape[:-1], self.columns)
-
-    def dtype(self, *dtypes: str) -> str:
-        """Give I8."""
-        if dtypes != ("I32",):
-            raise ComparisonError(f"packed weights of type {dtypes[0]} instead of I32")
-        return "I8"
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the words, and take the numbers out of their bytes."""
-        (source,) = sources
-        packed = source.read(start, stop)
-        shifts = np.arange(0, 8, self.bits, dtype=np.uint8)
-        numbers = packed[..., None] >> shifts & np.uint8((1 << self.bits) - 1)
-        numbers = numbers.reshape(len(packed), -1)[:, : self.columns]
-        return numbers - np.uint8(1 << self.bits - 1)  # as int8: it wraps around
+    rows, table = np.ascontiguousarray(scales.read(first, last)), _table(scales.dtype)
+    factors = np.asarray(dequantize(rows, scales.dtype)) if table is None else table[rows]
+    return factors.reshape(-1, counts[-1])[of_row - first]
