@@ -73,7 +73,7 @@ def decode_tensors(
         tensors stay what they are.
     """
     found = DecodedTensors(dict(tensors))
-    _decode_nvfp4(found)
+    _decode_by_names(found)
     text = config.get("text_config")  # where models that see have what is said of the language
     how = {**config, **(text if isinstance(text, dict) else {})}.get("quantization_config")
     if isinstance(how, dict):
@@ -92,12 +92,11 @@ def _decode_by(found: DecodedTensors, how: dict[str, Any]) -> None:
     """Put together what is told of in ``quantization_config``."""
     method, weights = how.get("quant_method"), _weights_of(how)
     if method == "fp8":
-        block = _block(how.get("weight_block_size"))
-        _decode_bytes(found, {"_scale_inv": "", ".qscale_weight": ".weight"}, block)
+        _decode_bytes(found, "_scale_inv", _block(how.get("weight_block_size")))
     elif method == "modelopt":
-        _decode_bytes(found, {".weight_scale": ".weight"}, ())
+        _decode_bytes(found, "_scale", ())
     elif method == "compressed-tensors" and how.get("format") in _IN_BYTES and weights:
-        _decode_bytes(found, {".weight_scale": ".weight"}, _block(weights.get("block_structure")))
+        _decode_bytes(found, "_scale", _block(weights.get("block_structure")))
     elif method == "compressed-tensors" and how.get("format") == "pack-quantized" and weights:
         _unpack(found, weights.get("num_bits"), weights.get("group_size"))
 
@@ -116,42 +115,44 @@ def _block(given: object) -> tuple[int, ...]:
     return ()
 
 
-def _decode_nvfp4(found: DecodedTensors) -> None:
-    """Put weights in NVFP4 and their scales together; names and types alone tell what they are.
-
-    They have a scale for each 16, and one for all: modelopt multiplies with it, compressed-tensors
-    divides by it.
-    """
+def _decode_by_names(found: DecodedTensors) -> None:
+    """Put together what names and types alone tell: NVFP4, and FP8 in Mistral's own format."""
     for name, scales in [*found.tensors.items()]:
-        weight = name.removesuffix("_scale")
-        if not name.endswith(".weight_scale") or scales.dtype != "F8_E4M3":
-            continue
-        parts = next((n for n in (weight, f"{weight}_packed") if n in found.tensors), "")
-        packed = found.tensors.get(parts)
-        if packed is None or packed.dtype != "U8":
-            continue
-        numbers = Transformed(Scaled((1, _GROUP), "e2m1"), (packed, scales))
-        factor, divisor = f"{weight}_scale_2", f"{weight}_global_scale"
-        if factor in found.tensors:
-            found.put(weight, Scaled(), (numbers, found.tensors[factor]), (parts, name, factor))
-        elif divisor in found.tensors:
-            inverse = Transformed(Reciprocal(), (found.tensors[divisor],))
-            found.put(weight, Scaled(), (numbers, inverse), (parts, name, divisor))
-        else:
-            found.put(weight, AsStored(), (numbers,), (parts, name))
+        if name.endswith(".weight_scale") and scales.dtype == "F8_E4M3":
+            _decode_nvfp4(found, name.removesuffix("_scale"), scales)
+        elif name.endswith(".qscale_weight"):
+            weights = found.tensors.get(name.removesuffix("qscale_weight") + "weight")
+            if weights is not None and weights.dtype in BYTE_TYPES:
+                found.put(weights.name, Scaled(), (weights, scales), (weights.name, name))
 
 
-def _decode_bytes(found: DecodedTensors, ends: dict[str, str], block: tuple[int, ...]) -> None:
-    """Put weights of a byte each and their scales together.
+def _decode_nvfp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
+    """Put weights in NVFP4 and their scales together: one for each 16, and one for all.
 
-    ends: what names of scales end in, and what those of the weights have in its place.
+    With the latter modelopt multiplies; compressed-tensors divides by it.
     """
+    name = next((n for n in (weight, f"{weight}_packed") if n in found.tensors), "")
+    packed = found.tensors.get(name)
+    if packed is None or packed.dtype != "U8":
+        return
+    numbers = Transformed(Scaled((1, _GROUP), "e2m1"), (packed, scales))
+    factor, divisor = f"{weight}_scale_2", f"{weight}_global_scale"
+    parts = name, scales.name
+    if factor in found.tensors:
+        found.put(weight, Scaled(), (numbers, found.tensors[factor]), (*parts, factor))
+    elif divisor in found.tensors:
+        inverse = Transformed(Reciprocal(), (found.tensors[divisor],))
+        found.put(weight, Scaled(), (numbers, inverse), (*parts, divisor))
+    else:
+        found.put(weight, AsStored(), (numbers,), parts)
+
+
+def _decode_bytes(found: DecodedTensors, end: str, block: tuple[int, ...]) -> None:
+    """Put weights of a byte each together with the scales whose names have this end added."""
     for name, scales in [*found.tensors.items()]:
-        for end, instead in ends.items():
-            weights = found.tensors.get(name.removesuffix(end) + instead)
-            if name.endswith(end) and weights is not None and weights.dtype in BYTE_TYPES:
-                parts = weights.name, name
-                found.put(weights.name, Scaled(block), (weights, scales), parts)
+        weights = found.tensors.get(name.removesuffix(end)) if name.endswith(end) else None
+        if weights is not None and weights.dtype in BYTE_TYPES:
+            found.put(weights.name, Scaled(block), (weights, scales), (weights.name, name))
 
 
 def _unpack(found: DecodedTensors, bits: object, group: object) -> None:

@@ -462,7 +462,7 @@ def test_a_scale_beside_a_tensor_multiplies_what_is_shown() -> None:
     """NVFP4 alone is thousands of times what it stands for."""
     folder = MODELS / "llama-nvfp4"
     name = "blk.0.ffn_up.weight"
-    with gl.open(folder / "llama-nvfp4-bf16.gguf") as model:
+    with gl.open(folder / "llama-nvfp4.gguf") as model:
         scale = model.tensor("blk.0.ffn_up.scale").to_numpy()
         due = model.tensor(name).to_numpy()[2, 5] * scale[0]
         for reference in (None, folder / "hf"):

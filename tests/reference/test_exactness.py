@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONVERTED = {
     path.parent.name: path
     for path in sorted([*DATA.glob("*/*.gguf"), *TABLES.glob("*/*.gguf")])
-    if path.stem.endswith(("-f32", "-f16", "-bf16")) and (path.parent / "hf").is_dir()
+    if path.stem.endswith(("-f32", "-f16", "-bf16", "-nvfp4")) and (path.parent / "hf").is_dir()
 }
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 

@@ -218,6 +218,19 @@ def test_nvfp4_whose_scales_do_not_fit_is_said(counts: tuple[int, ...]) -> None:
         _ = decoded(tensors, {})["a.weight"].shape
 
 
+def test_fp8_in_the_format_of_mistral_by_its_names() -> None:
+    """It has no config.json."""
+    weights = bits((6, 5), torch.float8_e4m3fn, 1)
+    tensors = {
+        "layers.0.attention.wq.weight": weights,
+        "layers.0.attention.wq.qscale_weight": torch.tensor(0.3),
+        "layers.0.attention.wq.qscale_act": torch.tensor(2.0),
+    }
+    found = decoded(tensors, {})
+    assert [*found] == ["layers.0.attention.wq.weight"]
+    np.testing.assert_array_equal(values(*found.values()), (weights.float() * 0.3).numpy())
+
+
 def test_models_that_see_say_it_of_their_language() -> None:
     tensors = {"a.weight": bits((3, 4), torch.int8, 1), "a.weight_scale_inv": torch.rand(1, 1)}
     named = {name: rows(name, tensor) for name, tensor in tensors.items()}
