@@ -40,6 +40,7 @@ __all__ = ["Checkpoint", "CheckpointTensor", "open_checkpoint"]
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+INDEXES = (INDEX, "consolidated.safetensors.index.json")  # Transformers' name, and Mistral's
 # what the same weights may be stored as instead, newest habit first
 _OTHER_FORMS = ("*.bin", "*.bin.index.json", "*.pth", "*.pt", "*.ckpt", "*.h5", "*.msgpack")
 
@@ -177,7 +178,8 @@ def open_checkpoint(
     path : str, path, Address or Checkpoint
         A ``.safetensors`` file, a ``*.safetensors.index.json`` file, or a folder. In a folder
         the first of these is taken: ``model.safetensors``; ``model.safetensors.index.json`` with
-        its shards; the only ``*.safetensors`` file there is. (Transformers chooses so too.)
+        its shards; ``consolidated.safetensors.index.json``, which is Mistral's own; the only
+        ``*.safetensors`` file there is. (Transformers chooses so too.)
         ``config.json`` in the same folder is read if it is there. An open checkpoint is
         returned as it is. On a server: ``hf://owner/repo`` or ``hf://owner/repo@revision``, with
         or without a file behind it, or a URL; headers are fetched now, rows when they are read.
@@ -243,7 +245,7 @@ def _find_weights(path: Path) -> Path:
 
 
 def _find_in_folder(folder: Path) -> Path:
-    for name in (SINGLE, INDEX):
+    for name in (SINGLE, *INDEXES):
         if (folder / name).is_file():
             return folder / name
     found = sorted(folder.glob("*.safetensors"))

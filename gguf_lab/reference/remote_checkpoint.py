@@ -19,6 +19,7 @@ from ..file.remote import (
 from ..file.text import few, quoted
 from .checkpoint import (
     INDEX,
+    INDEXES,
     SINGLE,
     Checkpoint,
     joined,
@@ -97,10 +98,12 @@ def _open(address: Address, reader: _Reader) -> tuple[dict[str, CheckpointTensor
         return _open_file(address.child(SINGLE), reader)
     except MissingFileError:
         pass
-    try:
-        return _open_index(address.child(INDEX), reader)
-    except MissingFileError:
-        return _open_file(_only_file(address, reader.options), reader)
+    for index in INDEXES:
+        try:
+            return _open_index(address.child(index), reader)
+        except MissingFileError:
+            pass
+    return _open_file(_only_file(address, reader.options), reader)
 
 
 def _open_file(file: Address, reader: _Reader) -> tuple[dict[str, CheckpointTensor], Address]:

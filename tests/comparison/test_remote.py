@@ -139,7 +139,8 @@ def test_two_remote_files(hub):
     assert math.isinf(result.compared[0].sqnr_db)
 
 
-def test_an_original_in_shards(hub, local, tmp_path):
+@pytest.mark.parametrize("stem", ["model", "consolidated"])
+def test_an_original_in_shards(hub, local, tmp_path, stem):
     tensors = load_file(ORIGINAL / "model.safetensors")
     names = sorted(tensors)
     weight_map = {}
@@ -151,10 +152,10 @@ def test_an_original_in_shards(hub, local, tmp_path):
         files[file] = (tmp_path / file).read_bytes()
         weight_map |= dict.fromkeys(part, file)
     index = json.dumps({"metadata": {}, "weight_map": weight_map}).encode()
-    hub.add_repository("org/shards", files | {"model.safetensors.index.json": index})
+    hub.add_repository("org/shards", files | {f"{stem}.safetensors.index.json": index})
     hub.tricks.append(
         lambda h: (
-            "index" in h.path
+            f"{stem}.safetensors.index" in h.path
             and h.answer(200, index, **{"X-Repo-Commit": COMMIT, "ETag": etag_of(index)}) is None
         )
     )

@@ -601,3 +601,33 @@ def test_quantized_files_line_up_too() -> None:
         ours = np.asarray(dequantize(tensor.blocks(), tensor.qtype))
         theirs = np.asarray(dequantize(np.ascontiguousarray(pair.read(0, tensor.n_rows)), "BF16"))
         assert np.linalg.norm(ours - theirs) < 0.15 * np.linalg.norm(theirs)
+
+
+def test_the_format_of_mistral_has_pairs_side_by_side_already(tmp_path: Path) -> None:
+    """So llama.cpp's converter moves nothing, where it moves the rows of Transformers' format."""
+    names = {
+        "token_embd": "tok_embeddings",
+        "output_norm": "norm",
+        "output": "output",
+        **{f"attn_{kind}": f"attention.w{kind}" for kind in "qkv"},
+        "attn_output": "attention.wo",
+        "attn_norm": "attention_norm",
+        "ffn_norm": "ffn_norm",
+        "ffn_gate": "feed_forward.w1",
+        "ffn_down": "feed_forward.w2",
+        "ffn_up": "feed_forward.w3",
+    }
+    model = open_model(DATA / "mistral" / "mistral-bf16.gguf")
+    tensors = {}
+    for tensor in model.tensors.values():
+        layer = "" if tensor.layer is None else f"layers.{tensor.layer}."
+        raw = tensor.blocks().tobytes()
+        tensors[f"{layer}{names[tensor.kind]}.weight"] = (tensor.qtype, tensor.shape, raw)
+    write_checkpoint(tmp_path / "consolidated.safetensors", tensors)
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert len(alignment.pairs) == len(tensors) == 30
+    assert not alignment.reference_only
+    for pair in alignment.pairs:
+        assert (pair.status, pair.transform) == ("matched", "")
+        rows = model.tensors[pair.name].n_rows
+        np.testing.assert_array_equal(pair.read(0, rows), pair.read_stored(0, rows))

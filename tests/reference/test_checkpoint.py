@@ -98,6 +98,10 @@ def test_which_file_of_a_folder_is_taken(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "consolidated.safetensors", {"only": ramp(1)})
     assert list(open_checkpoint(tmp_path).tensors) == ["only"]
     write_checkpoint(tmp_path / "part.safetensors", {"shard": ramp(1)})
+    write_index(tmp_path, {"only": "consolidated.safetensors", "shard": "part.safetensors"})
+    index = tmp_path / "model.safetensors.index.json"
+    index = index.rename(tmp_path / "consolidated.safetensors.index.json")
+    assert list(open_checkpoint(tmp_path).tensors) == ["only", "shard"]
     write_index(tmp_path, {"shard": "part.safetensors"})
     assert list(open_checkpoint(tmp_path).tensors) == ["shard"]
     write_checkpoint(tmp_path / "model.safetensors", {"single": ramp(1)})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
 from ..transforms import Chain, HeadPart, MinusExp, Transform, Transpose
 from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, PREDICTOR_ROWS, SPELLINGS
-from .family import Family, Row
+from .family import Family, Row, Spelling, stacked
 from .mamba import TIME_STEPS
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ def _unsplit(facts: Facts) -> bool:
     return any(name.endswith(".attn_kv_b.weight") for name in facts.shapes)
 
 
+# as Mistral calls them in its own format
+_MISTRAL = Spelling(".attention.wkv_b.", ".self_attn.kv_b_proj.", "anywhere")
+_MISTRAL_EXPERTS = tuple(
+    stacked(
+        f"model.layers.{{layer}}.experts.{{index}}.{ours}.weight",
+        to=f"model.layers.{{layer}}.mlp.experts.{theirs}_proj.weight",
+    )
+    for ours, theirs in (("w1", "gate"), ("w2", "down"), ("w3", "up"))
+)
+
 _KV_B = "model.layers.{layer}.self_attn.kv_b_proj.weight"
 
 _LATENT = (
@@ -54,11 +64,12 @@ _LATENT = (
 DEEPSEEK2 = Family(
     architectures=("deepseek2",),
     model_types=("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu"),
-    spellings=SPELLINGS,
+    spellings=(*SPELLINGS, _MISTRAL),
     left_out=LEFT_OUT,
     rows=(
         *_LATENT,
         *EXPERTS,
+        *_MISTRAL_EXPERTS,
         *FUSED_EXPERTS,
         *PREDICTOR_ROWS,
     ),

@@ -105,6 +105,7 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
             source = row.to.format(**numbers) if row.to else spelled
             # gguf's map may be older than the file: the file's own name stands for itself
             name = source if source in facts.shapes else map_name(source)
+            name = name or (map_name(tensor.name) if source == spelled else None)
             if name is None:
                 plan.unknown[tensor.name] = _why_unknown(spelled, facts)
             else:
