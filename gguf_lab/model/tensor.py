@@ -129,6 +129,8 @@ class Tensor:
     ) -> torch.Tensor:
         """Return the values, or those of some rows, bit for bit as llama.cpp decodes them.
 
+        Of NVFP4 a scale may stand beside it, in a tensor of its own: it is not multiplied here.
+
         Parameters
         ----------
         rows : slice, optional
