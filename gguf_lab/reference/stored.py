@@ -106,11 +106,11 @@ def in_words(transform: str, scale: Tensor | None, where: str = "file") -> str:
 def role_of_scale(model: Model, tensor: Tensor) -> str:
     """Say what a scale of a quantization is for; empty if the tensor is none."""
     for end, words in (
-        (_SCALE, "the weights of {} are multiplied with it"),
-        (_INPUT_SCALE, "for what goes into {}, not for its weights"),
+        (_SCALE, "the weights beside it are multiplied with it"),
+        (_INPUT_SCALE, "for what a layer calculates, not for weights"),
     ):
         weight = tensor.name.removesuffix(end) + _WEIGHT
         found = tensor.name.endswith(end) and weight in model.tensors
         if found and second_scale_of(model, model.tensors[weight]) is not None:
-            return words.format(printable(weight))
+            return words
     return ""

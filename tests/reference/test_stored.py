@@ -60,7 +60,7 @@ def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str) -> No
     assert row.qtype == kind
     scales = result["blk.0.ffn_up.scale"], result["blk.0.ffn_up.input_scale"]
     assert [(row.status, row.measured) for row in scales] == [("unmatched", False)] * 2
-    assert scales[0].reason == "the weights of blk.0.ffn_up.weight are multiplied with it"
+    assert scales[0].reason == "the weights beside it are multiplied with it"
 
 
 def test_a_scale_alone_multiplies_too(tmp_path: Path) -> None:
