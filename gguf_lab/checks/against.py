@@ -29,7 +29,7 @@ def unmatched(subject: Subject) -> Iterator[Found]:
     assert subject.comparison is not None
     groups: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
     for row in subject.comparison.rows:
-        if row.status != "compared":
+        if row.status not in {"compared", "scale"}:
             where = row.name or row.reference_name or ""
             groups[row.status, row.reason, row.name is None].append(where)
     for (status, reason, only), names in groups.items():

@@ -44,7 +44,7 @@ class TensorPair:
     ----------
     name, reference_name, layer, kind, shape, n_elements
         As in `TensorComparison`.
-    status : {"compared", "unverified", "unmatched", "unsupported"}
+    status : {"compared", "unverified", "scale", "unmatched", "unsupported"}
         "compared" if both are; otherwise what the worse of the two is.
     reason : str
         Why it is not "compared", in words.
@@ -206,7 +206,8 @@ class Beside(ByName[TensorPair]):
     def summary(self) -> str:
         """What is better where, and at what size, in one sentence."""
         compared, counts = self.compared, self.counts()
-        left = sum(row.name is not None and row.status != "compared" for row in self.rows)
+        done = {"compared", "scale"}
+        left = sum(row.name is not None and row.status not in done for row in self.rows)
         sizes = [sum(getattr(row, f"nbytes_{side}") or 0 for row in compared) for side in "ab"]
         unknown = len(compared) - sum(counts.values())
         verdict = f"{len(compared)} tensors compared in both: " + ", ".join(
@@ -343,7 +344,7 @@ def _by_name(rows: Iterable[TensorComparison]) -> tuple[_Rows, _Rows]:
     return named, only
 
 
-_WORST: Final = ("compared", "unverified", "unsupported", "unmatched")
+_WORST: Final = ("compared", "unverified", "scale", "unsupported", "unmatched")
 
 
 def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPair:
@@ -353,6 +354,8 @@ def pair_of(a: TensorComparison | None, b: TensorComparison | None) -> TensorPai
     status: str = max((side.status for side in (a, b) if side is not None), key=_WORST.index)
     reasons = []
     for which, side in (("A", a), ("B", b)):
+        if side is None and row.status == "scale":  # the type of the other one needs none
+            continue
         if side is None:
             status = "unmatched"
             reasons.append(f"the comparison of {which} has no such tensor")

@@ -184,10 +184,13 @@ class Comparison(ByName[TensorComparison]):
         status = Counter(row.status for row in self.rows if row.name is not None)
         only = sum(row.name is None for row in self.rows)
         weighted = sum(row.weighted_relative_rmse is not None for row in self.compared)
-        parts = [f"{status['compared']} of {sum(status.values())} tensors compared"]
+        parts = [
+            f"{status['compared']} of {sum(status.values()) - status['scale']} tensors compared"
+        ]
         parts += [f"{weighted} of them weighted by importance"] if weighted else []
         if status["unverified"]:
             parts.append(f"{status['unverified']} unverified (only name and shape agree)")
+        parts += [f"{status['scale']} scales beside them"] if status["scale"] else []
         parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]
         parts += [f"{only} only in the reference"] if only else []
         n = len(self.metadata)

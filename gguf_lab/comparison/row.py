@@ -64,9 +64,10 @@ class TensorComparison:
         In the reference; several are joined by " + ".
     transform : str
         How the reference was laid out to line up, in words; empty: as stored.
-    status : {"compared", "unverified", "unmatched", "unsupported"}
+    status : {"compared", "unverified", "scale", "unmatched", "unsupported"}
         Rows that are "compared" or "unverified" carry figures. Unverified: only name and shape say
-        that the two belong together, so that no summary counts it.
+        that the two belong together, so that no summary counts it. Scale: of the quantization of
+        another tensor (NVFP4), which is compared with it multiplied.
     reason : str
         Why it isn't "compared", in words.
     layer : int or None
@@ -91,7 +92,7 @@ class TensorComparison:
     name: str | None
     reference_name: str | None
     transform: str
-    status: Literal["compared", "unverified", "unmatched", "unsupported"]
+    status: Literal["compared", "unverified", "scale", "unmatched", "unsupported"]
     reason: str
     layer: int | None
     kind: str

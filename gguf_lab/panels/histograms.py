@@ -204,8 +204,15 @@ def _cell(row: Tensor | TensorComparison, status: str, reason: str = "") -> dict
 
 
 def in_order(kinds: Iterable[str], matrices: set[str]) -> list[str]:
-    """Order kinds as data meets them; vectors, stored exactly as a rule, behind the matrices."""
-    return sorted(kinds, key=lambda kind: (kind not in matrices, _rank(kind)))
+    """Order kinds as data meets them; vectors, stored exactly as a rule, behind the matrices.
+
+    Scales of a quantization, which have no error of their own, are the last.
+    """
+
+    def place(kind: str) -> tuple[Any, ...]:
+        return kind not in matrices, kind.endswith((".scale", ".input_scale")), _rank(kind)
+
+    return sorted(kinds, key=place)
 
 
 def _rank(kind: str) -> tuple[int, int]:

@@ -131,7 +131,9 @@ def _pair(tensor: Tensor, model: Model, plan: Plan, family: Family) -> Pair:
     """Look up where a tensor is from, and whether the two can be compared."""
     origin = plan.origins.get(tensor.name)
     if origin is None:
-        reason = role_of_scale(model, tensor) or reason_in(family.made_up, tensor.name)
+        if role := role_of_scale(model, tensor):
+            return Pair(tensor.name, status="scale", reason=role)
+        reason = reason_in(family.made_up, tensor.name)
         return Pair(
             tensor.name,
             status="unmatched",

@@ -97,9 +97,9 @@ def align_files(model: Model, reference: Model) -> Alignment:
 
 
 def _pair(model: Model, ours: Tensor, reference: Model) -> Pair:
+    if role := role_of_scale(model, ours):
+        return Pair(ours.name, status="scale", reason=role)
     pair = Pair(ours.name, status="unmatched")
-    if reason := role_of_scale(model, ours):
-        return replace(pair, reason=reason)
     if ours.name not in reference.tensors:
         return replace(pair, reason="the reference has no tensor of this name")
     theirs = reference.tensors[ours.name]

@@ -31,9 +31,10 @@ class Pair:
     transform : str
         What the converter did to them, in words, and with what the file's weights are multiplied;
         empty if they are stored as they are.
-    status : {"matched", "unverified", "unmatched", "unsupported"}
+    status : {"matched", "unverified", "scale", "unmatched", "unsupported"}
         Unverified: there is no table for the architecture; name and shape agree, and no more is
-        known. Such a pair can be read like a matched one.
+        known. Such a pair can be read like a matched one. Scale: a scale of a quantization, no
+        tensor of the model.
     reason : str
         Why it isn't matched; empty if it is.
     dtype : str

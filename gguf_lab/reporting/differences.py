@@ -174,7 +174,7 @@ def left_out(found: Comparison) -> Section | None:
             *_figures(row)[:2],
         )
         for row in found.rows
-        if row.status != "compared"
+        if row.status not in {"compared", "scale"}
     ]
     if not rows:
         return None

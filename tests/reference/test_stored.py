@@ -59,8 +59,10 @@ def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str) -> No
     assert row.transform == "the file's weights times blk.0.ffn_up.scale"
     assert row.qtype == kind
     scales = result["blk.0.ffn_up.scale"], result["blk.0.ffn_up.input_scale"]
-    assert [(row.status, row.measured) for row in scales] == [("unmatched", False)] * 2
+    assert [(row.status, row.measured) for row in scales] == [("scale", False)] * 2
     assert scales[0].reason == "the weights beside it are multiplied with it"
+    words = "3 of 3 tensors compared, 1 of them weighted by importance, 2 scales beside them"
+    assert result.summary == words
 
 
 def test_a_scale_alone_multiplies_too(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_scales_of_the_model_that_hold_those_of_a_quantization_too(tmp_path: Pat
     assert row.exact
     assert row.transform.endswith("the file's weights times blk.0.ffn_down_exps.scale")
     assert "router.per_expert_scale" in (row.reference_name or "")
-    assert rows["blk.0.ffn_down_exps.scale"].status == "unmatched"
+    assert rows["blk.0.ffn_down_exps.scale"].status == "scale"
 
 
 def test_truncated_scales_leave_no_figure(tmp_path: Path) -> None:
@@ -173,3 +175,21 @@ def test_truncated_scales_leave_no_figure(tmp_path: Path) -> None:
     alignment = align(model, open_checkpoint(write_original(tmp_path / "hf", WEIGHTS[0])))
     pair = next(p for p in alignment.pairs if p.name == "blk.0.ffn_up.weight")
     assert (pair.status, pair.reason) == ("unsupported", "the tensor in the file is truncated")
+
+
+def test_beside_a_file_without_scales(tmp_path: Path) -> None:
+    """The other file needs none: they are no difference between the two."""
+    folder = DATA / "llama-nvfp4"
+    plain = gl.export(folder / "hf", tmp_path / "m.gguf", tokenizer=False, progress=False)
+    both = [
+        gl.compare(path, folder / "hf", progress=False)
+        for path in (plain, folder / "llama-nvfp4.gguf")
+    ]
+    beside = both[0].beside(both[1])
+    assert len(beside.compared) == 12
+    assert {row.status for row in beside.rows if row.name} == {"compared", "scale"}
+    assert "not compared" not in beside.summary
+    found = gl.check(folder / "llama-nvfp4.gguf", folder / "hf", progress=False)
+    assert [f.where for f in found if f.code == "unmatched"] == [
+        "model.layers.0.mlp.down_proj.input_scale"
+    ]

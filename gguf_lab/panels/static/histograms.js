@@ -72,7 +72,8 @@ export default panel("histograms", (p) => {
     const done = cells.filter((c) => c.status === "compared").length;
     const odd = cells.filter((c) => c.status === "unmatched" || c.status === "unsupported").length;
     const unsure = cells.filter((c) => c.status === "unverified").length;
-    count.textContent = `${integer(done)}${done + unsure + odd < cells.length ? ` of ${integer(cells.length - odd)}` : ""} compared${unsure ? ` \u00b7 \u26a0 ${integer(unsure)} unverified` : ""}${odd ? ` \u00b7 ${integer(odd)} not comparable` : ""}`;
+    const all = cells.filter((c) => c.status !== "scale").length;
+    count.textContent = `${integer(done)}${done + unsure + odd < all ? ` of ${integer(all - odd)}` : ""} compared${unsure ? ` \u00b7 \u26a0 ${integer(unsure)} unverified` : ""}${odd ? ` \u00b7 ${integer(odd)} not comparable` : ""}`;
     count.hidden = !cells.length;
     at = [clamp(at[0], free.length ? 0 : 1, Math.max(0, lines.length - 1)), at[1]];
     bars();
