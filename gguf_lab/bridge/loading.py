@@ -51,9 +51,9 @@ def to_transformers(
 
     The configuration comes from the metadata, every weight from the file: bit for bit what ggml
     decodes, times the scale beside it where there is one (NVFP4), rounded to `dtype`. What the
-    converter did to the weights is undone. No weight is
-    held twice: the memory needed is that of the model and a few chunks. The result is an ordinary
-    model in evaluation mode, to run, to train (``Trainer``), to save (``save_pretrained``).
+    converter did to the weights is undone. No weight is held twice: the memory needed is that of
+    the model and a few chunks. The result is an ordinary model in evaluation mode, to run, to train
+    (``Trainer``), to save (``save_pretrained``).
 
     Parameters
     ----------
@@ -175,9 +175,7 @@ def _moves(model: Model, blueprint: Blueprint, sketch: Any) -> list[_Move]:
                 f"{model.path}: {quoted(name)} has shape {tensor.shape}; by the metadata it should"
                 f" be {shape} ({', '.join(origin.names[:_LISTED])} of {blueprint.kind.__name__})"
             )
-        scale = scale_of(model, tensor)
-        if scale is not None and scale.name in plan.origins:
-            scale = None  # the model has a parameter for it
+        scale = scale_of(model, tensor, own=plan.origins)
         if scale is not None and (reason := why_unreadable(tensor, scale, "file")):
             raise GGUFError(f"{model.path}: {quoted(name)} can't be read: {reason}")
         moves.append(_Move(tensor, scale, place))

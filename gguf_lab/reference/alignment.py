@@ -143,9 +143,7 @@ def _pair(tensor: Tensor, model: Model, plan: Plan, family: Family) -> Pair:
     rows = origin.rows
     if rows is None:
         return replace(pair, reason=origin.problem)
-    scale = scale_of(model, tensor)
-    if scale is not None and scale.name in plan.origins:
-        scale = None  # a tensor of the model, compared for itself
+    scale = scale_of(model, tensor, own=plan.origins)
     pair = replace(pair, transform=in_words(rows.words, scale), scale=scale.name if scale else "")
     try:
         shape, dtype = rows.shape, rows.dtype

@@ -11,6 +11,8 @@ from ..file.text import printable
 from .transforms import Scaled, Transformed
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -51,14 +53,21 @@ class _TensorRows:
         return self.tensor.blocks(slice(start, stop))
 
 
-def scale_of(model: Model, tensor: Tensor) -> Tensor | None:
+def scale_of(model: Model, tensor: Tensor, own: Container[str] = ()) -> Tensor | None:
     """Return what llama.cpp multiplies all that a matrix gives with, None if there is nothing.
 
     That is a tensor of one number, or of one for each expert, which any matrix may have beside it
     (``load_tensors``). NVFP4 needs it: its own scales have too few bits for the range of weights.
+
+    Parameters
+    ----------
+    model : Model
+    tensor : Tensor
+    own : container of str
+        Tensors that the original has too: these are no scales of a quantization.
     """
     stem = tensor.name.removesuffix(_WEIGHT)
-    if stem == tensor.name or stem + _SCALE not in model.tensors:
+    if stem == tensor.name or stem + _SCALE not in model.tensors or stem + _SCALE in own:
         return None
     scale = model.tensors[stem + _SCALE]
     # gemma4's router: of what goes in, column by column

@@ -10,6 +10,7 @@ import pytest
 from gguf_lab.errors import ComparisonError
 from gguf_lab.panels import ErrorHistograms
 from gguf_lab.panels.chart import verdict
+from gguf_lab.panels.histograms import in_order
 from gguf_lab.panels.numbers import number
 
 from .support import (
@@ -190,3 +191,9 @@ def test_hostile_words_do_no_harm() -> None:
         assert forbidden not in html
         assert forbidden not in svg
     assert cell(panel, HOSTILE)["label"].isprintable()  # type: ignore[attr-defined]
+
+
+def test_scales_of_a_quantization_are_the_last_columns() -> None:
+    kinds = ["attn_q.scale", "attn_norm", "attn_q", "ffn_up", "ffn_up.input_scale"]
+    ordered = in_order(kinds, {"attn_q", "ffn_up"})
+    assert ordered == ["attn_q", "ffn_up", "attn_norm", "attn_q.scale", "ffn_up.input_scale"]
