@@ -66,10 +66,10 @@ def scale_of(model: Model, tensor: Tensor, own: Container[str] = ()) -> Tensor |
     own : container of str
         Tensors that the original has too: these are no scales of a quantization.
     """
-    stem = tensor.name.removesuffix(_WEIGHT)
-    if stem == tensor.name or stem + _SCALE not in model.tensors or stem + _SCALE in own:
+    name = _beside(model, tensor, _SCALE)
+    if not name or name in own:
         return None
-    scale = model.tensors[stem + _SCALE]
+    scale = model.tensors[name]
     # gemma4's router: of what goes in, column by column
     of_columns = len(tensor.shape) < 3 and scale.n_elements == tensor.row_values > 1
     return None if of_columns else scale
@@ -81,9 +81,15 @@ def second_scale_of(model: Model, tensor: Tensor) -> Tensor | None:
     Of NVFP4 it is, and stays so when the tensor is quantized again. Converters write an
     ``input_scale`` with it, which is for what a layer calculates in few bits.
     """
-    stem = tensor.name.removesuffix(_WEIGHT)
-    quantized = tensor.qtype == "NVFP4" or stem + _INPUT_SCALE in model.tensors
+    quantized = tensor.qtype == "NVFP4" or _beside(model, tensor, _INPUT_SCALE)
     return scale_of(model, tensor) if quantized else None
+
+
+def _beside(model: Model, tensor: Tensor, end: str) -> str:
+    """Name the tensor beside a weight; some writers add the end instead of replacing it."""
+    whole = tensor.name
+    names = (whole.removesuffix(_WEIGHT) + end, whole + end) if whole.endswith(_WEIGHT) else ()
+    return next((name for name in names if name in model.tensors), "")
 
 
 def stored_rows(tensor: Tensor, scale: Tensor | None = None) -> Rows:
@@ -118,8 +124,8 @@ def role_of_scale(model: Model, tensor: Tensor) -> str:
         (_SCALE, "the weights beside it are multiplied with it"),
         (_INPUT_SCALE, "for what a layer calculates, not for weights"),
     ):
-        weight = tensor.name.removesuffix(end) + _WEIGHT
-        found = tensor.name.endswith(end) and weight in model.tensors
-        if found and second_scale_of(model, model.tensors[weight]) is not None:
-            return words
+        stem = tensor.name.removesuffix(end)
+        for weight in (stem, stem + _WEIGHT) if tensor.name.endswith(end) else ():
+            if weight in model.tensors and second_scale_of(model, model.tensors[weight]):
+                return words
     return ""

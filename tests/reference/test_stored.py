@@ -32,15 +32,16 @@ def write_original(folder: Path, up: np.ndarray) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("end", ["", ".weight"])
 @pytest.mark.parametrize("kind", ["NVFP4", "Q4_0", "F32"])
-def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str) -> None:
+def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str, end: str) -> None:
     """Without it a file in NVFP4 is thousands of times its original."""
     stored = gl.quantize(WEIGHTS[0] * 3000, kind)
     scale = np.float32(1 / 3000)
     tensors = {
         "blk.0.ffn_up.weight": (kind, np.asarray(stored)),
-        "blk.0.ffn_up.scale": np.array([scale]),
-        "blk.0.ffn_up.input_scale": np.array([7.0]),
+        f"blk.0.ffn_up{end}.scale": np.array([scale]),
+        f"blk.0.ffn_up{end}.input_scale": np.array([7.0]),
         "blk.0.ffn_gate.weight": WEIGHTS[0],
         "blk.0.ffn_down.weight": WEIGHTS[0],
     }
@@ -56,9 +57,9 @@ def test_weights_are_compared_times_their_scale(tmp_path: Path, kind: str) -> No
     weighted = np.square(error) @ np.arange(1.0, 65), np.square(WEIGHTS[0]) @ np.arange(1.0, 65)
     due_weighted = np.sqrt(weighted[0].sum() / weighted[1].sum())
     assert row.weighted_relative_rmse == pytest.approx(due_weighted, rel=1e-6)
-    assert row.transform == "the file's weights times blk.0.ffn_up.scale"
+    assert row.transform == f"the file's weights times blk.0.ffn_up{end}.scale"
     assert row.qtype == kind
-    scales = result["blk.0.ffn_up.scale"], result["blk.0.ffn_up.input_scale"]
+    scales = result[f"blk.0.ffn_up{end}.scale"], result[f"blk.0.ffn_up{end}.input_scale"]
     assert [(row.status, row.measured) for row in scales] == [("scale", False)] * 2
     assert scales[0].reason == "the weights beside it are multiplied with it"
     words = "3 of 3 tensors compared, 1 of them weighted by importance, 2 scales beside them"
