@@ -56,7 +56,9 @@ def write_checkpoint(path: Path, tensors: dict[str, tuple[str, tuple[int, ...], 
     return write_raw(path, json.dumps(header).encode(), data)
 
 
-def write_model(path: Path, tensors: Mapping[str, Any], architecture: str = "llama") -> Path:
+def write_model(
+    path: Path, tensors: Mapping[str, Any], architecture: str = "llama", **metadata: Any
+) -> Path:
     """A file of one layer, of arrays, or of pairs of a type and blocks."""
     payloads = []
     for name, given in tensors.items():
@@ -65,8 +67,8 @@ def write_model(path: Path, tensors: Mapping[str, Any], architecture: str = "lla
         width = data.shape[-1] // qtype(kind).type_size * qtype(kind).block_size
         shape = (*data.shape[:-1], width)
         payloads.append(Payload(name, shape, qtype(kind), lambda data=data: [data]))
-    metadata = {"general.architecture": architecture, f"{architecture}.block_count": np.uint32(1)}
-    write_file(path, metadata, payloads)
+    known = {"general.architecture": architecture, f"{architecture}.block_count": np.uint32(1)}
+    write_file(path, known | metadata, payloads)
     return path
 
 

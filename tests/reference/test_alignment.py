@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gguf_lab as gl
 from gguf_lab.codec import dequantize
 from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
-from .support import DATA, aligned, fake_model, ramp, write_checkpoint
+from .support import DATA, aligned, fake_model, ramp, write_checkpoint, write_model
 
 
 def by_name(alignment: Alignment) -> dict[str, Any]:
@@ -631,3 +632,26 @@ def test_the_format_of_mistral_has_pairs_side_by_side_already(tmp_path: Path) ->
         assert (pair.status, pair.transform) == ("matched", "")
         rows = model.tensors[pair.name].n_rows
         np.testing.assert_array_equal(pair.read(0, rows), pair.read_stored(0, rows))
+
+
+def test_experts_by_themselves_as_the_first_files_of_mixtral_had_them(tmp_path: Path) -> None:
+    model = open_model(DATA / "mixtral" / "mixtral-bf16.gguf")
+    tensors: dict[str, Any] = {}
+    for name, tensor in model.tensors.items():
+        blocks = tensor.blocks()
+        parts = {name: blocks}
+        if "_exps" in name:
+            experts = np.split(blocks, tensor.shape[0])
+            parts = {name.replace("_exps", f".{i}"): rows for i, rows in enumerate(experts)}
+        tensors |= {part: (tensor.qtype, rows) for part, rows in parts.items()}
+    tensors["blk.0.ffn_up.3.weight"] = tensors["blk.0.ffn_up.2.weight"]
+    numbers = {k: np.uint32(v) for k, v in model.metadata.items() if type(v) is int}
+    path = write_model(tmp_path / "m.gguf", tensors, **numbers)
+    result = gl.compare(path, DATA / "mixtral" / "hf", progress=False)
+    assert {row.status for row in result.rows if row.name != "blk.0.ffn_up.3.weight"} == {
+        "compared"
+    }
+    assert all(row.exact for row in result.compared)
+    assert result["blk.0.ffn_up.3.weight"].status == "unmatched"  # there are three
+    expert = result["blk.1.ffn_down.2.weight"]
+    assert expert.reference_name == "model.layers.1.block_sparse_moe.experts.2.w2.weight"

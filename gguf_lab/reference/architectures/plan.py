@@ -5,13 +5,14 @@ Names go the converter's way: spelled as the table does, then given to ``gguf.Te
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
 from ..facts import DECODER_LAYERS, LAYERS
-from ..transforms import Decoded, Join, Transform, Transformed
+from ..transforms import Decoded, Join, Stack, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
@@ -115,8 +116,10 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         chosen = _choose(parts, plan)
         plan.origins[name] = _origin(name, chosen, facts)
     for name in facts.shapes:
-        if name not in plan.origins and (origin := _fused(name, plan, facts)):
-            plan.origins[name] = origin
+        if name not in plan.origins:
+            origin = _fused(name, plan, facts) or _alone(name, plan)
+            if origin:
+                plan.origins[name] = origin
     return plan
 
 
@@ -137,6 +140,21 @@ def _fused(name: str, plan: Plan, facts: Facts) -> Origin | None:
             if len(rows) == len(parts):
                 sources = tuple(n for origin in origins for n in origin.names)
                 return Origin(sources, Transformed(Join(words), rows))
+    return None
+
+
+_EXPERT = re.compile(r"(blk\.[0-9]+\.ffn_(?:gate|up|down))\.([0-9]{1,6})\.weight")
+
+
+def _alone(name: str, plan: Plan) -> Origin | None:
+    """Take one expert of those that are stacked: so the first files of mixtral had them."""
+    match = _EXPERT.fullmatch(name)
+    stacked = plan.origins.get(f"{match[1]}_exps.weight") if match else None
+    if match and stacked and stacked.rows and isinstance(stacked.rows.transform, Stack):
+        number, experts = int(match[2]), stacked.rows.sources
+        expert = experts[number] if number < len(experts) else None
+        if isinstance(expert, Transformed) and len(stacked.names) == len(experts):
+            return Origin((stacked.names[number],), expert)
     return None
 
 
