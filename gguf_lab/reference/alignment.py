@@ -119,12 +119,12 @@ def _multiply(plan: Plan, model: Model) -> None:
     """
     for tensor in model.tensors.values():
         scale, origin = second_scale_of(model, tensor), plan.origins.get(tensor.name)
-        if scale is None:
-            continue
-        own = plan.origins.pop(scale.name, None)
+        own = None if scale is None else plan.origins.pop(scale.name, None)
         if own and own.rows and origin and origin.rows:
             rows = Transformed(Scaled(), (origin.rows, own.rows))
             plan.origins[tensor.name] = Origin(origin.names + own.names, rows)
+        elif own:
+            plan.left_out.update(dict.fromkeys(own.names, "part of a scale in the file"))
 
 
 def _pair(tensor: Tensor, model: Model, plan: Plan, family: Family) -> Pair:

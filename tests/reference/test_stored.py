@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,6 +160,25 @@ def test_scales_of_the_model_that_hold_those_of_a_quantization_too(tmp_path: Pat
     assert row.transform.endswith("the file's weights times blk.0.ffn_down_exps.scale")
     assert "router.per_expert_scale" in (row.reference_name or "")
     assert rows["blk.0.ffn_down_exps.scale"].status == "scale"
+
+
+def test_scales_of_the_model_without_its_weights(tmp_path: Path) -> None:
+    """What is in the file is no longer the scale of the model: it has no figure."""
+    model, original = gemma4(tmp_path, folded=True)
+    tensors = {
+        t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes())
+        for t in open_checkpoint(original).tensors.values()
+        if "experts.down_proj" not in t.name
+    }
+    (tmp_path / "hf").mkdir()
+    shutil.copy(original / "config.json", tmp_path / "hf")
+    write_checkpoint(tmp_path / "hf" / "model.safetensors", tensors)
+    found = gl.compare(model, tmp_path / "hf", progress=False)
+    rows = {row.name or row.reference_name: row for row in found.rows}
+    assert rows["blk.0.ffn_down_exps.weight"].status == "unmatched"
+    assert rows["blk.0.ffn_down_exps.scale"].status == "scale"
+    left = [row.reason for name, row in rows.items() if "layers.0.router.per_expert" in str(name)]
+    assert left == ["part of a scale in the file"]
 
 
 def test_truncated_scales_leave_no_figure(tmp_path: Path) -> None:
