@@ -190,7 +190,8 @@ class Comparison(ByName[TensorComparison]):
         parts += [f"{weighted} of them weighted by importance"] if weighted else []
         if status["unverified"]:
             parts.append(f"{status['unverified']} unverified (only name and shape agree)")
-        parts += [f"{status['scale']} scales beside them"] if status["scale"] else []
+        n = status["scale"]
+        parts += [f"{n} {'scale' if n == 1 else 'scales'} beside them"] if n else []
         parts += [f"{status[s]} {s}" for s in ("unmatched", "unsupported") if status[s]]
         parts += [f"{only} only in the reference"] if only else []
         n = len(self.metadata)

@@ -164,7 +164,8 @@ class ErrorHistograms(Selection, Chart):
         done = sum(row.status == "compared" for row in self._results.values())
         doubted = sum(row.status == "unverified" for row in self._results.values())
         words = f", {doubted:,} unverified" if doubted else ""
-        return f"<ErrorHistograms: {done:,} of {len(self._cells):,} tensors compared{words}>"
+        n = sum(cell["status"] != "scale" for cell in self._cells.values())
+        return f"<ErrorHistograms: {done:,} of {n:,} tensors compared{words}>"
 
     def _static(self, limit: int | None) -> str:
         rows = list(self._results.values())

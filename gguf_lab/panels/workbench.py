@@ -147,9 +147,8 @@ pair, run, metadata, vocabulary, template : Panel
         name = printable(self.model.name, 80)
         if self._background is None:
             return f"<Workbench: {name}, {len(self.model.tensors):,} tensors, no reference>"
-        return (
-            f"<Workbench: {name}, {self.progress.state}, {len(self._results):,} tensors compared>"
-        )
+        done = sum(row.status == "compared" for row in self._results.values())
+        return f"<Workbench: {name}, {self.progress.state}, {done:,} tensors compared>"
 
     def _static(self, limit: int | None, keys: list[str]) -> str:
         panels = [self.headline, *self._unfinished(), *(getattr(self, key) for key in keys)]
