@@ -655,3 +655,45 @@ def test_experts_by_themselves_as_the_first_files_of_mixtral_had_them(tmp_path: 
     assert result["blk.0.ffn_up.3.weight"].status == "unmatched"  # there are three
     expert = result["blk.1.ffn_down.2.weight"]
     assert expert.reference_name == "model.layers.1.block_sparse_moe.experts.2.w2.weight"
+
+
+@pytest.mark.parametrize("by_themselves", ["file", "checkpoint", "both"])
+def test_gates_and_ups_may_be_apart(tmp_path: Path, by_themselves: str) -> None:
+    """Experts in NVFP4 are, on both sides: each has a scale of its own."""
+    model = open_model(DATA / "gemma4-moe" / "gemma4-moe-bf16.gguf")
+    checkpoint = open_checkpoint(DATA / "gemma4-moe" / "hf")
+    path, tensors = DATA / "gemma4-moe" / "gemma4-moe-bf16.gguf", {}
+    if by_themselves != "checkpoint":
+        stored: dict[str, Any] = {}
+        for name, tensor in model.tensors.items():
+            blocks = tensor.blocks().reshape(*(tensor.shape[:-1] or (1,)), -1)
+            parts = {name: blocks}
+            if "gate_up_exps" in name:
+                halves = np.split(blocks, 2, axis=1)
+                parts = {
+                    name.replace("gate_up", kind): half
+                    for kind, half in zip(("gate", "up"), halves, strict=True)
+                }
+            stored |= {part: (tensor.qtype, rows) for part, rows in parts.items()}
+        numbers = {k: np.uint32(v) for k, v in model.metadata.items() if type(v) is int}
+        path = write_model(tmp_path / "m.gguf", stored, "gemma4", **numbers)
+    for tensor in checkpoint.tensors.values():
+        rows = tensor.read(0, tensor.n_rows)
+        parts = {tensor.name: (tensor.shape, rows)}
+        if by_themselves != "file" and ".experts." in tensor.name:
+            stem, _, kind = tensor.name.rpartition(".")
+            kinds = ("gate_proj", "up_proj") if kind == "gate_up_proj" else (kind,)
+            shape = (tensor.shape[1] // len(kinds), tensor.shape[2])
+            experts = np.split(rows, len(rows) // shape[0])
+            parts = {
+                f"{stem}.{i // len(kinds)}.{kinds[i % len(kinds)]}.weight": (shape, part)
+                for i, part in enumerate(experts)
+            }
+        tensors |= {name: (tensor.dtype, s, part.tobytes()) for name, (s, part) in parts.items()}
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_text(json.dumps(dict(checkpoint.config)))
+    result = gl.compare(path, tmp_path, progress=False)
+    assert {row.name for row in result.rows if row.status != "compared"} == {"rope_freqs.weight"}
+    assert all(row.exact for row in result.compared)
+    experts = {row.kind for row in result.compared if "_exps" in row.kind}
+    assert ("ffn_gate_up_exps" in experts) == (by_themselves == "checkpoint")

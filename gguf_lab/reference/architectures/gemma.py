@@ -73,6 +73,13 @@ GEMMA4 = Family(
     left_out=LEFT_OUT,
     rows=(
         Row("model.embed_tokens.weight", transform=_vocabulary),
+        *(
+            stacked(
+                f"model.layers.{{layer}}.experts.{{index}}.{kind}_proj.weight",
+                to=f"blk.{{layer}}.ffn_{kind}_exps.weight",
+            )
+            for kind in ("gate", "up", "down")
+        ),
         Row("model.layers.{layer}.router.scale", to="blk.{layer}.ffn_gate_inp.scale"),
         Row("model.layers.{layer}.router.per_expert_scale", to="blk.{layer}.ffn_down_exps.scale"),
     ),

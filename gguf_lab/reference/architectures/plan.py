@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
 from ..facts import DECODER_LAYERS, LAYERS
-from ..transforms import Decoded, Join, Stack, Transform, Transformed
+from ..transforms import Decoded, Half, Join, Stack, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
 
 if TYPE_CHECKING:
@@ -104,8 +104,9 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         matches = [(m.groupdict(), row) for regex, row in rows if (m := regex.fullmatch(spelled))]
         for numbers, row in matches or [({}, _COPY)]:
             source = row.to.format(**numbers) if row.to else spelled
-            # gguf's map may be older than the file: the file's own name stands for itself
-            name = source if source in facts.shapes else map_name(source)
+            # gguf's map may be older than the file: names of files stand for themselves
+            of_file = source in facts.shapes or source.startswith("blk.")
+            name = source if of_file else map_name(source)
             name = name or (map_name(tensor.name) if source == spelled else None)
             if name is None:
                 plan.unknown[tensor.name] = _why_unknown(spelled, facts)
@@ -117,7 +118,7 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         plan.origins[name] = _origin(name, chosen, facts)
     for name in facts.shapes:
         if name not in plan.origins:
-            origin = _fused(name, plan, facts) or _alone(name, plan)
+            origin = _fused(name, plan, facts) or _half(name, plan) or _alone(name, plan)
             if origin:
                 plan.origins[name] = origin
     return plan
@@ -140,6 +141,15 @@ def _fused(name: str, plan: Plan, facts: Facts) -> Origin | None:
             if len(rows) == len(parts):
                 sources = tuple(n for origin in origins for n in origin.names)
                 return Origin(sources, Transformed(Join(words), rows))
+    return None
+
+
+def _half(name: str, plan: Plan) -> Origin | None:
+    """Take apart what is one tensor in the checkpoint: experts in NVFP4 have scales of each."""
+    for which, part in enumerate((".ffn_gate_exps.", ".ffn_up_exps.")):
+        whole = plan.origins.get(name.replace(part, ".ffn_gate_up_exps."))
+        if part in name and whole and whole.rows:
+            return Origin(whole.names, Transformed(Half(which), (whole.rows,)))
     return None
 
 
