@@ -19,7 +19,7 @@ from .mamba import TIME_STEPS
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2", "GLM_DSA", "KIMI_LINEAR", "MISTRAL4"]
+__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM_DSA", "KIMI_LINEAR", "MISTRAL4"]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -79,6 +79,10 @@ DEEPSEEK2 = Family(
 
 # an indexer more, which chooses what is attended to
 GLM_DSA = replace(DEEPSEEK2, architectures=("glm-dsa",), model_types=("glm_moe_dsa",))
+
+DEEPSEEK32 = replace(
+    GLM_DSA, architectures=("deepseek32",), model_types=("deepseek_v32",), like="glm-dsa"
+)
 
 MISTRAL4 = replace(DEEPSEEK2, architectures=("mistral4",), model_types=("mistral4",))
 

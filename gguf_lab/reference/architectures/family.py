@@ -139,6 +139,8 @@ class Family:
         Tensors of the file that come from no tensor of the checkpoint (patterns of their names).
     same : tuple of Quantity
         What file and checkpoint must agree on.
+    like : str
+        An architecture with the same names; for one that the ``gguf`` package may be too old for.
     """
 
     architectures: tuple[str, ...]
@@ -148,6 +150,7 @@ class Family:
     rows: tuple[Row, ...] = ()
     made_up: tuple[LeftOut, ...] = ()
     same: tuple[Quantity, ...] = SAME_IN_BOTH
+    like: str = ""
 
     def spell(self, name: str) -> str:
         """Spell a name as the table does."""

@@ -91,7 +91,7 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         The tensors of a checkpoint, or the parameters of a model.
     """
     plan = Plan()
-    map_name = _name_map(facts)
+    map_name = _name_map(facts, family)
     pieces: dict[str, list[_Piece]] = {}
     rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
     after_the_last = str(facts.next_layer())
@@ -244,14 +244,16 @@ def _converter_names(architecture: str, layers: int) -> TensorNameMap | None:
     return None if arch is None else get_tensor_name_map(arch, layers)
 
 
-def _name_map(facts: Facts) -> Callable[[str], str | None]:
+def _name_map(facts: Facts, family: Family) -> Callable[[str], str | None]:
     """Make the converter's own map from checkpoint names to file names."""
-    names = _converter_names(facts.architecture, min(_layers(facts), _LAYER_LIMIT))
-    if names is None:
-        return lambda _: None
+    layers = min(_layers(facts), _LAYER_LIMIT)
+    maps = [_converter_names(name, layers) for name in (facts.architecture, family.like)]
 
     def map_name(name: str) -> str | None:
-        found = names.get_name(name, try_suffixes=(".weight", ".bias", ".scale"))
-        return found if isinstance(found, str) else None
+        for names in maps:
+            found = names and names.get_name(name, try_suffixes=(".weight", ".bias", ".scale"))
+            if isinstance(found, str):
+                return found
+        return None
 
     return map_name
