@@ -32,6 +32,8 @@ _ELSEWHERE = (
     *(".input_global_scale", ".k_scale", ".v_scale"),
 )
 _GROUP = 16  # weights in NVFP4 that share a scale
+_FLOATS = frozenset(("F8_E4M3", "F8_E5M2"))
+_OF_DEEPSEEK = (128, 128)  # weights in FP8 that share a scale in its own format
 # Formats of compressed-tensors with a number in each byte.
 _IN_BYTES = frozenset(("float-quantized", "int-quantized", "naive-quantized"))
 
@@ -116,9 +118,16 @@ def _block(given: object) -> tuple[int, ...]:
 
 
 def _decode_by_names(found: DecodedTensors) -> None:
-    """Put together what names and types alone tell: NVFP4, and FP8 in Mistral's own format."""
+    """Put together what names and types alone tell.
+
+    That is NVFP4, FP8 in Mistral's own format, and both FP8 and MXFP4 in DeepSeek's.
+    """
     for name, scales in [*found.tensors.items()]:
-        if name.endswith(".weight_scale") and scales.dtype == "F8_E4M3":
+        weights = found.tensors.get(name.removesuffix("scale") + "weight")
+        if name.endswith(".scale") and scales.dtype == "F8_E8M0" and weights is not None:
+            way = Scaled(_OF_DEEPSEEK) if weights.dtype in _FLOATS else Scaled((1, 32), "e2m1")
+            found.put(weights.name, way, (weights, scales), (weights.name, name))
+        elif name.endswith(".weight_scale") and scales.dtype == "F8_E4M3":
             _decode_nvfp4(found, name.removesuffix("_scale"), scales)
         elif name.endswith(".qscale_weight"):
             weights = found.tensors.get(name.removesuffix("qscale_weight") + "weight")

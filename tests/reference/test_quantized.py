@@ -218,6 +218,22 @@ def test_nvfp4_whose_scales_do_not_fit_is_said(counts: tuple[int, ...]) -> None:
         _ = decoded(tensors, {})["a.weight"].shape
 
 
+def test_fp8_and_mxfp4_in_the_format_of_deepseek_by_their_names() -> None:
+    weights, packed = bits((130, 5), torch.float8_e4m3fn, 1), bits((3, 32), torch.int8, 2)
+    scales = {"a": torch.tensor([[0.5], [8.0]]), "b": torch.tensor([[1.0, 2], [4, 0.5], [1, 1]])}
+    tensors = {"a.weight": weights, "b.weight": packed} | {
+        f"{name}.scale": scale.to(torch.float8_e8m0fnu) for name, scale in scales.items()
+    }
+    found = decoded(tensors, {})
+    assert [*found] == ["a.weight", "b.weight"]
+    due = weights.float() * scales["a"].repeat_interleave(128, 0)[:130]
+    np.testing.assert_array_equal(values(found["a.weight"]), due.numpy())
+    codes = packed.view(torch.uint8).numpy()
+    numbers = E2M1[np.stack([codes & 15, codes >> 4], -1).reshape(3, 64)]
+    due = torch.from_numpy(numbers) * scales["b"].repeat_interleave(32, 1)
+    np.testing.assert_array_equal(values(found["b.weight"]), due.numpy())
+
+
 def test_fp8_in_the_format_of_mistral_by_its_names() -> None:
     """It has no config.json."""
     weights = bits((6, 5), torch.float8_e4m3fn, 1)

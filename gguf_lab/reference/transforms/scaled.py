@@ -111,7 +111,7 @@ class Scaled:
         """Give F32."""
         weights, scales = dtypes
         words = _PACKED[self.packed][1] if self.packed else weights
-        if weights != words:
+        if weights != words and (weights, words) != ("I8", "U8"):
             raise ComparisonError(f"packed weights of type {weights} instead of {words}")
         numbers = (scales,) if self.packed else dtypes
         if not all(can_decode(name) or _table(name) is not None for name in numbers):
