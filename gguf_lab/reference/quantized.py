@@ -123,16 +123,17 @@ def _decode_by_names(found: DecodedTensors) -> None:
     That is NVFP4, FP8 in Mistral's own format, and both FP8 and MXFP4 in DeepSeek's.
     """
     for name, scales in [*found.tensors.items()]:
-        weights = found.tensors.get(name.removesuffix("scale") + "weight")
-        if name.endswith(".scale") and scales.dtype == "F8_E8M0" and weights is not None:
+        stem, _, end = name.rpartition(".")
+        weights = found.tensors.get(f"{stem}.weight")
+        if end == "weight_scale" and scales.dtype == "F8_E4M3":
+            _decode_nvfp4(found, f"{stem}.weight", scales)
+        elif weights is None or weights.dtype not in {*BYTE_TYPES, "U8"}:
+            continue
+        elif end == "qscale_weight":
+            found.put(weights.name, Scaled(), (weights, scales), (weights.name, name))
+        elif end == "scale" and scales.dtype == "F8_E8M0":
             way = Scaled(_OF_DEEPSEEK) if weights.dtype in _FLOATS else Scaled((1, 32), "e2m1")
             found.put(weights.name, way, (weights, scales), (weights.name, name))
-        elif name.endswith(".weight_scale") and scales.dtype == "F8_E4M3":
-            _decode_nvfp4(found, name.removesuffix("_scale"), scales)
-        elif name.endswith(".qscale_weight"):
-            weights = found.tensors.get(name.removesuffix("qscale_weight") + "weight")
-            if weights is not None and weights.dtype in BYTE_TYPES:
-                found.put(weights.name, Scaled(), (weights, scales), (weights.name, name))
 
 
 def _decode_nvfp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
