@@ -34,6 +34,7 @@ _ELSEWHERE = (
 _GROUP = 16  # weights in NVFP4 that share a scale
 _FLOATS = frozenset(("F8_E4M3", "F8_E5M2"))
 _OF_DEEPSEEK = (128, 128)  # weights in FP8 that share a scale in its own format
+_MXFP4 = Scaled((1, 32), "e2m1")
 # Formats of compressed-tensors with a number in each byte.
 _IN_BYTES = frozenset(("float-quantized", "int-quantized", "naive-quantized"))
 
@@ -120,34 +121,38 @@ def _block(given: object) -> tuple[int, ...]:
 def _decode_by_names(found: DecodedTensors) -> None:
     """Put together what names and types alone tell.
 
-    That is NVFP4, FP8 in Mistral's own format, and both FP8 and MXFP4 in DeepSeek's.
+    That is NVFP4 and MXFP4, FP8 in Mistral's own format, and both FP8 and MXFP4 in DeepSeek's.
     """
     for name, scales in [*found.tensors.items()]:
         stem, _, end = name.rpartition(".")
         weights = found.tensors.get(f"{stem}.weight")
-        if end == "weight_scale" and scales.dtype == "F8_E4M3":
-            _decode_nvfp4(found, f"{stem}.weight", scales)
+        if end == "weight_scale":
+            _decode_fp4(found, f"{stem}.weight", scales)
         elif weights is None or weights.dtype not in {*BYTE_TYPES, "U8"}:
             continue
-        elif end == "qscale_weight":
+        elif end == "qscale_weight" and weights.dtype in BYTE_TYPES:
             found.put(weights.name, Scaled(), (weights, scales), (weights.name, name))
         elif end == "scale" and scales.dtype == "F8_E8M0":
-            way = Scaled(_OF_DEEPSEEK) if weights.dtype in _FLOATS else Scaled((1, 32), "e2m1")
+            way = Scaled(_OF_DEEPSEEK) if weights.dtype in _FLOATS else _MXFP4
             found.put(weights.name, way, (weights, scales), (weights.name, name))
 
 
-def _decode_nvfp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
-    """Put weights in NVFP4 and their scales together: one for each 16, and one for all.
+def _decode_fp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
+    """Put weights of 4 bits and their scales together: MXFP4, or NVFP4 by the type of scales.
 
-    With the latter modelopt multiplies; compressed-tensors divides by it.
+    NVFP4 has one more scale, for all weights: with it modelopt multiplies; compressed-tensors
+    divides by it.
     """
     name = next((n for n in (weight, f"{weight}_packed") if n in found.tensors), "")
-    packed = found.tensors.get(name)
+    packed, parts = found.tensors.get(name), (name, scales.name)
     if packed is None or packed.dtype != "U8":
+        return
+    if scales.dtype in {"U8", "F8_E8M0"}:
+        found.put(weight, _MXFP4, (packed, scales), parts)
+    if scales.dtype != "F8_E4M3":
         return
     numbers = Transformed(Scaled((1, _GROUP), "e2m1"), (packed, scales))
     factor, divisor = f"{weight}_scale_2", f"{weight}_global_scale"
-    parts = name, scales.name
     if factor in found.tensors:
         found.put(weight, Scaled(), (numbers, found.tensors[factor]), (*parts, factor))
     elif divisor in found.tensors:

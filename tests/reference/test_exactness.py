@@ -46,6 +46,7 @@ UNMATCHED = {
 # What the converter leaves out on purpose: everything else must be used.
 _SEES = {"model.visual.deepstack_merger_list.0.norm.weight", "model.visual.patch_embed.proj.weight"}
 LEFT_OUT = {
+    "kimi-k3": {"mm_projector.pre_norm.weight", "vision_tower.patch.weight"},
     "deepseek4": {f"mtp.0.{name}" for name in ("norm.weight", "e_proj.weight", "e_proj.scale")},
     "bert": {"bert.pooler.dense.weight", "bert.pooler.dense.bias"},
     "nomic-bert-moe": {"encoder.layers.1.mlp.experts.bias"},

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
-from ..transforms import Chain, HeadPart, MinusExp, Transform, Transpose
+from ..transforms import Chain, HeadPart, MinusExp, Product, Transform, Transpose
 from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, PREDICTOR_ROWS, SPELLINGS
 from .family import Family, Row, Spelling, stacked
 from .mamba import TIME_STEPS
@@ -19,7 +19,7 @@ from .mamba import TIME_STEPS
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM_DSA", "KIMI_LINEAR", "MISTRAL4"]
+__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM_DSA", "KIMI_K3", "KIMI_LINEAR", "MISTRAL4"]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -93,4 +93,45 @@ KIMI_LINEAR = replace(
     model_types=("kimi_linear",),
     spellings=(*SPELLINGS, TIME_STEPS),
     rows=(*_LATENT, *MIXTRAL_EXPERTS, Row("*.A_log", transform=MinusExp())),
+)
+
+_LAYER = "model.layers.{layer}"
+# a gate of either kind has one name; the file has a place for one of the two in each layer
+_GATES = tuple(
+    Row(f"{_LAYER}.self_attn.g_proj.weight", f"blk.{{layer}}.{to}.weight")
+    for to in ("ssm_g", "attn_gate")
+)
+_SCORES = tuple(
+    Row(
+        f"{theirs}_{part}.weight",
+        to=f"{ours}_res_score.weight",
+        join=lambda _: Product("norm and projection multiplied"),
+        place=place,
+    )
+    for theirs, ours in (
+        (f"{_LAYER}.self_attention_res", "blk.{layer}.attn"),
+        (f"{_LAYER}.mlp_res", "blk.{layer}.ffn"),
+        ("model.output_attn_res", "output"),
+    )
+    for place, part in enumerate(("norm", "proj"))
+)
+
+# layers attend to earlier layers, and experts work in a smaller space
+KIMI_K3 = replace(
+    KIMI_LINEAR,
+    architectures=("kimi-k3",),
+    model_types=("kimi_k3",),
+    rows=(
+        *KIMI_LINEAR.rows,
+        *_GATES,
+        *_SCORES,
+        *(
+            Row(
+                f"{_LAYER}.block_sparse_moe.routed_expert_{part}.weight",
+                to=f"blk.{{layer}}.ffn_routed_{part.removesuffix('_proj')}.weight",
+            )
+            for part in ("norm", "down_proj", "up_proj")
+        ),
+    ),
+    like="kimi-linear",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Reciprocal, Times
+from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
 from .heads import (
     GroupParts,
     HeadPart,
@@ -34,6 +34,7 @@ __all__ = [
     "NamedRows",
     "Part",
     "PermuteRotary",
+    "Product",
     "Reciprocal",
     "RepackMXFP4",
     "Rows",

@@ -6,12 +6,14 @@ The converter keeps F16 and F32 as they are and turns every other type into F32 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...codec import dequantize
+from ...errors import ComparisonError
 from .rows import OneSource
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .rows import Rows
+    from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Reciprocal", "Times"]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times"]
 
 
 def _calculated(dtype: str) -> str:
@@ -115,6 +117,36 @@ class Reciprocal(OneSource):
         values = _values(sources, start, stop).astype(np.float32)
         with np.errstate(all="ignore"):
             return np.divide(np.float32(1), values).view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Two vectors, one of which may be a matrix of one row, multiplied number by number.
+
+    Attributes
+    ----------
+    words : str
+    """
+
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape of a vector."""
+        first, second = shapes
+        if math.prod(first) != math.prod(second) or not first or math.prod(first[:-1]) != 1:
+            raise ComparisonError(f"shapes {first} and {second} can't be multiplied")
+        return first[-1:]
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode both and multiply in float32."""
+        first, second = (_values((source,), start, stop).astype("<f4") for source in sources)
+        with np.errstate(all="ignore"):
+            product: NDArray[np.float32] = first * second
+        return product.view(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

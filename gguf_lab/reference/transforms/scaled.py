@@ -54,7 +54,7 @@ def _table(dtype: str, packed: str = "") -> NDArray[np.float32] | None:
         values = codes.astype(np.int8)
     elif dtype == "F8_E5M2":
         values = (codes << 8).astype(np.uint16).view(np.float16)
-    elif dtype == "F8_E8M0":
+    elif dtype in {"F8_E8M0", "U8"}:  # bytes by themselves are scales, before the type had a name
         values = np.where(codes == 255, np.nan, np.ldexp(1.0, codes - 127))
     elif dtype == "F8_E4M3":
         exponent, mantissa = codes >> 3 & 15, codes & 7
