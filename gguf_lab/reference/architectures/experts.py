@@ -2,7 +2,7 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model`` and ``Step35Model``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model`` and ``Step35Model``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "EXAONE_MOE",
     "GLM4MOE",
     "HUNYUAN_MOE",
+    "HY_V3",
     "MIMO2",
     "OLMOE",
     "PHIMOE",
@@ -99,6 +100,19 @@ BAILINGMOE2 = replace(
     architectures=("bailingmoe2",),
     model_types=("bailing_moe",),
     spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
+)
+
+HY_V3 = replace(
+    OLMOE,
+    architectures=("hy_v3",),
+    model_types=("hy_v3",),
+    spellings=(
+        *SPELLINGS,
+        # of the layers that predict further tokens
+        Spelling(".final_layernorm.", ".shared_head.norm.", "anywhere"),
+    ),
+    rows=(*OLMOE.rows, *PREDICTOR_ROWS),
+    like="exaone-moe",
 )
 
 STEP35 = Family(
