@@ -56,6 +56,11 @@ LEFT_OUT = {
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
+    "minimax-m3": {
+        "multi_modal_projector.linear_1.weight",
+        "patch_merge_mlp.linear_1.weight",
+        "vision_tower.vision_model.pre_layrnorm.weight",
+    },
     "mistral3": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
     "qwen2vl": {"visual.blocks.0.norm1.weight", "visual.patch_embed.proj.weight"},
     "qwen3vl": _SEES,

@@ -47,7 +47,7 @@ from .llama import (
     SMOLLM3,
 )
 from .mamba import FALCON_H1, JAMBA, MAMBA, MAMBA2
-from .minimax import MINIMAX_M2
+from .minimax import MINIMAX_M2, MINIMAX_M3
 from .phi import PHI2, PHI3
 from .plain import (
     CHATGLM,
@@ -80,6 +80,7 @@ FAMILIES: tuple[Family, ...] = (
     HUNYUAN_MOE, MIMO2, OLMOE, PHIMOE, QWEN2VL, QWEN3VL, QWEN3VLMOE, QWEN3NEXT, QWEN3_5, GEMMA3N,
     GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT, BAILINGMOE2, STEP35,
     FALCON_H1, GLM_DSA, MISTRAL4, DECI, KIMI_LINEAR, DEEPSEEK32, DEEPSEEK4, KIMI_K3, HY_V3,
+    MINIMAX_M3,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

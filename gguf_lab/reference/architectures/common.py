@@ -61,6 +61,7 @@ LEFT_OUT = (
     LeftOut("*audio_*", _OTHER_PART),
     LeftOut("*audio.*", _OTHER_PART),
     LeftOut("*projector.*", _OTHER_PART),
+    LeftOut("*patch_merge_mlp.*", _OTHER_PART),
     LeftOut("model.connector.*", _OTHER_PART),
     LeftOut("*image_newline*", _OTHER_PART),
 )
