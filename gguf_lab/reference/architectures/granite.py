@@ -1,7 +1,7 @@
 """granite, dense, with experts and with mamba2: as llama, but gate and up are one tensor.
 
-Facts: llama.cpp's converter, classes ``GraniteModel``, ``GraniteMoeModel``, ``GraniteHybridModel``,
-and ``NemotronHModel``, which is derived from the last.
+Facts: llama.cpp's converter, classes ``GraniteModel``, ``GraniteMoeModel``, ``GraniteMoeSWAModel``,
+``GraniteHybridModel``, and ``NemotronHModel``, which is derived from the last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..facts import Facts
 
-__all__ = ["GRANITE", "GRANITEHYBRID", "GRANITEMOE", "NEMOTRON_H"]
+__all__ = ["GRANITE", "GRANITEHYBRID", "GRANITEMOE", "GRANITE_SWA", "NEMOTRON_H"]
 
 
 def _gate_and_up(module: str, file: str, when: Callable[[Facts], bool]) -> tuple[Row, ...]:
@@ -42,6 +42,10 @@ def _has_none(facts: Facts) -> bool:
     return not _has_experts(facts)
 
 
+_ROUTER = Row(
+    "model.layers.{layer}.block_sparse_moe.router.weight", "blk.{layer}.ffn_gate_inp.weight"
+)
+
 _ROWS = (
     *ROTARY_ROWS,
     *_gate_and_up("block_sparse_moe", "_exps", _has_experts),
@@ -55,10 +59,7 @@ _ROWS = (
     ),
     # as Transformers 5 holds them
     *fused_experts("block_sparse_moe.experts"),
-    Row(
-        "model.layers.{layer}.block_sparse_moe.router.weight",
-        "blk.{layer}.ffn_gate_inp.weight",
-    ),
+    _ROUTER,
 )
 
 GRANITE = Family(
@@ -72,6 +73,30 @@ GRANITE = Family(
 
 GRANITEMOE = replace(
     GRANITE, architectures=("granitemoe",), model_types=("granitemoe", "granitemoeshared")
+)
+
+# dense or with experts; of these gate and up stay one tensor
+GRANITE_SWA = replace(
+    GRANITE,
+    architectures=("granite_swa",),
+    model_types=("granite_swa", "granitemoe_swa"),
+    rows=(
+        *ROTARY_ROWS,
+        _ROUTER,
+        *(
+            Row(f"model.layers.{{layer}}.{ours}", f"blk.{{layer}}.{theirs}.weight")
+            for ours, theirs in (
+                ("self_attn.sinks", "attn_sinks"),
+                ("block_sparse_moe.experts.gate_up_proj", "ffn_gate_up_exps"),
+                ("block_sparse_moe.experts.down_proj", "ffn_down_exps"),
+                ("block_sparse_moe.input_linear.weight", "ffn_gate_up_exps"),
+                ("block_sparse_moe.output_linear.weight", "ffn_down_exps"),
+                ("shared_mlp.input_linear.weight", "ffn_up_shexp"),
+                ("shared_mlp.output_linear.weight", "ffn_down_shexp"),
+            )
+        ),
+    ),
+    like="granite",
 )
 
 # granitemoehybrid is no model type of it alone: without mamba2 layers it is one of the two above
