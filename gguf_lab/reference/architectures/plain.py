@@ -1,21 +1,33 @@
 """Families of which every tensor is copied as it is, or nearly so.
 
 Facts: llama.cpp's converter, classes ``StarCoder2Model``, ``Olmo2Model``, ``CommandR2Model``,
-``Cohere2Model``, ``Exaone4Model``, ``NemotronModel``, ``SeedOssModel``, ``Jais2Model``,
-``HunYuanModel``, ``MiniCPM3Model``, ``Ernie4_5Model``, ``ExaoneModel`` and ``ChatGLMModel``.
+``Cohere2Model``, ``Cohere2MoeModel``, ``Exaone4Model``, ``NemotronModel``, ``SeedOssModel``,
+``Jais2Model``, ``HunYuanModel``, ``MiniCPM3Model``, ``Ernie4_5Model``, ``ExaoneModel`` and
+``ChatGLMModel``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..facts import HEADS, LAYERS, WIDTH
 from ..transforms import Added
-from .common import LEFT_OUT, ROPE_FACTORS, ROPE_FREQS, SPELLINGS
+from .common import (
+    EXPERTS,
+    FUSED_EXPERTS,
+    LEFT_OUT,
+    PREDICTOR_ROWS,
+    ROPE_FACTORS,
+    ROPE_FREQS,
+    SPELLINGS,
+)
 from .family import Family, LeftOut, Row, Spelling
 
 __all__ = [
     "CHATGLM",
     "COHERE",
     "COHERE2",
+    "COHERE2MOE",
     "ERNIE4_5",
     "EXAONE",
     "EXAONE4",
@@ -54,6 +66,14 @@ COHERE2 = Family(
         *LEFT_OUT,
         LeftOut("*.bias", "a bias: the converter leaves it out, if it is all zero", if_zero=True),
     ),
+)
+
+COHERE2MOE = replace(
+    COHERE2,
+    architectures=("cohere2moe",),
+    model_types=("cohere2_moe",),
+    rows=(*EXPERTS, *FUSED_EXPERTS, *PREDICTOR_ROWS),
+    like="exaone-moe",
 )
 
 EXAONE4 = Family(
