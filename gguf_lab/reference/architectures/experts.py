@@ -2,7 +2,7 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model`` and ``Step35Model``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel`` and ``Step35Model``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "GLM4MOE",
     "HUNYUAN_MOE",
     "HY_V3",
+    "MELLUM",
     "MIMO2",
     "OLMOE",
     "PHIMOE",
@@ -114,6 +115,8 @@ HY_V3 = replace(
     rows=(*OLMOE.rows, *PREDICTOR_ROWS),
     like="exaone-moe",
 )
+
+MELLUM = replace(OLMOE, architectures=("mellum",), model_types=("mellum",), like="olmoe")
 
 STEP35 = Family(
     architectures=("step35",),
