@@ -2,7 +2,8 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel`` and ``Step35Model``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``LagunaModel`` and
+``Step35Model``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "GLM4MOE",
     "HUNYUAN_MOE",
     "HY_V3",
+    "LAGUNA",
     "MELLUM",
     "MIMO2",
     "OLMOE",
@@ -117,6 +119,20 @@ HY_V3 = replace(
 )
 
 MELLUM = replace(OLMOE, architectures=("mellum",), model_types=("mellum",), like="olmoe")
+
+LAGUNA = replace(
+    OLMOE,
+    architectures=("laguna",),
+    model_types=("laguna",),
+    rows=(
+        *OLMOE.rows,
+        Row(
+            "model.layers.{layer}.mlp.experts.e_score_correction.bias",
+            "blk.{layer}.exp_probs_b.bias",
+        ),
+    ),
+    like="step35",
+)
 
 STEP35 = Family(
     architectures=("step35",),
