@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..facts import Quantity
-from ..transforms import AsStored, Chain, Part, Split, Transform, Transpose
+from ..transforms import AsStored, Part, Transform
+from .common import split_and_transpose, split_experts
 from .family import Family, LeftOut, Row, Spelling
 
 if TYPE_CHECKING:
@@ -37,17 +37,6 @@ _CLASSIFIER = (
 )
 _POOLER = "the pooler: llama.cpp takes embeddings from the last layer"
 _MASKED_WORDS = "the head for masked words: llama.cpp makes embeddings only"
-
-_EXPERTS = Quantity("number of experts", "expert_count", ("num_experts", "num_local_experts"))
-
-
-def _split_experts(facts: Facts, _: int | None) -> Split:
-    return Split(facts.need(_EXPERTS))
-
-
-def _split_and_transpose(facts: Facts, layer: int | None) -> Transform:
-    return Chain(_split_experts(facts, layer), Transpose())
-
 
 _LEFT_OUT = (
     LeftOut("embeddings.position_ids", "the numbers 0, 1, 2, ...: no weight"),
@@ -111,12 +100,12 @@ NOMIC_BERT = Family(
         Row(
             "encoder.layers.{layer}.mlp.experts.mlp.w1",
             to="encoder.layers.{layer}.mlp.experts.mlp.w1.weight",
-            transform=_split_experts,
+            transform=split_experts,
         ),
         Row(
             "encoder.layers.{layer}.mlp.experts.mlp.w2",
             to="encoder.layers.{layer}.mlp.experts.mlp.w2.weight",
-            transform=_split_and_transpose,
+            transform=split_and_transpose,
         ),
         *_AS_HELD,
     ),

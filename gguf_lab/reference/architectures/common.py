@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..transforms import Chain, Half, Transpose, UnpermuteRotary
+from ..facts import Quantity
+from ..transforms import Chain, Half, Split, Transform, Transpose, UnpermuteRotary
 from .family import LeftOut, Row, Spelling, stacked
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ __all__ = [
     "SPELLINGS",
     "fused_experts",
     "lying_experts",
+    "split_and_transpose",
+    "split_experts",
 ]
 
 _CONSTANT = "a constant of the attention mask, no weight"
@@ -170,3 +173,16 @@ def lying_experts(module: str) -> tuple[Row, ...]:
         ),
         Row(f"{experts}.down_proj", "blk.{layer}.ffn_down_exps.weight", Transpose()),
     )
+
+
+_EXPERT_COUNT = Quantity("number of experts", "expert_count", ("num_experts", "num_local_experts"))
+
+
+def split_experts(facts: Facts, _: int | None) -> Split:
+    """Split the rows of all experts of a layer, which stand one below the other."""
+    return Split(facts.need(_EXPERT_COUNT))
+
+
+def split_and_transpose(facts: Facts, layer: int | None) -> Transform:
+    """Split them, the matrix of each on its side."""
+    return Chain(split_experts(facts, layer), Transpose())
