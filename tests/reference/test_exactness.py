@@ -56,6 +56,7 @@ LEFT_OUT = {
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
+    "glm5-next": {"model.visual.post_layernorm.weight"},
     "minimax-m3": {
         "multi_modal_projector.linear_1.weight",
         "patch_merge_mlp.linear_1.weight",

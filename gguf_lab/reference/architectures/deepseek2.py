@@ -1,8 +1,8 @@
 """deepseek v2 and v3 and others with latent keys and values (MLA) in their attention.
 
-Facts: llama.cpp's converter, classes ``DeepseekV2Model`` and ``KimiLinearModel``. It splits the
-matrix that makes keys and values of the latent vector: ``k_b`` is applied to the query instead,
-hence transposed.
+Facts: llama.cpp's converter, classes ``DeepseekV2Model``, ``KimiLinearModel`` and
+``Glm5NextModel``. It splits the matrix that makes keys and values of the latent vector: ``k_b`` is
+applied to the query instead, hence transposed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .mamba import TIME_STEPS
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM_DSA", "KIMI_K3", "KIMI_LINEAR", "MISTRAL4"]
+__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM5_NEXT", "GLM_DSA", "KIMI_K3", "KIMI_LINEAR", "MISTRAL4"]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -131,6 +131,40 @@ KIMI_K3 = replace(
                 to=f"blk.{{layer}}.ffn_routed_{part.removesuffix('_proj')}.weight",
             )
             for part in ("norm", "down_proj", "up_proj")
+        ),
+    ),
+    like="kimi-linear",
+)
+
+_GLM5_NEXT_NAMES = (
+    # the mixing of several residual streams
+    *(
+        (f"hc_{where}_{kind}", f"hc_{where}_{kind}.weight")
+        for where in ("attn", "ffn")
+        for kind in ("fn", "base", "scale")
+    ),
+    # the indexer, which pools keys before it chooses what is attended to
+    ("self_attn.indexer.index_kpool_compress_ape", "indexer_compressor_ape.weight"),
+    ("self_attn.indexer.index_kpool_compress_gate", "indexer_compressor_gate.weight"),
+    ("self_attn.indexer.wq_b.weight", "indexer.attn_q_b.weight"),
+    ("self_attn.indexer.wk.weight", "indexer.attn_k.weight"),
+    ("self_attn.indexer.weights_proj.weight", "indexer.proj.weight"),
+    ("self_attn.indexer.k_norm.weight", "indexer.k_norm.weight"),
+    ("self_attn.indexer.k_norm.bias", "indexer.k_norm.bias"),
+)
+
+GLM5_NEXT = replace(
+    KIMI_LINEAR,
+    architectures=("glm5-next",),
+    model_types=("glm5_next",),
+    rows=(
+        *_LATENT,
+        *EXPERTS,
+        *PREDICTOR_ROWS,
+        Row("*.A_log", transform=MinusExp()),
+        *(
+            Row(f"model.layers.{{layer}}.{ours}", f"blk.{{layer}}.{theirs}")
+            for ours, theirs in _GLM5_NEXT_NAMES
         ),
     ),
     like="kimi-linear",
