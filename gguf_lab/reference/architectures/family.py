@@ -101,6 +101,8 @@ class Row:
         If several tensors have the same result: why the first by name is as good as the others.
     when : callable
         Whether the row holds for these facts.
+    after : Quantity, optional
+        How many layers of the file come before ``{layer}`` 0 of the pattern.
     """
 
     pattern: str
@@ -110,6 +112,14 @@ class Row:
     place: int | None = None
     copies: str = ""
     when: Callable[[Facts], bool] = _always
+    after: Quantity | None = None
+
+    def name_for(self, facts: Facts, numbers: dict[str, str]) -> str:
+        """Fill the numbers of a match into ``to``; empty if that is."""
+        before = facts.number(self.after) if self.after else None
+        if before and "layer" in numbers:
+            numbers = {**numbers, "layer": str(int(numbers["layer"]) + before)}
+        return self.to.format(**numbers)
 
     def transform_for(self, facts: Facts, layer: int | None) -> Transform:
         """Choose the transform of a tensor in `layer`."""

@@ -103,7 +103,7 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
             continue
         matches = [(m.groupdict(), row) for regex, row in rows if (m := regex.fullmatch(spelled))]
         for numbers, row in matches or [({}, _COPY)]:
-            source = row.to.format(**numbers) if row.to else spelled
+            source = row.name_for(facts, numbers) or spelled
             # gguf's map may be older than the file: names of files stand for themselves
             of_file = source in facts.shapes or source.startswith("blk.")
             name = source if of_file else map_name(source)
