@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..facts import Quantity
-from ..transforms import Chain, Half, Split, Transform, Transpose, UnpermuteRotary
+from ..transforms import Added, Chain, Half, Split, Transform, Transpose, UnpermuteRotary
 from .family import LeftOut, Row, Spelling, stacked
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "FUSED_EXPERTS",
     "LEFT_OUT",
     "MIXTRAL_EXPERTS",
+    "NORMS_PLUS_ONE",
     "PREDICTORS",
     "PREDICTOR_ROWS",
     "ROPE_FACTORS",
@@ -109,6 +110,12 @@ PREDICTOR_ROWS = tuple(
     )
 )
 """A layer that predicts a further token, where ``TensorNameMap`` doesn't know of it yet."""
+
+NORMS_PLUS_ONE = tuple(
+    Row(pattern, transform=Added(1))
+    for pattern in ("model.norm.weight", "*layernorm.weight", "*.q_norm.weight", "*.k_norm.weight")
+)
+"""Norms that multiply by 1 + weight, all of a model."""
 
 EXPERTS = tuple(
     stacked(

@@ -16,6 +16,7 @@ from .common import (
     FUSED_EXPERTS,
     LEFT_OUT,
     MIXTRAL_EXPERTS,
+    NORMS_PLUS_ONE,
     PREDICTOR_ROWS,
     PREDICTORS,
     ROPE_FACTORS,
@@ -145,17 +146,8 @@ STEP35 = Family(
         Spelling(".shared_head.output.", ".shared_head.head.", "anywhere"),
     ),
     left_out=LEFT_OUT,
-    # every norm multiplies by 1 + weight
     rows=(
-        *(
-            Row(pattern, transform=Added(1))
-            for pattern in (
-                "model.norm.weight",
-                "*layernorm.weight",
-                "*.q_norm.weight",
-                "*.k_norm.weight",
-            )
-        ),
+        *NORMS_PLUS_ONE,
         *(
             replace(row, transform=Added(1)) if row.pattern.endswith("norm.weight") else row
             for row in PREDICTOR_ROWS

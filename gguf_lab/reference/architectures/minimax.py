@@ -6,7 +6,7 @@ Facts: llama.cpp's converter, classes ``MiniMaxM2Model`` and ``MiniMaxM3Model``.
 from __future__ import annotations
 
 from ..transforms import Added
-from .common import FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, SPELLINGS
+from .common import FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, NORMS_PLUS_ONE, SPELLINGS
 from .family import Family, Row
 
 __all__ = ["MINIMAX_M2", "MINIMAX_M3"]
@@ -36,15 +36,7 @@ MINIMAX_M3 = Family(
     left_out=LEFT_OUT,
     rows=(
         *MIXTRAL_EXPERTS,
-        *(
-            Row(pattern, transform=Added(1))
-            for pattern in (
-                "model.norm.weight",
-                "*layernorm.weight",
-                "*.q_norm.weight",
-                "*.k_norm.weight",
-            )
-        ),
+        *NORMS_PLUS_ONE,
         *(
             row
             for kind in ("q", "k")
