@@ -54,6 +54,11 @@ class DecodedTensors:
     tensors: dict[str, NamedRows]
     beside: dict[str, str] = field(default_factory=dict)
 
+    def stored(self, name: str) -> NamedRows | None:
+        """Return a tensor as the checkpoint has it; None if it is not there, or was decoded."""
+        tensor = self.tensors.get(name)
+        return None if isinstance(tensor, Decoded) else tensor
+
     def put(
         self, name: str, transform: Transform, sources: tuple[Rows, ...], parts: tuple[str, ...]
     ) -> None:
@@ -125,7 +130,7 @@ def _decode_by_names(found: DecodedTensors) -> None:
     """
     for name, scales in [*found.tensors.items()]:
         stem, _, end = name.rpartition(".")
-        weights = found.tensors.get(f"{stem}.weight")
+        weights = found.stored(f"{stem}.weight")
         if end == "weight_scale":
             _decode_fp4(found, f"{stem}.weight", scales)
         elif weights is None or weights.dtype not in {*BYTE_TYPES, "U8"}:
@@ -144,7 +149,7 @@ def _decode_fp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
     divides by it.
     """
     name = next((n for n in (weight, f"{weight}_packed") if n in found.tensors), "")
-    packed, parts = found.tensors.get(name), (name, scales.name)
+    packed, parts = found.stored(name), (name, scales.name)
     if packed is None or packed.dtype != "U8":
         return
     if scales.dtype in {"U8", "F8_E8M0"}:
@@ -165,7 +170,7 @@ def _decode_fp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
 def _decode_bytes(found: DecodedTensors, end: str, block: tuple[int, ...]) -> None:
     """Put weights of a byte each together with the scales whose names have this end added."""
     for name, scales in [*found.tensors.items()]:
-        weights = found.tensors.get(name.removesuffix(end)) if name.endswith(end) else None
+        weights = found.stored(name.removesuffix(end)) if name.endswith(end) else None
         if weights is not None and weights.dtype in BYTE_TYPES:
             found.put(weights.name, Scaled(block), (weights, scales), (weights.name, name))
 

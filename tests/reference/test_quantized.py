@@ -306,3 +306,44 @@ def test_a_file_of_few_bits_is_compared_with_the_product() -> None:
     assert row.transform == "times its scales, each for 8 × 16 weights"
     name = "model.layers.0.mlp.up_proj.weight"
     assert row.reference_name == f"{name} + {name}_scale_inv"
+
+
+PARTS = ("weight", "weight_packed", "weight_scale", "weight_scale_2", "weight_global_scale")
+ENDS = (*PARTS, "weight_scale_inv", "scale", "qscale_weight", "weight_shape", "input_scale", "bias")
+SHAPES = ((), (0,), (1,), (4,), (64,), (4, 32), (4, 16), (4, 1), (4, 2), (4, 0), (0, 4), (2, 4, 2))
+METHODS = (
+    {"quant_method": "fp8", "weight_block_size": [2, 2]},
+    {"quant_method": "fp8", "weight_block_size": [2, 2, 2]},
+    {"quant_method": "modelopt"},
+    {"quant_method": ["fp8"]},
+    packed(4, 4),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(ENDS),
+        st.tuples(st.sampled_from(SHAPES), st.sampled_from([*TYPES])),
+        min_size=2,
+    ),
+    st.sampled_from(METHODS),
+    st.integers(0, 99),
+)
+def test_parts_that_make_no_sense_are_said_when_they_are_looked_at(
+    parts: dict[str, tuple[tuple[int, ...], str]], how: dict[str, Any], seed: int
+) -> None:
+    """Never while they are put together: other tensors of the checkpoint may make sense."""
+    rng, tensors = np.random.default_rng(seed), {}
+    for end, (shape, dtype) in parts.items():
+        width = TYPES[dtype].itemsize
+        values = rng.integers(0, 256, (*shape, width), np.uint8).view(f"u{width}")[..., 0]
+        tensors[f"a.{end}"] = Named(np.asarray(values), dtype, name=f"a.{end}")
+    for tensor in decode_tensors(tensors, {"quantization_config": how}).tensors.values():
+        if isinstance(tensor, Decoded):
+            try:
+                shape, dtype = tensor.shape, tensor.dtype
+            except ComparisonError:
+                continue
+            n = int(np.prod(shape[:-1]))
+            assert dtype == "F32"
+            assert tensor.read(n // 3, n).shape == (n - n // 3, 4 * shape[-1])

@@ -164,4 +164,5 @@ def _factors(
         first, last = int(of_row.min()), int(of_row.max()) + 1
     rows, table = np.ascontiguousarray(scales.read(first, last)), _table(scales.dtype)
     factors = np.asarray(dequantize(rows, scales.dtype)) if table is None else table[rows]
-    return factors.reshape(-1, counts[-1])[of_row - first]
+    n = last - first if len(scales.shape) == len(weights) else math.prod(counts[:-1])
+    return factors.reshape(n, counts[-1])[of_row - first]
