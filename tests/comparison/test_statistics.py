@@ -163,6 +163,16 @@ def test_an_all_zero_reference_has_no_relative_figures():
     assert math.isnan(result.cosine)
 
 
+def test_infinities_of_both_signs_warn_of_nothing():
+    """In lanes of their own, so that only the sum over these meets both."""
+    rows = np.ones((1, 512), np.float32)
+    rows[0, 1], rows[0, 2] = np.inf, -np.inf
+    pair = ("F32", rows.view(np.uint8)), ("F32", np.ones((1, 512), np.float32).view(np.uint8))
+    found = measure_fused(*pair)
+    same(found, plain_way(*pair), 1e-6)
+    assert found.n_inf == 2
+
+
 @pytest.mark.parametrize("x", [1.0, np.inf, -np.inf])
 def test_a_reference_that_is_infinite_has_no_relative_figures(x):
     """An infinite error is no share of an infinite reference: neither all of it nor none."""
