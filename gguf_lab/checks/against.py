@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..comparison import worst_first
+from ..comparison import SETTLED, worst_first
 from .rules import Found, counted, examples, rule
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def unmatched(subject: Subject) -> Iterator[Found]:
     assert subject.comparison is not None
     groups: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
     for row in subject.comparison.rows:
-        if row.status not in {"compared", "scale"}:
+        if row.status not in SETTLED:
             where = row.name or row.reference_name or ""
             groups[row.status, row.reason, row.name is None].append(where)
     for (status, reason, only), names in groups.items():

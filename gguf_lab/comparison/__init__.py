@@ -6,13 +6,14 @@ from .beside import Beside, TensorPair
 from .histogram import Histogram
 from .metadata import MetadataDifference
 from .result import Comparison, check_is_of
-from .row import COLUMNS, LOW_IS_BAD, TensorComparison, worst_first
+from .row import COLUMNS, LOW_IS_BAD, SETTLED, TensorComparison, worst_first
 from .run import Run, compare
 from .statistics import STATISTICS_VERSION, Statistics
 
 __all__ = [
     "COLUMNS",
     "LOW_IS_BAD",
+    "SETTLED",
     "STATISTICS_VERSION",
     "Beside",
     "Comparison",

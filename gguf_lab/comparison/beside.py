@@ -13,7 +13,7 @@ from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
 from .named import ByName
 from .pool import Pool
-from .row import LOW_IS_BAD
+from .row import LOW_IS_BAD, SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -206,8 +206,7 @@ class Beside(ByName[TensorPair]):
     def summary(self) -> str:
         """What is better where, and at what size, in one sentence."""
         compared, counts = self.compared, self.counts()
-        done = {"compared", "scale"}
-        left = sum(row.name is not None and row.status not in done for row in self.rows)
+        left = sum(row.name is not None and row.status not in SETTLED for row in self.rows)
         sizes = [sum(getattr(row, f"nbytes_{side}") or 0 for row in compared) for side in "ab"]
         unknown = len(compared) - sum(counts.values())
         verdict = f"{len(compared)} tensors compared in both: " + ", ".join(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..reference import Pair, ReferenceOnly
     from .statistics import Statistics
 
-__all__ = ["COLUMNS", "LOW_IS_BAD", "TensorComparison", "worst_first"]
+__all__ = ["COLUMNS", "LOW_IS_BAD", "SETTLED", "TensorComparison", "worst_first"]
 
 COLUMNS = (
     "name",
@@ -42,6 +42,8 @@ COLUMNS = (
 
 LOW_IS_BAD: Final = frozenset(("sqnr_db", "cosine"))
 """The figures of which more is nearer to the reference; of all others less is."""
+SETTLED: Final = frozenset(("compared", "scale"))
+"""The states in which nothing is missing: compared, or part of what another tensor's row says."""
 
 
 def _figure(name: str) -> Any:

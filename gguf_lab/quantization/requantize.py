@@ -95,7 +95,7 @@ class _Work:
                 raise UnsupportedError(
                     f"tensor {quoted(tensor.name)} cannot become {choice.qtype}: llama.cpp knows "
                     f"{quoted(scale.name)} beside it for {tensor.qtype} alone. Keep it: "
-                    f"overrides={{'^{tensor.name}$': '{tensor.qtype}'}}."
+                    f"overrides={{'^{printable(tensor.name)}$': '{tensor.qtype}'}}."
                 )
         importance = self._why_importance(tensor, choice, changed=changed)
         return QuantizedTensor(tensor.name, tensor.shape, tensor.qtype, choice, importance)

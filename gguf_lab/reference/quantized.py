@@ -1,4 +1,6 @@
-"""Checkpoints that are published in few bits: numbers beside their scales, told by config.json.
+"""Checkpoints that are published in few bits: numbers beside their scales.
+
+``config.json`` tells of them, or names and types alone do.
 
 Facts: llama.cpp's converter, ``ModelBase.dequant_model``. Before all else it multiplies such
 numbers with their scales; so what the tables of the families speak of is the product.
@@ -10,14 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..file.text import printable
-from .transforms import (
-    BYTE_TYPES,
-    AsStored,
-    Decoded,
-    Reciprocal,
-    Scaled,
-    Transformed,
-)
+from .transforms import BYTE_TYPES, AsStored, Decoded, Reciprocal, Scaled, Transformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,6 +149,7 @@ def _decode_fp4(found: DecodedTensors, weight: str, scales: NamedRows) -> None:
         return
     if scales.dtype in {"U8", "F8_E8M0"}:
         found.put(weight, _MXFP4, (packed, scales), parts)
+        return
     if scales.dtype != "F8_E4M3":
         return
     numbers = Transformed(Scaled((1, _GROUP), "e2m1"), (packed, scales))

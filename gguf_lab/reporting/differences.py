@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeVar
 
-from ..comparison import Statistics, worst_first
+from ..comparison import SETTLED, Statistics, worst_first
 from ..comparison.pool import pools
 from ..file import printable
 from ..markup import Html
@@ -174,7 +174,7 @@ def left_out(found: Comparison) -> Section | None:
             *_figures(row)[:2],
         )
         for row in found.rows
-        if row.status not in {"compared", "scale"}
+        if row.status not in SETTLED
     ]
     if not rows:
         return None

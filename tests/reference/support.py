@@ -72,6 +72,15 @@ def write_model(
     return path
 
 
+def contents_of(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors of a model and its numbers, as `write_model` takes them."""
+    tensors = {
+        name: (tensor.qtype, tensor.blocks().reshape(*(tensor.shape[:-1] or (1,)), -1))
+        for name, tensor in model.tensors.items()
+    }
+    return tensors, {k: np.uint32(v) for k, v in model.metadata.items() if type(v) is int}
+
+
 def ramp(*shape: int) -> tuple[str, tuple[int, ...], bytes]:
     """An F32 tensor in which every element differs."""
     return "F32", shape, np.arange(math.prod(shape), dtype="<f4").tobytes()

@@ -17,7 +17,7 @@ from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
-from .support import DATA, aligned, fake_model, ramp, write_checkpoint, write_model
+from .support import DATA, aligned, contents_of, fake_model, ramp, write_checkpoint, write_model
 
 
 def by_name(alignment: Alignment) -> dict[str, Any]:
@@ -636,16 +636,14 @@ def test_the_format_of_mistral_has_pairs_side_by_side_already(tmp_path: Path) ->
 
 def test_experts_by_themselves_as_the_first_files_of_mixtral_had_them(tmp_path: Path) -> None:
     model = open_model(DATA / "mixtral" / "mixtral-bf16.gguf")
+    whole, numbers = contents_of(model)
     tensors: dict[str, Any] = {}
-    for name, tensor in model.tensors.items():
-        blocks = tensor.blocks()
-        parts = {name: blocks}
+    for name, (kind, rows) in whole.items():
+        parts = {name: rows}
         if "_exps" in name:
-            experts = np.split(blocks, tensor.shape[0])
-            parts = {name.replace("_exps", f".{i}"): rows for i, rows in enumerate(experts)}
-        tensors |= {part: (tensor.qtype, rows) for part, rows in parts.items()}
+            parts = {name.replace("_exps", f".{i}"): expert for i, expert in enumerate(rows)}
+        tensors |= {part: (kind, values) for part, values in parts.items()}
     tensors["blk.0.ffn_up.3.weight"] = tensors["blk.0.ffn_up.2.weight"]
-    numbers = {k: np.uint32(v) for k, v in model.metadata.items() if type(v) is int}
     path = write_model(tmp_path / "m.gguf", tensors, **numbers)
     result = gl.compare(path, DATA / "mixtral" / "hf", progress=False)
     assert {row.status for row in result.rows if row.name != "blk.0.ffn_up.3.weight"} == {
@@ -665,17 +663,16 @@ def test_gates_and_ups_may_be_apart(tmp_path: Path, by_themselves: str) -> None:
     path, tensors = DATA / "gemma4-moe" / "gemma4-moe-bf16.gguf", {}
     if by_themselves != "checkpoint":
         stored: dict[str, Any] = {}
-        for name, tensor in model.tensors.items():
-            blocks = tensor.blocks().reshape(*(tensor.shape[:-1] or (1,)), -1)
+        whole, numbers = contents_of(model)
+        for name, (kind, blocks) in whole.items():
             parts = {name: blocks}
             if "gate_up_exps" in name:
                 halves = np.split(blocks, 2, axis=1)
                 parts = {
-                    name.replace("gate_up", kind): half
-                    for kind, half in zip(("gate", "up"), halves, strict=True)
+                    name.replace("gate_up", part): half
+                    for part, half in zip(("gate", "up"), halves, strict=True)
                 }
-            stored |= {part: (tensor.qtype, rows) for part, rows in parts.items()}
-        numbers = {k: np.uint32(v) for k, v in model.metadata.items() if type(v) is int}
+            stored |= {part: (kind, rows) for part, rows in parts.items()}
         path = write_model(tmp_path / "m.gguf", stored, "gemma4", **numbers)
     for tensor in checkpoint.tensors.values():
         rows = tensor.read(0, tensor.n_rows)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import gguf_lab as gl
-from gguf_lab.file import qtype
-from gguf_lab.file.writer import Payload, write_file
 from gguf_lab.reference import align, open_checkpoint
 
-from .support import DATA, write_checkpoint, write_model
+from .support import DATA, contents_of, write_checkpoint, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,23 +119,14 @@ def gemma4(folder: Path, *, folded: bool) -> tuple[Path, Path]:
     """The experts of gemma4 have scales of their own; NVFP4's are multiplied into these."""
     source = DATA / "gemma4-moe"
     with gl.open(source / "gemma4-moe-bf16.gguf") as model:
-        tensors = {name: (t.qtype, t.blocks(), t.shape) for name, t in model.tensors.items()}
+        tensors, numbers = contents_of(model)
         name = "blk.0.ffn_down_exps"
         scales = model.tensor(f"{name}.scale").to_numpy()
         weights = model.tensor(f"{name}.weight").to_numpy()
-        metadata = {key: model.metadata[key] for key in model.metadata}
     if folded:
-        halves, own = weights / 2, scales * 2
-        ones = np.ones_like(own)
-        for end, values in (("weight", halves), ("scale", own), ("input_scale", ones)):
-            rows = values.reshape(-1, values.shape[-1]).astype("<f4").view(np.uint8)
-            tensors[f"{name}.{end}"] = ("F32", rows, values.shape)
-    payloads = [
-        Payload(name, shape, qtype(kind), lambda rows=rows: [rows])
-        for name, (kind, rows, shape) in tensors.items()
-    ]
-    typed = {k: np.uint32(v) if type(v) is int else v for k, v in metadata.items()}
-    write_file(folder / "m.gguf", typed, payloads)
+        tensors[f"{name}.weight"], tensors[f"{name}.scale"] = weights / 2, scales * 2
+        tensors[f"{name}.input_scale"] = np.ones_like(scales)
+    write_model(folder / "m.gguf", tensors, "gemma4", **numbers)
     return folder / "m.gguf", source / "hf"
 
 
