@@ -11,6 +11,7 @@ from ..file.text import printable, quoted
 from .architectures import by_name_alone, family_of, family_of_model_type
 from .architectures.family import reason_in
 from .architectures.plan import Origin, Plan, draw_plan, has_name_map
+from .architectures.projectors import projector_types
 from .facts import Facts
 from .pairs import Alignment, Pair, ReferenceOnly
 from .quantized import decode_tensors
@@ -57,7 +58,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
         different families or sizes, no tensor has a counterpart, or too few shapes agree.
     """
     architecture = model.architecture or ""
-    family = family_of(architecture)
+    family = family_of(architecture, model.metadata)
     if family is None and not has_name_map(architecture):
         reason = _no_table(model)
         return Alignment(
@@ -71,7 +72,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     facts = Facts.of(architecture, model.metadata, checkpoint.config, shapes)
     found = facts.disagreements(family.same)
-    if not guessed and family_of_model_type(checkpoint.model_type) not in {family, None}:
+    if family.model_types and family_of_model_type(checkpoint.model_type) not in {family, None}:
         found.insert(
             0,
             f"architecture {quoted(architecture)} in the file against model type"
@@ -164,6 +165,8 @@ def _pair(tensor: Tensor, model: Model, plan: Plan, family: Family) -> Pair:
 
 
 def _no_table(model: Model) -> str:
+    if types := projector_types(model.metadata):
+        return f"no table for projectors of type {' and '.join(map(quoted, types))} yet"
     return f"no table for architecture {quoted(model.architecture or '')} yet"
 
 

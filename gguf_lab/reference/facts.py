@@ -39,7 +39,7 @@ class Quantity:
     key : str
         In the file, after the architecture: ``llama.block_count`` is ``"block_count"``.
     config : tuple of str
-        In ``config.json``, the usual name first.
+        In ``config.json``, the usual name first; a dot leads into a part of it.
     """
 
     words: str
@@ -101,8 +101,10 @@ class Facts:
         shapes: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Facts:
         """Gather the facts; the text part of a multimodal configuration counts as its root."""
-        text = config.get("text_config")
-        flat = {**config, **text} if isinstance(text, dict) else config
+        flat = config
+        for part in ("thinker_config", "text_config"):
+            inner = flat.get(part)
+            flat = {**flat, **inner} if isinstance(inner, dict) else flat
         return cls(architecture, metadata, flat, shapes or {})
 
     def in_file(self, quantity: Quantity, layer: int | None = None) -> int | None:
@@ -114,7 +116,7 @@ class Facts:
 
     def in_config(self, quantity: Quantity) -> int | None:
         """Look up what ``config.json`` says."""
-        values = (_positive(self.config.get(name)) for name in quantity.config)
+        values = (_positive(_at(self.config, name)) for name in quantity.config)
         return next((v for v in values if v is not None), None)
 
     def number(self, quantity: Quantity, layer: int | None = None) -> int | None:
@@ -174,6 +176,13 @@ class Facts:
             if ours is not None and theirs is not None and ours != theirs:
                 found.append(f"{quantity.words} {ours} in the file against {theirs} in config.json")
         return found
+
+
+def _at(config: Mapping[str, object], path: str) -> object:
+    value: object = config
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _positive(value: object) -> int | None:

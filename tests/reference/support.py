@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DATA = MODELS
 TABLES = DATA.parent / "tables"
+PROJECTORS = DATA.parent / "projectors"
 
 # the values of MXFP4's four bits, 1 sign, 2 exponent, 1 mantissa
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)

@@ -12,7 +12,7 @@ import pytest
 
 from gguf_lab.model import open_model
 from gguf_lab.reference import align, open_checkpoint
-from gguf_lab.reference.architectures import FAMILIES, family_of
+from gguf_lab.reference.architectures import FAMILIES, PROJECTORS, family_of
 from gguf_lab.reference.architectures.family import Spelling, number_in, pattern_of
 
 from .support import TABLES
@@ -25,10 +25,12 @@ def test_every_architecture_and_model_type_has_one_table() -> None:
     for names in ("architectures", "model_types"):
         every = [name for family in FAMILIES for name in getattr(family, names)]
         assert len(every) == len(set(every))
+    types = [name for family in PROJECTORS for name in family.projectors]
+    assert len(types) == len(set(types))
 
 
 def test_lines_of_all_tables_can_be_read() -> None:
-    for family in FAMILIES:
+    for family in (*FAMILIES, *PROJECTORS):
         for line in (*family.left_out, *family.made_up, *family.rows):
             pattern_of(line.pattern)
         for line in (*family.left_out, *family.made_up):

@@ -13,8 +13,10 @@ from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
 from gguf_lab.reference import Pair, align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, family_of
+from gguf_lab.reference.architectures import PROJECTORS as ENCODERS
+from gguf_lab.reference.architectures.projectors import projector_types
 
-from .support import DATA, E2M1, TABLES, aligned, write_checkpoint
+from .support import DATA, E2M1, PROJECTORS, TABLES, aligned, write_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,7 @@ CONVERTED = {
     path.parent.name: path
     for path in sorted([*DATA.glob("*/*.gguf"), *TABLES.glob("*/*.gguf")])
     if path.stem.endswith(("-f32", "-f16", "-bf16", "-nvfp4")) and (path.parent / "hf").is_dir()
-}
+} | {f"mmproj-{path.parent.name}": path for path in sorted(PROJECTORS.glob("*/*.gguf"))}
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 
 # What the checkpoint has no tensor for: everything else must be matched.
@@ -64,11 +66,27 @@ LEFT_OUT = {
     },
     "mistral3": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
     "qwen2vl": {"visual.blocks.0.norm1.weight", "visual.patch_embed.proj.weight"},
+    "mmproj-gemma3": {
+        f"vision_tower.vision_model.head.{name}"
+        for name in (
+            "probe",
+            *(f"attention.in_proj_{end}" for end in ("weight", "bias")),
+            *(
+                f"{module}.{end}"
+                for module in ("attention.out_proj", "layernorm", "mlp.fc1", "mlp.fc2")
+                for end in ("weight", "bias")
+            ),
+        )
+    },
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }
 
-OF_LAYERS = "scales of what a layer calculates"
+# what stands in no file, or in another one
+ELSEWHERE = {
+    "scales of what a layer calculates",
+    "part of the language model, which has a file of its own",
+}
 
 # An exponential is rounded by whoever calculates it: one unit in the last place may differ.
 ROUNDED = "-exp(A_log)"
@@ -80,8 +98,11 @@ def decoded(rows: np.ndarray, qtype: str) -> np.ndarray:
 
 def test_every_family_has_a_converted_file() -> None:
     assert len(CONVERTED) >= 80
-    families = {family_of(open_model(path).architecture or "") for path in CONVERTED.values()}
-    assert families == set(FAMILIES)
+    models = [open_model(path) for path in CONVERTED.values()]
+    families = {family_of(model.architecture or "", model.metadata) for model in models}
+    assert families == {*FAMILIES, *ENCODERS}
+    types = {kind for model in models for kind in projector_types(model.metadata)}
+    assert types == {kind for table in ENCODERS for kind in table.projectors}
 
 
 @EVERY
@@ -91,7 +112,7 @@ def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
     assert [p.name for p in alignment.pairs] == list(model.tensors)
     unmatched = {p.name for p in alignment.pairs if p.status != "matched"}
     assert unmatched == UNMATCHED.get(name, set())
-    left = {t.name for t in alignment.reference_only if t.reason != OF_LAYERS}
+    left = {t.name for t in alignment.reference_only if t.reason not in ELSEWHERE}
     assert left == LEFT_OUT.get(name, set())
     for pair in alignment.pairs:
         if pair.status != "matched":
@@ -107,7 +128,7 @@ def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
         elif qtype == pair.dtype:
             assert np.array_equal(ours, theirs), pair.name
         else:
-            assert qtype in {"F32", "I32", "MXFP4"}
+            assert qtype in {"F32", "F16", "I32", "MXFP4"}
             values = decoded(ours, qtype), decoded(theirs, pair.dtype)
             assert values[0].tobytes() == values[1].tobytes(), pair.name
 

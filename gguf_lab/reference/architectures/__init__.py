@@ -6,6 +6,8 @@ Everything else is copied as it is, under the name that ``gguf.TensorNameMap`` g
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..facts import LAYERS, WIDTH
 from .bert import BERT, EUROBERT, MODERN_BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON, GPTNEOX
@@ -77,12 +79,16 @@ from .plain import (
     SEED_OSS,
     STARCODER2,
 )
+from .projectors import PROJECTORS, projector_of
 from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
 from .qwen_linear import QWEN3_5, QWEN3NEXT
 from .stablelm import STABLELM
 from .t5 import T5
 
-__all__ = ["FAMILIES", "by_name_alone", "family_of", "family_of_model_type"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FAMILIES", "PROJECTORS", "by_name_alone", "family_of", "family_of_model_type"]
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
@@ -100,8 +106,13 @@ _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_t
 _BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
 
 
-def family_of(architecture: str) -> Family | None:
-    """Find the table for a value of ``general.architecture``, or None if there is none yet."""
+def family_of(architecture: str, metadata: Mapping[str, object] | None = None) -> Family | None:
+    """Find the table for a value of ``general.architecture``, or None if there is none yet.
+
+    Of a multimodal projector ("clip") the metadata say what it is.
+    """
+    if architecture == "clip":
+        return projector_of(metadata or {})
     return _BY_ARCHITECTURE.get(architecture)
 
 

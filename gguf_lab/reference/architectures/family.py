@@ -140,7 +140,8 @@ class Family:
     architectures : tuple of str
         Values of ``general.architecture`` that it serves.
     model_types : tuple of str
-        Values of ``model_type`` in ``config.json`` that belong to it and to no other family.
+        Values of ``model_type`` in ``config.json`` that belong to it and to no other family; none
+        for the encoders of a model, whose language model has them.
     spellings : tuple of Spelling
         Applied first, in this order. ``{next}`` is the number of the layer after the last.
     left_out : tuple of LeftOut
@@ -151,6 +152,9 @@ class Family:
         What file and checkpoint must agree on.
     like : str
         An architecture with the same names; for one that the ``gguf`` package may be too old for.
+    projectors : tuple of str
+        Of a multimodal projector (architecture "clip"): the values of ``clip.projector_type``, or
+        of those of its encoders, that it serves.
     """
 
     architectures: tuple[str, ...]
@@ -161,6 +165,7 @@ class Family:
     made_up: tuple[LeftOut, ...] = ()
     same: tuple[Quantity, ...] = SAME_IN_BOTH
     like: str = ""
+    projectors: tuple[str, ...] = ()
 
     def spell(self, name: str) -> str:
         """Spell a name as the table does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
     HeadPart,
@@ -33,16 +34,20 @@ __all__ = [
     "MinusExp",
     "NamedRows",
     "Part",
+    "Permute",
     "PermuteRotary",
+    "Pick",
     "Product",
     "Reciprocal",
     "RepackMXFP4",
+    "Reshape",
     "Rows",
     "Scaled",
     "Split",
     "Squeeze",
     "Stack",
     "TakeApart",
+    "Third",
     "Tiled",
     "TiledColumns",
     "Times",

@@ -1,0 +1,143 @@
+"""Lines that tables of image and sound encoders share, with the projectors behind them.
+
+Facts: llama.cpp's converter, class ``MmprojModel`` and those that are made from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...facts import Quantity
+from ...transforms import Pick, Reshape, Third, UnpermuteRotary
+from ..family import Family, LeftOut, Row
+
+if TYPE_CHECKING:
+    from ...facts import Facts
+    from ...transforms import Transform
+    from ..family import Spelling
+
+__all__ = [
+    "COLUMN",
+    "FRAMES",
+    "IMAGE_HEADS",
+    "LANGUAGE_MODEL",
+    "SAME_ENCODERS",
+    "projector",
+    "qkv_apart",
+    "unpermute_image_heads",
+]
+
+_OTHER_PART = "part of the language model, which has a file of its own"
+
+LANGUAGE_MODEL = tuple(
+    LeftOut(pattern, _OTHER_PART)
+    for pattern in (
+        "*language_model.*",
+        "model.text_model.*",
+        "model.layers.*",
+        "model.embed_tokens.*",
+        "model.norm.*",
+        "model.mtp.*",
+        "mtp.*",
+        "lm_head.*",
+        "thinker.model.*",
+        "thinker.lm_head.*",
+    )
+)
+
+_SEES = ("vision_config", "vision_encoder")
+
+
+def _of_images(*names: str) -> tuple[str, ...]:
+    return tuple(f"{part}.{name}" for part in _SEES for name in names)
+
+
+IMAGE_WIDTH = Quantity(
+    "width of the image encoder",
+    "vision.embedding_length",
+    _of_images("embed_dim", "hidden_size", "width"),
+)
+IMAGE_LAYERS = Quantity(
+    "number of layers of the image encoder",
+    "vision.block_count",
+    _of_images("num_hidden_layers", "depth", "num_layers", "layers"),
+)
+IMAGE_HEADS = Quantity(
+    "number of heads of the image encoder",
+    "vision.attention.head_count",
+    _of_images("num_attention_heads", "num_heads", "heads"),
+)
+SOUND_WIDTH = Quantity(
+    "width of the sound encoder",
+    "audio.embedding_length",
+    ("audio_config.hidden_size", "audio_config.d_model"),
+)
+
+SAME_ENCODERS = (IMAGE_WIDTH, IMAGE_LAYERS, SOUND_WIDTH)
+"""What file and checkpoint must agree on, where both say it."""
+
+
+def projector(
+    *names: str,
+    spellings: tuple[Spelling, ...] = (),
+    left_out: tuple[LeftOut, ...] = (),
+    rows: tuple[Row, ...] = (),
+    made_up: tuple[LeftOut, ...] = (),
+    same: tuple[Quantity, ...] = SAME_ENCODERS,
+) -> Family:
+    """Make the table of the projectors with these names, and of the encoders before them.
+
+    Parameters
+    ----------
+    names : str
+        Values of ``clip.projector_type``, ``clip.vision.projector_type`` or
+        ``clip.audio.projector_type``.
+    spellings, left_out, rows, made_up, same
+        As of `Family`; the language model is left out besides.
+    """
+    return Family(
+        ("clip",),
+        (),
+        spellings,
+        (*left_out, *LANGUAGE_MODEL),
+        rows,
+        made_up,
+        same,
+        projectors=names,
+    )
+
+
+def unpermute_image_heads(facts: Facts, _: int | None) -> Transform:
+    """Undo the order that Transformers gives queries and keys for rotary halves."""
+    return UnpermuteRotary(facts.need(IMAGE_HEADS))
+
+
+def qkv_apart(pattern: str, to: str) -> tuple[Row, ...]:
+    """Make rows for a fused q, k and v that are three tensors of the file.
+
+    Parameters
+    ----------
+    pattern : str
+        Of the fused tensor, without its ending.
+    to : str
+        The name in the file, likewise, with ``{}`` for the letter.
+    """
+    return tuple(
+        Row(f"{pattern}.{end}", f"{to.replace('{}', letter)}.{end}", Third(which))
+        for end in ("weight", "bias")
+        for which, letter in enumerate("qkv")
+    )
+
+
+COLUMN = Reshape((-1, 1), "written as a column")
+"""The bias of a convolution over time, which llama.cpp adds to each of its columns."""
+
+FRAMES = tuple(
+    Row(
+        "*patch_embed.proj.weight",
+        f"v.patch_embd.weight{tail}",
+        Pick(2, frame, f"frame {frame} of a convolution over two"),
+    )
+    for frame, tail in enumerate(("", ".1"))
+)
+"""A convolution over two frames, which llama.cpp calculates as two."""

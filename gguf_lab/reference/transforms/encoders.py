@@ -1,0 +1,161 @@
+"""What is done to image and sound encoders: fused attention, and convolutions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ...errors import ComparisonError
+from .rows import OneSource, bytes_per_value, gather, rearrange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .rows import Rows, Shape
+
+__all__ = ["Permute", "Pick", "Reshape", "Third"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick(OneSource):
+    """One place of a dimension, which is dropped: a frame of a convolution over two.
+
+    Attributes
+    ----------
+    axis : int
+        Not the last.
+    index : int
+    words : str
+    """
+
+    axis: int
+    index: int
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape without the dimension."""
+        (shape,) = shapes
+        if self.axis >= len(shape) - 1 or self.index >= shape[self.axis]:
+            raise ComparisonError(f"shape {shape} has no place {self.index} in axis {self.axis}")
+        return shape[: self.axis] + shape[self.axis + 1 :]
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows."""
+        (source,) = sources
+        inner = math.prod(source.shape[self.axis + 1 : -1])
+        outer, place = np.divmod(np.arange(start, stop), inner)
+        return gather(source, (outer * source.shape[self.axis] + self.index) * inner + place)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(OneSource):
+    """The same values in the same order, other dimensions.
+
+    Attributes
+    ----------
+    to : tuple of int
+        0 keeps the dimension that is there, -1 takes all values that are left, as in ONNX.
+    words : str
+    """
+
+    to: tuple[int, ...]
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the dimensions.
+
+        Raises
+        ------
+        ComparisonError
+            If the values don't fill them.
+        """
+        (shape,) = shapes
+        kept = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(self.to)]
+        known, values = math.prod(n for n in kept if n != -1), math.prod(shape)
+        full = tuple(values // known if n == -1 and known else n for n in kept)
+        if math.prod(full) != values or 0 in full:
+            raise ComparisonError(f"shape {shape} can't be {self.words}")
+        return full
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows in which the values stand."""
+        (source,) = sources
+        ours, theirs = self.shape(source.shape)[-1], source.shape[-1]
+        if ours == theirs:
+            return source.read(start, stop)
+        first, last = start * ours // theirs, -(-stop * ours // theirs)
+        size = bytes_per_value(source)
+        skipped = (start * ours - first * theirs) * size
+        data = source.read(first, last).reshape(-1)
+        values = data[skipped : skipped + (stop - start) * ours * size]
+        return values.reshape(stop - start, ours * size)
+
+
+@dataclass(frozen=True, slots=True)
+class Permute(OneSource):
+    """Dimensions in another order, as ``torch.permute``: for tensors that are small.
+
+    Attributes
+    ----------
+    axes : tuple of int
+    words : str
+    """
+
+    axes: tuple[int, ...]
+    words: str
+    needs_whole_matrices: ClassVar[bool] = True
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the dimensions in their new order."""
+        (shape,) = shapes
+        if len(shape) != len(self.axes):
+            raise ComparisonError(f"shape {shape} has not {len(self.axes)} dimensions")
+        return tuple(shape[axis] for axis in self.axes)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read all, move it, and give some of its rows."""
+        (source,) = sources
+        shape, size = source.shape, bytes_per_value(source)
+        values = source.read(0, math.prod(shape[:-1])).reshape(*shape, size)
+        moved = values.transpose(*self.axes, len(shape))
+        rows = moved.reshape(-1, shape[self.axes[-1]] * size)
+        return np.ascontiguousarray(rows[start:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class Third(OneSource):
+    """The rows of q, k or v, of which a fused matrix has as many of each; or elements of a bias.
+
+    Attributes
+    ----------
+    which : {0, 1, 2}
+    """
+
+    which: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"k of q, k and v"``."""
+        return f"{'qkv'[self.which]} of q, k and v"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with a third of the first dimension."""
+        (shape,) = shapes
+        if not shape or shape[0] % 3:
+            raise ComparisonError(f"shape {shape} doesn't divide into q, k and v")
+        return (shape[0] // 3, *shape[1:])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows, further down in the source, or the elements."""
+        (source,) = sources
+        first, *more = self.shape(source.shape)
+        if not more:
+            order = np.arange(self.which * first, (self.which + 1) * first)
+            return rearrange(source, start, stop, order)
+        skipped = self.which * first * math.prod(more[:-1])
+        return source.read(skipped + start, skipped + stop)

@@ -1,0 +1,61 @@
+"""What converters do to image and sound encoders."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gguf_lab.errors import ComparisonError
+from gguf_lab.reference.transforms import Permute, Pick, Reshape, Third, Transformed
+
+from .support import ArrayRows
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_what_converters_do_to_encoders(size: int) -> None:
+    """The same as NumPy does, in any chunks."""
+    array = np.arange(6 * 3 * 2 * 4 * 5).astype(f"u{size}").reshape(6, 3, 2, 4, 5)
+    vector = array.reshape(-1)[:12]
+    cases: list[tuple[Any, np.ndarray, np.ndarray]] = [
+        (Pick(2, 0, "frame 0"), array, array[:, :, 0]),
+        (Pick(2, 1, "frame 1"), array, array[:, :, 1]),
+        (Pick(0, 5, "the last"), array, array[5]),
+        (Reshape((-1, 1), "a column"), vector, vector[:, None]),
+        (Reshape((-1, 1, 1), "a column"), vector, vector[:, None, None]),
+        (Reshape((0, -1), "flat"), array, array.reshape(6, -1)),
+        (Reshape((0, 3, 5, 8), "moved"), array, array.reshape(6, 3, 5, 8)),
+        (Reshape((18, -1, 5), "joined"), array, array.reshape(18, 8, 5)),
+        (Permute((4, 0, 3, 2, 1), "permuted"), array, array.transpose(4, 0, 3, 2, 1)),
+        *((Third(k), array, array[2 * k : 2 * k + 2]) for k in range(3)),
+        *((Third(k), vector, vector[4 * k : 4 * k + 4]) for k in range(3)),
+    ]
+    for transform, source, expected in cases:
+        rows = Transformed(transform, (ArrayRows(source),))
+        assert rows.shape == expected.shape
+        count = math.prod(expected.shape[:-1])
+        whole = np.ascontiguousarray(expected).view(np.uint8).reshape(count, -1)
+        for step in (1, 3, 7, count):
+            parts = [rows.read(a, min(a + step, count)) for a in range(0, count, step)]
+            assert np.array_equal(np.concatenate(parts), whole), (transform, step)
+            assert rows.read(count, count).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("transform", "shape"),
+    [
+        (Pick(2, 1, ""), (4, 3, 1, 5)),
+        (Pick(1, 0, ""), (4, 3)),
+        (Reshape((0, 7), "cut"), (4, 3)),
+        (Reshape((-1, 0), "cut"), (4,)),
+        (Reshape((0, -1), "cut"), (0, 3)),
+        (Permute((1, 0), ""), (4, 3, 2)),
+        (Third(0), (4, 3)),
+        (Third(0), ()),
+    ],
+)
+def test_encoders_of_other_shapes(transform: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ComparisonError, match="shape"):
+        transform.shape(shape)
