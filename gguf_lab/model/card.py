@@ -17,11 +17,16 @@ __all__ = ["facts_of", "html_of", "mix_of", "text_of", "title_of", "warnings_of"
 
 # What is worth a line: the end of the key behind the architecture, and how it is called.
 _HYPER_PARAMETERS = (
+    ("projector_type", "projector"),
+    ("vision.projector_type", "vision projector"),
+    ("audio.projector_type", "audio projector"),
     ("block_count", "layers"),
     ("vision.block_count", "vision layers"),
+    ("audio.block_count", "audio layers"),
     ("context_length", "context length"),
     ("embedding_length", "embedding length"),
     ("vision.embedding_length", "vision embedding length"),
+    ("audio.embedding_length", "audio embedding length"),
     ("feed_forward_length", "feed-forward length"),
     ("attention.head_count", "attention heads"),
     ("attention.head_count_kv", "key-value heads"),

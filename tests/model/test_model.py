@@ -249,6 +249,12 @@ def test_kinds_of_files(tmp_path: Path, keys: dict[str, str], tensors: int, kind
     assert model._repr_html_()
 
 
+def test_a_projector_says_what_it_is() -> None:
+    model = open_model(DATA / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf")
+    assert model.kind == "mmproj"
+    assert 'projector "gemma3"; vision layers 3; vision embedding length 12' in repr(model)
+
+
 def test_importance_matrix() -> None:
     model = open_model(DATA / "imatrix" / "smollm2-imatrix.gguf")
     assert model.kind == "imatrix"

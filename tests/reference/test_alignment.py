@@ -464,12 +464,49 @@ def test_without_a_table_few_shapes_that_fit_are_one_error(tmp_path: Path) -> No
         without_table(tmp_path, SHAPES, {"hidden_size": 16}, embedding_length=8)
 
 
-def test_a_projector_is_not_told_that_its_tensors_are_elsewhere(tmp_path: Path) -> None:
-    name = "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight"
-    write_checkpoint(tmp_path / "model.safetensors", {name: ramp(8, 8)})
-    model = fake_model("clip", {"v.blk.0.attn_q.weight": (8, 8)})
+NAME = "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({}, "no table for architecture 'clip' yet"),
+        ({"projector_type": 7}, "no table for architecture 'clip' yet"),
+        ({"projector_type": "no\nsuch"}, r"projectors of type 'no\nsuch' yet"),
+        (
+            {"vision__projector_type": "gemma3", "audio__projector_type": "new"},
+            "projectors of type 'gemma3' and 'new' yet",
+        ),
+        (
+            {"vision__projector_type": "gemma3", "audio__projector_type": "pixtral"},
+            "projectors of type 'gemma3' and 'pixtral' yet",
+        ),
+    ],
+)
+def test_a_projector_without_a_table_is_lined_up_by_names(
+    tmp_path: Path, metadata: dict[str, Any], words: str
+) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {NAME: ramp(8, 8)})
+    model = fake_model("clip", {"v.blk.0.attn_q.weight": (8, 8)}, **metadata)
     (pair,) = align(model, open_checkpoint(tmp_path)).pairs
-    assert (pair.status, pair.reference_names) == ("unverified", (name,))
+    assert (pair.status, pair.reference_names) == ("unverified", (NAME,))
+    assert words in pair.reason
+
+
+def test_a_projector_of_another_model_or_none_is_one_error(tmp_path: Path) -> None:
+    shapes = {"v.blk.0.attn_q.weight": (8, 8), "v.blk.0.attn_k.weight": (8, 8)}
+    model = fake_model("clip", shapes, projector_type="gemma3", vision__embedding_length=8)
+    text = {"model.layers.0.self_attn.q_proj.weight": ramp(8, 8)}
+    write_checkpoint(tmp_path / "model.safetensors", text)
+    with pytest.raises(ComparisonError, match=r"no tensor of the file .* has a counterpart"):
+        align(model, open_checkpoint(tmp_path))
+    wider = {NAME: ramp(12, 12), NAME.replace("q_proj", "k_proj"): ramp(12, 12)}
+    write_checkpoint(tmp_path / "model.safetensors", wider)
+    with pytest.raises(ComparisonError, match=r"0 of the file's 2 matrices .*\(12, 12\)"):
+        align(model, open_checkpoint(tmp_path))
+    (tmp_path / "config.json").write_text('{"vision_config": {"hidden_size": 12}}')
+    with pytest.raises(ComparisonError, match="width of the image encoder 8 in the file against"):
+        align(model, open_checkpoint(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -480,6 +517,7 @@ def test_a_projector_is_not_told_that_its_tensors_are_elsewhere(tmp_path: Path) 
         ({"num_attention_heads": 8}, "number of heads 4 in the file against 8"),
         ({"num_key_value_heads": 4}, "key and value heads 2 in the file against 4"),
         ({"text_config": {"hidden_size": 16}}, "hidden size 8 in the file against 16"),
+        ({"thinker_config": {"text_config": {"hidden_size": 16}}}, "hidden size 8 .* against 16"),
         ({"model_type": "bert"}, "architecture 'llama' in the file against model type 'bert'"),
     ],
 )
