@@ -13,11 +13,12 @@ from ..codec.threads import Pool
 from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
 from ..file.text import printable, quoted
 from ..model import Model, given_model
+from ..model.names import split_name
 from ..reference.alignment import same_shape
 from ..reference.architectures import family_of
 from ..reference.architectures.family import reason_in
 from ..reference.architectures.plan import draw_plan
-from ..reference.facts import Facts
+from ..reference.facts import PREDICTORS, Facts
 from ..reference.stored import role_of_scale, scale_of, stored_rows, why_unreadable
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
@@ -179,12 +180,14 @@ def _moves(model: Model, blueprint: Blueprint, sketch: Any) -> list[_Move]:
         if scale is not None and (reason := why_unreadable(tensor, scale, "file")):
             raise GGUFError(f"{model.path}: {quoted(name)} can't be read: {reason}")
         moves.append(_Move(tensor, scale, place))
-    _check_unknown(model, unknown, blueprint)
+    _check_unknown(model, unknown, blueprint, facts)
     _check_missing(model, sketch, {name for move in moves for name in move.place.names})
     return moves
 
 
-def _check_unknown(model: Model, unknown: Sequence[str], blueprint: Blueprint) -> None:
+def _check_unknown(
+    model: Model, unknown: Sequence[str], blueprint: Blueprint, facts: Facts
+) -> None:
     # a classifier on top of bert: its pooler is not in the file, and llama.cpp does without
     heads = [n for n in unknown if model.architecture == "bert" and n.startswith("cls.")]
     if heads:
@@ -193,7 +196,15 @@ def _check_unknown(model: Model, unknown: Sequence[str], blueprint: Blueprint) -
             f" out the pooler below it. What you get is the encoder, {blueprint.kind.__name__}.",
             stacklevel=4,
         )
-    if rest := [name for name in unknown if name not in heads]:
+    last = facts.next_layer() if facts.in_file(PREDICTORS) else None
+    further = [n for n in unknown if last is not None and (split_name(n)[0] or 0) >= last]
+    if further:
+        warnings.warn(
+            f"{model.path}: what predicts further tokens ({_listed(further)}) is left out:"
+            f" {blueprint.kind.__name__} of Transformers has no such layer.",
+            stacklevel=4,
+        )
+    if rest := [name for name in unknown if name not in {*heads, *further}]:
         raise GGUFError(
             f"{model.path}: {blueprint.kind.__name__} of Transformers has no place for"
             f" {len(rest)} tensors of the file: {_listed(rest)}"

@@ -136,9 +136,20 @@ _AS_LAYERS = {
     "ffn_down_exps": "experts, width, inner",
 }
 _T5 = {"attn_q": "keys, width", "cross_attn_q": "keys, width"}
+_LINEAR = {
+    "attn_q": "queries x 2, width",  # with a gate for each
+    "attn_qkv": "",  # of either kind of attention
+    "attn_gate": "ssm, width",
+    "ssm_conv1d": "linear, convolution",
+    **dict.fromkeys(("ssm_dt.bias", "ssm_a"), "steps"),
+    **dict.fromkeys(("ssm_alpha", "ssm_beta"), "steps, width"),
+    "ssm_ba": "steps x 2, width",
+    "ssm_norm": "state",
+}
 _GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
 _OWN: dict[str, dict[str, str]] = {
     **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
+    **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
     **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
     **dict.fromkeys(("t5", "t5encoder"), _T5),
     "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},
@@ -291,11 +302,12 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     keys = values if kind in _KEYS_AS_VALUES else kv_heads * key
     queries = width if kind in _FIXED_HEADS else heads * key
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
-    if kind in {"qwen2moe", "qwen3moe"}:
+    if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
     elif kind == "deepseek2":
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)
+    linear = state * (2 * told("ssm.group_count") + steps)
     all_heads = "number of heads times their width"
     return {
         "width": (WIDTH.words, WIDTH.key, width),
@@ -312,6 +324,7 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
         "key": ("width of a head", _KEY, key),
         "value": ("width of a head's values", _VALUE, value),
         "queries": (all_heads, HEADS.key, queries),
+        "queries x 2": (f"{all_heads}, twice,", HEADS.key, 2 * queries),
         "keys": (all_heads, HEADS.key, keys),
         "values": (all_heads, HEADS.key, values),
         "all values": (all_heads, HEADS.key, heads * value),
@@ -338,6 +351,8 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
         "convolution": ("length of the convolution", "ssm.conv_kernel", told("ssm.conv_kernel")),
         "state": ("size of the state", "ssm.state_size", state),
         "steps": ("rank of the time steps", _STEPS, steps),
+        "steps x 2": ("rank of the time steps, twice,", _STEPS, 2 * steps),
+        "linear": ("width of all linear queries, keys and values", "ssm.state_size", linear),
         "steps + states": ("rank of the time steps and two states", _STEPS, steps + 2 * state),
         "cache": ("length of the convolution", "shortconv.l_cache", told("shortconv.l_cache")),
         "buckets": ("number of relative positions", _BUCKETS, told(_BUCKETS)),

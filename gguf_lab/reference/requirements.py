@@ -46,6 +46,18 @@ _LFM2 = (
 )
 _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
+# attention in one layer, linear attention in the next
+_LINEAR = (
+    "attn_norm post_attention_norm attn_q|attn_qkv|ssm_in attn_k|attn_qkv|ssm_in "
+    "attn_v|attn_qkv|ssm_in attn_output|ssm_out attn_q_norm|ssm_norm attn_k_norm|ssm_norm "
+    "attn_output|ssm_conv1d attn_output|ssm_dt.bias attn_output|ssm_a. {}"
+)
+_DECAY = "attn_output|ssm_alpha attn_output|ssm_beta"
+_FUSABLE = (
+    "ffn_gate_inp ffn_gate_exps|ffn_gate_up_exps ffn_up_exps|ffn_gate_up_exps ffn_down_exps "
+    f"ffn_gate_inp_shexp {_SHARED}"
+)
+
 # Architecture: names outside of the layers, names in every layer. "a|b": one of them; without an
 # ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
@@ -57,6 +69,9 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "qwen3": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
     "qwen3moe": (_ENDS, f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
+    "qwen3next": (_ENDS, f"{_LINEAR.format('attn_output|ssm_ba')} {_FUSABLE}"),
+    "qwen35": (_ENDS, f"{_LINEAR.format(_DECAY)} {_GATED}"),
+    "qwen35moe": (_ENDS, f"{_LINEAR.format(_DECAY)} {_FUSABLE}"),
     "phi2": (
         _ENDS + " output_norm.bias output output.bias",
         (
@@ -189,6 +204,7 @@ _LAYER_NORM = frozenset(
     )
 )
 _WINDOW, _EXPERT_WIDTH = "attention.sliding_window", "expert_feed_forward_length"
+_LINEAR_KEYS = "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank ssm.group_count"
 _OWN_KEYS = {
     "mamba": "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank",
     "gemma-embedding": _WINDOW,
@@ -203,6 +219,8 @@ _OWN_KEYS = {
     "cohere2": f"{_WINDOW} logit_scale",
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
+    "qwen3next": _LINEAR_KEYS,
+    **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
 }
 
@@ -266,6 +284,9 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     ),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),
+    **dict.fromkeys(
+        ("qwen3next", "qwen35", "qwen35moe"), ("output", f"{_BIASES} attn_gate ffn_gate_up_exps")
+    ),
     "phi3": (f"output {_LONG}", _BIASES),
     **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba"), ("output", "")),
     "falcon": ("output", "attn_norm_2 attn_norm_2.bias"),

@@ -41,7 +41,7 @@ def spelled_for_4(config):
         if name in scaling:
             old[name] = scaling.pop(name)
     kind = scaling.pop("rope_type")
-    old["rope_scaling"] = None if kind == "default" else {"type": kind, **scaling}
+    old["rope_scaling"] = None if kind == "default" and not scaling else {"type": kind, **scaling}
     return old
 
 

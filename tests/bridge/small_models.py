@@ -23,21 +23,28 @@ BASE = {
     "tie_word_embeddings": False,
 }
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_LINEAR = {
+    "head_dim": 32,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
+_SHARED = {**_EXPERTS, "num_experts": 4, "shared_expert_intermediate_size": 64}
 _OLD = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
 CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {"sliding_window": None},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
     "qwen2": {},
-    "qwen2_moe": {
-        **_EXPERTS,
-        "num_experts": 4,
-        "shared_expert_intermediate_size": 64,
-        "decoder_sparse_step": 1,
-    },
+    "qwen2_moe": {**_SHARED, "decoder_sparse_step": 1},
     "qwen3": {"head_dim": 24},
     # llama.cpp has these alone: the shares of the experts add up to 1
     "qwen3_moe": {**_EXPERTS, "head_dim": 24, "num_experts": 4, "norm_topk_prob": True},
+    "qwen3_next": {**_SHARED, **_LINEAR},
+    "qwen3_5_text": _LINEAR,
+    "qwen3_5_moe_text": {**_SHARED, **_LINEAR},
     "phi": {"num_key_value_heads": 4},
     "phi3": {"pad_token_id": 0},
     "bloom": {"n_layer": 3, "n_head": 4},

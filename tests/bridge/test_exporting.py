@@ -33,7 +33,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 
 from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
-from .checkpoints import exported, llama_tensors, llama_with
+from .checkpoints import exported, llama_tensors, llama_with, tensors_of
 from .small_models import DATA, byte_level, causal, other
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
@@ -47,6 +47,8 @@ CONVERTED = [
 EVERY = pytest.mark.parametrize("path", CONVERTED, ids=lambda p: p.parent.name)
 # Transformers has no class for one, and decodes the other.
 NOT_LOADED = {"gpt-oss-mxfp4", "nomic-bert-moe"} | QUANTIZED
+# Transformers has no place for the layer that predicts a further token.
+PREDICTS = {"qwen3_5"}
 LOADED = pytest.mark.parametrize(
     "path",
     [path for path in CONVERTED if path.parent.name not in NOT_LOADED],
@@ -60,6 +62,9 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(requirements._QK_NORMS_FROM, "command-r", 3)
 
 
+# What decays in them is an exponential.
+RECURRENT = {"mamba", "qwen3_5", "qwen3_5-moe", "qwen3next"}
+
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {
     # nomic-bert: it read Transformers' defaults for the sizes, not the checkpoint's
@@ -71,7 +76,7 @@ OTHER_VALUES = {
     # llama.cpp calculates so without the key
     "minimax-m2": re.compile(r"minimax-m2\.expert_gating_func"),
     # rounded by another library: one unit in the last place
-    "mamba": re.compile(r"blk\..*\.ssm_a"),
+    **{name: re.compile(r"blk\..*\.ssm_a") for name in RECURRENT},
     # the names of the folders at the time
     **dict.fromkeys(("bert", "llama-bias", "llama3-tied", "mixtral"), re.compile("general.name")),
 }
@@ -132,7 +137,7 @@ def test_the_converters_own_files(path: Path, tmp_path: Path) -> None:
             differing.add(name)
     expected = OTHER_VALUES.get(folder, re.compile("$none"))
     assert [name for name in sorted(differing) if not expected.fullmatch(name)] == []
-    if folder == "mamba":
+    if folder in RECURRENT:
         for name in differing:
             pair = (m.tensors[name].dequantize().numpy() for m in (ours, theirs))
             np.testing.assert_array_max_ulp(*pair, maxulp=1)
@@ -181,6 +186,8 @@ def test_there_and_back_is_the_identity(path: Path, tmp_path: Path) -> None:
     name, aloud = config["architectures"][0], contextlib.nullcontext()
     if folder == "bert":
         name, aloud = "BertModel", pytest.warns(UserWarning, match="classifier")
+    if folder in PREDICTS:
+        aloud = pytest.warns(UserWarning, match="further tokens")
     kind = getattr(transformers, name)
     before = kind.from_pretrained(DATA / folder / "hf", dtype=torch.float32).state_dict()
     file = exported(DATA / folder / "hf", tmp_path / "f.gguf")
@@ -190,7 +197,7 @@ def test_there_and_back_is_the_identity(path: Path, tmp_path: Path) -> None:
     assert after.keys() == before.keys() - lost
     for name in before.keys() - lost:
         ours = after[name]
-        if folder == "mamba" and name.endswith("A_log"):  # an exponential and its logarithm
+        if folder in RECURRENT and name.endswith("A_log"):  # an exponential and its logarithm
             torch.testing.assert_close(ours, before[name], rtol=1e-6, atol=1e-7)
         elif folder == "gemma" and name.endswith("norm.weight"):
             # in half precision: the converter rounds when it adds 1, and so do we
@@ -211,7 +218,40 @@ def test_a_model_in_memory_is_exported_as_its_checkpoint(path: Path, tmp_path: P
         exported(source, tmp_path / f"{i}.gguf", **settings).path
         for i, source in enumerate((hf, model))
     ]
+    if path.parent.name in PREDICTS:
+        whole, loaded = (gl.open(file) for file in files)
+        assert loaded.metadata["qwen35.block_count"] == 3
+        assert "qwen35.nextn_predict_layers" not in loaded.metadata
+        assert not any(name.startswith("blk.3.") for name in loaded.tensors)
+        for name, tensor in loaded.tensors.items():
+            assert np.array_equal(tensor.blocks(), whole.tensors[name].blocks()), name
+        return
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_model_that_sees_is_exported_without_its_eyes(tmp_path: Path) -> None:
+    """As qwen3.5 is published: the language model in a part of its own, what predicts beside it."""
+    hf, tensors = DATA / "qwen3_5" / "hf", tensors_of("qwen3_5")
+    config = json.loads((hf / "config.json").read_text())
+    (tmp_path / "hf").mkdir()
+    write_checkpoint(
+        tmp_path / "hf" / "model.safetensors",
+        {name.replace("model.", "model.language_model.", 1): t for name, t in tensors.items()}
+        | {"model.visual.blocks.0.norm1.weight": ramp(8)},
+    )
+    whole = {"model_type": "qwen3_5", "text_config": config, "tie_word_embeddings": False}
+    whole["architectures"] = ["Qwen3_5ForConditionalGeneration"]
+    (tmp_path / "hf" / "config.json").write_text(json.dumps(whole))
+    settings = {"qtype": "BF16", "metadata": {"general.name": "Same"}}
+    paths = [
+        exported(source, tmp_path / f"{i}.gguf", **settings).path
+        for i, source in enumerate((hf, tmp_path / "hf"))
+    ]
+    with gl.open(paths[0]) as plain_one, gl.open(paths[1]) as one_that_saw:
+        assert plain(one_that_saw.metadata) == plain(plain_one.metadata)
+        assert one_that_saw.tensors.keys() == plain_one.tensors.keys()
+        for name, tensor in plain_one.tensors.items():
+            assert np.array_equal(tensor.blocks(), one_that_saw.tensors[name].blocks())
 
 
 def test_rows_of_a_model_are_views_of_its_parameters() -> None:

@@ -16,6 +16,7 @@ from gguf_lab.bridge.hyperparameters import (
     rope_factors_of,
 )
 from gguf_lab.errors import CheckpointError, GGUFError, UnsupportedError
+from gguf_lab.reference import open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES as TENSOR_FAMILIES
 
 from .hyperparameters import DATA, as_written, built, logits, spelled_for_4
@@ -70,7 +71,8 @@ def test_every_family_has_a_table_of_tensors_too():
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - NOT_OF_THE_CONVERTER))
 def test_what_the_converter_wrote(name, spelling):
     metadata = gl.open(MODELS[name]).metadata
-    architecture, written = metadata_of(spelling(config_in(name)))
+    names = open_checkpoint(MODELS[name].parent / "hf").tensors
+    architecture, written = metadata_of(spelling(config_in(name)), names)
     assert architecture == metadata["general.architecture"]
     expected = {
         key: [metadata.type_of(key), value if np.isscalar(value) else [*value]]

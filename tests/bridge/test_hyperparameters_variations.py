@@ -44,6 +44,8 @@ def text_only(config):
     config = dict(config)
     if config["model_type"] == "gemma3":
         config = {**config["text_config"], "architectures": ["Gemma3ForCausalLM"]}
+    if config["model_type"] == "qwen3_5":
+        config = {**config["text_config"], "architectures": ["Qwen3_5ForCausalLM"]}
     if config["model_type"] == "exaone4":  # "LLLG" and null are refused by its class
         kinds = ["sliding_attention"] * 3 + ["full_attention"]
         window = config["sliding_window"]

@@ -222,6 +222,9 @@ def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> Non
     exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")
 
 
+TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
@@ -239,6 +242,15 @@ def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> Non
         ("lfm2", {"layer_types": ["full_attention"] * 3}, "an lfm2 of one kind of layers"),
         ("lfm2", {"layer_types": ["conv"] * 3}, "an lfm2 of one kind of layers"),
         ("lfm2", {"conv_L_cache": 1}, "an lfm2 with conv_L_cache of 1"),
+        *(
+            (kind, {"layer_types": [f"{layers}_attention"] * 3}, "in all layers or in none")
+            for kind in ("qwen3_next", "qwen3_5_text")
+            for layers in ("full", "linear")
+        ),
+        ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
+        ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
+        ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
+        ("qwen3_5_text", {"rope_parameters": TURNED | {"mrope_section": [4, 0, 0]}}, "pairs of no"),
     ],
 )
 def test_layers_with_which_llama_cpp_ends(
@@ -279,6 +291,8 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("deepseek_v2", "attention_bias", "'blk.0.attn_kv_a_mqa.bias'"),
         ("deepseek_v2", "mlp_bias", "'blk.0.ffn_down.bias'"),
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
+        ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
+        ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )

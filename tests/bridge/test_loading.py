@@ -51,9 +51,9 @@ def file_of(name: str) -> Path:
 
 
 def load(path: Path | gl.Model, **options):
-    """Load the model; bert's classifier is left out, which a test below looks at."""
+    """Load the model; what is left out of it, tests below look at."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*the classifier .* is left out")
+        warnings.filterwarnings("ignore", ".*(the classifier|further tokens) .* is left out")
         return to_transformers(path, **options)[0]
 
 

@@ -213,7 +213,7 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("step35", "blk.2.nextn.hnorm.weight", "1 added", 1),
         ("granite4-dense", "blk.0.ffn_gate.weight", "first half of the rows", 1),
         ("qwen3next", "blk.0.attn_gate.weight", "the gates of all heads", 1),
-        ("qwen3next", "blk.2.nextn.enorm.weight", "1 added", 1),
+        ("qwen3_5", "blk.3.nextn.enorm.weight", "1 added", 1),
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),

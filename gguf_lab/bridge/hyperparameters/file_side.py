@@ -104,6 +104,11 @@ class FileSide:
             raise self.wrong(key, f"at most {MOST_LAYERS} layers")
         return number
 
+    def counts(self, key: str, number: int) -> list[int]:
+        """Return so many whole numbers."""
+        items = self._items(key, self._raw(key, REQUIRED), number, f"{number} whole numbers")
+        return [self._counted(key, item) for item in items]
+
     def per_layer(self, key: str) -> list[int]:
         """Return one whole number per layer; a single one counts for all."""
         value, layers = self._raw(key, REQUIRED), self.layers()
@@ -118,10 +123,10 @@ class FileSide:
             raise self.wrong(key, "truth values, one per layer")
         return [bool(item) for item in items]
 
-    def _items(self, key: str, value: object, number: int) -> list[object]:
+    def _items(self, key: str, value: object, number: int, due: str = "") -> list[object]:
         # the length first: an array of 2**40 elements is not read to be refused
         if not _is_list(value) or len(value) != number:  # type: ignore[arg-type]
-            raise self.wrong(key, f"{number} values, one per layer")
+            raise self.wrong(key, due or f"{number} values, one per layer")
         return [*value]  # type: ignore[misc]
 
     def number(self, key: str, absent: float | _Required = REQUIRED) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, base, biased, implied
-from .family import Family, Implied, Pair, Rule
+from .family import Family, Implied, Line, Pair, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["QWEN2", "QWEN2MOE", "QWEN3", "QWEN3MOE"]
+__all__ = ["EXPERTS", "EXPERTS_EVERYWHERE", "QWEN2", "QWEN2MOE", "QWEN3", "QWEN3MOE"]
 
 
 def _slides(config: ConfigSide) -> bool:
@@ -53,18 +53,21 @@ def _width_of_experts(file: FileSide) -> Mapping[str, object]:
     return {"moe_intermediate_size": file.count("feed_forward_length") // used}
 
 
-_MOE = (
-    Rule(Pair("expert_feed_forward_length", ("moe_intermediate_size",)).to_file, _width_of_experts),
-    *implied(decoder_sparse_step=1, mlp_only_layers=[]),
+_WIDTH_OF_EXPERTS = Rule(
+    Pair("expert_feed_forward_length", ("moe_intermediate_size",)).to_file, _width_of_experts
 )
+_SHARED = Pair("expert_shared_feed_forward_length", ("shared_expert_intermediate_size",))
+_EVERYWHERE = implied(decoder_sparse_step=1, mlp_only_layers=[])
+
+EXPERTS: tuple[Line, ...] = (_WIDTH_OF_EXPERTS, _SHARED)
+EXPERTS_EVERYWHERE: tuple[Line, ...] = (*EXPERTS, *_EVERYWHERE)
 
 QWEN2MOE = Family(
     architectures=("qwen2moe",),
     classes={"qwen2_moe": "Qwen2MoeForCausalLM"},
     lines=base(
         *_BUILT_IN,
-        *_MOE,
-        Pair("expert_shared_feed_forward_length", ("shared_expert_intermediate_size",)),
+        *EXPERTS_EVERYWHERE,
         *implied(norm_topk_prob=False),
         biased("qkv_bias", "blk.*.attn_q.bias"),
         head_dim=OPTIONAL_HEAD_DIM,
@@ -77,7 +80,8 @@ QWEN3MOE = Family(
     classes={"qwen3_moe": "Qwen3MoeForCausalLM"},
     lines=base(
         *_BUILT_IN,
-        *_MOE,
+        _WIDTH_OF_EXPERTS,
+        *_EVERYWHERE,
         *implied(norm_topk_prob=True),
         biased("attention_bias", "blk.*.attn_q.bias"),
     ),
