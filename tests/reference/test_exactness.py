@@ -43,6 +43,7 @@ UNMATCHED = {
     },
     **{name: {"rope_freqs.weight"} for name in _FREQS},
     **{name: {"rope_factors_long.weight", "rope_factors_short.weight"} for name in _FACTORS},
+    **{f"mmproj-{name}": {"a.position_embd.weight"} for name in ("qwen2.5omni", "qwen3omni")},
 }
 
 # What the converter leaves out on purpose: everything else must be used.
@@ -78,6 +79,12 @@ LEFT_OUT = {
             ),
         )
     },
+    "mmproj-qwen2.5omni": {
+        "talker.codec_head.weight",
+        "thinker.audio_tower.audio_bos_eos_token.weight",
+        "token2wav.code2wav_bigvgan_model.conv_pre.bias",
+    },
+    "mmproj-qwen3omni": {"code2wav.decoder.0.conv.bias", "talker.codec_head.weight"},
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }

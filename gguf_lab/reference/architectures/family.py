@@ -15,7 +15,7 @@ from ..facts import SAME_IN_BOTH, Facts, Quantity
 from ..transforms import AsStored, Stack, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "Family",
@@ -103,6 +103,8 @@ class Row:
         Whether the row holds for these facts.
     after : Quantity, optional
         How many layers of the file come before ``{layer}`` 0 of the pattern.
+    layers : callable, optional
+        Lists the layers of the file that ``{layer}`` 0, 1 ... of the pattern stand for.
     """
 
     pattern: str
@@ -113,12 +115,16 @@ class Row:
     copies: str = ""
     when: Callable[[Facts], bool] = _always
     after: Quantity | None = None
+    layers: Callable[[Facts], Sequence[int]] | None = None
 
     def name_for(self, facts: Facts, numbers: dict[str, str]) -> str:
         """Fill the numbers of a match into ``to``; empty if that is."""
         before = facts.number(self.after) if self.after else None
         if before and "layer" in numbers:
             numbers = {**numbers, "layer": str(int(numbers["layer"]) + before)}
+        if self.layers:
+            listed, place = self.layers(facts), int(numbers["layer"])
+            numbers = {**numbers, "layer": str(listed[place]) if place < len(listed) else "?"}
         return self.to.format(**numbers)
 
     def transform_for(self, facts: Facts, layer: int | None) -> Transform:

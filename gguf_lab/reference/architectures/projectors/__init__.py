@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
-from .qwen import QWEN2VL
+from .qwen import QWEN2VL, QWEN3VL, QWEN25O
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
-PROJECTORS: tuple[Family, ...] = (GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL)
+PROJECTORS: tuple[Family, ...] = (
+    GEMMA3,
+    IDEFICS3,
+    PIXTRAL,
+    QWEN2VL,
+    QWEN3VL,
+    QWEN25O,
+)
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
 
