@@ -79,6 +79,18 @@ LEFT_OUT = {
             ),
         )
     },
+    "mmproj-paddleocr": {
+        "visual.vision_model.embeddings.packing_position_embedding.weight",
+        *(
+            f"visual.vision_model.head.{name}"
+            for name in (
+                "probe",
+                "attention.in_proj_bias",
+                "attention.in_proj_weight",
+                "layernorm.weight",
+            )
+        ),
+    },
     "mmproj-qwen2.5omni": {
         "talker.codec_head.weight",
         "thinker.audio_tower.audio_bos_eos_token.weight",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .glm import GLM4V
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
-from .qwen import QWEN2VL, QWEN3VL, QWEN25O
+from .qwen import EXAONE4_5, QWEN2VL, QWEN3VL, QWEN25O
+from .siglip import HUNYUANVL, MINICPMV4_6, PADDLEOCR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
+    EXAONE4_5,
     GEMMA3,
+    GLM4V,
+    HUNYUANVL,
     IDEFICS3,
+    MINICPMV4_6,
+    PADDLEOCR,
     PIXTRAL,
     QWEN2VL,
     QWEN3VL,

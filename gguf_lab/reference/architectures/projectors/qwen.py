@@ -1,7 +1,7 @@
 """The encoders of Qwen2-VL and what is made after them.
 
 Facts: llama.cpp's converter, classes ``Qwen2VLVisionModel``, ``Qwen25OmniModel``,
-``Qwen3VLVisionModel`` and ``Qwen3OmniMmprojModel``.
+``Qwen3VLVisionModel``, ``Qwen3OmniMmprojModel`` and ``Exaone4_5VisionModel``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .common import COLUMN, FRAMES, projector, qkv_apart
 if TYPE_CHECKING:
     from ...facts import Facts
 
-__all__ = ["QWEN2VL", "QWEN3VL", "QWEN25O"]
+__all__ = ["EXAONE4_5", "QWEN2VL", "QWEN3VL", "QWEN25O"]
 
 VISUAL = Spelling("model.visual.", "visual.")
 
@@ -41,6 +41,9 @@ QWEN2VL = projector(
     spellings=(VISUAL,),
     rows=(*FRAMES, *qkv_apart("visual.blocks.{layer}.attn.qkv", "v.blk.{layer}.attn_{}")),
 )
+
+# q, k and v stay fused here: there are fewer heads of k and v
+EXAONE4_5 = projector("exaone4_5", spellings=(VISUAL,), rows=FRAMES)
 
 QWEN25O = projector(
     "qwen2.5o",
