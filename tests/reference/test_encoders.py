@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gguf_lab.errors import ComparisonError
-from gguf_lab.reference.transforms import Permute, Pick, Reshape, Third, Transformed
+from gguf_lab.reference.architectures.projectors.qwen import QWEN3VL
+from gguf_lab.reference.facts import Facts
+from gguf_lab.reference.transforms import HalvesAdded, Permute, Pick, Reshape, Third, Transformed
 
 from .support import ArrayRows
 
@@ -43,9 +46,19 @@ def test_what_converters_do_to_encoders(size: int) -> None:
             assert rows.read(count, count).shape[0] == 0
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "F16"), ("float32", "F32")])
+def test_halves_are_added_in_their_own_format(dtype: str, kind: str) -> None:
+    array = (np.arange(40) * 0.37).astype(dtype).reshape(5, 8)
+    rows = Transformed(HalvesAdded("added"), (ArrayRows(array, kind),))
+    assert (rows.shape, rows.dtype) == ((5, 4), kind)
+    assert np.array_equal(rows.read(1, 4).view(dtype), array[1:4, :4] + array[1:4, 4:])
+
+
 @pytest.mark.parametrize(
     ("transform", "shape"),
     [
+        (HalvesAdded(""), (4, 3)),
+        (HalvesAdded(""), ()),
         (Pick(2, 1, ""), (4, 3, 1, 5)),
         (Pick(1, 0, ""), (4, 3)),
         (Reshape((0, 7), "cut"), (4, 3)),
@@ -59,3 +72,11 @@ def test_what_converters_do_to_encoders(size: int) -> None:
 def test_encoders_of_other_shapes(transform: Any, shape: tuple[int, ...]) -> None:
     with pytest.raises(ComparisonError, match="shape"):
         transform.shape(shape)
+
+
+def test_a_deepstack_layer_that_the_file_does_not_mark_has_no_name() -> None:
+    row = next(row for row in QWEN3VL.rows if row.layers)
+    facts = Facts("clip", {"clip.vision.is_deepstack_layers": [False, True]}, {})
+    assert row.name_for(facts, {"layer": "0"}) == "v.deepstack.1.norm.weight"
+    assert row.name_for(facts, {"layer": "1"}) == "v.deepstack.?.norm.weight"
+    assert row.name_for(replace(facts, metadata={}), {"layer": "0"}) == "v.deepstack.?.norm.weight"

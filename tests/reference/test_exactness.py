@@ -43,6 +43,18 @@ UNMATCHED = {
     },
     **{name: {"rope_freqs.weight"} for name in _FREQS},
     **{name: {"rope_factors_long.weight", "rope_factors_short.weight"} for name in _FACTORS},
+    "mmproj-mimo-v2.5": {
+        "a.rvq.codebook.weight",
+        *(f"a.conv1d.{number}.{end}" for number in (1, 2) for end in ("weight", "bias")),
+        *(f"a.downsample.{part}.weight" for part in ("conv", "norm")),
+        *("a.downsample.norm.bias", "a.post_ln.weight", "a.post_ln.bias"),
+        "a.blk.0.attn_k.weight",
+        *(
+            f"a.blk.0.{part}.{end}"
+            for part in ("attn_out", "attn_q", "attn_v", "ffn_down", "ffn_up", "ln1", "ln2")
+            for end in ("weight", "bias")
+        ),
+    },
     **{f"mmproj-{name}": {"a.position_embd.weight"} for name in ("qwen2.5omni", "qwen3omni")},
 }
 
@@ -97,6 +109,7 @@ LEFT_OUT = {
         "token2wav.code2wav_bigvgan_model.conv_pre.bias",
     },
     "mmproj-qwen3omni": {"code2wav.decoder.0.conv.bias", "talker.codec_head.weight"},
+    "mmproj-sarashina2vl": {"norm.bias", "norm.weight"},
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }
@@ -236,6 +249,19 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),
+        (
+            "mmproj-minimax-m3",
+            "v.blk.0.attn_k.bias",
+            "rotary halves brought together axis by axis, 2 heads",
+            1,
+        ),
+        ("mmproj-mimo-v2.5", "mm.a.code_embd.weight", "channels 0-1 stacked", 2),
+        (
+            "mmproj-muse-glimmer",
+            "v.patch_embd.weight",
+            "two frames added; rows as patches",
+            1,
+        ),
     ],
 )
 def test_words(name: str, tensor: str, words: str, n_sources: int) -> None:

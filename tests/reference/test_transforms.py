@@ -32,6 +32,7 @@ from gguf_lab.reference.transforms import (
     Transformed,
     Transpose,
     UnpermuteRotary,
+    UnpermuteRotaryAxes,
 )
 
 from .support import E2M1, ArrayRows
@@ -193,6 +194,26 @@ def test_permute_is_the_converters_formula(
 def test_permute_refuses_what_does_not_divide(permute: PermuteRotary) -> None:
     with pytest.raises(ComparisonError, match="rows to rotate"):
         permute.shape((6, 3))
+
+
+@pytest.mark.parametrize("size", [6, 10, 16, 80])
+@pytest.mark.parametrize("rest", [(), (3,)])
+def test_halves_of_axes_are_brought_together(size: int, rest: tuple[int, ...]) -> None:
+    """[Ta Ha Wa | Tb Hb Wb | other] becomes [Ta Tb | Ha Hb | Wa Wb | other], head by head."""
+    weights = array(3 * size, *rest)
+    half = 2 * (size // 2) // 3 // 2
+    heads = weights.reshape(3, size, *rest)
+    first, second, other = np.split(heads, [3 * half, 6 * half], axis=1)
+    axes = [np.split(part, 3, axis=1) for part in (first, second)]
+    parts = [axes[which][axis] for axis in range(3) for which in range(2)]
+    expected = np.concatenate([*parts, other], axis=1)
+    assert equal(whole(Transformed(UnpermuteRotaryAxes(3), (ArrayRows(weights),))), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (16, 3), (15, 3), (18, 1, 2)])
+def test_axes_refuse_what_does_not_divide(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ComparisonError, match="heads of three axes"):
+        UnpermuteRotaryAxes(3).shape(shape)
 
 
 @given(heads=st.integers(1, 4), sizes=st.tuples(st.integers(1, 4), st.integers(1, 4)))
@@ -383,6 +404,7 @@ def test_words_of_nested_transforms() -> None:
             (Part(2, 11, ""), [array(12, 3)]),
             (TakeApart(4, 2), [array(16, 3)]),
             (PermuteRotary(2, 4), [array(12, 3)]),
+            (UnpermuteRotaryAxes(2), [array(16, 3)]),
             (HeadPart(3, 2, at_end=True), [array(15, 3)]),
             (Half(1), [array(2, 6, 3)]),
             (Half(1, alternating=True), [array(2, 6, 3)]),

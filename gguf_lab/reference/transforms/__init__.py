@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .arithmetic import (
+    Added,
+    Arithmetic,
+    HalvesAdded,
+    MinusExp,
+    Product,
+    Reciprocal,
+    Times,
+)
 from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
@@ -12,6 +20,7 @@ from .heads import (
     Tiled,
     TiledColumns,
     UnpermuteRotary,
+    UnpermuteRotaryAxes,
 )
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
@@ -29,6 +38,7 @@ __all__ = [
     "Decoded",
     "GroupParts",
     "Half",
+    "HalvesAdded",
     "HeadPart",
     "Join",
     "MinusExp",
@@ -55,4 +65,5 @@ __all__ = [
     "Transformed",
     "Transpose",
     "UnpermuteRotary",
+    "UnpermuteRotaryAxes",
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times"]
+__all__ = ["Added", "Arithmetic", "HalvesAdded", "MinusExp", "Product", "Reciprocal", "Times"]
 
 
 def _calculated(dtype: str) -> str:
@@ -186,3 +186,33 @@ class Times(OneSource):
             for factor in factors:
                 values = np.multiply(values, factor, dtype=np.float32).astype(values.dtype)
         return values.view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class HalvesAdded(OneSource):
+    """The two halves of each row added: what a patch does in two frames that are the same.
+
+    Attributes
+    ----------
+    words : str
+    """
+
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with rows of half the length."""
+        (shape,) = shapes
+        if not shape or shape[-1] % 2:
+            raise ComparisonError(f"the rows of shape {shape} have no halves")
+        return (*shape[:-1], shape[-1] // 2)
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 for F16, and F32 for everything else."""
+        return _calculated(*dtypes)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the rows and add."""
+        values = _values(sources, start, stop)
+        half = values.shape[1] // 2
+        with np.errstate(all="ignore"):
+            return (values[:, :half] + values[:, half:]).view(np.uint8)

@@ -26,6 +26,7 @@ __all__ = [
     "Tiled",
     "TiledColumns",
     "UnpermuteRotary",
+    "UnpermuteRotaryAxes",
 ]
 
 
@@ -188,6 +189,45 @@ class PermuteRotary(_Regrouped):
         within = rows % (first // self.n_heads)
         half, pair = np.divmod(within, self.rotated // 2)
         order: NDArray[np.int64] = rows - within + np.where(half < 2, 2 * pair + half, within)
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class UnpermuteRotaryAxes(_Regrouped):
+    """The rotary halves of three axes, time, height and width, brought together axis by axis.
+
+    In the checkpoint the first halves of all axes come first, then the second halves, then what
+    is not rotated; llama.cpp rotates the halves of an axis that follow each other
+    (``MiniMaxM3VisionModel``).
+
+    Attributes
+    ----------
+    n_heads : int
+    """
+
+    n_heads: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rotary halves brought together axis by axis, 4 heads"``."""
+        return f"rotary halves brought together axis by axis, {self.n_heads} heads"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the heads."""
+        (shape,) = shapes
+        n = self.n_heads
+        if not 1 <= len(shape) <= 2 or n < 1 or shape[0] % n or shape[0] < 6 * n:
+            raise ComparisonError(f"shape {shape} doesn't divide into {n} heads of three axes")
+        return shape
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        size = first // self.n_heads
+        half = size // 2 * 2 // 3 // 2
+        within = rows % size
+        axis, place = np.divmod(within, 2 * half)
+        order: NDArray[np.int64] = rows + np.where(
+            axis < 3, place // half * 3 * half + axis * half + place % half - within, 0
+        )
         return order
 
 

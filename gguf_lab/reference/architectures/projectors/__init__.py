@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from .glm import GLM4V
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
-from .qwen import EXAONE4_5, QWEN2VL, QWEN3VL, QWEN25O
+from .others import (
+    COGVLM,
+    DEEPSEEK4V,
+    DOTSOCR,
+    MINIMAX_M3,
+    MUSE_GLIMMER,
+    STEP3VL,
+    YOUTUVL,
+)
+from .qwen import EXAONE4_5, LING3VL, MIMOVL, QWEN2VL, QWEN3VL, QWEN25O
 from .siglip import HUNYUANVL, MINICPMV4_6, PADDLEOCR
 
 if TYPE_CHECKING:
@@ -21,17 +30,26 @@ if TYPE_CHECKING:
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
+    COGVLM,
+    DEEPSEEK4V,
+    DOTSOCR,
     EXAONE4_5,
     GEMMA3,
     GLM4V,
     HUNYUANVL,
     IDEFICS3,
+    LING3VL,
+    MIMOVL,
     MINICPMV4_6,
+    MINIMAX_M3,
+    MUSE_GLIMMER,
     PADDLEOCR,
     PIXTRAL,
     QWEN2VL,
     QWEN3VL,
     QWEN25O,
+    STEP3VL,
+    YOUTUVL,
 )
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}

@@ -21,16 +21,18 @@ __all__ = [
     "FRAMES",
     "IMAGE_HEADS",
     "LANGUAGE_MODEL",
+    "OTHER_PART",
     "SAME_ENCODERS",
+    "frames",
     "projector",
     "qkv_apart",
     "unpermute_image_heads",
 ]
 
-_OTHER_PART = "part of the language model, which has a file of its own"
+OTHER_PART = "part of the language model, which has a file of its own"
 
 LANGUAGE_MODEL = tuple(
-    LeftOut(pattern, _OTHER_PART)
+    LeftOut(pattern, OTHER_PART)
     for pattern in (
         "*language_model.*",
         "model.text_model.*",
@@ -132,12 +134,17 @@ def qkv_apart(pattern: str, to: str) -> tuple[Row, ...]:
 COLUMN = Reshape((-1, 1), "written as a column")
 """The bias of a convolution over time, which llama.cpp adds to each of its columns."""
 
-FRAMES = tuple(
-    Row(
-        "*patch_embed.proj.weight",
-        f"v.patch_embd.weight{tail}",
-        Pick(2, frame, f"frame {frame} of a convolution over two"),
+
+def frames(pattern: str) -> tuple[Row, ...]:
+    """Make rows for a convolution over two frames, which llama.cpp calculates as two."""
+    return tuple(
+        Row(
+            pattern,
+            f"v.patch_embd.weight{tail}",
+            Pick(2, frame, f"frame {frame} of a convolution over two"),
+        )
+        for frame, tail in enumerate(("", ".1"))
     )
-    for frame, tail in enumerate(("", ".1"))
-)
-"""A convolution over two frames, which llama.cpp calculates as two."""
+
+
+FRAMES = frames("*patch_embed.proj.weight")

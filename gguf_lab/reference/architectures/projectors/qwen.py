@@ -1,7 +1,8 @@
 """The encoders of Qwen2-VL and what is made after them.
 
 Facts: llama.cpp's converter, classes ``Qwen2VLVisionModel``, ``Qwen25OmniModel``,
-``Qwen3VLVisionModel``, ``Qwen3OmniMmprojModel`` and ``Exaone4_5VisionModel``.
+``Qwen3VLVisionModel``, ``Qwen3OmniMmprojModel``, ``Exaone4_5VisionModel``,
+``BailingMoeV3VLVisionModel``, ``MiMoV2VisionAudioModel`` and ``Sarashina2VLVisionModel``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...transforms import Reshape
-from ..family import LeftOut, Row, Spelling
-from .common import COLUMN, FRAMES, projector, qkv_apart
+from ..family import LeftOut, Row, Spelling, stacked
+from .common import COLUMN, FRAMES, OTHER_PART, projector, qkv_apart
 
 if TYPE_CHECKING:
     from ...facts import Facts
 
-__all__ = ["EXAONE4_5", "QWEN2VL", "QWEN3VL", "QWEN25O"]
+__all__ = ["EXAONE4_5", "LING3VL", "MIMOVL", "QWEN2VL", "QWEN3VL", "QWEN25O", "VISUAL"]
 
 VISUAL = Spelling("model.visual.", "visual.")
 
@@ -39,6 +40,11 @@ QWEN2VL = projector(
     "qwen2vl_merger",
     "qwen2.5vl_merger",
     spellings=(VISUAL,),
+    left_out=(
+        # Sarashina2-VL
+        LeftOut("llm.*", OTHER_PART),
+        LeftOut("norm.*", "a norm behind the encoder that the converter leaves out"),
+    ),
     rows=(*FRAMES, *qkv_apart("visual.blocks.{layer}.attn.qkv", "v.blk.{layer}.attn_{}")),
 )
 
@@ -63,7 +69,7 @@ def _deepstack_layers(facts: Facts) -> list[int]:
     return [i for i, mark in enumerate(marked) if mark] if isinstance(marked, Sequence) else []
 
 
-MERGER = (
+_MERGER = (
     Spelling("visual.merger.linear_fc1.", "mm.0."),
     Spelling("visual.merger.linear_fc2.", "mm.2."),
 )
@@ -80,7 +86,7 @@ QWEN3VL = projector(
         Spelling(".mlp.2.", ".linear_fc2.", "anywhere"),
         # Qwen3-ASR as Transformers 5 writes it
         Spelling("model.multi_modal_projector.linear_", "audio_tower.proj"),
-        *MERGER,
+        *_MERGER,
         Spelling("visual.merger.norm.", "v.post_ln."),
     ),
     left_out=_SPEECH,
@@ -98,4 +104,51 @@ QWEN3VL = projector(
         Row("audio_tower.conv2d{layer}.bias", transform=Reshape((-1, 1, 1), COLUMN.words)),
     ),
     made_up=_POSITIONS,
+)
+
+LING3VL = projector(
+    "ling3vl",
+    spellings=(
+        VISUAL,
+        Spelling("linear_proj.", "mm."),
+        Spelling("visual.merger.norm.", "mm.input_norm."),
+    ),
+    left_out=(LeftOut("model.word_embeddings.*", OTHER_PART),),
+    rows=FRAMES,
+)
+
+_LOCAL = "mm.a.local_blk.{layer}"
+
+MIMOVL = projector(
+    "mimovl",
+    "mimo_audio",
+    spellings=(
+        Spelling("audio_encoder.input_local_transformer.layers.", "mm.a.local_blk."),
+        Spelling("audio_encoder.input_local_transformer.norm.", "mm.a.local_norm."),
+        Spelling("audio_encoder.projection.mlp.0.", "mm.a.mlp.1."),
+        Spelling("audio_encoder.projection.mlp.2.", "mm.a.mlp.2."),
+    ),
+    rows=(
+        *FRAMES,
+        Row("visual.blocks.{layer}.attn.sinks", "v.blk.{layer}.attn_sinks"),
+        stacked("speech_embeddings.{index}.weight", "mm.a.code_embd.weight", "channels"),
+        *(
+            Row(
+                f"mm.a.local_blk.{{layer}}.{theirs}.{end}", f"mm.a.local_blk.{{layer}}.{ours}.{end}"
+            )
+            for theirs, ours in (
+                ("input_layernorm", "ln1"),
+                ("mlp.down_proj", "ffn_down"),
+                ("mlp.gate_proj", "ffn_gate"),
+                ("mlp.up_proj", "ffn_up"),
+                ("post_attention_layernorm", "ln2"),
+                ("self_attn.k_proj", "attn_k"),
+                ("self_attn.o_proj", "attn_out"),
+                ("self_attn.q_proj", "attn_q"),
+                ("self_attn.v_proj", "attn_v"),
+            )
+            for end in ("weight", "bias")
+        ),
+    ),
+    made_up=(LeftOut("a.*", "made from another checkpoint, in the folder audio_tokenizer"),),
 )
