@@ -20,6 +20,8 @@ __all__ = [
     "COLUMN",
     "FRAMES",
     "IMAGE_HEADS",
+    "IMAGE_LAYERS",
+    "IMAGE_WIDTH",
     "LANGUAGE_MODEL",
     "OTHER_PART",
     "SAME_ENCODERS",

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from ...transforms import Reshape
 from ..family import LeftOut, Row, Spelling, stacked
-from .common import COLUMN, FRAMES, OTHER_PART, projector, qkv_apart
+from .common import (
+    COLUMN,
+    FRAMES,
+    IMAGE_LAYERS,
+    IMAGE_WIDTH,
+    OTHER_PART,
+    projector,
+    qkv_apart,
+)
 
 if TYPE_CHECKING:
     from ...facts import Facts
@@ -151,4 +159,6 @@ MIMOVL = projector(
         ),
     ),
     made_up=(LeftOut("a.*", "made from another checkpoint, in the folder audio_tokenizer"),),
+    # audio_config is of what stands behind the sound encoder
+    same=(IMAGE_WIDTH, IMAGE_LAYERS),
 )
