@@ -77,11 +77,6 @@ def _deepstack_layers(facts: Facts) -> list[int]:
     return [i for i, mark in enumerate(marked) if mark] if isinstance(marked, Sequence) else []
 
 
-_MERGER = (
-    Spelling("visual.merger.linear_fc1.", "mm.0."),
-    Spelling("visual.merger.linear_fc2.", "mm.2."),
-)
-
 QWEN3VL = projector(
     "qwen3vl_merger",
     "qwen3a",
@@ -94,7 +89,8 @@ QWEN3VL = projector(
         Spelling(".mlp.2.", ".linear_fc2.", "anywhere"),
         # Qwen3-ASR as Transformers 5 writes it
         Spelling("model.multi_modal_projector.linear_", "audio_tower.proj"),
-        *_MERGER,
+        Spelling("visual.merger.linear_fc1.", "mm.0."),
+        Spelling("visual.merger.linear_fc2.", "mm.2."),
         Spelling("visual.merger.norm.", "v.post_ln."),
     ),
     left_out=_SPEECH,
