@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
 from .qwen import QWEN2VL
+from .whisper import GLM_ASR, MERALION, WHISPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
-PROJECTORS: tuple[Family, ...] = (GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL)
+PROJECTORS: tuple[Family, ...] = (
+    GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL, WHISPER, GLM_ASR, MERALION,
+)  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
 

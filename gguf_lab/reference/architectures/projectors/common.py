@@ -21,16 +21,17 @@ __all__ = [
     "FRAMES",
     "IMAGE_HEADS",
     "LANGUAGE_MODEL",
+    "OTHER_PART",
     "SAME_ENCODERS",
     "projector",
     "qkv_apart",
     "unpermute_image_heads",
 ]
 
-_OTHER_PART = "part of the language model, which has a file of its own"
+OTHER_PART = "part of the language model, which has a file of its own"
 
 LANGUAGE_MODEL = tuple(
-    LeftOut(pattern, _OTHER_PART)
+    LeftOut(pattern, OTHER_PART)
     for pattern in (
         "*language_model.*",
         "model.text_model.*",
@@ -70,7 +71,12 @@ IMAGE_HEADS = Quantity(
 SOUND_WIDTH = Quantity(
     "width of the sound encoder",
     "audio.embedding_length",
-    ("audio_config.hidden_size", "audio_config.d_model"),
+    (
+        "audio_config.hidden_size",
+        "audio_config.d_model",
+        "whisper_config.d_model",
+        "speech_config.d_model",
+    ),
 )
 
 SAME_ENCODERS = (IMAGE_WIDTH, IMAGE_LAYERS, SOUND_WIDTH)
