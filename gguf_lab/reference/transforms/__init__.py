@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .batch_norm import FoldedBatchNorm
 from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
@@ -27,6 +28,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "FoldedBatchNorm",
     "GroupParts",
     "Half",
     "HeadPart",

@@ -76,6 +76,7 @@ SOUND_WIDTH = Quantity(
         "audio_config.d_model",
         "whisper_config.d_model",
         "speech_config.d_model",
+        "encoder_config.hidden_dim",
     ),
 )
 
