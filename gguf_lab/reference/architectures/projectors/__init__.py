@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .dots3 import DOTS3_NOTE
 from .granite import GRANITE_SPEECH
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
 from .qwen import QWEN2VL
@@ -22,6 +23,7 @@ __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
     GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL, WHISPER, GLM_ASR, MERALION, GRANITE_SPEECH,
+    DOTS3_NOTE,
 )  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
