@@ -78,6 +78,7 @@ LEFT_OUT = {
             ),
         )
     },
+    "mmproj-glm-asr": {"audio_encoder.proj.weight", "audio_encoder.proj.bias"},
     "mmproj-granite-speech": {
         f"encoder.layers.{layer}.conv.batch_norm.num_batches_tracked" for layer in range(2)
     },
@@ -89,6 +90,7 @@ LEFT_OUT = {
 ELSEWHERE = {
     "scales of what a layer calculates",
     "part of the language model, which has a file of its own",
+    "made from the checkpoint in the folder speech_tokenizer: not compared",
 }
 
 # An exponential or a root is rounded by whoever calculates it: it may be off by one unit in the
@@ -114,7 +116,9 @@ def test_converted_files_differ_by_exactly_nothing(name: str) -> None:
     """The same type is compared by bytes; what the converter widened, by the bits of values."""
     model, alignment = aligned(CONVERTED[name])
     assert [p.name for p in alignment.pairs] == list(model.tensors)
-    unmatched = {p.name for p in alignment.pairs if p.status != "matched"}
+    unmatched = {
+        p.name for p in alignment.pairs if p.status != "matched" and p.reason not in ELSEWHERE
+    }
     assert unmatched == UNMATCHED.get(name, set())
     left = {t.name for t in alignment.reference_only if t.reason not in ELSEWHERE}
     assert left == LEFT_OUT.get(name, set())

@@ -12,6 +12,7 @@ from .dots3 import DOTS3_NOTE
 from .granite import GRANITE_SPEECH
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
 from .qwen import QWEN2VL
+from .speech import POCKET_TTS, QWEN3_TTS
 from .whisper import GLM_ASR, MERALION, WHISPER
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
     GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL, WHISPER, GLM_ASR, MERALION, GRANITE_SPEECH,
-    DOTS3_NOTE,
+    DOTS3_NOTE, QWEN3_TTS, POCKET_TTS,
 )  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}

@@ -35,6 +35,7 @@ GLM_ASR = projector(
         Spelling("audio_encoder.adapting.0.", "audio.multi_modal_projector.linear_1."),
         Spelling("audio_encoder.adapting.2.", "audio.multi_modal_projector.linear_2."),
     ),
+    left_out=(LeftOut("audio_encoder.proj.*", "a layer that the model does not use"),),
     rows=(
         *_CONVOLUTIONS,
         Row("audio_encoder.audio_bos_eos_token.weight", "v.boi", Pick(0, 0, "the first row")),
