@@ -79,6 +79,17 @@ LEFT_OUT = {
         )
     },
     "mmproj-glm-asr": {"audio_encoder.proj.weight", "audio_encoder.proj.bias"},
+    # LLaVA takes the output of the last layer but one
+    "mmproj-llava": {
+        f"vision_tower.vision_model.{module}.{end}"
+        for module in (
+            "post_layernorm",
+            *(f"encoder.layers.2.layer_norm{n}" for n in (1, 2)),
+            *(f"encoder.layers.2.mlp.fc{n}" for n in (1, 2)),
+            *(f"encoder.layers.2.self_attn.{kind}_proj" for kind in ("k", "out", "q", "v")),
+        )
+        for end in ("weight", "bias")
+    },
     "mmproj-granite-speech": {
         f"encoder.layers.{layer}.conv.batch_norm.num_batches_tracked" for layer in range(2)
     },

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .dots3 import DOTS3_NOTE
 from .granite import GRANITE_SPEECH
+from .legacy import LLAVA
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
 from .qwen import QWEN2VL
 from .speech import POCKET_TTS, QWEN3_TTS
@@ -24,7 +25,7 @@ __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
     GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL, WHISPER, GLM_ASR, MERALION, GRANITE_SPEECH,
-    DOTS3_NOTE, QWEN3_TTS, POCKET_TTS,
+    DOTS3_NOTE, QWEN3_TTS, POCKET_TTS, LLAVA,
 )  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
@@ -33,9 +34,10 @@ _KEYS = tuple(f"clip.{part}projector_type" for part in ("", "vision.", "audio.",
 
 
 def projector_types(metadata: Mapping[str, object]) -> list[str]:
-    """List what a file says that its encoders are."""
-    types = (metadata.get(key) for key in _KEYS)
-    return [kind for kind in types if isinstance(kind, str)]
+    """List what a file says that its encoders are; the very first did so in another way."""
+    values = (metadata.get(key) for key in _KEYS)
+    types = [kind for kind in values if isinstance(kind, str)]
+    return types or ["mlp"] * (metadata.get("clip.has_llava_projector") is True)
 
 
 def projector_of(metadata: Mapping[str, object]) -> Family | None:

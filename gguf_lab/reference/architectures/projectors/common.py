@@ -20,6 +20,7 @@ __all__ = [
     "COLUMN",
     "FRAMES",
     "IMAGE_HEADS",
+    "IMAGE_WIDTH",
     "LANGUAGE_MODEL",
     "OTHER_PART",
     "SAME_ENCODERS",
