@@ -87,7 +87,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
         _check_guess(model, checkpoint, plan)
     else:
         _tie_output(plan, model, facts, family)
-        _check_fit(model, checkpoint, plan)
+        _check_fit(model, checkpoint, plan, family)
     _multiply(plan, model)
     pairs = tuple(_pair(tensor, model, plan, family) for tensor in model.tensors.values())
     if guessed:
@@ -235,9 +235,9 @@ def _why_not_in_file(into: str, facts: Facts) -> str:
     return f"the file has no {printable(into)}"
 
 
-def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan) -> None:
+def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan, family: Family) -> None:
     """Raise one clear error for the wrong checkpoint, instead of listing unmatched tensors."""
-    tensors = list(model.tensors.values())
+    tensors = [t for t in model.tensors.values() if not reason_in(family.made_up, t.name)]
     ours = [t for t in tensors if len(t.shape) > 1] or tensors
     theirs = [t for t in checkpoint.tensors.values() if t.name not in plan.left_out]
     theirs = [t for t in theirs if len(t.shape) > 1] or theirs

@@ -509,6 +509,38 @@ def test_a_projector_of_another_model_or_none_is_one_error(tmp_path: Path) -> No
         align(model, open_checkpoint(tmp_path))
 
 
+@pytest.mark.parametrize("swapped", [True, False])
+def test_the_first_files_of_llava_may_call_up_what_goes_down(tmp_path: Path, swapped: bool) -> None:
+    """They say in another way what they are, too, and leave out the last layer."""
+    names = {
+        f"vision_tower.vision_model.encoder.layers.{layer}.mlp.{name}": shape
+        for layer in (0, 5)
+        for name, shape in (
+            ("fc1.weight", (12, 8)),
+            ("fc1.bias", (12,)),
+            ("fc2.weight", (8, 12)),
+            ("fc2.bias", (8,)),
+        )
+    }
+    write_checkpoint(
+        tmp_path / "model.safetensors", {n: ramp(*shape) for n, shape in names.items()}
+    )
+    up, down = ("ffn_down", "ffn_up") if swapped else ("ffn_up", "ffn_down")
+    shapes = {
+        f"v.blk.0.{up}.weight": (12, 8),
+        f"v.blk.0.{up}.bias": (12,),
+        f"v.blk.0.{down}.weight": (8, 12),
+        f"v.blk.0.{down}.bias": (8,),
+    }
+    model = fake_model("clip", shapes, has_llava_projector=True, vision__embedding_length=8)
+    config = {"text_config": {"num_hidden_layers": 9}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert [p.reference_names for p in alignment.pairs] == [(n,) for n in [*names][:4]]
+    assert {p.status for p in alignment.pairs} == {"matched"}
+    assert set(left_over(alignment).values()) == {"layer 5: the file ends with layer 0"}
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -12,7 +12,15 @@ import pytest
 from gguf_lab.errors import ComparisonError
 from gguf_lab.reference.architectures.projectors.qwen import QWEN3VL
 from gguf_lab.reference.facts import Facts
-from gguf_lab.reference.transforms import HalvesAdded, Permute, Pick, Reshape, Third, Transformed
+from gguf_lab.reference.transforms import (
+    FoldedBatchNorm,
+    HalvesAdded,
+    Permute,
+    Pick,
+    Reshape,
+    Third,
+    Transformed,
+)
 
 from .support import ArrayRows
 
@@ -80,3 +88,26 @@ def test_a_deepstack_layer_that_the_file_does_not_mark_has_no_name() -> None:
     assert row.name_for(facts, {"layer": "0"}) == "v.deepstack.1.norm.weight"
     assert row.name_for(facts, {"layer": "1"}) == "v.deepstack.?.norm.weight"
     assert row.name_for(replace(facts, metadata={}), {"layer": "0"}) == "v.deepstack.?.norm.weight"
+
+
+@pytest.mark.parametrize(("qtype", "dtype"), [("F16", "float16"), ("F32", "float32")])
+def test_batch_norms_are_folded(qtype: str, dtype: str) -> None:
+    """The converter's formula, in its type, in any chunks."""
+    weight, variance, bias, mean = np.array(
+        [[0.7, -1.1, 0], [0.3, 2.5, 0], [0.11, 0.5, -3], [-0.9, 0.25, 7]], dtype
+    )
+    scale = (weight / np.sqrt((variance + np.float32(1e-5)).astype(dtype))).astype(dtype)
+    shift = bias - (mean * scale).astype(dtype)
+    sources = tuple(ArrayRows(array, qtype) for array in (weight, variance, bias, mean))
+    for of, n, expected in (("weight", 2, scale), ("bias", 4, shift)):
+        rows = Transformed(FoldedBatchNorm.of_all(of, n), sources[:n])
+        assert (rows.shape, rows.dtype) == ((3,), qtype)
+        assert rows.words.startswith(f"{of} of a batch norm")
+        np.testing.assert_array_equal(rows.read(0, 1).view(dtype)[0], expected)
+        assert rows.read(1, 1).shape == (0, 3 * expected.itemsize)
+
+
+def test_batch_norms_need_all_their_parts() -> None:
+    for of, shapes in (("weight", ((3,),)), ("bias", ((3,), (3,))), ("weight", ((3,), (4,)))):
+        with pytest.raises(ComparisonError, match="are not those of weight, running_var"):
+            FoldedBatchNorm(of).shape(*shapes)

@@ -116,12 +116,25 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
     for name, parts in pieces.items():
         chosen = _choose(parts, plan)
         plan.origins[name] = _origin(name, chosen, facts)
+    _swap_back(plan, facts)
     for name in facts.shapes:
         if name not in plan.origins:
             origin = _fused(name, plan, facts) or _half(name, plan) or _alone(name, plan)
             if origin:
                 plan.origins[name] = origin
     return plan
+
+
+def _swap_back(plan: Plan, facts: Facts) -> None:
+    """Exchange up and down where the first scripts for image encoders did, as llama.cpp does."""
+    width = facts.metadata.get("clip.vision.embedding_length")
+    for name, shape in facts.shapes.items():
+        swapped = len(shape) == 2 and shape[1] == width != shape[0]
+        if swapped and name.startswith("v.blk.") and name.endswith(".ffn_down.weight"):
+            for down in (name, name.removesuffix("weight") + "bias"):
+                up = down.replace(".ffn_down.", ".ffn_up.")
+                origins = {down: plan.origins.pop(up, None), up: plan.origins.pop(down, None)}
+                plan.origins.update((name, o) for name, o in origins.items() if o)
 
 
 # what the converter joins on demand (--fuse-qkv, --fuse-gate-up-exps)
@@ -169,7 +182,9 @@ def _alone(name: str, plan: Plan) -> Origin | None:
 
 
 def _why_unknown(name: str, facts: Facts) -> str:
-    layers, layer = facts.number(LAYERS), number_in(name)
+    # a projector's configuration counts the layers of the language model
+    layers = _layers(facts) if facts.architecture == "clip" else facts.number(LAYERS)
+    layer = number_in(name)
     if layers is not None and layer is not None and layer >= layers:
         return f"layer {layer}: the file ends with layer {layers - 1}"
     return f"no tensor of {facts.architecture} is known by this name"

@@ -11,6 +11,7 @@ from .arithmetic import (
     Reciprocal,
     Times,
 )
+from .batch_norm import FoldedBatchNorm
 from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
@@ -36,6 +37,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "FoldedBatchNorm",
     "GroupParts",
     "Half",
     "HalvesAdded",

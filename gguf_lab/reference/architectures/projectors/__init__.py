@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .dots3 import DOTS3_NOTE
 from .glm import GLM4V
+from .granite import GRANITE_SPEECH
+from .legacy import LLAVA
 from .llava import GEMMA3, IDEFICS3, PIXTRAL
 from .others import (
     COGVLM,
@@ -21,6 +24,8 @@ from .others import (
 )
 from .qwen import EXAONE4_5, LING3VL, MIMOVL, QWEN2VL, QWEN3VL, QWEN25O
 from .siglip import HUNYUANVL, MINICPMV4_6, PADDLEOCR
+from .speech import POCKET_TTS, QWEN3_TTS
+from .whisper import GLM_ASR, MERALION, WHISPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,27 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
-    COGVLM,
-    DEEPSEEK4V,
-    DOTSOCR,
-    EXAONE4_5,
-    GEMMA3,
-    GLM4V,
-    HUNYUANVL,
-    IDEFICS3,
-    LING3VL,
-    MIMOVL,
-    MINICPMV4_6,
-    MINIMAX_M3,
-    MUSE_GLIMMER,
-    PADDLEOCR,
-    PIXTRAL,
-    QWEN2VL,
-    QWEN3VL,
-    QWEN25O,
-    STEP3VL,
+    COGVLM, DEEPSEEK4V, DOTS3_NOTE, DOTSOCR, EXAONE4_5, GEMMA3, GLM4V, GLM_ASR, GRANITE_SPEECH,
+    HUNYUANVL, IDEFICS3, LING3VL, LLAVA, MERALION, MIMOVL, MINICPMV4_6, MINIMAX_M3, MUSE_GLIMMER,
+    PADDLEOCR, PIXTRAL, POCKET_TTS, QWEN25O, QWEN2VL, QWEN3VL, QWEN3_TTS, STEP3VL, WHISPER,
     YOUTUVL,
-)
+)  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
 
@@ -58,9 +47,10 @@ _KEYS = tuple(f"clip.{part}projector_type" for part in ("", "vision.", "audio.",
 
 
 def projector_types(metadata: Mapping[str, object]) -> list[str]:
-    """List what a file says that its encoders are."""
-    types = (metadata.get(key) for key in _KEYS)
-    return [kind for kind in types if isinstance(kind, str)]
+    """List what a file says that its encoders are; the very first did so in another way."""
+    values = (metadata.get(key) for key in _KEYS)
+    types = [kind for kind in values if isinstance(kind, str)]
+    return types or ["mlp"] * (metadata.get("clip.has_llava_projector") is True)
 
 
 def projector_of(metadata: Mapping[str, object]) -> Family | None:

@@ -74,7 +74,13 @@ IMAGE_HEADS = Quantity(
 SOUND_WIDTH = Quantity(
     "width of the sound encoder",
     "audio.embedding_length",
-    ("audio_config.hidden_size", "audio_config.d_model"),
+    (
+        "audio_config.hidden_size",
+        "audio_config.d_model",
+        "whisper_config.d_model",
+        "speech_config.d_model",
+        "encoder_config.hidden_dim",
+    ),
 )
 
 SAME_ENCODERS = (IMAGE_WIDTH, IMAGE_LAYERS, SOUND_WIDTH)
