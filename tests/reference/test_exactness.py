@@ -89,7 +89,7 @@ ELSEWHERE = {
 }
 
 # An exponential is rounded by whoever calculates it: one unit in the last place may differ.
-ROUNDED = "-exp(A_log)"
+ROUNDED = ("-exp(A_log)", "log(1 + exp(x))")
 
 
 def decoded(rows: np.ndarray, qtype: str) -> np.ndarray:
@@ -216,6 +216,14 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("qwen3next", "blk.2.nextn.enorm.weight", "1 added", 1),
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
+        ("mmproj-gemma4", "a.blk.0.per_dim_scale.weight", "log(1 + exp(x))", 1),
+        (
+            "mmproj-gemma4",
+            "v.patch_embd.weight",
+            "cut into patches of 3 × 3; color by color",
+            1,
+        ),
+        ("mmproj-gemma4u", "v.patch_norm.1.bias", "color by color", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),
     ],
 )

@@ -23,6 +23,7 @@ from gguf_lab.reference.transforms import (
     MinusExp,
     Part,
     PermuteRotary,
+    Softplus,
     Split,
     Squeeze,
     Stack,
@@ -322,6 +323,18 @@ def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
 
 
+@given(values=st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4))
+def test_softplus_is_that_of_torch_and_can_be_undone(values: list[float]) -> None:
+    weights = np.array(values, np.float32)
+    rows = Transformed(Softplus(), (ArrayRows(weights),))
+    result = whole(rows).view("f4").reshape(-1)
+    torch = np.log1p(np.exp(weights.astype(np.float64)))
+    np.testing.assert_array_max_ulp(result, torch.astype(np.float32), maxulp=1)
+    back = Softplus().undo(result)
+    np.testing.assert_allclose(back, weights, rtol=1e-6, atol=1e-6)
+    assert np.isnan(Softplus().undo(np.float32([-1.0])))
+
+
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
     """Their layout: low bits first, one element after the other; scale ``2 ** (e - 127)``."""
     rng = np.random.default_rng(1)
@@ -395,6 +408,7 @@ def test_words_of_nested_transforms() -> None:
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
+            (Softplus(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),

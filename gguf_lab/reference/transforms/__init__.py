@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Softplus, Times
 from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
@@ -43,6 +43,7 @@ __all__ = [
     "Reshape",
     "Rows",
     "Scaled",
+    "Softplus",
     "Split",
     "Squeeze",
     "Stack",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times"]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Softplus", "Times"]
 
 
 def _calculated(dtype: str) -> str:
@@ -100,6 +100,24 @@ class MinusExp(Arithmetic):
         """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
         with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
             return np.log(-values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Softplus(Arithmetic):
+    """``log(1 + exp(x))``: a scale that is positive whatever the weight is."""
+
+    words: str = "log(1 + exp(x))"
+
+    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        # rounded once; beyond 20 torch takes x itself, which is the same number in float32
+        result: NDArray[np.floating] = np.logaddexp(values.astype(np.float64), 0)
+        return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Solve for x, rounded once: off by what the rounding of the logarithm left."""
+        exact = values.astype(np.float64)
+        with np.errstate(all="ignore"):  # what is not positive becomes NaN, visibly
+            return (exact + np.log(-np.expm1(-exact))).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

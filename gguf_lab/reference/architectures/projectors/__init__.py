@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .llava import GEMMA3, IDEFICS3, PIXTRAL
+from .gemma import GEMMA3, GEMMA3N, GEMMA4, GEMMA4U
+from .llava import IDEFICS3, PIXTRAL
 from .qwen import QWEN2VL
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
-PROJECTORS: tuple[Family, ...] = (GEMMA3, IDEFICS3, PIXTRAL, QWEN2VL)
+PROJECTORS: tuple[Family, ...] = (GEMMA3, GEMMA3N, GEMMA4, GEMMA4U, IDEFICS3, PIXTRAL, QWEN2VL)
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
 

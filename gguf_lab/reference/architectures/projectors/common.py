@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...facts import Quantity
-from ...transforms import Pick, Reshape, Third, UnpermuteRotary
+from ...transforms import Chain, Permute, Pick, Reshape, Third, UnpermuteRotary
 from ..family import Family, LeftOut, Row
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "IMAGE_HEADS",
     "LANGUAGE_MODEL",
     "SAME_ENCODERS",
+    "planes_of_patches",
     "projector",
     "qkv_apart",
     "unpermute_image_heads",
@@ -67,6 +68,7 @@ IMAGE_HEADS = Quantity(
     "vision.attention.head_count",
     _of_images("num_attention_heads", "num_heads", "heads"),
 )
+PATCH_SIZE = Quantity("size of a patch", "vision.patch_size", _of_images("patch_size"))
 SOUND_WIDTH = Quantity(
     "width of the sound encoder",
     "audio.embedding_length",
@@ -110,6 +112,13 @@ def projector(
 def unpermute_image_heads(facts: Facts, _: int | None) -> Transform:
     """Undo the order that Transformers gives queries and keys for rotary halves."""
     return UnpermuteRotary(facts.need(IMAGE_HEADS))
+
+
+def planes_of_patches(facts: Facts, _: int | None) -> Transform:
+    """Make a convolution of a matrix for patches whose colors stand pixel by pixel."""
+    size = facts.need(PATCH_SIZE)
+    pixels = Reshape((0, size, size, -1), f"cut into patches of {size} × {size}")
+    return Chain(pixels, Permute((0, 3, 1, 2), "color by color"))
 
 
 def qkv_apart(pattern: str, to: str) -> tuple[Row, ...]:

@@ -1,16 +1,14 @@
-"""Encoders behind which images are projected by a few layers: Pixtral, SmolVLM, Gemma 3.
+"""Encoders behind which images are projected by a few layers: Pixtral, SmolVLM.
 
-Facts: llama.cpp's converter, classes ``LlavaVisionModel``, ``PixtralModel``, ``SmolVLMModel`` and
-``Gemma3VisionModel``.
+Facts: llama.cpp's converter, classes ``LlavaVisionModel``, ``PixtralModel`` and ``SmolVLMModel``.
 """
 
 from __future__ import annotations
 
-from ...transforms import Added
 from ..family import LeftOut, Row, Spelling
 from .common import projector, unpermute_image_heads
 
-__all__ = ["GEMMA3", "IDEFICS3", "PIXTRAL"]
+__all__ = ["IDEFICS3", "PIXTRAL"]
 
 PIXTRAL = projector(
     "pixtral",
@@ -30,14 +28,3 @@ PIXTRAL = projector(
 )
 
 IDEFICS3 = projector("idefics3")
-
-GEMMA3 = projector(
-    "gemma3",
-    spellings=(
-        Spelling("model.vision_tower.", "vision_tower."),
-        Spelling("model.multi_modal_projector.", "multi_modal_projector."),
-        Spelling("_weight", ".weight", "end"),
-    ),
-    left_out=(LeftOut("*vision_model.head.*", "a head that the language model does not use"),),
-    rows=(Row("*soft_emb_norm.weight", transform=Added(1)),),
-)
