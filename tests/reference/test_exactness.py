@@ -41,6 +41,7 @@ UNMATCHED = {
         name: {f"blk.0.{kind}.{end}" for kind in kinds for end in ("scale", "input_scale")}
         for name, kinds in _SCALED.items()
     },
+    "mmproj-pixtral-mistral": {"v.token_embd.img_break"},
     **{name: {"rope_freqs.weight"} for name in _FREQS},
     **{name: {"rope_factors_long.weight", "rope_factors_short.weight"} for name in _FACTORS},
 }
@@ -221,6 +222,15 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             "mmproj-gemma4",
             "v.patch_embd.weight",
             "cut into patches of 3 × 3; color by color",
+            1,
+        ),
+        (
+            "mmproj-kimik25",
+            "v.blk.0.attn_qkv.bias",
+            (
+                "q of q, k and v; axis by axis in 2 heads; k of q, k and v; axis by axis in 2"
+                " heads; v of q, k and v; q, k and v joined"
+            ),
             1,
         ),
         ("mmproj-gemma4u", "v.patch_norm.1.bias", "color by color", 1),

@@ -190,7 +190,8 @@ def _choose(pieces: list[_Piece], plan: Plan) -> list[_Piece]:
 def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
     """Join the pieces of one tensor of the file, each transformed by its row."""
     pieces.sort(key=lambda piece: piece.index)
-    names = tuple(name for piece in pieces for name in _names(piece.tensor))
+    # parts of one tensor may change places and be joined again
+    names = tuple(dict.fromkeys(name for piece in pieces for name in _names(piece.tensor)))
     join = pieces[0].row.join
     layer = number_in(name)
     problem = _numbering(pieces) if join else ""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .gemma import GEMMA3, GEMMA3N, GEMMA4, GEMMA4U
-from .llava import IDEFICS3, PIXTRAL
+from .kimi import KIMIK25, KIMIVL
+from .llava import IDEFICS3, INTERNVL, LLAMA4, PIXTRAL
 from .qwen import QWEN2VL
 
 if TYPE_CHECKING:
@@ -19,7 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
-PROJECTORS: tuple[Family, ...] = (GEMMA3, GEMMA3N, GEMMA4, GEMMA4U, IDEFICS3, PIXTRAL, QWEN2VL)
+PROJECTORS: tuple[Family, ...] = (
+    GEMMA3,
+    GEMMA3N,
+    GEMMA4,
+    GEMMA4U,
+    IDEFICS3,
+    INTERNVL,
+    KIMIK25,
+    KIMIVL,
+    LLAMA4,
+    PIXTRAL,
+    QWEN2VL,
+)
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}
 

@@ -20,7 +20,9 @@ __all__ = [
     "COLUMN",
     "FRAMES",
     "IMAGE_HEADS",
+    "IMAGE_WIDTH",
     "LANGUAGE_MODEL",
+    "OTHER_PART",
     "SAME_ENCODERS",
     "planes_of_patches",
     "projector",
@@ -28,10 +30,10 @@ __all__ = [
     "unpermute_image_heads",
 ]
 
-_OTHER_PART = "part of the language model, which has a file of its own"
+OTHER_PART = "part of the language model, which has a file of its own"
 
 LANGUAGE_MODEL = tuple(
-    LeftOut(pattern, _OTHER_PART)
+    LeftOut(pattern, OTHER_PART)
     for pattern in (
         "*language_model.*",
         "model.text_model.*",
@@ -56,17 +58,17 @@ def _of_images(*names: str) -> tuple[str, ...]:
 IMAGE_WIDTH = Quantity(
     "width of the image encoder",
     "vision.embedding_length",
-    _of_images("embed_dim", "hidden_size", "width"),
+    _of_images("embed_dim", "hidden_size", "width", "vt_hidden_size"),
 )
 IMAGE_LAYERS = Quantity(
     "number of layers of the image encoder",
     "vision.block_count",
-    _of_images("num_hidden_layers", "depth", "num_layers", "layers"),
+    _of_images("num_hidden_layers", "depth", "num_layers", "layers", "vt_num_hidden_layers"),
 )
 IMAGE_HEADS = Quantity(
     "number of heads of the image encoder",
     "vision.attention.head_count",
-    _of_images("num_attention_heads", "num_heads", "heads"),
+    _of_images("num_attention_heads", "num_heads", "heads", "vt_num_attention_heads"),
 )
 PATCH_SIZE = Quantity("size of a patch", "vision.patch_size", _of_images("patch_size"))
 SOUND_WIDTH = Quantity(
