@@ -17,6 +17,7 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     DecodeMXFP4,
+    FoldedNorm,
     Half,
     HeadPart,
     Join,
@@ -333,6 +334,24 @@ def test_softplus_is_that_of_torch_and_can_be_undone(values: list[float]) -> Non
     back = Softplus().undo(result)
     np.testing.assert_allclose(back, weights, rtol=1e-6, atol=1e-6)
     assert np.isnan(Softplus().undo(np.float32([-1.0])))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_folded_norm_is_the_norm(dtype: str) -> None:
+    """It does to any numbers what a batch norm does, but for rounding."""
+    rng = np.random.default_rng(2)
+    bias, mean, weight, variance = rng.uniform(0.1, 2, (4, 6)).astype(dtype)
+    name = {"float16": "F16", "float32": "F32"}[dtype]
+    rows = [ArrayRows(values, name) for values in (bias, mean, weight, variance)]
+    factor = Transformed(FoldedNorm("factor"), (rows[2], rows[3]))
+    summand = Transformed(FoldedNorm("summand"), tuple(rows))
+    assert (factor.dtype, factor.shape, summand.shape) == (name, (6,), (6,))
+    x = rng.normal(size=6)
+    expected = (x - mean) / np.sqrt(variance.astype(np.float64) + 1e-5) * weight + bias
+    got = x * whole(factor).view(dtype)[0] + whole(summand).view(dtype)[0]
+    np.testing.assert_allclose(got, expected, atol={"F16": 1e-2, "F32": 1e-6}[name])
+    with pytest.raises(ComparisonError, match="make no batch norm"):
+        FoldedNorm("factor").shape((6,), (5,))
 
 
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:

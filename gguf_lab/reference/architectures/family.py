@@ -103,6 +103,8 @@ class Row:
         Whether the row holds for these facts.
     after : Quantity, optional
         How many layers of the file come before ``{layer}`` 0 of the pattern.
+    number : callable, optional
+        Gives the number in the file of ``{layer}`` of the pattern, or None if it is unknown.
     """
 
     pattern: str
@@ -113,9 +115,14 @@ class Row:
     copies: str = ""
     when: Callable[[Facts], bool] = _always
     after: Quantity | None = None
+    number: Callable[[Facts, int], int | None] | None = None
 
     def name_for(self, facts: Facts, numbers: dict[str, str]) -> str:
-        """Fill the numbers of a match into ``to``; empty if that is."""
+        """Fill the numbers of a match into ``to``; empty if that is, or a number is unknown."""
+        if self.number and "layer" in numbers:
+            if (number := self.number(facts, int(numbers["layer"]))) is None:
+                return ""
+            numbers = {**numbers, "layer": str(number)}
         before = facts.number(self.after) if self.after else None
         if before and "layer" in numbers:
             numbers = {**numbers, "layer": str(int(numbers["layer"]) + before)}

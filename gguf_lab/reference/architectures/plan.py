@@ -172,8 +172,8 @@ def _alone(name: str, plan: Plan) -> Origin | None:
 
 
 def _why_unknown(name: str, facts: Facts) -> str:
-    layers, layer = facts.number(LAYERS), number_in(name)
-    if layers is not None and layer is not None and layer >= layers:
+    layers, layer = facts.number(LAYERS) or _layers(facts), number_in(name)
+    if layers and layer is not None and layer >= layers:
         return f"layer {layer}: the file ends with layer {layers - 1}"
     return f"no tensor of {facts.architecture} is known by this name"
 

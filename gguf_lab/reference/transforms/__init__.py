@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Softplus, Times
+from .arithmetic import (
+    Added,
+    Arithmetic,
+    FoldedNorm,
+    MinusExp,
+    Product,
+    Reciprocal,
+    Softplus,
+    Times,
+)
 from .encoders import Permute, Pick, Reshape, Third
 from .heads import (
     GroupParts,
@@ -27,6 +36,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "FoldedNorm",
     "GroupParts",
     "Half",
     "HeadPart",

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Softplus", "Times"]
+__all__ = [
+    "Added",
+    "Arithmetic",
+    "FoldedNorm",
+    "MinusExp",
+    "Product",
+    "Reciprocal",
+    "Softplus",
+    "Times",
+]
 
 
 def _calculated(dtype: str) -> str:
@@ -165,6 +174,48 @@ class Product:
         with np.errstate(all="ignore"):
             product: NDArray[np.float32] = first * second
         return product.view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedNorm:
+    """A batch norm as one factor and one summand: mean and variance are those of training.
+
+    Attributes
+    ----------
+    which : {"factor", "summand"}
+        The factor is made of weight and variance, the summand of these and bias and mean before
+        them.
+    epsilon : float
+    """
+
+    which: str
+    epsilon: float = 1e-5
+
+    @property
+    def words(self) -> str:
+        """Such as ``"the factor of a batch norm"``."""
+        return f"the {self.which} of a batch norm"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the common shape of the vectors."""
+        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+            raise ComparisonError(f"shapes {', '.join(map(str, shapes))} make no batch norm")
+        return shapes[0]
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 if all are F16, else F32."""
+        return "F16" if set(dtypes) == {"F16"} else "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode all and calculate; torch's square root is off by a unit at times."""
+        *before, weight, variance = (_values((source,), start, stop) for source in sources)
+        with np.errstate(all="ignore"):
+            total = variance.astype("<f4") + np.float32(self.epsilon)
+            result = weight / np.sqrt(total.astype(variance.dtype))
+            if self.which == "summand":
+                bias, mean = before
+                result = bias - mean * result
+        return result.view(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

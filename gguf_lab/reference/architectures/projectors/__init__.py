@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .conformer import LFM2A, NEMOTRON
+from .deepseek import DEEPSEEKOCR
 from .gemma import GEMMA3, GEMMA3N, GEMMA4, GEMMA4U
+from .granite import GRANITE4_VISION
 from .kimi import KIMIK25, KIMIVL
 from .llava import IDEFICS3, INTERNVL, LLAMA4, PIXTRAL
 from .qwen import QWEN2VL
+from .siglip import JANUS, LFM2, PHI4
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,15 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
+    DEEPSEEKOCR,
     GEMMA3,
     GEMMA3N,
     GEMMA4,
     GEMMA4U,
+    GRANITE4_VISION,
     IDEFICS3,
     INTERNVL,
+    JANUS,
     KIMIK25,
     KIMIVL,
+    LFM2,
+    LFM2A,
     LLAMA4,
+    NEMOTRON,
+    PHI4,
     PIXTRAL,
     QWEN2VL,
 )

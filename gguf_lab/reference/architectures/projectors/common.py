@@ -23,6 +23,7 @@ __all__ = [
     "IMAGE_WIDTH",
     "LANGUAGE_MODEL",
     "OTHER_PART",
+    "PATCH_SIZE",
     "SAME_ENCODERS",
     "planes_of_patches",
     "projector",
