@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gguf_lab.errors import ComparisonError
-from gguf_lab.reference.transforms import Permute, Pick, Reshape, Third, Transformed
+from gguf_lab.reference.transforms import (
+    FoldedNorm,
+    Permute,
+    Pick,
+    Reshape,
+    Softplus,
+    Third,
+    Transformed,
+)
 
 from .support import ArrayRows
 
@@ -59,3 +69,33 @@ def test_what_converters_do_to_encoders(size: int) -> None:
 def test_encoders_of_other_shapes(transform: Any, shape: tuple[int, ...]) -> None:
     with pytest.raises(ComparisonError, match="shape"):
         transform.shape(shape)
+
+
+@given(values=st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4))
+def test_softplus_is_that_of_torch_and_can_be_undone(values: list[float]) -> None:
+    weights = np.array(values, np.float32)
+    rows = Transformed(Softplus(), (ArrayRows(weights),))
+    result = rows.read(0, 1).view("f4")[0]
+    torch = np.log1p(np.exp(weights.astype(np.float64)))
+    np.testing.assert_array_max_ulp(result, torch.astype(np.float32), maxulp=1)
+    back = Softplus().undo(result)
+    np.testing.assert_allclose(back, weights, rtol=1e-6, atol=1e-6)
+    assert np.isnan(Softplus().undo(np.float32([-1.0])))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_folded_norm_is_the_norm(dtype: str) -> None:
+    """It does to any numbers what a batch norm does, but for rounding."""
+    rng = np.random.default_rng(2)
+    bias, mean, weight, variance = rng.uniform(0.1, 2, (4, 6)).astype(dtype)
+    name = {"float16": "F16", "float32": "F32"}[dtype]
+    rows = [ArrayRows(values, name) for values in (bias, mean, weight, variance)]
+    factor = Transformed(FoldedNorm("factor"), (rows[2], rows[3]))
+    summand = Transformed(FoldedNorm("summand"), tuple(rows))
+    assert (factor.dtype, factor.shape, summand.shape) == (name, (6,), (6,))
+    x = rng.normal(size=6)
+    expected = (x - mean) / np.sqrt(variance.astype(np.float64) + 1e-5) * weight + bias
+    got = x * factor.read(0, 1).view(dtype)[0] + summand.read(0, 1).view(dtype)[0]
+    np.testing.assert_allclose(got, expected, atol={"F16": 1e-2, "F32": 1e-6}[name])
+    with pytest.raises(ComparisonError, match="make no batch norm"):
+        FoldedNorm("factor").shape((6,), (5,))

@@ -17,14 +17,12 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     DecodeMXFP4,
-    FoldedNorm,
     Half,
     HeadPart,
     Join,
     MinusExp,
     Part,
     PermuteRotary,
-    Softplus,
     Split,
     Squeeze,
     Stack,
@@ -324,36 +322,6 @@ def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
 
 
-@given(values=st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4))
-def test_softplus_is_that_of_torch_and_can_be_undone(values: list[float]) -> None:
-    weights = np.array(values, np.float32)
-    rows = Transformed(Softplus(), (ArrayRows(weights),))
-    result = whole(rows).view("f4").reshape(-1)
-    torch = np.log1p(np.exp(weights.astype(np.float64)))
-    np.testing.assert_array_max_ulp(result, torch.astype(np.float32), maxulp=1)
-    back = Softplus().undo(result)
-    np.testing.assert_allclose(back, weights, rtol=1e-6, atol=1e-6)
-    assert np.isnan(Softplus().undo(np.float32([-1.0])))
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_a_folded_norm_is_the_norm(dtype: str) -> None:
-    """It does to any numbers what a batch norm does, but for rounding."""
-    rng = np.random.default_rng(2)
-    bias, mean, weight, variance = rng.uniform(0.1, 2, (4, 6)).astype(dtype)
-    name = {"float16": "F16", "float32": "F32"}[dtype]
-    rows = [ArrayRows(values, name) for values in (bias, mean, weight, variance)]
-    factor = Transformed(FoldedNorm("factor"), (rows[2], rows[3]))
-    summand = Transformed(FoldedNorm("summand"), tuple(rows))
-    assert (factor.dtype, factor.shape, summand.shape) == (name, (6,), (6,))
-    x = rng.normal(size=6)
-    expected = (x - mean) / np.sqrt(variance.astype(np.float64) + 1e-5) * weight + bias
-    got = x * whole(factor).view(dtype)[0] + whole(summand).view(dtype)[0]
-    np.testing.assert_allclose(got, expected, atol={"F16": 1e-2, "F32": 1e-6}[name])
-    with pytest.raises(ComparisonError, match="make no batch norm"):
-        FoldedNorm("factor").shape((6,), (5,))
-
-
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
     """Their layout: low bits first, one element after the other; scale ``2 ** (e - 127)``."""
     rng = np.random.default_rng(1)
@@ -427,7 +395,6 @@ def test_words_of_nested_transforms() -> None:
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
-            (Softplus(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from .arithmetic import (
-    Added,
-    Arithmetic,
-    FoldedNorm,
-    MinusExp,
-    Product,
-    Reciprocal,
-    Softplus,
-    Times,
-)
-from .encoders import Permute, Pick, Reshape, Third
+from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .encoders import FoldedNorm, Permute, Pick, Reshape, Softplus, Third
 from .heads import (
     GroupParts,
     HeadPart,

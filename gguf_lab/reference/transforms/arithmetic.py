@@ -23,23 +23,14 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = [
-    "Added",
-    "Arithmetic",
-    "FoldedNorm",
-    "MinusExp",
-    "Product",
-    "Reciprocal",
-    "Softplus",
-    "Times",
-]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times", "read_values"]
 
 
 def _calculated(dtype: str) -> str:
     return "F16" if dtype == "F16" else "F32"
 
 
-def _values(sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.floating]:
+def read_values(sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.floating]:
     """Read rows as numbers, in the format that is calculated in."""
     (source,) = sources
     rows = np.ascontiguousarray(source.read(start, stop))
@@ -59,7 +50,7 @@ class Arithmetic(OneSource):
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and calculate."""
-        values = _values(sources, start, stop)
+        values = read_values(sources, start, stop)
         with np.errstate(all="ignore"):  # NaN and infinity in a checkpoint are for the comparison
             return self._calculate(values).astype(values.dtype).view(np.uint8)
 
@@ -112,24 +103,6 @@ class MinusExp(Arithmetic):
 
 
 @dataclass(frozen=True, slots=True)
-class Softplus(Arithmetic):
-    """``log(1 + exp(x))``: a scale that is positive whatever the weight is."""
-
-    words: str = "log(1 + exp(x))"
-
-    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        # rounded once; beyond 20 torch takes x itself, which is the same number in float32
-        result: NDArray[np.floating] = np.logaddexp(values.astype(np.float64), 0)
-        return result
-
-    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Solve for x, rounded once: off by what the rounding of the logarithm left."""
-        exact = values.astype(np.float64)
-        with np.errstate(all="ignore"):  # what is not positive becomes NaN, visibly
-            return (exact + np.log(-np.expm1(-exact))).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
 class Reciprocal(OneSource):
     """One through each number: compressed-tensors divides by the scale of a whole tensor."""
 
@@ -141,7 +114,7 @@ class Reciprocal(OneSource):
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and divide."""
-        values = _values(sources, start, stop).astype(np.float32)
+        values = read_values(sources, start, stop).astype(np.float32)
         with np.errstate(all="ignore"):
             return np.divide(np.float32(1), values).view(np.uint8)
 
@@ -170,52 +143,10 @@ class Product:
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode both and multiply in float32."""
-        first, second = (_values((source,), start, stop).astype("<f4") for source in sources)
+        first, second = (read_values((source,), start, stop).astype("<f4") for source in sources)
         with np.errstate(all="ignore"):
             product: NDArray[np.float32] = first * second
         return product.view(np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class FoldedNorm:
-    """A batch norm as one factor and one summand: mean and variance are those of training.
-
-    Attributes
-    ----------
-    which : {"factor", "summand"}
-        The factor is made of weight and variance, the summand of these and bias and mean before
-        them.
-    epsilon : float
-    """
-
-    which: str
-    epsilon: float = 1e-5
-
-    @property
-    def words(self) -> str:
-        """Such as ``"the factor of a batch norm"``."""
-        return f"the {self.which} of a batch norm"
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the common shape of the vectors."""
-        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
-            raise ComparisonError(f"shapes {', '.join(map(str, shapes))} make no batch norm")
-        return shapes[0]
-
-    def dtype(self, *dtypes: str) -> str:
-        """Give F16 if all are F16, else F32."""
-        return "F16" if set(dtypes) == {"F16"} else "F32"
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Decode all and calculate; torch's square root is off by a unit at times."""
-        *before, weight, variance = (_values((source,), start, stop) for source in sources)
-        with np.errstate(all="ignore"):
-            total = variance.astype("<f4") + np.float32(self.epsilon)
-            result = weight / np.sqrt(total.astype(variance.dtype))
-            if self.which == "summand":
-                bias, mean = before
-                result = bias - mean * result
-        return result.view(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +176,7 @@ class Times(OneSource):
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and multiply; each product is rounded."""
-        values = _values(sources, start, stop)
+        values = read_values(sources, start, stop)
         factors = [np.array(number, np.float32) for number in self.numbers]
         if self.runs:
             ends, own = zip(*self.runs, strict=True)

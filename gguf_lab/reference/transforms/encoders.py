@@ -1,4 +1,4 @@
-"""What is done to image and sound encoders: fused attention, and convolutions."""
+"""What is done to image and sound encoders: fused attention, convolutions and norms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...errors import ComparisonError
+from .arithmetic import Arithmetic, read_values
 from .rows import OneSource, bytes_per_value, gather, rearrange
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Permute", "Pick", "Reshape", "Third"]
+__all__ = ["FoldedNorm", "Permute", "Pick", "Reshape", "Softplus", "Third"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +160,63 @@ class Third(OneSource):
             return rearrange(source, start, stop, order)
         skipped = self.which * first * math.prod(more[:-1])
         return source.read(skipped + start, skipped + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Softplus(Arithmetic):
+    """``log(1 + exp(x))``: a scale that is positive whatever the weight is."""
+
+    words: str = "log(1 + exp(x))"
+
+    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        # rounded once; beyond 20 torch takes x itself, which is the same number in float32
+        result: NDArray[np.floating] = np.logaddexp(values.astype(np.float64), 0)
+        return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Solve for x, rounded once: off by what the rounding of the logarithm left."""
+        exact = values.astype(np.float64)
+        with np.errstate(all="ignore"):  # what is not positive becomes NaN, visibly
+            return (exact + np.log(-np.expm1(-exact))).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedNorm:
+    """A batch norm as one factor and one summand: mean and variance are those of training.
+
+    Attributes
+    ----------
+    which : {"factor", "summand"}
+        The factor is made of weight and variance, the summand of these and bias and mean before
+        them.
+    epsilon : float
+    """
+
+    which: str
+    epsilon: float = 1e-5
+
+    @property
+    def words(self) -> str:
+        """Such as ``"the factor of a batch norm"``."""
+        return f"the {self.which} of a batch norm"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the common shape of the vectors."""
+        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+            raise ComparisonError(f"shapes {', '.join(map(str, shapes))} make no batch norm")
+        return shapes[0]
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 if all are F16, else F32."""
+        return "F16" if set(dtypes) == {"F16"} else "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode all and calculate; torch's square root is off by a unit at times."""
+        *before, weight, variance = (read_values((source,), start, stop) for source in sources)
+        with np.errstate(all="ignore"):
+            total = variance.astype("<f4") + np.float32(self.epsilon)
+            result = weight / np.sqrt(total.astype(variance.dtype))
+            if self.which == "summand":
+                bias, mean = before
+                result = bias - mean * result
+        return result.view(np.uint8)
