@@ -14,6 +14,8 @@ from gguf_lab.model import open_model
 from gguf_lab.reference import align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, PROJECTORS, family_of
 from gguf_lab.reference.architectures.family import Spelling, number_in, pattern_of
+from gguf_lab.reference.architectures.projectors.granite_vision import GRANITE4_VISION
+from gguf_lab.reference.facts import Facts
 
 from .support import TABLES
 
@@ -72,6 +74,33 @@ def test_spellings() -> None:
 )
 def test_number_in(name: str, number: int | None) -> None:
     assert number_in(name) == number
+
+
+@pytest.mark.parametrize(
+    ("maps", "numbers"),
+    [
+        # as published: the later the layer of the encoder, the earlier that of the language model
+        ({"deepstack_layer_map": [[-19, 9], [-1, 0]], "spatial_target_layers": [6]}, (2, 0, 1)),
+        ({"deepstack_layer_map": [[3, -4], [1, 0]], "spatial_target_layers": []}, (0, 1, None)),
+        ({}, (None, None, None)),
+        ({"deepstack_layer_map": "ab", "spatial_target_layers": 3}, (None, None, None)),
+        ({"deepstack_layer_map": [1, "x"]}, (None, None, None)),
+        ({"deepstack_layer_map": [[1, "x"], [2, None]]}, (None, None, None)),
+        ({"spatial_target_layers": [{}, 1]}, (None, None, None)),
+    ],
+)
+def test_projectors_of_granite_are_counted_as_the_converter_does(
+    maps: dict[str, Any], numbers: tuple[int | None, ...]
+) -> None:
+    config = {"text_config": {"num_hidden_layers": 10}, **maps}
+    facts = Facts.of("clip", {}, config)
+    kinds = (("layerwise", 0), ("layerwise", 1), ("spatial", 0))
+    names = []
+    for kind, n in kinds:
+        name = f"model.{kind}_projectors.{n}.query"
+        rows = [(pattern_of(row.pattern).fullmatch(name), row) for row in GRANITE4_VISION.rows]
+        names += [row.name_for(facts, match.groupdict()) for match, row in rows if match]
+    assert names == [f"v.proj_blk.{'?' if n is None else n}.query" for n in numbers]
 
 
 def test_unknown_architecture_has_no_table() -> None:

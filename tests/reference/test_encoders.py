@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gguf_lab.errors import ComparisonError
 from gguf_lab.reference.architectures.projectors.qwen import QWEN3VL
 from gguf_lab.reference.facts import Facts
 from gguf_lab.reference.transforms import (
-    FoldedBatchNorm,
+    FoldedNorm,
     HalvesAdded,
     Permute,
     Pick,
     Reshape,
+    Softplus,
     Third,
     Transformed,
 )
@@ -83,31 +86,38 @@ def test_encoders_of_other_shapes(transform: Any, shape: tuple[int, ...]) -> Non
 
 
 def test_a_deepstack_layer_that_the_file_does_not_mark_has_no_name() -> None:
-    row = next(row for row in QWEN3VL.rows if row.layers)
+    row = next(row for row in QWEN3VL.rows if row.number)
     facts = Facts("clip", {"clip.vision.is_deepstack_layers": [False, True]}, {})
     assert row.name_for(facts, {"layer": "0"}) == "v.deepstack.1.norm.weight"
     assert row.name_for(facts, {"layer": "1"}) == "v.deepstack.?.norm.weight"
     assert row.name_for(replace(facts, metadata={}), {"layer": "0"}) == "v.deepstack.?.norm.weight"
 
 
-@pytest.mark.parametrize(("qtype", "dtype"), [("F16", "float16"), ("F32", "float32")])
-def test_batch_norms_are_folded(qtype: str, dtype: str) -> None:
-    """The converter's formula, in its type, in any chunks."""
-    weight, variance, bias, mean = np.array(
-        [[0.7, -1.1, 0], [0.3, 2.5, 0], [0.11, 0.5, -3], [-0.9, 0.25, 7]], dtype
-    )
-    scale = (weight / np.sqrt((variance + np.float32(1e-5)).astype(dtype))).astype(dtype)
-    shift = bias - (mean * scale).astype(dtype)
-    sources = tuple(ArrayRows(array, qtype) for array in (weight, variance, bias, mean))
-    for of, n, expected in (("weight", 2, scale), ("bias", 4, shift)):
-        rows = Transformed(FoldedBatchNorm.of_all(of, n), sources[:n])
-        assert (rows.shape, rows.dtype) == ((3,), qtype)
-        assert rows.words.startswith(f"{of} of a batch norm")
-        np.testing.assert_array_equal(rows.read(0, 1).view(dtype)[0], expected)
-        assert rows.read(1, 1).shape == (0, 3 * expected.itemsize)
+@given(values=st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4))
+def test_softplus_is_that_of_torch_and_can_be_undone(values: list[float]) -> None:
+    weights = np.array(values, np.float32)
+    rows = Transformed(Softplus(), (ArrayRows(weights),))
+    result = rows.read(0, 1).view("f4")[0]
+    torch = np.log1p(np.exp(weights.astype(np.float64)))
+    np.testing.assert_array_max_ulp(result, torch.astype(np.float32), maxulp=1)
+    back = Softplus().undo(result)
+    np.testing.assert_allclose(back, weights, rtol=1e-6, atol=1e-6)
+    assert np.isnan(Softplus().undo(np.float32([-1.0])))
 
 
-def test_batch_norms_need_all_their_parts() -> None:
-    for of, shapes in (("weight", ((3,),)), ("bias", ((3,), (3,))), ("weight", ((3,), (4,)))):
-        with pytest.raises(ComparisonError, match="are not those of weight, running_var"):
-            FoldedBatchNorm(of).shape(*shapes)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_folded_norm_is_the_norm(dtype: str) -> None:
+    """It does to any numbers what a batch norm does, but for rounding."""
+    rng = np.random.default_rng(2)
+    bias, mean, weight, variance = rng.uniform(0.1, 2, (4, 6)).astype(dtype)
+    name = {"float16": "F16", "float32": "F32"}[dtype]
+    rows = [ArrayRows(values, name) for values in (bias, mean, weight, variance)]
+    factor = Transformed(FoldedNorm("factor"), (rows[2], rows[3]))
+    summand = Transformed(FoldedNorm("summand"), tuple(rows))
+    assert (factor.dtype, factor.shape, summand.shape) == (name, (6,), (6,))
+    x = rng.normal(size=6)
+    expected = (x - mean) / np.sqrt(variance.astype(np.float64) + 1e-5) * weight + bias
+    got = x * factor.read(0, 1).view(dtype)[0] + summand.read(0, 1).view(dtype)[0]
+    np.testing.assert_allclose(got, expected, atol={"F16": 1e-2, "F32": 1e-6}[name])
+    with pytest.raises(ComparisonError, match="make no batch norm"):
+        FoldedNorm("factor").shape((6,), (5,))

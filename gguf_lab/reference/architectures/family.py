@@ -15,7 +15,7 @@ from ..facts import SAME_IN_BOTH, Facts, Quantity
 from ..transforms import AsStored, Stack, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 __all__ = [
     "Family",
@@ -101,10 +101,8 @@ class Row:
         If several tensors have the same result: why the first by name is as good as the others.
     when : callable
         Whether the row holds for these facts.
-    after : Quantity, optional
-        How many layers of the file come before ``{layer}`` 0 of the pattern.
-    layers : callable, optional
-        Lists the layers of the file that ``{layer}`` 0, 1 ... of the pattern stand for.
+    number : callable, optional
+        Gives the number in the file of ``{layer}`` of the pattern, or None if it has none.
     """
 
     pattern: str
@@ -114,17 +112,13 @@ class Row:
     place: int | None = None
     copies: str = ""
     when: Callable[[Facts], bool] = _always
-    after: Quantity | None = None
-    layers: Callable[[Facts], Sequence[int]] | None = None
+    number: Callable[[Facts, int], int | None] | None = None
 
     def name_for(self, facts: Facts, numbers: dict[str, str]) -> str:
         """Fill the numbers of a match into ``to``; empty if that is."""
-        before = facts.number(self.after) if self.after else None
-        if before and "layer" in numbers:
-            numbers = {**numbers, "layer": str(int(numbers["layer"]) + before)}
-        if self.layers:
-            listed, place = self.layers(facts), int(numbers["layer"])
-            numbers = {**numbers, "layer": str(listed[place]) if place < len(listed) else "?"}
+        if self.number and "layer" in numbers:
+            number = self.number(facts, int(numbers["layer"]))
+            numbers = {**numbers, "layer": "?" if number is None else str(number)}
         return self.to.format(**numbers)
 
     def transform_for(self, facts: Facts, layer: int | None) -> Transform:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Origin", "Plan", "draw_plan", "has_name_map"]
 
+_ENDINGS = (".weight", ".bias", ".scale")
+# the limits between which layers of gemma4's encoders clip what they are given and what they give
+_LIMITS = tuple(f".{of}_{limit}" for of in ("input", "output") for limit in ("min", "max"))
 _LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
 
 
@@ -185,7 +188,7 @@ def _why_unknown(name: str, facts: Facts) -> str:
     # a projector's configuration counts the layers of the language model
     layers = _layers(facts) if facts.architecture == "clip" else facts.number(LAYERS)
     layer = number_in(name)
-    if layers is not None and layer is not None and layer >= layers:
+    if layers and layer is not None and layer >= layers:
         return f"layer {layer}: the file ends with layer {layers - 1}"
     return f"no tensor of {facts.architecture} is known by this name"
 
@@ -202,7 +205,8 @@ def _choose(pieces: list[_Piece], plan: Plan) -> list[_Piece]:
 def _origin(name: str, pieces: list[_Piece], facts: Facts) -> Origin:
     """Join the pieces of one tensor of the file, each transformed by its row."""
     pieces.sort(key=lambda piece: piece.index)
-    names = tuple(name for piece in pieces for name in _names(piece.tensor))
+    # parts of one tensor may change places and be joined again
+    names = tuple(dict.fromkeys(name for piece in pieces for name in _names(piece.tensor)))
     join = pieces[0].row.join
     layer = number_in(name)
     problem = _numbering(pieces) if join else ""
@@ -266,7 +270,7 @@ def _name_map(facts: Facts, family: Family) -> Callable[[str], str | None]:
 
     def map_name(name: str) -> str | None:
         for names in maps:
-            found = names and names.get_name(name, try_suffixes=(".weight", ".bias", ".scale"))
+            found = names and names.get_name(name, try_suffixes=_ENDINGS + _LIMITS)
             if isinstance(found, str):
                 return found
         return None

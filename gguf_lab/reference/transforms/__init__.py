@@ -5,14 +5,21 @@ from __future__ import annotations
 from .arithmetic import (
     Added,
     Arithmetic,
-    HalvesAdded,
     MinusExp,
     Product,
     Reciprocal,
     Times,
 )
-from .batch_norm import FoldedBatchNorm
-from .encoders import Permute, Pick, Reshape, Third
+from .encoders import (
+    FoldedNorm,
+    HalvesAdded,
+    Permute,
+    Pick,
+    Reshape,
+    Softplus,
+    Third,
+    UnpermuteRotaryAxes,
+)
 from .heads import (
     GroupParts,
     HeadPart,
@@ -21,7 +28,6 @@ from .heads import (
     Tiled,
     TiledColumns,
     UnpermuteRotary,
-    UnpermuteRotaryAxes,
 )
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
@@ -37,7 +43,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
-    "FoldedBatchNorm",
+    "FoldedNorm",
     "GroupParts",
     "Half",
     "HalvesAdded",
@@ -55,6 +61,7 @@ __all__ = [
     "Reshape",
     "Rows",
     "Scaled",
+    "Softplus",
     "Split",
     "Squeeze",
     "Stack",

@@ -23,14 +23,24 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "HalvesAdded", "MinusExp", "Product", "Reciprocal", "Times"]
+__all__ = [
+    "Added",
+    "Arithmetic",
+    "MinusExp",
+    "Product",
+    "Reciprocal",
+    "Times",
+    "calculated",
+    "read_values",
+]
 
 
-def _calculated(dtype: str) -> str:
+def calculated(dtype: str) -> str:
+    """Name the format that the converter calculates in."""
     return "F16" if dtype == "F16" else "F32"
 
 
-def _values(sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.floating]:
+def read_values(sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.floating]:
     """Read rows as numbers, in the format that is calculated in."""
     (source,) = sources
     rows = np.ascontiguousarray(source.read(start, stop))
@@ -46,11 +56,11 @@ class Arithmetic(OneSource):
 
     def dtype(self, *dtypes: str) -> str:
         """Give F16 for F16, and F32 for everything else."""
-        return _calculated(*dtypes)
+        return calculated(*dtypes)
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and calculate."""
-        values = _values(sources, start, stop)
+        values = read_values(sources, start, stop)
         with np.errstate(all="ignore"):  # NaN and infinity in a checkpoint are for the comparison
             return self._calculate(values).astype(values.dtype).view(np.uint8)
 
@@ -114,7 +124,7 @@ class Reciprocal(OneSource):
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and divide."""
-        values = _values(sources, start, stop).astype(np.float32)
+        values = read_values(sources, start, stop).astype(np.float32)
         with np.errstate(all="ignore"):
             return np.divide(np.float32(1), values).view(np.uint8)
 
@@ -143,7 +153,7 @@ class Product:
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode both and multiply in float32."""
-        first, second = (_values((source,), start, stop).astype("<f4") for source in sources)
+        first, second = (read_values((source,), start, stop).astype("<f4") for source in sources)
         with np.errstate(all="ignore"):
             product: NDArray[np.float32] = first * second
         return product.view(np.uint8)
@@ -172,11 +182,11 @@ class Times(OneSource):
 
     def dtype(self, *dtypes: str) -> str:
         """Give F16 for F16, and F32 for everything else."""
-        return _calculated(*dtypes)
+        return calculated(*dtypes)
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the rows and multiply; each product is rounded."""
-        values = _values(sources, start, stop)
+        values = read_values(sources, start, stop)
         factors = [np.array(number, np.float32) for number in self.numbers]
         if self.runs:
             ends, own = zip(*self.runs, strict=True)
@@ -186,33 +196,3 @@ class Times(OneSource):
             for factor in factors:
                 values = np.multiply(values, factor, dtype=np.float32).astype(values.dtype)
         return values.view(np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class HalvesAdded(OneSource):
-    """The two halves of each row added: what a patch does in two frames that are the same.
-
-    Attributes
-    ----------
-    words : str
-    """
-
-    words: str
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the shape with rows of half the length."""
-        (shape,) = shapes
-        if not shape or shape[-1] % 2:
-            raise ComparisonError(f"the rows of shape {shape} have no halves")
-        return (*shape[:-1], shape[-1] // 2)
-
-    def dtype(self, *dtypes: str) -> str:
-        """Give F16 for F16, and F32 for everything else."""
-        return _calculated(*dtypes)
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Decode the rows and add."""
-        values = _values(sources, start, stop)
-        half = values.shape[1] // 2
-        with np.errstate(all="ignore"):
-            return (values[:, :half] + values[:, half:]).view(np.uint8)

@@ -1,4 +1,4 @@
-"""What is done to image and sound encoders: fused attention, and convolutions."""
+"""What is done to image and sound encoders: fused attention, convolutions and norms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...errors import ComparisonError
+from .arithmetic import Arithmetic, calculated, read_values
+from .heads import Regrouped
 from .rows import OneSource, bytes_per_value, gather, rearrange
 
 if TYPE_CHECKING:
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Permute", "Pick", "Reshape", "Third"]
+__all__ = [
+    "FoldedNorm",
+    "HalvesAdded",
+    "Permute",
+    "Pick",
+    "Reshape",
+    "Softplus",
+    "Third",
+    "UnpermuteRotaryAxes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +170,132 @@ class Third(OneSource):
             return rearrange(source, start, stop, order)
         skipped = self.which * first * math.prod(more[:-1])
         return source.read(skipped + start, skipped + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Softplus(Arithmetic):
+    """``log(1 + exp(x))``: a scale that is positive whatever the weight is."""
+
+    words: str = "log(1 + exp(x))"
+
+    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        # rounded once; beyond 20 torch takes x itself, which is the same number in float32
+        result: NDArray[np.floating] = np.logaddexp(values.astype(np.float64), 0)
+        return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Solve for x, rounded once: off by what the rounding of the logarithm left."""
+        exact = values.astype(np.float64)
+        with np.errstate(all="ignore"):  # what is not positive becomes NaN, visibly
+            return (exact + np.log(-np.expm1(-exact))).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedNorm:
+    """A batch norm as one factor and one summand: mean and variance are those of training.
+
+    Attributes
+    ----------
+    which : {"factor", "summand"}
+        The factor is made of weight and variance, the summand of these and bias and mean before
+        them.
+    epsilon : float
+    """
+
+    which: str
+    epsilon: float = 1e-5
+
+    @property
+    def words(self) -> str:
+        """Such as ``"the factor of a batch norm"``."""
+        return f"the {self.which} of a batch norm"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the common shape of the vectors."""
+        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+            raise ComparisonError(f"shapes {', '.join(map(str, shapes))} make no batch norm")
+        return shapes[0]
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 if all are F16, else F32."""
+        return "F16" if set(dtypes) == {"F16"} else "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode all and calculate; torch's square root is off by a unit at times."""
+        *before, weight, variance = (read_values((source,), start, stop) for source in sources)
+        with np.errstate(all="ignore"):
+            total = variance.astype("<f4") + np.float32(self.epsilon)
+            result = weight / np.sqrt(total.astype(variance.dtype))
+            if self.which == "summand":
+                bias, mean = before
+                result = bias - mean * result
+        return result.view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class HalvesAdded(OneSource):
+    """The two halves of each row added: what a patch does in two frames that are the same.
+
+    Attributes
+    ----------
+    words : str
+    """
+
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with rows of half the length."""
+        (shape,) = shapes
+        if not shape or shape[-1] % 2:
+            raise ComparisonError(f"the rows of shape {shape} have no halves")
+        return (*shape[:-1], shape[-1] // 2)
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 for F16, and F32 for everything else."""
+        return calculated(*dtypes)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the rows and add."""
+        values = read_values(sources, start, stop)
+        half = values.shape[1] // 2
+        with np.errstate(all="ignore"):
+            return (values[:, :half] + values[:, half:]).view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpermuteRotaryAxes(Regrouped):
+    """The rotary halves of three axes, time, height and width, brought together axis by axis.
+
+    In the checkpoint the first halves of all axes come first, then the second halves, then what
+    is not rotated; llama.cpp rotates the halves of an axis that follow each other
+    (``MiniMaxM3VisionModel``).
+
+    Attributes
+    ----------
+    n_heads : int
+    """
+
+    n_heads: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rotary halves brought together axis by axis, 4 heads"``."""
+        return f"rotary halves brought together axis by axis, {self.n_heads} heads"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the heads."""
+        (shape,) = shapes
+        n = self.n_heads
+        if not 1 <= len(shape) <= 2 or n < 1 or shape[0] % n or shape[0] < 6 * n:
+            raise ComparisonError(f"shape {shape} doesn't divide into {n} heads of three axes")
+        return shape
+
+    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+        size = first // self.n_heads
+        half = size // 2 * 2 // 3 // 2
+        within = rows % size
+        axis, place = np.divmod(within, 2 * half)
+        order: NDArray[np.int64] = rows + np.where(
+            axis < 3, place // half * 3 * half + axis * half + place % half - within, 0
+        )
+        return order

@@ -22,11 +22,11 @@ __all__ = [
     "GroupParts",
     "HeadPart",
     "PermuteRotary",
+    "Regrouped",
     "TakeApart",
     "Tiled",
     "TiledColumns",
     "UnpermuteRotary",
-    "UnpermuteRotaryAxes",
 ]
 
 
@@ -87,7 +87,7 @@ class UnpermuteRotary(OneSource):
         return order
 
 
-class _Regrouped(OneSource):
+class Regrouped(OneSource):
     """Rows of a matrix, or elements of a bias, in another order; the shape stays."""
 
     __slots__ = ()
@@ -108,7 +108,7 @@ class _Regrouped(OneSource):
 
 
 @dataclass(frozen=True, slots=True)
-class TakeApart(_Regrouped):
+class TakeApart(Regrouped):
     """The rows of a fused QKV from groups of heads to all of Q, then all of K, then all of V.
 
     In the checkpoint each head of keys and values stands with the query heads that it serves:
@@ -156,7 +156,7 @@ class TakeApart(_Regrouped):
 
 
 @dataclass(frozen=True, slots=True)
-class PermuteRotary(_Regrouped):
+class PermuteRotary(Regrouped):
     """The opposite of `UnpermuteRotary`, for part of each head: from rotary pairs to halves.
 
     glm4 rotates neighbours; where it also sees (M-RoPE), llama.cpp can only rotate halves
@@ -189,45 +189,6 @@ class PermuteRotary(_Regrouped):
         within = rows % (first // self.n_heads)
         half, pair = np.divmod(within, self.rotated // 2)
         order: NDArray[np.int64] = rows - within + np.where(half < 2, 2 * pair + half, within)
-        return order
-
-
-@dataclass(frozen=True, slots=True)
-class UnpermuteRotaryAxes(_Regrouped):
-    """The rotary halves of three axes, time, height and width, brought together axis by axis.
-
-    In the checkpoint the first halves of all axes come first, then the second halves, then what
-    is not rotated; llama.cpp rotates the halves of an axis that follow each other
-    (``MiniMaxM3VisionModel``).
-
-    Attributes
-    ----------
-    n_heads : int
-    """
-
-    n_heads: int
-
-    @property
-    def words(self) -> str:
-        """Such as ``"rotary halves brought together axis by axis, 4 heads"``."""
-        return f"rotary halves brought together axis by axis, {self.n_heads} heads"
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the same shape; its first dimension must divide into the heads."""
-        (shape,) = shapes
-        n = self.n_heads
-        if not 1 <= len(shape) <= 2 or n < 1 or shape[0] % n or shape[0] < 6 * n:
-            raise ComparisonError(f"shape {shape} doesn't divide into {n} heads of three axes")
-        return shape
-
-    def _order(self, rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
-        size = first // self.n_heads
-        half = size // 2 * 2 // 3 // 2
-        within = rows % size
-        axis, place = np.divmod(within, 2 * half)
-        order: NDArray[np.int64] = rows + np.where(
-            axis < 3, place // half * 3 * half + axis * half + place % half - within, 0
-        )
         return order
 
 
@@ -320,7 +281,7 @@ class GroupParts(OneSource):
 
 
 @dataclass(frozen=True, slots=True)
-class Tiled(_Regrouped):
+class Tiled(Regrouped):
     """Heads of values from groups, one for each head of keys, to tiles with a head of each group.
 
     ggml repeats keys tile by tile, Transformers head by head: head ``(g, m)`` of the checkpoint is

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .conformer import LFM2A, NEMOTRON
+from .deepseek import DEEPSEEKOCR
 from .dots3 import DOTS3_NOTE
+from .gemma import GEMMA3, GEMMA3N, GEMMA4, GEMMA4U
 from .glm import GLM4V
 from .granite import GRANITE_SPEECH
+from .granite_vision import GRANITE4_VISION
+from .kimi import KIMIK25, KIMIVL
 from .legacy import LLAVA
-from .llava import GEMMA3, IDEFICS3, PIXTRAL
+from .llava import IDEFICS3, INTERNVL, LLAMA4, PIXTRAL
 from .others import (
     COGVLM,
     DEEPSEEK4V,
@@ -23,7 +28,7 @@ from .others import (
     YOUTUVL,
 )
 from .qwen import EXAONE4_5, LING3VL, MIMOVL, QWEN2VL, QWEN3VL, QWEN25O
-from .siglip import HUNYUANVL, MINICPMV4_6, PADDLEOCR
+from .siglip import HUNYUANVL, JANUS, LFM2, MINICPMV4_6, PADDLEOCR, PHI4
 from .speech import POCKET_TTS, QWEN3_TTS
 from .whisper import GLM_ASR, MERALION, WHISPER
 
@@ -35,10 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["PROJECTORS", "projector_of", "projector_types"]
 
 PROJECTORS: tuple[Family, ...] = (
-    COGVLM, DEEPSEEK4V, DOTS3_NOTE, DOTSOCR, EXAONE4_5, GEMMA3, GLM4V, GLM_ASR, GRANITE_SPEECH,
-    HUNYUANVL, IDEFICS3, LING3VL, LLAVA, MERALION, MIMOVL, MINICPMV4_6, MINIMAX_M3, MUSE_GLIMMER,
-    PADDLEOCR, PIXTRAL, POCKET_TTS, QWEN25O, QWEN2VL, QWEN3VL, QWEN3_TTS, STEP3VL, WHISPER,
-    YOUTUVL,
+    COGVLM, DEEPSEEK4V, DEEPSEEKOCR, DOTS3_NOTE, DOTSOCR, EXAONE4_5, GEMMA3, GEMMA3N, GEMMA4,
+    GEMMA4U, GLM4V, GLM_ASR, GRANITE4_VISION, GRANITE_SPEECH, HUNYUANVL, IDEFICS3, INTERNVL,
+    JANUS, KIMIK25, KIMIVL, LFM2, LFM2A, LING3VL, LLAMA4, LLAVA, MERALION, MIMOVL, MINICPMV4_6,
+    MINIMAX_M3, MUSE_GLIMMER, NEMOTRON, PADDLEOCR, PHI4, PIXTRAL, POCKET_TTS, QWEN25O, QWEN2VL,
+    QWEN3VL, QWEN3_TTS, STEP3VL, WHISPER, YOUTUVL,
 )  # fmt: skip
 
 _BY_TYPE = {name: table for table in PROJECTORS for name in table.projectors}

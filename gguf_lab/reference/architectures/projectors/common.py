@@ -5,10 +5,11 @@ Facts: llama.cpp's converter, class ``MmprojModel`` and those that are made from
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...facts import Quantity
-from ...transforms import Pick, Reshape, Third, UnpermuteRotary
+from ...transforms import Chain, FoldedNorm, Permute, Pick, Reshape, Third, UnpermuteRotary
 from ..family import Family, LeftOut, Row
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ __all__ = [
     "IMAGE_WIDTH",
     "LANGUAGE_MODEL",
     "OTHER_PART",
+    "PATCH_SIZE",
     "SAME_ENCODERS",
+    "folded_norm",
     "frames",
+    "planes_of_patches",
     "projector",
     "qkv_apart",
     "unpermute_image_heads",
@@ -59,18 +63,19 @@ def _of_images(*names: str) -> tuple[str, ...]:
 IMAGE_WIDTH = Quantity(
     "width of the image encoder",
     "vision.embedding_length",
-    _of_images("embed_dim", "hidden_size", "width"),
+    _of_images("embed_dim", "hidden_size", "width", "vt_hidden_size"),
 )
 IMAGE_LAYERS = Quantity(
     "number of layers of the image encoder",
     "vision.block_count",
-    _of_images("num_hidden_layers", "depth", "num_layers", "layers"),
+    _of_images("num_hidden_layers", "depth", "num_layers", "layers", "vt_num_hidden_layers"),
 )
 IMAGE_HEADS = Quantity(
     "number of heads of the image encoder",
     "vision.attention.head_count",
-    _of_images("num_attention_heads", "num_heads", "heads"),
+    _of_images("num_attention_heads", "num_heads", "heads", "vt_num_attention_heads"),
 )
+PATCH_SIZE = Quantity("size of a patch", "vision.patch_size", _of_images("patch_size"))
 SOUND_WIDTH = Quantity(
     "width of the sound encoder",
     "audio.embedding_length",
@@ -122,6 +127,13 @@ def unpermute_image_heads(facts: Facts, _: int | None) -> Transform:
     return UnpermuteRotary(facts.need(IMAGE_HEADS))
 
 
+def planes_of_patches(facts: Facts, _: int | None) -> Transform:
+    """Make a convolution of a matrix for patches whose colors stand pixel by pixel."""
+    size = facts.need(PATCH_SIZE)
+    pixels = Reshape((0, size, size, -1), f"cut into patches of {size} × {size}")
+    return Chain(pixels, Permute((0, 3, 1, 2), "color by color"))
+
+
 def qkv_apart(pattern: str, to: str) -> tuple[Row, ...]:
     """Make rows for a fused q, k and v that are three tensors of the file.
 
@@ -136,6 +148,34 @@ def qkv_apart(pattern: str, to: str) -> tuple[Row, ...]:
         Row(f"{pattern}.{end}", f"{to.replace('{}', letter)}.{end}", Third(which))
         for end in ("weight", "bias")
         for which, letter in enumerate("qkv")
+    )
+
+
+def _fold(which: str, _: int) -> Transform:
+    return FoldedNorm(which)
+
+
+def folded_norm(name: str) -> tuple[Row, ...]:
+    """Make rows for a batch norm as one factor and one summand.
+
+    Parameters
+    ----------
+    name : str
+        Of the norm in the checkpoint, with ``{layer}``.
+    """
+    factor = ("weight", "running_var")
+    return tuple(
+        Row(
+            f"{name}.{source}",
+            f"a.blk.{{layer}}.conv_norm.{end}",
+            join=partial(_fold, which),
+            place=place,
+        )
+        for which, end, sources in (
+            ("factor", "weight", factor),
+            ("summand", "bias", ("bias", "running_mean", *factor)),
+        )
+        for place, source in enumerate(sources)
     )
 
 

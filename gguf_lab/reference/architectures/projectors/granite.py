@@ -6,26 +6,14 @@ Facts: llama.cpp's converter, classes ``GraniteSpeechMmprojModel`` and
 
 from __future__ import annotations
 
-from functools import partial
-
-from ...transforms import FoldedBatchNorm, Half, Reshape
+from ...transforms import Half, Reshape
 from ..family import LeftOut, Row, Spelling
-from .common import projector
+from .common import folded_norm, projector
 
 __all__ = ["GRANITE_SPEECH"]
 
-_NORM = "encoder.layers.{layer}.conv.batch_norm"
 _ATTENTION = "encoder.layers.{layer}.attn"
 _FLAT = Reshape((0, -1), "dimension of 1 dropped")
-
-
-def _folded(of: str, *parts: str) -> tuple[Row, ...]:
-    """Make the rows for what becomes the weight or the bias of a batch norm."""
-    join = partial(FoldedBatchNorm.of_all, of)
-    return tuple(
-        Row(f"{_NORM}.{part}", f"{_NORM}.{of}", join=join, place=place)
-        for place, part in enumerate(parts)
-    )
 
 
 GRANITE_SPEECH = projector(
@@ -36,8 +24,7 @@ GRANITE_SPEECH = projector(
         LeftOut("*attention_dists", "distances that are calculated, no weight"),
     ),
     rows=(
-        *_folded("weight", "weight", "running_var"),
-        *_folded("bias", "weight", "running_var", "bias", "running_mean"),
+        *folded_norm("encoder.layers.{layer}.conv.batch_norm"),
         Row(f"{_ATTENTION}.to_kv.weight", f"{_ATTENTION}.to_k.weight", Half(0)),
         Row(f"{_ATTENTION}.to_kv.weight", f"{_ATTENTION}.to_v.weight", Half(1)),
         *(

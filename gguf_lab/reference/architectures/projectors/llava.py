@@ -1,25 +1,31 @@
-"""Encoders behind which images are projected by a few layers: Pixtral, SmolVLM, Gemma 3.
+"""Encoders behind which images are projected by a few layers: InternVL, Llama 4, Pixtral, SmolVLM.
 
-Facts: llama.cpp's converter, classes ``LlavaVisionModel``, ``PixtralModel``, ``SmolVLMModel`` and
-``Gemma3VisionModel``.
+Facts: llama.cpp's converter, classes ``InternVisionModel``, ``LightOnOCRVisionModel``,
+``Llama4VisionModel``, ``LlavaVisionModel``, ``PixtralModel`` and ``SmolVLMModel``.
 """
 
 from __future__ import annotations
 
-from ...transforms import Added
 from ..family import LeftOut, Row, Spelling
-from .common import projector, unpermute_image_heads
+from .common import OTHER_PART, projector, qkv_apart, unpermute_image_heads
 
-__all__ = ["GEMMA3", "IDEFICS3", "PIXTRAL"]
+__all__ = ["IDEFICS3", "INTERNVL", "LLAMA4", "PIXTRAL"]
 
 PIXTRAL = projector(
     "pixtral",
+    "lightonocr",
     spellings=(
+        Spelling("model.vision_encoder.", "vision_tower."),
+        Spelling("model.vision_projection.", "multi_modal_projector."),
         Spelling("model.vision_tower.", "vision_tower."),
         Spelling("model.multi_modal_projector.", "multi_modal_projector."),
         # Mistral's own format
         Spelling("vision_language_adapter.w_in.", "mm.1."),
         Spelling("vision_language_adapter.w_out.", "mm.2."),
+    ),
+    left_out=tuple(
+        LeftOut(pattern, OTHER_PART)
+        for pattern in ("layers.*", "norm.weight", "output.weight", "tok_embeddings.weight")
     ),
     rows=tuple(
         Row(f"vision_tower.*.{kind}_proj.{end}", transform=unpermute_image_heads)
@@ -31,13 +37,38 @@ PIXTRAL = projector(
 
 IDEFICS3 = projector("idefics3")
 
-GEMMA3 = projector(
-    "gemma3",
+INTERNVL = projector(
+    "internvl",
     spellings=(
-        Spelling("model.vision_tower.", "vision_tower."),
-        Spelling("model.multi_modal_projector.", "multi_modal_projector."),
-        Spelling("_weight", ".weight", "end"),
+        Spelling("vision_model.", "vision_tower.vision_model."),
+        # what Transformers has made of it, which is also Intern-S1
+        Spelling("vision_tower.e", "model.vision_tower.e"),
+        Spelling("multi_modal_projector.", "model.multi_modal_projector."),
+        Spelling("model.multi_modal_projector.layer_norm.", "mlp1.0."),
+        Spelling("model.multi_modal_projector.linear_1.", "mlp1.1."),
+        Spelling("model.multi_modal_projector.linear_2.", "mlp1.3."),
+        *(
+            Spelling(name, f"{name}.weight", "end")
+            for name in (".ls1", ".ls2", ".lambda_1", ".lambda_2")
+        ),
+        Spelling(".position_embedding", ".position_embedding.weight", "end"),
+        Spelling(".position_embeddings", ".position_embeddings.weight", "end"),
     ),
-    left_out=(LeftOut("*vision_model.head.*", "a head that the language model does not use"),),
-    rows=(Row("*soft_emb_norm.weight", transform=Added(1)),),
+    rows=qkv_apart(
+        "vision_tower.vision_model.encoder.layers.{layer}.attn.qkv", "v.blk.{layer}.attn_{}"
+    ),
+)
+
+LLAMA4 = projector(
+    "llama4",
+    spellings=(
+        Spelling("_vlm", "_vlm.weight", "end"),
+        Spelling("multi_modal_projector.linear_1.", "mm.model.fc."),
+    ),
+    rows=tuple(
+        # since gemma4's norm has the same name, the converter gives it gemma4's place
+        Row(f"*layers.{{layer}}.post_attention_layernorm.{end}", f"v.blk.{{layer}}.{name}.{end}")
+        for end in ("weight", "bias")
+        for name in ("ln2", "attn_post_norm")
+    ),
 )

@@ -71,10 +71,11 @@ QWEN25O = projector(
 )
 
 
-def _deepstack_layers(facts: Facts) -> list[int]:
-    """List the layers from which features go around those that follow, as the file marks them."""
+def _deepstack_layer(facts: Facts, place: int) -> int | None:
+    """Find a layer from which features go around those that follow, as the file marks them."""
     marked = facts.metadata.get("clip.vision.is_deepstack_layers")
-    return [i for i, mark in enumerate(marked) if mark] if isinstance(marked, Sequence) else []
+    layers = [i for i, mark in enumerate(marked) if mark] if isinstance(marked, Sequence) else []
+    return layers[place] if place < len(layers) else None
 
 
 QWEN3VL = projector(
@@ -100,7 +101,7 @@ QWEN3VL = projector(
             Row(
                 f"visual.deepstack_merger_list.{{layer}}.{name}.{end}",
                 f"v.deepstack.{{layer}}.{ours}.{end}",
-                layers=_deepstack_layers,
+                number=_deepstack_layer,
             )
             for name, ours in (("norm", "norm"), ("linear_fc1", "fc1"), ("linear_fc2", "fc2"))
             for end in ("weight", "bias")
