@@ -27,6 +27,7 @@ from gguf_lab.reference.transforms import (
     Squeeze,
     Stack,
     TakeApart,
+    Ternary,
     Times,
     Transform,
     Transformed,
@@ -322,6 +323,28 @@ def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
 
 
+def test_ternary_weights_are_those_of_the_converter() -> None:
+    """The formula of BitnetModel.weight_quant; the mean may be off in its last places."""
+    import torch
+
+    torch.manual_seed(0)
+    for dtype, torch_dtype, off in (("BF16", torch.bfloat16, 2), ("F16", torch.float16, 1 << 13)):
+        for scale in (0.02, 1e-7):  # the mean is 0.00001 at least
+            weights = (torch.randn(30, 70) * scale).to(torch_dtype)
+            wide = weights.float()
+            inverse = 1 / wide.abs().mean().clamp(min=1e-5)
+            due = (wide * inverse).round().clamp(-1, 1) / inverse
+            if dtype == "F16":
+                due = due.half().float()
+            raw = weights.view(torch.int16).numpy().view(np.uint16)
+            rows = Transformed(Ternary(), (ArrayRows(raw, dtype),))
+            assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
+            assert rows.rows_per_read == 30
+            ours = dequantize(whole(rows), rows.dtype)
+            np.testing.assert_array_max_ulp(ours, due.numpy(), off)
+            assert np.array_equal(np.sign(ours), np.sign(due.numpy()))
+
+
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
     """Their layout: low bits first, one element after the other; scale ``2 ** (e - 127)``."""
     rng = np.random.default_rng(1)
@@ -395,6 +418,7 @@ def test_words_of_nested_transforms() -> None:
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
+            (Ternary(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),

@@ -151,6 +151,9 @@ class Family:
         What file and checkpoint must agree on.
     like : str
         An architecture with the same names; for one that the ``gguf`` package may be too old for.
+    borrowed : tuple of str
+        Values of ``model_type`` that belong to another family, and that checkpoints of this one
+        have too.
     """
 
     architectures: tuple[str, ...]
@@ -161,6 +164,7 @@ class Family:
     made_up: tuple[LeftOut, ...] = ()
     same: tuple[Quantity, ...] = SAME_IN_BOTH
     like: str = ""
+    borrowed: tuple[str, ...] = ()
 
     def spell(self, name: str) -> str:
         """Spell a name as the table does."""

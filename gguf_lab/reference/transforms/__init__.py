@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Ternary, Times
 from .heads import (
     GroupParts,
     HeadPart,
@@ -43,6 +43,7 @@ __all__ = [
     "Squeeze",
     "Stack",
     "TakeApart",
+    "Ternary",
     "Tiled",
     "TiledColumns",
     "Times",
