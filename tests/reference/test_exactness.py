@@ -27,7 +27,10 @@ CONVERTED = {
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 
 # What the checkpoint has no tensor for: everything else must be matched.
-_FREQS = ("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone")
+_FREQS = (
+    *("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone"),
+    "llama-embed",
+)
 _FACTORS = ("phi3-long", "minicpm", "phimoe")
 _MATRICES = tuple(f"attn_{kind}" for kind in ("k", "output", "q", "v"))
 _SCALED = {
@@ -45,6 +48,8 @@ UNMATCHED = {
 
 # What the converter leaves out on purpose: everything else must be used.
 _SEES = {"model.visual.deepstack_merger_list.0.norm.weight", "model.visual.patch_embed.proj.weight"}
+_POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+_ALIBI = {"transformer.relative_pe.slopes", *(f"transformer.h.{i}.attn.bias" for i in range(2))}
 LEFT_OUT = {
     "kimi-k3": {"mm_projector.pre_norm.weight", "vision_tower.patch.weight"},
     "deepseek4": {f"mtp.0.{name}" for name in ("norm.weight", "e_proj.weight", "e_proj.scale")},
@@ -64,6 +69,14 @@ LEFT_OUT = {
     },
     "mistral3": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
     "qwen2vl": {"visual.blocks.0.norm1.weight", "visual.patch_embed.proj.weight"},
+    "cogvlm": {"model.vision.boi", "model.vision.patch_embedding.proj.weight"},
+    "hunyuan_vl": {"vit.perceive.before_rms.weight"},
+    "jais": _ALIBI,
+    "jais-13b": _ALIBI,
+    "jina-bert-v2": _POOLER,
+    "jina-bert-v2-code": _POOLER,
+    "neo-bert": {"decoder.weight", "decoder.bias"},
+    "paddleocr": {"mlp_AR.pre_norm.weight"},
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }
@@ -196,6 +209,18 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),
+        (
+            "bitnet",
+            "blk.0.attn_k.weight",
+            "ternary: -1, 0 or 1 times the mean of the absolute values",
+            1,
+        ),
+        (
+            "baichuan",
+            "blk.0.attn_k.weight",
+            "the rows of k; rows un-permuted for rotary halves, 4 heads",
+            1,
+        ),
     ],
 )
 def test_words(name: str, tensor: str, words: str, n_sources: int) -> None:

@@ -1,11 +1,13 @@
 """bert and what llama.cpp calls bert (roberta, xlm-roberta and distilbert too), and its heirs.
 
 Facts: llama.cpp's converter, classes ``BertModel``, ``RobertaModel``, ``XLMRobertaModel``,
-``DistilBertModel``, ``NomicBertModel``, ``ModernBertModel`` and ``EuroBertModel``.
+``DistilBertModel``, ``NomicBertModel``, ``ModernBertModel``, ``NeoBert``, ``JinaBertV2Model`` and
+``EuroBertModel``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..transforms import AsStored, Part, Transform
@@ -15,7 +17,7 @@ from .family import Family, LeftOut, Row, Spelling
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["BERT", "EUROBERT", "MODERN_BERT", "NOMIC_BERT"]
+__all__ = ["BERT", "EUROBERT", "JINA_BERT_V2", "MODERN_BERT", "NEO_BERT", "NOMIC_BERT"]
 
 
 def _positions(facts: Facts, _: int | None) -> Transform:
@@ -119,6 +121,12 @@ MODERN_BERT = Family(
     spellings=(Spelling("model.", ""),),
     left_out=(*_LEFT_OUT, LeftOut("decoder.*", _MASKED_WORDS)),
     rows=_CLASSIFIER,
+)
+
+NEO_BERT = replace(MODERN_BERT, architectures=("neo-bert",), model_types=("neobert",))
+
+JINA_BERT_V2 = replace(
+    BERT, architectures=("jina-bert-v2",), model_types=(), rows=_CLASSIFIER, borrowed=("bert",)
 )
 
 EUROBERT = Family(
