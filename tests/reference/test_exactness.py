@@ -77,6 +77,7 @@ LEFT_OUT = {
     "jina-bert-v2-code": _POOLER,
     "neo-bert": {"decoder.weight", "decoder.bias"},
     "paddleocr": {"mlp_AR.pre_norm.weight"},
+    "talkie": {"lm_head_gain.w_g"},
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }
@@ -215,6 +216,9 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             "ternary: -1, 0 or 1 times the mean of the absolute values",
             1,
         ),
+        ("plamo", "blk.0.attn_q.weight", "heads of queries in tiles of 3", 1),
+        ("plamo2", "blk.1.post_attention_norm", "0.2 added", 1),
+        ("talkie", "blk.0.attn_k.weight", "the second half of each head of 6 times -1", 1),
         (
             "baichuan",
             "blk.0.attn_k.weight",

@@ -97,10 +97,12 @@ from .plain import (
     SPARK2_5,
     STARCODER2,
 )
+from .plamo import PLAMO, PLAMO2, PLAMO3
 from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
 from .qwen_linear import QWEN3_5, QWEN3NEXT
 from .stablelm import STABLELM
 from .t5 import T5
+from .talkie import TALKIE
 from .unfused import OPENELM, REFACT
 
 __all__ = ["FAMILIES", "by_name_alone", "family_of", "family_of_model_type"]
@@ -117,7 +119,7 @@ FAMILIES: tuple[Family, ...] = (
     MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT, BITNET,
     CODESHELL, COGVLM, DREAM, HUNYUAN_VL, MAINCODER, MPT, ORION, PADDLEOCR, PANGU_EMBEDDED, PLM,
     QWEN, SPARK2_5, BAICHUAN, XVERSE, LLADA, LLAMA_EMBED, NANBEIGE, MAPLE, SMALLTHINKER, NEO_BERT,
-    JINA_BERT_V2, JAIS, OPENELM, REFACT,
+    JINA_BERT_V2, JAIS, OPENELM, REFACT, PLAMO, PLAMO2, PLAMO3, TALKIE,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -6,6 +6,7 @@ from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Ternar
 from .heads import (
     GroupParts,
     HeadPart,
+    NegatedHalves,
     PermuteRotary,
     TakeApart,
     Tiled,
@@ -32,6 +33,7 @@ __all__ = [
     "Join",
     "MinusExp",
     "NamedRows",
+    "NegatedHalves",
     "Part",
     "PermuteRotary",
     "Product",

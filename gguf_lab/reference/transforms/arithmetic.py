@@ -66,12 +66,12 @@ class Arithmetic(OneSource):
 class Added(Arithmetic):
     """A constant is added, because llama.cpp's norm multiplies by the weight alone."""
 
-    number: int
+    number: float
 
     @property
     def words(self) -> str:
         """Such as ``"1 added"``."""
-        return f"{self.number} added"
+        return f"{self.number:.6g} added"
 
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         return values + values.dtype.type(self.number)
@@ -215,5 +215,6 @@ class Ternary(OneSource):
             total = np.float32(np.abs(whole).sum(dtype=np.float64))
             # it divides by the inverse of the mean: off by the rounding of that
             inverse = np.float32(1) / np.maximum(total / np.float32(whole.size), np.float32(1e-5))
-            rounded = np.clip(np.rint(weights * inverse), -1, 1) / inverse
-        return rounded.astype(whole.dtype).view(np.uint8)
+            ternary = (np.clip(np.rint(weights * inverse), -1, 1) / inverse).astype(whole.dtype)
+        rows: NDArray[np.uint8] = ternary.view(np.uint8)
+        return rows
