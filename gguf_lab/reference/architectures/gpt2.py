@@ -57,6 +57,13 @@ def _output(facts: Facts, _: int | None) -> Times:
     return Times((alpha * scale,))
 
 
+def _tied(facts: Facts) -> bool:
+    # files of 2024 have an output, of models that tie it to the embedding; each is multiplied
+    return "mup_embeddings_scale" in facts.config and "output.weight" in facts.shapes
+
+
+_COPY = "the token embedding once more: the output is tied to it"
+
 JAIS = Family(
     architectures=("jais",),
     model_types=("jais",),
@@ -68,6 +75,7 @@ JAIS = Family(
         *GPT2.rows,
         Row("*.c_fc2.weight", transform=Transpose()),
         Row("transformer.wte.weight", transform=_embedding),
-        Row("lm_head.weight", transform=_output),
+        Row("lm_head.weight", transform=_output, copies=_COPY),
+        Row("transformer.wte.weight", "output.weight", _output, copies=_COPY, when=_tied),
     ),
 )
