@@ -72,7 +72,9 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     facts = Facts.of(architecture, model.metadata, checkpoint.config, shapes)
     found = facts.disagreements(family.same)
-    if family.model_types and family_of_model_type(checkpoint.model_type) not in {family, None}:
+    another = family_of_model_type(checkpoint.model_type) not in {family, None}
+    of_language = not guessed and not family.projectors
+    if another and of_language and checkpoint.model_type not in family.borrowed:
         found.insert(
             0,
             f"architecture {quoted(architecture)} in the file against model type"

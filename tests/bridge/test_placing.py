@@ -203,8 +203,9 @@ def test_every_transform_has_a_case() -> None:
     no_moves = {"Added", "Arithmetic", "MinusExp", "NamedRows", "Rows", "Transform", "Transformed"}
     # parts of what is quantized are of a checkpoint, never parameters of a model
     no_moves |= {"BYTE_TYPES", "DecodeMXFP4", "Decoded", "Reciprocal", "RepackMXFP4", "Scaled"}
-    # falcon-h1, kimi-k3 and the encoders of images and sounds are not handed over
-    names = {*transforms.__all__} - no_moves - {"Times", "Product", *encoders.__all__}
+    # falcon-h1, kimi-k3, bitnet, talkie and the encoders of images and sounds are not handed over
+    no_moves |= {"Times", "Product", "Ternary", "NegatedHalves", *encoders.__all__}
+    names = {*transforms.__all__} - no_moves
     used = {name for make in CASES.values() for name in names_in(make)}
     assert names <= used
 

@@ -12,15 +12,22 @@ from gguf_lab import cli
 from gguf_lab.comparison import Run
 
 from ..models import MODELS
+from ..tables import without_table
 from .llama import compare
 from .rewriting import rewrite
 
 LLAMA, CHECKPOINT = MODELS / "llama" / "llama-bf16.gguf", MODELS / "llama" / "hf"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_table():
+    with without_table("orion"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def orion(tmp_path_factory):
-    """A llama that calls itself orion: gguf has names for it, the package has no table."""
+    """A llama that calls itself orion: gguf has names for it."""
     path = tmp_path_factory.mktemp("orion") / "orion.gguf"
     return rewrite(LLAMA, path, architecture="orion")
 
@@ -90,7 +97,7 @@ def test_an_architecture_without_names_is_unmatched(tmp_path):
 
 def test_a_shape_that_disagrees_is_unmatched(tmp_path):
     shapes = {"blk.1.ffn_up.weight": (150, 96)}
-    path = rewrite(LLAMA, tmp_path / "o.gguf", architecture="baichuan", shapes=shapes)
+    path = rewrite(LLAMA, tmp_path / "o.gguf", architecture="orion", shapes=shapes)
     result = compare(path, CHECKPOINT)
     row = result["blk.1.ffn_up.weight"]
     assert row.status == "unmatched"

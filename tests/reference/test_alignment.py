@@ -17,6 +17,7 @@ from gguf_lab.errors import ComparisonError
 from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
+from ..tables import without_table
 from .support import DATA, aligned, contents_of, fake_model, ramp, write_checkpoint, write_model
 
 
@@ -414,17 +415,18 @@ def test_unknown_architecture_is_said_of_every_tensor(tmp_path: Path) -> None:
     assert alignment.reference_only[0].name == "w"
 
 
-def without_table(
+def by_name_alone(
     tmp_path: Path, checkpoint: dict[str, tuple[int, ...]], config: Any = None, **metadata: Any
 ) -> Alignment:
     """Line up an architecture for which there are names but no table."""
     write_checkpoint(tmp_path / "model.safetensors", {n: ramp(*s) for n, s in checkpoint.items()})
     (tmp_path / "config.json").write_text(json.dumps(config or {}))
-    return align(fake_model("orion", FILE_SHAPES, **metadata), open_checkpoint(tmp_path))
+    with without_table("orion"):
+        return align(fake_model("orion", FILE_SHAPES, **metadata), open_checkpoint(tmp_path))
 
 
 def test_without_a_table_names_and_shapes_are_offered_as_unverified(tmp_path: Path) -> None:
-    alignment = without_table(
+    alignment = by_name_alone(
         tmp_path,
         SHAPES
         | {
@@ -457,11 +459,11 @@ def test_without_a_table_names_and_shapes_are_offered_as_unverified(tmp_path: Pa
 def test_without_a_table_few_shapes_that_fit_are_one_error(tmp_path: Path) -> None:
     longer = {n: (2 * s[0], *s[1:]) if "mlp" in n else s for n, s in SHAPES.items()}
     with pytest.raises(ComparisonError, match=r"6 of 15 matrices have another shape.*ffn_gate"):
-        without_table(tmp_path, longer)
+        by_name_alone(tmp_path, longer)
     with pytest.raises(ComparisonError, match="no name of a tensor"):
-        without_table(tmp_path, {"a.b.weight": (8, 8)})
+        by_name_alone(tmp_path, {"a.b.weight": (8, 8)})
     with pytest.raises(ComparisonError, match="hidden size 8 in the file against 16"):
-        without_table(tmp_path, SHAPES, {"hidden_size": 16}, embedding_length=8)
+        by_name_alone(tmp_path, SHAPES, {"hidden_size": 16}, embedding_length=8)
 
 
 NAME = "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight"

@@ -29,7 +29,10 @@ CONVERTED = {
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 
 # What the checkpoint has no tensor for: everything else must be matched.
-_FREQS = ("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone")
+_FREQS = (
+    *("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone"),
+    "llama-embed",
+)
 _FACTORS = ("phi3-long", "minicpm", "phimoe")
 _MATRICES = tuple(f"attn_{kind}" for kind in ("k", "output", "q", "v"))
 _SCALED = {
@@ -62,6 +65,8 @@ UNMATCHED = {
 
 # What the converter leaves out on purpose: everything else must be used.
 _SEES = {"model.visual.deepstack_merger_list.0.norm.weight", "model.visual.patch_embed.proj.weight"}
+_POOLER = {"pooler.dense.weight", "pooler.dense.bias"}
+_ALIBI = {"transformer.relative_pe.slopes", *(f"transformer.h.{i}.attn.bias" for i in range(2))}
 LEFT_OUT = {
     "kimi-k3": {"mm_projector.pre_norm.weight", "vision_tower.patch.weight"},
     "deepseek4": {f"mtp.0.{name}" for name in ("norm.weight", "e_proj.weight", "e_proj.scale")},
@@ -167,6 +172,15 @@ LEFT_OUT = {
             *(f"post_layernorm.{end}" for end in ("bias", "weight")),
         )
     },
+    "cogvlm": {"model.vision.boi", "model.vision.patch_embedding.proj.weight"},
+    "hunyuan_vl": {"vit.perceive.before_rms.weight"},
+    "jais": _ALIBI,
+    "jais-13b": _ALIBI,
+    "jais-2024": _ALIBI,
+    **{f"jina-bert-v2{kind}": _POOLER for kind in ("", "-2024", "-code", "-code-2024")},
+    "neo-bert": {"decoder.weight", "decoder.bias"},
+    "paddleocr": {"mlp_AR.pre_norm.weight"},
+    "talkie": {"lm_head_gain.w_g"},
     "qwen3vl": _SEES,
     "qwen3vlmoe": _SEES,
 }
@@ -344,6 +358,21 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             "mmproj-muse-glimmer",
             "v.patch_embd.weight",
             "two frames added; rows as patches",
+            1,
+        ),
+        (
+            "bitnet",
+            "blk.0.attn_k.weight",
+            "ternary: -1, 0 or 1 times the mean of the absolute values",
+            1,
+        ),
+        ("plamo", "blk.0.attn_q.weight", "heads of queries in tiles of 3", 1),
+        ("plamo2", "blk.1.post_attention_norm", "0.2 added", 1),
+        ("talkie", "blk.0.attn_k.weight", "the second half of each head of 6 times -1", 1),
+        (
+            "baichuan",
+            "blk.0.attn_k.weight",
+            "the rows of k; rows un-permuted for rotary halves, 4 heads",
             1,
         ),
     ],

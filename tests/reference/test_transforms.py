@@ -21,12 +21,14 @@ from gguf_lab.reference.transforms import (
     HeadPart,
     Join,
     MinusExp,
+    NegatedHalves,
     Part,
     PermuteRotary,
     Split,
     Squeeze,
     Stack,
     TakeApart,
+    Ternary,
     Times,
     Transform,
     Transformed,
@@ -311,10 +313,35 @@ def test_added_rounds_as_the_converter_does(bits: list[int]) -> None:
     for dtype, torch_dtype in (("BF16", torch.bfloat16), ("F16", torch.float16)):
         tensor = torch.from_numpy(raw.view(np.int16).copy()).view(torch_dtype)
         wide = tensor.float() if dtype == "BF16" else tensor
-        rows = Transformed(Added(1), (ArrayRows(raw, dtype),))
-        assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
-        ours = dequantize(whole(rows), rows.dtype)
-        assert np.array_equal(ours, (wide + 1).float().numpy(), equal_nan=True)
+        for number in (1, 1 / 5, 1 / 5**1.5):
+            rows = Transformed(Added(number), (ArrayRows(raw, dtype),))
+            assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
+            ours = dequantize(whole(rows), rows.dtype)
+            assert np.array_equal(ours, (wide + number).float().numpy(), equal_nan=True)
+
+
+@given(bits=BITS16)
+def test_halves_of_heads_are_negated_as_the_converter_does(bits: list[int]) -> None:
+    import torch
+
+    raw = np.array(bits, np.uint16).reshape(6, 1)
+    signs = torch.tensor([1, -1, -1, 1, -1, -1])[:, None]  # heads of 3: the second half is longer
+    for dtype, torch_dtype in (("BF16", torch.bfloat16), ("F16", torch.float16)):
+        tensor = torch.from_numpy(raw.view(np.int16).copy()).view(torch_dtype)
+        rows = Transformed(NegatedHalves(3), (ArrayRows(raw, dtype),))
+        assert rows.dtype == dtype
+        ours = dequantize(whole(rows), dtype)
+        due = (tensor * signs.to(torch_dtype)).float().numpy()
+        assert np.array_equal(ours, due, equal_nan=True)
+        number = ~np.isnan(due)
+        assert np.array_equal(np.signbit(ours[number]), np.signbit(due[number]))
+
+
+def test_halves_that_are_none_are_not_negated() -> None:
+    with pytest.raises(ComparisonError, match=r"\(7, 2\) doesn't divide into heads of 3"):
+        NegatedHalves(3).shape((7, 2))
+    with pytest.raises(ComparisonError, match="type I8 are not negated"):
+        NegatedHalves(4).dtype("I8")
 
 
 @given(bits=BITS16)
@@ -341,6 +368,28 @@ def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     assert (rows.dtype, rows.shape) == ("F32", (2, 2))
     exact = -np.exp(logs.astype(np.float64))
     assert np.array_equal(whole(rows).view("f4"), exact.astype(np.float32))
+
+
+def test_ternary_weights_are_those_of_the_converter() -> None:
+    """The formula of BitnetModel.weight_quant; the mean may be off in its last places."""
+    import torch
+
+    torch.manual_seed(0)
+    for dtype, torch_dtype, off in (("BF16", torch.bfloat16, 2), ("F16", torch.float16, 1 << 13)):
+        for scale in (0.02, 1e-7):  # the mean is 0.00001 at least
+            weights = (torch.randn(30, 70) * scale).to(torch_dtype)
+            wide = weights.float()
+            inverse = 1 / wide.abs().mean().clamp(min=1e-5)
+            due = (wide * inverse).round().clamp(-1, 1) / inverse
+            if dtype == "F16":
+                due = due.half().float()
+            raw = weights.view(torch.int16).numpy().view(np.uint16)
+            rows = Transformed(Ternary(), (ArrayRows(raw, dtype),))
+            assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
+            assert rows.rows_per_read == 30
+            ours = dequantize(whole(rows), rows.dtype)
+            np.testing.assert_array_max_ulp(ours, due.numpy(), off)
+            assert np.array_equal(np.sign(ours), np.sign(due.numpy()))
 
 
 def test_mxfp4_decodes_to_what_transformers_decodes() -> None:
@@ -417,6 +466,8 @@ def test_words_of_nested_transforms() -> None:
             (Split(2), [array(4, 3)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
+            (Ternary(), [array(4, 3)]),
+            (NegatedHalves(4), [array(8, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),

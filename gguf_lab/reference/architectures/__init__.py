@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..facts import LAYERS, WIDTH
-from .bert import BERT, EUROBERT, MODERN_BERT, NOMIC_BERT
+from .bert import BERT, EUROBERT, JINA_BERT_V2, MODERN_BERT, NEO_BERT, NOMIC_BERT
+from .bitnet import BITNET
 from .bloom import BLOOM, FALCON, GPTNEOX
 from .common import LEFT_OUT, SPELLINGS
 from .dbrx import DBRX
@@ -33,16 +34,18 @@ from .experts import (
     HUNYUAN_MOE,
     HY_V3,
     LAGUNA,
+    MAPLE,
     MELLUM,
     MIMO2,
     OLMOE,
     PHIMOE,
+    SMALLTHINKER,
     STEP35,
 )
 from .family import Family
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3N, GEMMA4
 from .glm4 import GLM4
-from .gpt2 import GPT2, STARCODER
+from .gpt2 import GPT2, JAIS, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITE_SWA, GRANITEHYBRID, GRANITEMOE, NEMOTRON_H
 from .hrm_text import HRM_TEXT
@@ -50,40 +53,60 @@ from .lfm2 import LFM2, LFM2MOE
 from .llama import (
     APERTUS,
     ARCEE,
+    BAICHUAN,
     DECI,
     DEEPSEEK,
     INTERNLM2,
+    LLADA,
     LLAMA,
     LLAMA4,
+    LLAMA_EMBED,
     MINICPM,
     MISTRAL3,
+    NANBEIGE,
     OLMO,
     SMOLLM3,
+    XVERSE,
 )
 from .mamba import FALCON_H1, JAMBA, MAMBA, MAMBA2
 from .minimax import MINIMAX_M2, MINIMAX_M3
 from .phi import PHI2, PHI3
 from .plain import (
     CHATGLM,
+    CODESHELL,
+    COGVLM,
     COHERE,
     COHERE2,
     COHERE2MOE,
+    DREAM,
     ERNIE4_5,
     EXAONE,
     EXAONE4,
     HUNYUAN,
+    HUNYUAN_VL,
     JAIS2,
+    MAINCODER,
     MINICPM3,
+    MPT,
     NEMOTRON,
     OLMO2,
+    ORION,
+    PADDLEOCR,
+    PANGU_EMBEDDED,
+    PLM,
+    QWEN,
     SEED_OSS,
+    SPARK2_5,
     STARCODER2,
 )
+from .plamo import PLAMO, PLAMO2, PLAMO3
 from .projectors import PROJECTORS, projector_of
 from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
 from .qwen_linear import QWEN3_5, QWEN3NEXT
 from .stablelm import STABLELM
 from .t5 import T5
+from .talkie import TALKIE
+from .unfused import OPENELM, REFACT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +122,10 @@ FAMILIES: tuple[Family, ...] = (
     HUNYUAN_MOE, MIMO2, OLMOE, PHIMOE, QWEN2VL, QWEN3VL, QWEN3VLMOE, QWEN3NEXT, QWEN3_5, GEMMA3N,
     GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT, BAILINGMOE2, STEP35,
     FALCON_H1, GLM_DSA, MISTRAL4, DECI, KIMI_LINEAR, DEEPSEEK32, DEEPSEEK4, KIMI_K3, HY_V3,
-    MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT,
+    MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT, BITNET,
+    CODESHELL, COGVLM, DREAM, HUNYUAN_VL, MAINCODER, MPT, ORION, PADDLEOCR, PANGU_EMBEDDED, PLM,
+    QWEN, SPARK2_5, BAICHUAN, XVERSE, LLADA, LLAMA_EMBED, NANBEIGE, MAPLE, SMALLTHINKER, NEO_BERT,
+    JINA_BERT_V2, JAIS, OPENELM, REFACT, PLAMO, PLAMO2, PLAMO3, TALKIE,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -1,21 +1,23 @@
 """bert and what llama.cpp calls bert (roberta, xlm-roberta and distilbert too), and its heirs.
 
 Facts: llama.cpp's converter, classes ``BertModel``, ``RobertaModel``, ``XLMRobertaModel``,
-``DistilBertModel``, ``NomicBertModel``, ``ModernBertModel`` and ``EuroBertModel``.
+``DistilBertModel``, ``NomicBertModel``, ``ModernBertModel``, ``NeoBert``, ``JinaBertV2Model`` and
+``EuroBertModel``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..transforms import AsStored, Part, Transform
+from ..transforms import AsStored, Half, Part, Transform
 from .common import split_and_transpose, split_experts
 from .family import Family, LeftOut, Row, Spelling
 
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["BERT", "EUROBERT", "MODERN_BERT", "NOMIC_BERT"]
+__all__ = ["BERT", "EUROBERT", "JINA_BERT_V2", "MODERN_BERT", "NEO_BERT", "NOMIC_BERT"]
 
 
 def _positions(facts: Facts, _: int | None) -> Transform:
@@ -119,6 +121,38 @@ MODERN_BERT = Family(
     spellings=(Spelling("model.", ""),),
     left_out=(*_LEFT_OUT, LeftOut("decoder.*", _MASKED_WORDS)),
     rows=_CLASSIFIER,
+)
+
+NEO_BERT = replace(MODERN_BERT, architectures=("neo-bert",), model_types=("neobert",))
+
+
+def _gate_apart(facts: Facts) -> bool:
+    return "blk.0.ffn_gate.weight" in facts.shapes
+
+
+# In files of 2024 gate and up are two tensors, in later ones one. The variant for code calls the
+# one "up_gated_layer", up before the gate; the others "gated_layers", the gate first.
+JINA_BERT_V2 = replace(
+    BERT,
+    architectures=("jina-bert-v2",),
+    model_types=(),
+    rows=(
+        *_CLASSIFIER,
+        *(
+            Row(
+                f"encoder.layer.{{layer}}.mlp.{fused}.weight",
+                f"blk.{{layer}}.{name}.weight",
+                Half(which),
+                when=_gate_apart,
+            )
+            for fused, names in (
+                ("gated_layers", ("ffn_gate", "ffn_up")),
+                ("up_gated_layer", ("ffn_up", "ffn_gate")),
+            )
+            for which, name in enumerate(names)
+        ),
+    ),
+    borrowed=("bert",),
 )
 
 EUROBERT = Family(

@@ -5,8 +5,9 @@ Facts: llama.cpp's converter, classes ``ModelBase`` and ``TextModel``, and ``Lla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ...errors import ComparisonError
 from ..facts import Quantity
 from ..transforms import Added, Chain, Half, Split, Transform, Transpose, UnpermuteRotary
 from .family import LeftOut, Row, Spelling, stacked
@@ -28,6 +29,7 @@ __all__ = [
     "SPELLINGS",
     "fused_experts",
     "lying_experts",
+    "multipliers",
     "split_and_transpose",
     "split_experts",
 ]
@@ -59,6 +61,8 @@ LEFT_OUT = (
     LeftOut("*.rotary_emb.inv_freq", "rotary frequencies are calculated, not stored"),
     LeftOut("*.attention.masked_bias", _CONSTANT),
     LeftOut("*.attention.bias", _CONSTANT),
+    LeftOut("vit.*", _OTHER_PART),
+    LeftOut("mlp_AR.*", _OTHER_PART),
     LeftOut("*vision_*", _OTHER_PART),
     LeftOut("*vision.*", _OTHER_PART),
     LeftOut("*visual.*", _OTHER_PART),
@@ -180,6 +184,15 @@ def lying_experts(module: str) -> tuple[Row, ...]:
         ),
         Row(f"{experts}.down_proj", "blk.{layer}.ffn_down_exps.weight", Transpose()),
     )
+
+
+def multipliers(facts: Facts, name: str, count: int | None = None) -> tuple[float, ...]:
+    """Look up numbers in the configuration; one of them stands alone there."""
+    value: Any = facts.config.get(name)
+    found = value if count and isinstance(value, list) else [value]
+    if len(found) != (count or 1) or not all(type(n) in {int, float} for n in found):
+        raise ComparisonError(f"config.json has no {name}, with which the converter multiplies")
+    return tuple(float(n) for n in found)
 
 
 _EXPERT_COUNT = Quantity("number of experts", "expert_count", ("num_experts", "num_local_experts"))

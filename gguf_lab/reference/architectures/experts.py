@@ -2,8 +2,8 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``LagunaModel`` and
-``Step35Model``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``MapleModel``,
+``LagunaModel``, ``Step35Model`` and ``SmallThinkerModel``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .common import (
     ROPE_FREQS,
     SPELLINGS,
 )
-from .family import Family, LeftOut, Row, Spelling
+from .family import Family, LeftOut, Row, Spelling, stacked
 
 __all__ = [
     "AFMOE",
@@ -35,10 +35,12 @@ __all__ = [
     "HUNYUAN_MOE",
     "HY_V3",
     "LAGUNA",
+    "MAPLE",
     "MELLUM",
     "MIMO2",
     "OLMOE",
     "PHIMOE",
+    "SMALLTHINKER",
     "STEP35",
 ]
 
@@ -120,6 +122,20 @@ HY_V3 = replace(
 )
 
 MELLUM = replace(OLMOE, architectures=("mellum",), model_types=("mellum",), like="olmoe")
+
+MAPLE = replace(OLMOE, architectures=("maple",), model_types=("maple",), like="olmoe")
+
+_EXPERTS = "model.layers.{layer}.block_sparse_moe.experts"
+
+SMALLTHINKER = replace(
+    OLMOE,
+    architectures=("smallthinker",),
+    model_types=("smallthinker",),
+    rows=tuple(
+        stacked(f"{_EXPERTS}.{{index}}.{kind}.weight", to=f"{_EXPERTS}.{kind}.weight")
+        for kind in ("gate", "up", "down")
+    ),
+)
 
 LAGUNA = replace(
     OLMOE,

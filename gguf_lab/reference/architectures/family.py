@@ -155,6 +155,9 @@ class Family:
     projectors : tuple of str
         Of a multimodal projector (architecture "clip"): the values of ``clip.projector_type``, or
         of those of its encoders, that it serves.
+    borrowed : tuple of str
+        Values of ``model_type`` that belong to another family, and that checkpoints of this one
+        have too.
     """
 
     architectures: tuple[str, ...]
@@ -166,6 +169,7 @@ class Family:
     same: tuple[Quantity, ...] = SAME_IN_BOTH
     like: str = ""
     projectors: tuple[str, ...] = ()
+    borrowed: tuple[str, ...] = ()
 
     def spell(self, name: str) -> str:
         """Spell a name as the table does."""

@@ -1,18 +1,29 @@
-"""gpt2, and starcoder (``gpt_bigcode``), which came from it.
+"""gpt2, and what came from it: starcoder (``gpt_bigcode``) and the first jais.
 
-Facts: llama.cpp's converter, classes ``GPT2Model`` and ``StarCoderModel``; ``Conv1D`` in
-Transformers, whose weight is that of a linear layer transposed.
+Facts: llama.cpp's converter, classes ``GPT2Model``, ``StarCoderModel`` and ``JaisModel``; in
+Transformers ``Conv1D``, whose weight is that of a linear layer transposed.
 """
 
 from __future__ import annotations
 
-from ..transforms import Transpose
-from .common import LEFT_OUT
+from typing import TYPE_CHECKING
+
+from ..transforms import Times, Transpose
+from .common import LEFT_OUT, multipliers
 from .family import Family, LeftOut, Row, Spelling
 
-__all__ = ["GPT2", "STARCODER"]
+if TYPE_CHECKING:
+    from ..facts import Facts
+
+__all__ = ["GPT2", "JAIS", "STARCODER"]
 
 _CONSTANT = "a constant of the attention mask, no weight"
+
+_LEFT_OUT = (
+    *LEFT_OUT,
+    LeftOut("*.attn.bias", _CONSTANT),
+    LeftOut("*.attn.masked_bias", _CONSTANT),
+)
 
 GPT2 = Family(
     architectures=("gpt2",),
@@ -21,11 +32,7 @@ GPT2 = Family(
     spellings=tuple(
         Spelling(name, f"transformer.{name}") for name in ("h.", "wte.", "wpe.", "ln_f.")
     ),
-    left_out=(
-        *LEFT_OUT,
-        LeftOut("*.attn.bias", _CONSTANT),
-        LeftOut("*.attn.masked_bias", _CONSTANT),
-    ),
+    left_out=_LEFT_OUT,
     rows=(
         Row("*.c_attn.weight", transform=Transpose()),
         Row("*.c_proj.weight", transform=Transpose()),
@@ -34,3 +41,41 @@ GPT2 = Family(
 )
 
 STARCODER = Family(architectures=("starcoder",), model_types=("gpt_bigcode",), left_out=LEFT_OUT)
+
+
+def _embedding(facts: Facts, _: int | None) -> Times:
+    old = "mup_embeddings_scale" not in facts.config
+    return Times(multipliers(facts, "embeddings_scale" if old else "mup_embeddings_scale"))
+
+
+def _output(facts: Facts, _: int | None) -> Times:
+    if "mup_output_alpha" not in facts.config:
+        return Times(multipliers(facts, "width_scale"))
+    (alpha,), (scale,) = (
+        multipliers(facts, name) for name in ("mup_output_alpha", "mup_width_scale")
+    )
+    return Times((alpha * scale,))
+
+
+def _tied(facts: Facts) -> bool:
+    # files of 2024 have an output, of models that tie it to the embedding; each is multiplied
+    return "mup_embeddings_scale" in facts.config and "output.weight" in facts.shapes
+
+
+_COPY = "the token embedding once more: the output is tied to it"
+
+JAIS = Family(
+    architectures=("jais",),
+    model_types=("jais",),
+    left_out=(
+        *_LEFT_OUT,
+        LeftOut("*.relative_pe.slopes", "slopes of ALiBi are calculated, not stored"),
+    ),
+    rows=(
+        *GPT2.rows,
+        Row("*.c_fc2.weight", transform=Transpose()),
+        Row("transformer.wte.weight", transform=_embedding),
+        Row("lm_head.weight", transform=_output, copies=_COPY),
+        Row("transformer.wte.weight", "output.weight", _output, copies=_COPY, when=_tied),
+    ),
+)

@@ -2,7 +2,8 @@
 
 llama.cpp calls mistral and mixtral llama too (``general.architecture`` "llama").
 Facts: llama.cpp's converter, classes ``LlamaModel``, ``Llama4Model`` and those derived from them,
-``OlmoModel``, ``MiniCPMModel``, ``DeepseekModel`` and ``InternLM2Model``.
+``OlmoModel``, ``MiniCPMModel``, ``DeepseekModel``, ``InternLM2Model``, ``BaichuanModel``,
+``XverseModel`` and ``LLaDAModel``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..facts import WIDTH
-from ..transforms import Chain, GroupParts, Transform, UnpermuteRotary
+from ..transforms import Chain, GroupParts, Part, Transform, UnpermuteRotary
 from .common import (
     EXPERTS,
     FUSED_EXPERTS,
@@ -33,15 +34,20 @@ if TYPE_CHECKING:
 __all__ = [
     "APERTUS",
     "ARCEE",
+    "BAICHUAN",
     "DECI",
     "DEEPSEEK",
     "INTERNLM2",
+    "LLADA",
     "LLAMA",
     "LLAMA4",
+    "LLAMA_EMBED",
     "MINICPM",
     "MISTRAL3",
+    "NANBEIGE",
     "OLMO",
     "SMOLLM3",
+    "XVERSE",
 ]
 
 LLAMA = Family(
@@ -110,6 +116,39 @@ INTERNLM2 = replace(
 )
 
 OLMO = replace(ARCEE, architectures=("olmo",), model_types=("olmo",), made_up=())
+
+XVERSE = replace(OLMO, architectures=("xverse",), model_types=("xverse",))
+
+LLADA = replace(OLMO, architectures=("llada",), model_types=("llada",))
+
+LLAMA_EMBED = replace(ARCEE, architectures=("llama-embed",), model_types=("llama_bidirec",))
+
+# its layers are run several times
+NANBEIGE = replace(ARCEE, architectures=("nanbeige",), model_types=("nanbeige",), like="llama")
+
+
+def _baichuan_part(which: int) -> Callable[[Facts, int | None], Transform]:
+    def transform(facts: Facts, layer: int | None) -> Transform:
+        rows = facts.need(WIDTH)
+        part = Part(which * rows, (which + 1) * rows, f"the rows of {('q', 'k', 'v')[which]}")
+        return part if which == 2 else Chain(part, UnpermuteRotary(facts.heads(layer)))
+
+    return transform
+
+
+BAICHUAN = replace(
+    OLMO,
+    architectures=("baichuan",),
+    model_types=("baichuan",),
+    rows=tuple(
+        Row(
+            "model.layers.{layer}.self_attn.W_pack.weight",
+            f"blk.{{layer}}.attn_{name}.weight",
+            _baichuan_part(which),
+        )
+        for which, name in enumerate("qkv")
+    ),
+)
 
 MINICPM = replace(
     ARCEE, architectures=("minicpm",), model_types=("minicpm",), made_up=(ROPE_FACTORS,)

@@ -6,12 +6,11 @@ Facts: llama.cpp's converter, classes ``MambaModel``, ``Mamba2Model``, ``JambaMo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import ComparisonError
 from ..facts import LAYERS, WIDTH, Quantity
 from ..transforms import Chain, Cut, MinusExp, Squeeze, Times
-from .common import LEFT_OUT, SPELLINGS, fused_experts
+from .common import LEFT_OUT, SPELLINGS, fused_experts, multipliers
 from .family import Family, Row, Spelling, stacked
 
 if TYPE_CHECKING:
@@ -86,25 +85,16 @@ JAMBA = Family(
 )
 
 
-def _multipliers(facts: Facts, name: str, count: int | None = None) -> list[float]:
-    """Look up numbers in the configuration; one of them stands alone there."""
-    value: Any = facts.config.get(name)
-    found = value if count and isinstance(value, list) else [value]
-    if len(found) != (count or 1) or not all(type(n) in {int, float} for n in found):
-        raise ComparisonError(f"config.json has no {name}, with which the converter multiplies")
-    return [float(n) for n in found]
-
-
 def _times(*names: str) -> Callable[[Facts, int | None], Times]:
     def choose(facts: Facts, _: int | None) -> Times:
-        return Times(tuple(_multipliers(facts, name)[0] for name in names))
+        return Times(tuple(multipliers(facts, name)[0] for name in names))
 
     return choose
 
 
 def _times_of_mlp(which: int) -> Callable[[Facts, int | None], Times]:
     def choose(facts: Facts, _: int | None) -> Times:
-        return Times((_multipliers(facts, "mlp_multipliers", 2)[which],))
+        return Times((multipliers(facts, "mlp_multipliers", 2)[which],))
 
     return choose
 
@@ -117,9 +107,9 @@ def _into_state(facts: Facts, _: int | None) -> Times:
     """Rows make the gate, the inner values, B and C of all groups, and the time steps."""
     inner, shared = facts.need(_INNER), facts.need(_GROUPS) * facts.need(_STATE)
     ends = (inner, 2 * inner, 2 * inner + shared, 2 * inner + 2 * shared, _ALL)
-    numbers = _multipliers(facts, "ssm_multipliers", len(ends))
-    first = _multipliers(facts, "ssm_in_multiplier")
-    return Times(tuple(first), tuple(zip(ends, numbers, strict=True)))
+    numbers = multipliers(facts, "ssm_multipliers", len(ends))
+    first = multipliers(facts, "ssm_in_multiplier")
+    return Times(first, tuple(zip(ends, numbers, strict=True)))
 
 
 FALCON_H1 = Family(

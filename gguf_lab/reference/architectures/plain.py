@@ -2,8 +2,10 @@
 
 Facts: llama.cpp's converter, classes ``StarCoder2Model``, ``Olmo2Model``, ``CommandR2Model``,
 ``Cohere2Model``, ``Cohere2MoeModel``, ``Exaone4Model``, ``NemotronModel``, ``SeedOssModel``,
-``Jais2Model``, ``HunYuanModel``, ``MiniCPM3Model``, ``Ernie4_5Model``, ``ExaoneModel`` and
-``ChatGLMModel``.
+``Jais2Model``, ``HunYuanModel``, ``HunyuanVLTextModel``, ``MiniCPM3Model``, ``Ernie4_5Model``,
+``PaddleOCRModel``, ``ExaoneModel``, ``ChatGLMModel``, ``OrionModel``, ``QwenModel``, ``MPTModel``,
+``CodeShellModel``, ``PLMModel``, ``PanguEmbeddedModel``, ``DreamModel``, ``MaincoderModel``,
+``CogVLMModel`` and ``Spark2_5Model``.
 """
 
 from __future__ import annotations
@@ -25,18 +27,30 @@ from .family import Family, LeftOut, Row, Spelling
 
 __all__ = [
     "CHATGLM",
+    "CODESHELL",
+    "COGVLM",
     "COHERE",
     "COHERE2",
     "COHERE2MOE",
+    "DREAM",
     "ERNIE4_5",
     "EXAONE",
     "EXAONE4",
     "HUNYUAN",
+    "HUNYUAN_VL",
     "JAIS2",
+    "MAINCODER",
     "MINICPM3",
+    "MPT",
     "NEMOTRON",
     "OLMO2",
+    "ORION",
+    "PADDLEOCR",
+    "PANGU_EMBEDDED",
+    "PLM",
+    "QWEN",
     "SEED_OSS",
+    "SPARK2_5",
     "STARCODER2",
 ]
 
@@ -139,4 +153,43 @@ ERNIE4_5 = Family(
     model_types=("ernie4_5",),
     spellings=(Spelling("ernie.", "model."), *SPELLINGS),
     left_out=LEFT_OUT,
+)
+
+PADDLEOCR = replace(ERNIE4_5, architectures=("paddleocr",), model_types=("paddleocr_vl",))
+
+HUNYUAN_VL = replace(HUNYUAN, architectures=("hunyuan_vl",), model_types=("hunyuan_vl",))
+
+# the first Qwen
+QWEN = replace(STARCODER2, architectures=("qwen",), model_types=("qwen",))
+
+MPT = replace(STARCODER2, architectures=("mpt",), model_types=("mpt",))
+
+CODESHELL = replace(STARCODER2, architectures=("codeshell",), model_types=("codeshell",))
+
+ORION = replace(STARCODER2, architectures=("orion",), model_types=("orion",))
+
+PLM = replace(STARCODER2, architectures=("plm",), model_types=("plm",))
+
+PANGU_EMBEDDED = replace(
+    STARCODER2, architectures=("pangu-embedded",), model_types=("PanguEmbedded",)
+)
+
+DREAM = replace(STARCODER2, architectures=("dream",), model_types=("Dream",))
+
+MAINCODER = replace(STARCODER2, architectures=("maincoder",), model_types=("maincoder",))
+
+SPARK2_5 = replace(
+    STARCODER2,
+    architectures=("spark2_5",),
+    model_types=("spark2_5",),
+    rows=(Row("model.layers.{layer}.self_attn.q_k_v_proj.weight", "blk.{layer}.attn_qkv.weight"),),
+    like="step35",
+)
+
+# experts for what is seen stand in every layer: only the encoder is elsewhere
+COGVLM = replace(
+    STARCODER2,
+    architectures=("cogvlm",),
+    model_types=("cogvlm",),
+    left_out=tuple(line for line in LEFT_OUT if line.pattern != "*vision_*"),
 )

@@ -8,6 +8,7 @@ from .arithmetic import (
     MinusExp,
     Product,
     Reciprocal,
+    Ternary,
     Times,
 )
 from .encoders import (
@@ -23,6 +24,7 @@ from .encoders import (
 from .heads import (
     GroupParts,
     HeadPart,
+    NegatedHalves,
     PermuteRotary,
     TakeApart,
     Tiled,
@@ -51,6 +53,7 @@ __all__ = [
     "Join",
     "MinusExp",
     "NamedRows",
+    "NegatedHalves",
     "Part",
     "Permute",
     "PermuteRotary",
@@ -66,6 +69,7 @@ __all__ = [
     "Squeeze",
     "Stack",
     "TakeApart",
+    "Ternary",
     "Third",
     "Tiled",
     "TiledColumns",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "MinusExp",
     "Product",
     "Reciprocal",
+    "Ternary",
     "Times",
     "calculated",
     "read_values",
@@ -76,12 +77,12 @@ class Arithmetic(OneSource):
 class Added(Arithmetic):
     """A constant is added, because llama.cpp's norm multiplies by the weight alone."""
 
-    number: int
+    number: float
 
     @property
     def words(self) -> str:
         """Such as ``"1 added"``."""
-        return f"{self.number} added"
+        return f"{self.number:.6g} added"
 
     def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         return values + values.dtype.type(self.number)
@@ -196,3 +197,35 @@ class Times(OneSource):
             for factor in factors:
                 values = np.multiply(values, factor, dtype=np.float32).astype(values.dtype)
         return values.view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Ternary(OneSource):
+    """Weights that become -1, 0 or 1 times the mean of their absolute values.
+
+    The layers of bitnet calculate with these numbers and not with the weights that training left,
+    so the converter writes them (``BitnetModel.weight_quant``). The sum behind the mean is rounded
+    once here; torch's, in float32, depends on the processor and its threads. So the numbers of a
+    file may differ in their last place or two, and of a hundred million weights in float32, one
+    that lies on the very edge, at half the mean, may be 0 on one side only.
+    """
+
+    words: str = "ternary: -1, 0 or 1 times the mean of the absolute values"
+    needs_whole_matrices: ClassVar[bool] = True
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F16 for F16, and F32 for everything else."""
+        return calculated(*dtypes)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read all rows for the mean, and round some of them."""
+        shape = sources[0].shape
+        whole = read_values(sources, 0, math.prod(shape[:-1]))
+        weights = whole[start:stop].astype(np.float32)
+        with np.errstate(all="ignore"):
+            total = np.float32(np.abs(whole).sum(dtype=np.float64))
+            # it divides by the inverse of the mean: off by the rounding of that
+            inverse = np.float32(1) / np.maximum(total / np.float32(whole.size), np.float32(1e-5))
+            ternary = (np.clip(np.rint(weights * inverse), -1, 1) / inverse).astype(whole.dtype)
+        rows: NDArray[np.uint8] = ternary.view(np.uint8)
+        return rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ComparisonError
-from .rows import OneSource, gather, rearrange
+from .rows import OneSource, bytes_per_value, gather, rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GroupParts",
     "HeadPart",
+    "NegatedHalves",
     "PermuteRotary",
     "Regrouped",
     "TakeApart",
@@ -280,12 +281,57 @@ class GroupParts(OneSource):
         return gather(source, group * sizes.sum() + offsets[self.first + part] + within)
 
 
+_SIGNED = frozenset(("BF16", "F16", "F32", "F64"))
+
+
+@dataclass(frozen=True, slots=True)
+class NegatedHalves(OneSource):
+    """The rows of the second half of each head times -1: talkie rotates the other way round.
+
+    Attributes
+    ----------
+    size : int
+        Rows of a head.
+    """
+
+    size: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"the second half of each head of 128 times -1"``."""
+        return f"the second half of each head of {self.size} times -1"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its rows must divide into the heads."""
+        (shape,) = shapes
+        if len(shape) != 2 or self.size < 2 or shape[0] % self.size:
+            raise ComparisonError(f"shape {shape} doesn't divide into heads of {self.size}")
+        return shape
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give the same type, which must have a bit for the sign."""
+        (dtype,) = dtypes
+        if dtype not in _SIGNED:
+            raise ComparisonError(f"numbers of type {dtype} are not negated")
+        return dtype
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows, and turn the sign, the highest bit, of those that are negated."""
+        (source,) = sources
+        rows = source.read(start, stop).copy()
+        negated = np.arange(start, stop) % self.size >= self.size // 2
+        size = bytes_per_value(source)
+        rows[:, size - 1 :: size] ^= np.where(negated, np.uint8(128), np.uint8(0))[:, None]
+        return rows
+
+
 @dataclass(frozen=True, slots=True)
 class Tiled(Regrouped):
     """Heads of values from groups, one for each head of keys, to tiles with a head of each group.
 
     ggml repeats keys tile by tile, Transformers head by head: head ``(g, m)`` of the checkpoint is
-    head ``(m, g)`` of the file (``_LinearAttentionVReorderBase`` of the converter, for qwen3.5).
+    head ``(m, g)`` of the file (``_LinearAttentionVReorderBase`` of the converter, for qwen3.5; for
+    the queries of plamo ``PlamoModel``).
 
     Attributes
     ----------
@@ -295,17 +341,19 @@ class Tiled(Regrouped):
         Rows, or elements, of a head of values.
     fixed : int
         Rows before those of the values, which stay.
+    what : str
     """
 
     n_groups: int
     n_members: int
     size: int
     fixed: int = 0
+    what: str = "values"
 
     @property
     def words(self) -> str:
         """Such as ``"heads of values in tiles of 16"``."""
-        return f"heads of values in tiles of {self.n_groups}"
+        return f"heads of {self.what} in tiles of {self.n_groups}"
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give the same shape; its first dimension must be that of the heads."""
