@@ -56,6 +56,8 @@ LEFT_OUT = {
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
+    "rwkv7-hf": {f"model.blocks.0.attention.v{part}" for part in range(3)},
+    "arwkv7": {f"model.layers.0.self_attn.time_mixer.v{part}" for part in range(3)},
     "glm5-next": {"model.visual.post_layernorm.weight"},
     "minimax-m3": {
         "multi_modal_projector.linear_1.weight",
@@ -195,6 +197,17 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("qwen3next", "blk.2.nextn.enorm.weight", "1 added", 1),
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
+        ("rwkv6", "blk.1.time_mix_output.weight", "times 0.5", 1),
+        (
+            "rwkv6qwen2",
+            "blk.0.time_mix_w2.weight",
+            "transposed; parts in the order 3, 1, 2, 0, 4",
+            1,
+        ),
+        ("rwkv7", "blk.0.time_mix_lerp_fused.weight", "mixes 0-5 stacked", 6),
+        ("rwkv7", "blk.1.time_mix_lerp_fused.weight", "2 dimensions of 1 added", 1),
+        ("rwkv7", "blk.0.time_mix_r_k.weight", "rows joined to one", 1),
+        ("rwkv7-hf", "blk.0.time_mix_v1.weight", "transposed", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),
     ],
 )

@@ -17,12 +17,14 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     DecodeMXFP4,
+    Flatten,
     Half,
     HeadPart,
     Join,
     MinusExp,
     Part,
     PermuteRotary,
+    Reordered,
     Split,
     Squeeze,
     Stack,
@@ -32,6 +34,7 @@ from gguf_lab.reference.transforms import (
     Transformed,
     Transpose,
     UnpermuteRotary,
+    Unsqueeze,
 )
 
 from .support import E2M1, ArrayRows
@@ -278,6 +281,36 @@ def test_squeeze_and_split_keep_the_rows() -> None:
         Split(4).shape((6, 2))
 
 
+def test_flatten_and_unsqueeze_are_numpys_reshape() -> None:
+    source = ArrayRows(array(6, 4))
+    for transform, shape, words in (
+        (Flatten(), (24,), "rows joined to one"),
+        (Unsqueeze(), (6, 1, 4), "1 dimension of 1 added"),
+        (Unsqueeze(2), (6, 1, 1, 4), "2 dimensions of 1 added"),
+    ):
+        rows = Transformed(transform, (source,))
+        assert rows.shape == shape
+        assert rows.words == words
+        assert equal(whole(rows), source.array)
+    with pytest.raises(ComparisonError, match="no rows"):
+        Unsqueeze().shape((6,))
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 2, 3), (3, 4), (0, 4)])
+def test_reordered_is_numpys_indexing(shape: tuple[int, ...]) -> None:
+    source = array(*shape)
+    rows = Transformed(Reordered((2, 0, 1)), (ArrayRows(source),))
+    assert rows.shape == shape
+    assert rows.words == "parts in the order 2, 0, 1"
+    assert equal(whole(rows), source.reshape(3, shape[0] // 3, *shape[1:])[[2, 0, 1]])
+
+
+@pytest.mark.parametrize("shape", [(6,), (7, 2)])
+def test_reordered_refuses_what_does_not_divide(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ComparisonError, match="3 parts"):
+        Reordered((2, 0, 1)).shape(shape)
+
+
 BITS16 = st.lists(st.integers(0, 0xFFFF), min_size=6, max_size=6)
 
 
@@ -393,6 +426,10 @@ def test_words_of_nested_transforms() -> None:
             (Join(""), [array(2, 4, 3), array(2, 1, 3)]),
             (Squeeze(), [array(4, 1, 3)]),
             (Split(2), [array(4, 3)]),
+            (Unsqueeze(2), [array(4, 3)]),
+            (Flatten(), [array(4, 3)]),
+            (Reordered((1, 2, 0)), [array(6, 2, 3)]),
+            (Chain(Transpose(), Reordered((1, 0))), [array(3, 4)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),

@@ -15,7 +15,19 @@ from .heads import (
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
 from .scaled import BYTE_TYPES, Scaled
-from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
+from .shapes import (
+    Cut,
+    Flatten,
+    Half,
+    Join,
+    Part,
+    Reordered,
+    Split,
+    Squeeze,
+    Stack,
+    Transpose,
+    Unsqueeze,
+)
 
 __all__ = [
     "BYTE_TYPES",
@@ -26,6 +38,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "Flatten",
     "GroupParts",
     "Half",
     "HeadPart",
@@ -36,6 +49,7 @@ __all__ = [
     "PermuteRotary",
     "Product",
     "Reciprocal",
+    "Reordered",
     "RepackMXFP4",
     "Rows",
     "Scaled",
@@ -50,4 +64,5 @@ __all__ = [
     "Transformed",
     "Transpose",
     "UnpermuteRotary",
+    "Unsqueeze",
 ]

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Cut", "Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpose"]
+__all__ = [
+    "Cut",
+    "Flatten",
+    "Half",
+    "Join",
+    "Part",
+    "Reordered",
+    "Split",
+    "Squeeze",
+    "Stack",
+    "Transpose",
+    "Unsqueeze",
+]
 
 _TILE = 256  # rows that are transposed at a time: they stay in the cache
 
@@ -252,6 +264,30 @@ class Squeeze(OneSource):
 
 
 @dataclass(frozen=True, slots=True)
+class Unsqueeze(OneSource):
+    """Dimensions of 1 are put before the last; the rows stay as they are.
+
+    Attributes
+    ----------
+    count : int
+    """
+
+    count: int = 1
+
+    @property
+    def words(self) -> str:
+        """Such as ``"2 dimensions of 1 added"``."""
+        return f"{self.count} dimension{'s' * (self.count > 1)} of 1 added"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with the dimensions before its last."""
+        (shape,) = shapes
+        if len(shape) < 2:
+            raise ComparisonError(f"shape {shape} has no rows to tell apart")
+        return (*shape[:-1], *(1,) * self.count, shape[-1])
+
+
+@dataclass(frozen=True, slots=True)
 class Split(OneSource):
     """The first dimension becomes two, the first of which counts experts; the rows stay."""
 
@@ -299,3 +335,53 @@ class Cut(OneSource):
         (source,) = sources
         rows, _ = self.shape(source.shape)
         return source.read(0, 1).reshape(rows, -1)[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(OneSource):
+    """The rows of a small tensor become a vector, one after the other."""
+
+    words: str = "rows joined to one"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the number of all values."""
+        (shape,) = shapes
+        return (math.prod(shape),)
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read all rows."""
+        (source,) = sources
+        rows = source.read(0, math.prod(source.shape[:-1]))
+        return np.ascontiguousarray(rows).reshape(1, -1)[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Reordered(OneSource):
+    """Equal parts of the first dimension in another order.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Which part of the source stands at each place.
+    """
+
+    order: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """Such as ``"parts in the order 1, 0"``."""
+        return f"parts in the order {', '.join(map(str, self.order))}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the parts."""
+        (shape,) = shapes
+        if len(shape) < 2 or shape[0] % len(self.order):
+            raise ComparisonError(f"shape {shape} doesn't divide into {len(self.order)} parts")
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows."""
+        (source,) = sources
+        each = max(1, math.prod(self.shape(source.shape)[:-1]) // len(self.order))
+        part, within = np.divmod(np.arange(start, stop), each)
+        return gather(source, np.array(self.order)[part] * each + within)
