@@ -58,6 +58,7 @@ LEFT_OUT = {
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
     "rwkv7-hf": {f"model.blocks.0.attention.v{part}" for part in range(3)},
     "arwkv7": {f"model.layers.0.self_attn.time_mixer.v{part}" for part in range(3)},
+    "grovemoe": {f"model.layers.{layer}.mlp.expert_bias" for layer in range(2)},
     "glm5-next": {"model.visual.post_layernorm.weight"},
     "minimax-m3": {
         "multi_modal_projector.linear_1.weight",
@@ -197,6 +198,13 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ("qwen3next", "blk.2.nextn.enorm.weight", "1 added", 1),
         ("qwen3_5", "blk.0.ssm_alpha.weight", "heads of values in tiles of 2", 1),
         ("qwen3_5", "blk.0.ssm_out.weight", "columns: heads of values in tiles of 2", 1),
+        (
+            "bailingmoe",
+            "blk.0.attn_k.weight",
+            "the rows of k; rows un-permuted for rotary halves, 2 heads",
+            1,
+        ),
+        ("bailingmoe", "output.weight", "columns divided by their lengths", 1),
         ("rwkv6", "blk.1.time_mix_output.weight", "times 0.5", 1),
         (
             "rwkv6qwen2",

@@ -33,6 +33,7 @@ from gguf_lab.reference.transforms import (
     Transform,
     Transformed,
     Transpose,
+    UnitColumns,
     UnpermuteRotary,
     Unsqueeze,
 )
@@ -346,6 +347,22 @@ def test_products_are_rounded_as_the_converter_does(bits: list[int]) -> None:
         assert np.array_equal(ours, due.float().numpy(), equal_nan=True)
 
 
+def test_unit_columns_is_the_converters_formula() -> None:
+    """torch adds the squares row by row in float32: ``w / (norm(w, dim=0) + 1e-7)``."""
+    import torch
+
+    values = np.random.default_rng(0).standard_normal((3000, 17)).astype(np.float32)
+    rows = Transformed(UnitColumns(), (ArrayRows(values),))
+    expected = torch.from_numpy(values.copy())
+    expected /= torch.norm(expected, p=2, dim=0, keepdim=True) + 1e-7
+    assert rows.shape == values.shape
+    assert rows.dtype == "F32"
+    assert equal(whole(rows), expected.numpy())
+    assert equal(rows.read(1000, 1030), expected.numpy()[1000:1030])
+    with pytest.raises(ComparisonError, match="no columns"):
+        UnitColumns().shape((3,))
+
+
 @given(values=st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4))
 def test_minus_exp_is_rounded_once(values: list[float]) -> None:
     logs = np.array(values, np.float32).reshape(2, 2)
@@ -427,6 +444,7 @@ def test_words_of_nested_transforms() -> None:
             (Squeeze(), [array(4, 1, 3)]),
             (Split(2), [array(4, 3)]),
             (Unsqueeze(2), [array(4, 3)]),
+            (UnitColumns(), [array(4, 3)]),
             (Flatten(), [array(4, 3)]),
             (Reordered((1, 2, 0)), [array(6, 2, 3)]),
             (Chain(Transpose(), Reordered((1, 0))), [array(3, 4)]),

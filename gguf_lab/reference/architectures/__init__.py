@@ -28,11 +28,15 @@ from .experts import (
     ERNIE4_5_MOE,
     EXAONE_MOE,
     GLM4MOE,
+    GROK,
+    GROVEMOE,
     HUNYUAN_MOE,
     HY_V3,
     LAGUNA,
+    LLADA_MOE,
     MELLUM,
     MIMO2,
+    MINIMAX_01,
     OLMOE,
     PHIMOE,
     STEP35,
@@ -48,6 +52,8 @@ from .lfm2 import LFM2, LFM2MOE
 from .llama import (
     APERTUS,
     ARCEE,
+    ARCTIC,
+    BAILINGMOE,
     DECI,
     DEEPSEEK,
     INTERNLM2,
@@ -77,7 +83,7 @@ from .plain import (
     SEED_OSS,
     STARCODER2,
 )
-from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
+from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE, RND1
 from .qwen_linear import QWEN3_5, QWEN3NEXT
 from .rwkv import ARWKV7, RWKV6, RWKV6QWEN2, RWKV7
 from .stablelm import STABLELM
@@ -95,7 +101,7 @@ FAMILIES: tuple[Family, ...] = (
     GPTNEOX, MAMBA2, JAMBA, GRANITEHYBRID, NEMOTRON_H, MODERN_BERT, EUROBERT, BAILINGMOE2, STEP35,
     FALCON_H1, GLM_DSA, MISTRAL4, DECI, KIMI_LINEAR, DEEPSEEK32, DEEPSEEK4, KIMI_K3, HY_V3,
     MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT, RWKV6,
-    RWKV6QWEN2, RWKV7, ARWKV7,
+    RWKV6QWEN2, RWKV7, ARWKV7, LLADA_MOE, RND1, GROVEMOE, ARCTIC, GROK, MINIMAX_01, BAILINGMOE,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

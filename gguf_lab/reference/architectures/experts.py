@@ -2,8 +2,8 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``LagunaModel`` and
-``Step35Model``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``LagunaModel``,
+``Step35Model``, ``LLaDAMoEModel``, ``GroveMoeModel``, ``GrokModel`` and ``MiniMaxText01Model``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .common import (
     ROPE_FREQS,
     SPELLINGS,
 )
-from .family import Family, LeftOut, Row, Spelling
+from .family import Family, LeftOut, Row, Spelling, stacked
 
 __all__ = [
     "AFMOE",
@@ -32,11 +32,15 @@ __all__ = [
     "ERNIE4_5_MOE",
     "EXAONE_MOE",
     "GLM4MOE",
+    "GROK",
+    "GROVEMOE",
     "HUNYUAN_MOE",
     "HY_V3",
     "LAGUNA",
+    "LLADA_MOE",
     "MELLUM",
     "MIMO2",
+    "MINIMAX_01",
     "OLMOE",
     "PHIMOE",
     "STEP35",
@@ -102,7 +106,7 @@ ERNIE4_5_MOE = replace(
 BAILINGMOE2 = replace(
     OLMOE,
     architectures=("bailingmoe2",),
-    model_types=("bailing_moe",),
+    model_types=(),  # the checkpoints say "bailing_moe", as those of the first version do
     spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
 )
 
@@ -154,4 +158,65 @@ STEP35 = Family(
         ),
     ),
     made_up=(ROPE_FREQS,),
+)
+
+# "llada" is the model type of the one without experts too
+LLADA_MOE = replace(OLMOE, architectures=("llada-moe",), model_types=())
+
+# small experts that groups of experts share
+GROVEMOE = replace(
+    OLMOE,
+    architectures=("grovemoe",),
+    model_types=("grove_moe",),
+    left_out=(*LEFT_OUT, LeftOut("*.expert_bias", "a bias that the model doesn't use")),
+    rows=(
+        *EXPERTS,
+        *(
+            stacked(
+                f"model.layers.{{layer}}.mlp.chunk_experts.{{index}}.{kind}_proj.weight",
+                to=f"model.layers.{{layer}}.mlp.chunk_experts.{kind}_proj.weight",
+            )
+            for kind in ("gate", "up", "down")
+        ),
+    ),
+)
+
+# grok-2 calls its experts as mixtral does; the model types of both are none of their own
+GROK = replace(
+    OLMOE,
+    architectures=("grok",),
+    model_types=(),
+    rows=(
+        *MIXTRAL_EXPERTS,
+        *(
+            stacked(
+                f"transformer.decoder_layer.{{layer}}.moe.{{index}}.{kind}.weight",
+                to=f"transformer.decoder_layer.{{layer}}.moe.{kind}.weight",
+            )
+            for kind in ("linear", "linear_1", "linear_v")
+        ),
+    ),
+)
+
+# most layers have a linear attention (lightning), with a norm and a gate of its own
+MINIMAX_01 = replace(
+    OLMOE,
+    architectures=("minimax-01",),
+    model_types=(),
+    rows=(
+        *MIXTRAL_EXPERTS,
+        *(
+            Row(
+                f"model.layers.{{layer}}.self_attn.{theirs}.weight",
+                to=f"blk.{{layer}}.{ours}.weight",
+            )
+            for theirs, ours in (
+                ("qkv_proj", "attn_qkv"),
+                ("norm", "attn_norm_2"),
+                ("output_gate", "attn_gate"),
+                ("out_proj", "attn_output"),
+            )
+        ),
+    ),
+    like="minimax-m2",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times
+from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times, UnitColumns
 from .heads import (
     GroupParts,
     HeadPart,
@@ -63,6 +63,7 @@ __all__ = [
     "Transform",
     "Transformed",
     "Transpose",
+    "UnitColumns",
     "UnpermuteRotary",
     "Unsqueeze",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times"]
+__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times", "UnitColumns"]
 
 
 def _calculated(dtype: str) -> str:
@@ -185,4 +185,43 @@ class Times(OneSource):
         with np.errstate(all="ignore"):
             for factor in factors:
                 values = np.multiply(values, factor, dtype=np.float32).astype(values.dtype)
+        return values.view(np.uint8)
+
+
+_AT_A_TIME = 1024  # rows of which lengths are calculated: no more of them in float32 than these
+
+
+@dataclass(frozen=True, slots=True)
+class UnitColumns(OneSource):
+    """The columns of a matrix are divided by their lengths: the normed output of bailing models.
+
+    Any row of the result takes all rows of the source.
+    """
+
+    words: str = "columns divided by their lengths"
+    needs_whole_matrices: ClassVar[bool] = True
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape, which must be that of a matrix."""
+        (shape,) = shapes
+        if len(shape) != 2:
+            raise ComparisonError(f"shape {shape} has no columns with a length")
+        return shape
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read everything for the lengths, and divide the rows."""
+        (source,) = sources
+        n_rows, columns = self.shape(source.shape)
+        squares = np.zeros(columns, np.float32)
+        with np.errstate(all="ignore"):
+            for first in range(0, n_rows, _AT_A_TIME):
+                last = min(first + _AT_A_TIME, n_rows)
+                for row in _values((source,), first, last).astype("<f4").reshape(-1, columns):
+                    squares += row * row  # row after row in float32, as torch does
+            values = _values((source,), start, stop).astype("<f4")
+            values /= np.sqrt(squares) + np.float32(1e-7)
         return values.view(np.uint8)
