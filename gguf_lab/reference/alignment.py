@@ -71,7 +71,8 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     facts = Facts.of(architecture, model.metadata, checkpoint.config, shapes)
     found = facts.disagreements(family.same)
-    if not guessed and family_of_model_type(checkpoint.model_type) not in {family, None}:
+    theirs = family_of_model_type(checkpoint.model_type)
+    if not guessed and theirs not in {family, None} and not family.may_say(checkpoint.model_type):
         found.insert(
             0,
             f"architecture {quoted(architecture)} in the file against model type"

@@ -17,6 +17,8 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     Cut,
+    Exp,
+    Flatten,
     GroupParts,
     Half,
     HeadPart,
@@ -24,6 +26,7 @@ from gguf_lab.reference.transforms import (
     MinusExp,
     Part,
     PermuteRotary,
+    Reordered,
     Rows,
     Split,
     Squeeze,
@@ -34,6 +37,7 @@ from gguf_lab.reference.transforms import (
     Transformed,
     Transpose,
     UnpermuteRotary,
+    Unsqueeze,
 )
 
 from ..reference.support import ArrayRows
@@ -148,6 +152,16 @@ CASES = {
         lambda t: [Transformed(Chain(Split(a), Transpose()), t)],
     ),
     "squeezed": lambda a, b, c, d: ([(a, 1, b)], lambda t: [Transformed(Squeeze(), t)]),
+    "unsqueezed": lambda a, b, c, d: ([(a, b)], lambda t: [Transformed(Unsqueeze(c), t)]),
+    "flattened": lambda a, b, c, d: ([(a, b)], lambda t: [Transformed(Flatten(), t)]),
+    "reordered": lambda a, b, c, d: (
+        [(2 * a, b, c)],
+        lambda t: [Transformed(Reordered((1, 0)), t)],
+    ),
+    "transposed, reordered": lambda a, b, c, d: (
+        [(a, 3 * b)],
+        lambda t: [Transformed(Chain(Transpose(), Reordered((2, 0, 1))), t)],
+    ),
     "transposed twice": lambda a, b, c, d: (
         [(a, b)],
         lambda t: [Transformed(Chain(Transpose(), Transpose()), t)],
@@ -199,11 +213,12 @@ def test_what_was_moved_comes_back(case, a, b, c, d, data) -> None:
 def test_every_transform_has_a_case() -> None:
     from gguf_lab.reference import transforms
 
-    no_moves = {"Added", "Arithmetic", "MinusExp", "NamedRows", "Rows", "Transform", "Transformed"}
+    no_moves = {"Added", "Arithmetic", "Exp", "MinusExp"}
+    no_moves |= {"NamedRows", "Rows", "Transform", "Transformed"}
     # parts of what is quantized are of a checkpoint, never parameters of a model
     no_moves |= {"BYTE_TYPES", "DecodeMXFP4", "Decoded", "Reciprocal", "RepackMXFP4", "Scaled"}
-    # falcon-h1 and kimi-k3 are not handed over
-    names = {*transforms.__all__} - no_moves - {"Times", "Product"}
+    # falcon-h1, kimi-k3 and bailingmoe are not handed over
+    names = {*transforms.__all__} - no_moves - {"Times", "Product", "UnitColumns"}
     used = {name for make in CASES.values() for name in names_in(make)}
     assert names <= used
 
@@ -252,6 +267,8 @@ def test_a_logarithm_comes_back_to_float32_rounding() -> None:
     file = file_of(MinusExp(), numbers, "F32")
     assert np.abs(MinusExp().undo(file) - numbers).max() <= 2.0**-20  # half a unit of 16 to 20
     assert np.isnan(MinusExp().undo(np.float32([1]))).all()
+    assert (file_of(Exp(), numbers, "F32") == -file).all()
+    assert (Exp().undo(-file) == MinusExp().undo(file)).all()
 
 
 def test_calculations_are_undone_where_they_were_done() -> None:

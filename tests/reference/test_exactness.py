@@ -27,7 +27,10 @@ CONVERTED = {
 EVERY = pytest.mark.parametrize("name", CONVERTED)
 
 # What the checkpoint has no tensor for: everything else must be matched.
-_FREQS = ("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone")
+_FREQS = (
+    *("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone"),
+    *("dflash-gemma", "gemma4-assistant"),
+)
 _FACTORS = ("phi3-long", "minicpm", "phimoe")
 _MATRICES = tuple(f"attn_{kind}" for kind in ("k", "output", "q", "v"))
 _SCALED = {
@@ -40,6 +43,9 @@ UNMATCHED = {
         for name, kinds in _SCALED.items()
     },
     **{name: {"rope_freqs.weight"} for name in _FREQS},
+    "muse-glimmer": {
+        f"blk.{layer}.attn_{kind}_norm.weight" for layer in range(2) for kind in ("q", "k")
+    },
     **{name: {"rope_factors_long.weight", "rope_factors_short.weight"} for name in _FACTORS},
 }
 
@@ -59,6 +65,19 @@ LEFT_OUT = {
     "rwkv7-hf": {f"model.blocks.0.attention.v{part}" for part in range(3)},
     "arwkv7": {f"model.layers.0.self_attn.time_mixer.v{part}" for part in range(3)},
     "grovemoe": {f"model.layers.{layer}.mlp.expert_bias" for layer in range(2)},
+    "dots3note": {
+        "audio_encoder.audio_adapter.proj.0.weight",
+        "vision_encoder.post_trunk_norm.weight",
+    },
+    "muse-glimmer": {
+        "model.vision_adapter.fc1.weight",
+        "model.vision_projection.weight",
+        "model.vision_tower.ln_pre.weight",
+    },
+    "gemma4-assistant": {
+        "masked_embedding.centroids.weight",
+        "masked_embedding.token_ordering",
+    },
     "glm5-next": {"model.visual.post_layernorm.weight"},
     "minimax-m3": {
         "multi_modal_projector.linear_1.weight",
@@ -74,7 +93,7 @@ LEFT_OUT = {
 OF_LAYERS = "scales of what a layer calculates"
 
 # An exponential is rounded by whoever calculates it: one unit in the last place may differ.
-ROUNDED = "-exp(A_log)"
+ROUNDED = ("-exp(A_log)", "exp(A_log)")
 
 
 def decoded(rows: np.ndarray, qtype: str) -> np.ndarray:
@@ -205,6 +224,15 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             1,
         ),
         ("bailingmoe", "output.weight", "columns divided by their lengths", 1),
+        ("bailingmoe3", "blk.0.ssm_a", "exp(A_log); cut into rows of 1", 1),
+        (
+            "dots3note",
+            "blk.1.attn_k_b.weight",
+            "the first 8 rows of each of 2 heads; transposed",
+            1,
+        ),
+        ("dots3note", "blk.1.attn_kv_a_norm.weight", "times 1.33333", 1),
+        ("dflash", "blk.0.attn_k_norm.weight", "rows permuted to rotary halves, 1 heads", 1),
         ("rwkv6", "blk.1.time_mix_output.weight", "times 0.5", 1),
         (
             "rwkv6qwen2",

@@ -17,6 +17,7 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     DecodeMXFP4,
+    Exp,
     Flatten,
     Half,
     HeadPart,
@@ -450,6 +451,7 @@ def test_words_of_nested_transforms() -> None:
             (Chain(Transpose(), Reordered((1, 0))), [array(3, 4)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
+            (Exp(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),

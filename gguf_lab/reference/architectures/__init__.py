@@ -12,8 +12,10 @@ from .bloom import BLOOM, FALCON, GPTNEOX
 from .common import LEFT_OUT, SPELLINGS
 from .dbrx import DBRX
 from .deepseek2 import (
+    BAILINGMOE3,
     DEEPSEEK2,
     DEEPSEEK32,
+    DOTS3NOTE,
     GLM5_NEXT,
     GLM_DSA,
     KIMI_K3,
@@ -21,6 +23,7 @@ from .deepseek2 import (
     MISTRAL4,
 )
 from .deepseek4 import DEEPSEEK4
+from .drafts import DFLASH, GEMMA4_ASSISTANT
 from .experts import (
     AFMOE,
     BAILINGMOE2,
@@ -66,6 +69,7 @@ from .llama import (
 )
 from .mamba import FALCON_H1, JAMBA, MAMBA, MAMBA2
 from .minimax import MINIMAX_M2, MINIMAX_M3
+from .muse_glimmer import MUSE_GLIMMER
 from .phi import PHI2, PHI3
 from .plain import (
     CHATGLM,
@@ -102,6 +106,7 @@ FAMILIES: tuple[Family, ...] = (
     FALCON_H1, GLM_DSA, MISTRAL4, DECI, KIMI_LINEAR, DEEPSEEK32, DEEPSEEK4, KIMI_K3, HY_V3,
     MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT, RWKV6,
     RWKV6QWEN2, RWKV7, ARWKV7, LLADA_MOE, RND1, GROVEMOE, ARCTIC, GROK, MINIMAX_01, BAILINGMOE,
+    BAILINGMOE3, DOTS3NOTE, MUSE_GLIMMER, GEMMA4_ASSISTANT, DFLASH,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

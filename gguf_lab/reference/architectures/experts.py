@@ -106,7 +106,7 @@ ERNIE4_5_MOE = replace(
 BAILINGMOE2 = replace(
     OLMOE,
     architectures=("bailingmoe2",),
-    model_types=(),  # the checkpoints say "bailing_moe", as those of the first version do
+    model_types=("bailing_moe",),
     spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
 )
 

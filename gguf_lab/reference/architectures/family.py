@@ -151,6 +151,8 @@ class Family:
         What file and checkpoint must agree on.
     like : str
         An architecture with the same names; for one that the ``gguf`` package may be too old for.
+    shares : tuple of str
+        Values of ``model_type`` of other families that its checkpoints say too (patterns).
     """
 
     architectures: tuple[str, ...]
@@ -161,12 +163,17 @@ class Family:
     made_up: tuple[LeftOut, ...] = ()
     same: tuple[Quantity, ...] = SAME_IN_BOTH
     like: str = ""
+    shares: tuple[str, ...] = ()
 
     def spell(self, name: str) -> str:
         """Spell a name as the table does."""
         for spelling in self.spellings:
             name = spelling.apply(name)
         return name
+
+    def may_say(self, model_type: str) -> bool:
+        """Whether a checkpoint of it may say this model type of another family."""
+        return any(pattern_of(pattern).fullmatch(model_type) for pattern in self.shares)
 
 
 @lru_cache(maxsize=1024)

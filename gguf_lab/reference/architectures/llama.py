@@ -115,7 +115,7 @@ def _bailing_head(facts: Facts, _: int | None) -> Transform:
 BAILINGMOE = replace(
     ARCEE,
     architectures=("bailingmoe",),
-    model_types=(),  # its "bailing_moe" is the model type of bailingmoe2 too
+    model_types=(),
     rows=(
         *(
             Row(_BAILING_QKV, f"blk.{{layer}}.attn_{name}.weight", _bailing_part(which))
@@ -126,6 +126,7 @@ BAILINGMOE = replace(
         Row("lm_head.weight", transform=_bailing_head),
     ),
     made_up=(),
+    shares=("bailing_moe",),
 )
 
 _QKV = "model.layers.{layer}.attention.wqkv.weight"

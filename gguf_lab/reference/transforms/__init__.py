@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from .arithmetic import Added, Arithmetic, MinusExp, Product, Reciprocal, Times, UnitColumns
+from .arithmetic import (
+    Added,
+    Arithmetic,
+    Exp,
+    MinusExp,
+    Product,
+    Reciprocal,
+    Times,
+    UnitColumns,
+)
 from .heads import (
     GroupParts,
     HeadPart,
@@ -38,6 +47,7 @@ __all__ = [
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "Exp",
     "Flatten",
     "GroupParts",
     "Half",

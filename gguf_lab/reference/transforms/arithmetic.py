@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Added", "Arithmetic", "MinusExp", "Product", "Reciprocal", "Times", "UnitColumns"]
+__all__ = [
+    "Added",
+    "Arithmetic",
+    "Exp",
+    "MinusExp",
+    "Product",
+    "Reciprocal",
+    "Times",
+    "UnitColumns",
+]
 
 
 def _calculated(dtype: str) -> str:
@@ -100,6 +109,22 @@ class MinusExp(Arithmetic):
         """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
         with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
             return np.log(-values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Exp(Arithmetic):
+    """``exp(A_log)``: as `MinusExp`, where llama.cpp's graph has the sign."""
+
+    words: str = "exp(A_log)"
+
+    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        result: NDArray[np.floating] = np.exp(values.astype(np.float64))
+        return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the logarithm, rounded once."""
+        with np.errstate(all="ignore"):
+            return np.log(values.astype(np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
