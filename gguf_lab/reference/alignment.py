@@ -74,7 +74,7 @@ def align(model: Model, checkpoint: Checkpoint) -> Alignment:
     found = facts.disagreements(family.same)
     another = family_of_model_type(checkpoint.model_type) not in {family, None}
     of_language = not guessed and not family.projectors
-    if another and of_language and checkpoint.model_type not in family.borrowed:
+    if another and of_language and not family.borrows(checkpoint.model_type):
         found.insert(
             0,
             f"architecture {quoted(architecture)} in the file against model type"

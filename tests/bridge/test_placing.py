@@ -17,6 +17,7 @@ from gguf_lab.reference.transforms import (
     AsStored,
     Chain,
     Cut,
+    Exp,
     GroupParts,
     Half,
     HeadPart,
@@ -24,6 +25,7 @@ from gguf_lab.reference.transforms import (
     MinusExp,
     Part,
     PermuteRotary,
+    Reordered,
     Rows,
     Split,
     Squeeze,
@@ -148,6 +150,14 @@ CASES = {
         lambda t: [Transformed(Chain(Split(a), Transpose()), t)],
     ),
     "squeezed": lambda a, b, c, d: ([(a, 1, b)], lambda t: [Transformed(Squeeze(), t)]),
+    "reordered": lambda a, b, c, d: (
+        [(2 * a, b, c)],
+        lambda t: [Transformed(Reordered((1, 0)), t)],
+    ),
+    "transposed, reordered": lambda a, b, c, d: (
+        [(a, 3 * b)],
+        lambda t: [Transformed(Chain(Transpose(), Reordered((2, 0, 1))), t)],
+    ),
     "transposed twice": lambda a, b, c, d: (
         [(a, b)],
         lambda t: [Transformed(Chain(Transpose(), Transpose()), t)],
@@ -200,12 +210,22 @@ def test_every_transform_has_a_case() -> None:
     from gguf_lab.reference import transforms
     from gguf_lab.reference.transforms import encoders
 
-    no_moves = {"Added", "Arithmetic", "MinusExp", "NamedRows", "Rows", "Transform", "Transformed"}
+    no_moves = {"Added", "Arithmetic", "Exp", "MinusExp"}
+    no_moves |= {"NamedRows", "Rows", "Transform", "Transformed"}
     # parts of what is quantized are of a checkpoint, never parameters of a model
     no_moves |= {"BYTE_TYPES", "DecodeMXFP4", "Decoded", "Reciprocal", "RepackMXFP4", "Scaled"}
-    # falcon-h1, kimi-k3, bitnet, talkie and the encoders of images and sounds are not handed over
-    no_moves |= {"Times", "Product", "Ternary", "NegatedHalves", *encoders.__all__}
-    names = {*transforms.__all__} - no_moves
+    # falcon-h1, kimi-k3, bitnet, talkie, bailingmoe, rwkv and the encoders of images and sounds are
+    # not handed over
+    no_moves |= {
+        "Times",
+        "Product",
+        "Ternary",
+        "NegatedHalves",
+        "UnitColumns",
+        "Reshape",
+        "Centered",
+    }
+    names = {*transforms.__all__} - no_moves - {*encoders.__all__}
     used = {name for make in CASES.values() for name in names_in(make)}
     assert names <= used
 
@@ -254,6 +274,8 @@ def test_a_logarithm_comes_back_to_float32_rounding() -> None:
     file = file_of(MinusExp(), numbers, "F32")
     assert np.abs(MinusExp().undo(file) - numbers).max() <= 2.0**-20  # half a unit of 16 to 20
     assert np.isnan(MinusExp().undo(np.float32([1]))).all()
+    assert (file_of(Exp(), numbers, "F32") == -file).all()
+    assert (Exp().undo(-file) == MinusExp().undo(file)).all()
 
 
 def test_calculations_are_undone_where_they_were_done() -> None:

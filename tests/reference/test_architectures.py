@@ -14,6 +14,7 @@ from gguf_lab.model import open_model
 from gguf_lab.reference import align, open_checkpoint
 from gguf_lab.reference.architectures import FAMILIES, PROJECTORS, family_of
 from gguf_lab.reference.architectures.family import Spelling, number_in, pattern_of
+from gguf_lab.reference.architectures.plan import _converter_names
 from gguf_lab.reference.architectures.projectors.granite_vision import GRANITE4_VISION
 from gguf_lab.reference.facts import Facts
 
@@ -42,6 +43,20 @@ def test_lines_of_all_tables_can_be_read() -> None:
             assert row.to.format(**dict.fromkeys(numbers, "0")) is not None
             # what is joined needs an order
             assert (row.join is not None) == ("index" in numbers or row.place is not None)
+
+
+def test_the_names_of_arctic_are_its_own() -> None:
+    """Its norms are called otherwise; gguf writes that into what all its maps are made from."""
+    name = "model.layers.0.post_attention_layernorm"
+    for architecture, meaning in (
+        ("llama", "blk.0.ffn_norm"),
+        ("arctic", "blk.0.ffn_norm_exps"),
+        ("llama", "blk.0.ffn_norm"),
+    ):
+        _converter_names.cache_clear()
+        names = _converter_names(architecture, 1)
+        assert names is not None
+        assert names.get_name(name) == meaning
 
 
 @pytest.mark.parametrize(

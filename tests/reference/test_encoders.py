@@ -40,6 +40,8 @@ def test_what_converters_do_to_encoders(size: int) -> None:
         (Reshape((-1, 1), "a column"), vector, vector[:, None]),
         (Reshape((-1, 1, 1), "a column"), vector, vector[:, None, None]),
         (Reshape((0, -1), "flat"), array, array.reshape(6, -1)),
+        (Reshape((-1,), "one row"), array, array.reshape(-1)),
+        (Reshape((0, 1, 1, -1), "longer"), array[0, 0, 0], array[0, 0, 0][:, None, None]),
         (Reshape((0, 3, 5, 8), "moved"), array, array.reshape(6, 3, 5, 8)),
         (Reshape((18, -1, 5), "joined"), array, array.reshape(18, 8, 5)),
         (Permute((4, 0, 3, 2, 1), "permuted"), array, array.transpose(4, 0, 3, 2, 1)),

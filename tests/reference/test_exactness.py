@@ -32,6 +32,7 @@ EVERY = pytest.mark.parametrize("name", CONVERTED)
 _FREQS = (
     *("llama3-tied", "deci", "exaone4", "gemma4", "gemma4-moe", "apertus", "arcee", "exaone"),
     "llama-embed",
+    *("dflash-gemma", "gemma4-assistant"),
 )
 _FACTORS = ("phi3-long", "minicpm", "phimoe")
 _MATRICES = tuple(f"attn_{kind}" for kind in ("k", "output", "q", "v"))
@@ -47,6 +48,9 @@ UNMATCHED = {
     "mmproj-nemotron": {"v.position_embd.weight"},
     "mmproj-pixtral-mistral": {"v.token_embd.img_break"},
     **{name: {"rope_freqs.weight"} for name in _FREQS},
+    "muse-glimmer": {
+        f"blk.{layer}.attn_{kind}_norm.weight" for layer in range(2) for kind in ("q", "k")
+    },
     **{name: {"rope_factors_long.weight", "rope_factors_short.weight"} for name in _FACTORS},
     "mmproj-mimo-v2.5": {
         "a.rvq.codebook.weight",
@@ -78,6 +82,22 @@ LEFT_OUT = {
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
+    "rwkv7-hf": {f"model.blocks.0.attention.v{part}" for part in range(3)},
+    "arwkv7": {f"model.layers.0.self_attn.time_mixer.v{part}" for part in range(3)},
+    "grovemoe": {f"model.layers.{layer}.mlp.expert_bias" for layer in range(2)},
+    "dots3note": {
+        "audio_encoder.audio_adapter.proj.0.weight",
+        "vision_encoder.post_trunk_norm.weight",
+    },
+    "muse-glimmer": {
+        "model.vision_adapter.fc1.weight",
+        "model.vision_projection.weight",
+        "model.vision_tower.ln_pre.weight",
+    },
+    "gemma4-assistant": {
+        "masked_embedding.centroids.weight",
+        "masked_embedding.token_ordering",
+    },
     "glm5-next": {"model.visual.post_layernorm.weight"},
     "minimax-m3": {
         "multi_modal_projector.linear_1.weight",
@@ -196,6 +216,7 @@ ELSEWHERE = {
 # summand of a batch norm is a difference, in which a unit of what is subtracted may be several.
 ROUNDED = {
     "-exp(A_log)": 1,
+    "exp(A_log)": 1,
     "log(1 + exp(x))": 1,
     "the factor of a batch norm": 2,
     "the summand of a batch norm": 4,
@@ -346,6 +367,34 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
         ),
         ("mmproj-lfm2a", "a.blk.6.conv_norm.bias", "the summand of a batch norm", 4),
         ("mmproj-gemma4u", "v.patch_norm.1.bias", "color by color", 1),
+        (
+            "bailingmoe",
+            "blk.0.attn_k.weight",
+            "the rows of k; rows un-permuted for rotary halves, 2 heads",
+            1,
+        ),
+        ("bailingmoe", "output.weight", "columns divided by their lengths", 1),
+        ("bailingmoe3", "blk.0.ssm_a", "exp(A_log); cut into rows of 1", 1),
+        (
+            "dots3note",
+            "blk.1.attn_k_b.weight",
+            "the first 8 rows of each of 2 heads; transposed",
+            1,
+        ),
+        ("dots3note", "blk.1.attn_kv_a_norm.weight", "times 1.33333", 1),
+        ("dflash", "blk.0.attn_k_norm.weight", "rows permuted to rotary halves, 1 heads", 1),
+        ("sarvam", "blk.1.exp_probs_b.bias", "its mean subtracted", 1),
+        ("rwkv6", "blk.1.time_mix_output.weight", "times 0.5", 1),
+        (
+            "rwkv6qwen2",
+            "blk.0.time_mix_w2.weight",
+            "transposed; parts in the order 3, 1, 2, 0, 4",
+            1,
+        ),
+        ("rwkv7", "blk.0.time_mix_lerp_fused.weight", "mixes 0-5 stacked", 6),
+        ("rwkv7", "blk.1.time_mix_lerp_fused.weight", "dimensions of 1 added", 1),
+        ("rwkv7", "blk.0.time_mix_r_k.weight", "rows joined to one", 1),
+        ("rwkv7-hf", "blk.0.time_mix_v1.weight", "transposed", 1),
         ("gemma3n", "altup_proj.weight", "projections 0-2 stacked", 3),
         (
             "mmproj-minimax-m3",

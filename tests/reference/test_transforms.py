@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gguf_lab.codec import dequantize
+from gguf_lab.codec import dequantize, quantize
 from gguf_lab.errors import ComparisonError
 from gguf_lab.reference.transforms import (
     Added,
     AsStored,
+    Centered,
     Chain,
     DecodeMXFP4,
+    Exp,
     Half,
     HeadPart,
     Join,
@@ -24,6 +26,7 @@ from gguf_lab.reference.transforms import (
     NegatedHalves,
     Part,
     PermuteRotary,
+    Reordered,
     Split,
     Squeeze,
     Stack,
@@ -33,6 +36,7 @@ from gguf_lab.reference.transforms import (
     Transform,
     Transformed,
     Transpose,
+    UnitColumns,
     UnpermuteRotary,
     UnpermuteRotaryAxes,
 )
@@ -301,6 +305,21 @@ def test_squeeze_and_split_keep_the_rows() -> None:
         Split(4).shape((6, 2))
 
 
+@pytest.mark.parametrize("shape", [(6, 4), (6, 2, 3), (3, 4), (0, 4)])
+def test_reordered_is_numpys_indexing(shape: tuple[int, ...]) -> None:
+    source = array(*shape)
+    rows = Transformed(Reordered((2, 0, 1)), (ArrayRows(source),))
+    assert rows.shape == shape
+    assert rows.words == "parts in the order 2, 0, 1"
+    assert equal(whole(rows), source.reshape(3, shape[0] // 3, *shape[1:])[[2, 0, 1]])
+
+
+@pytest.mark.parametrize("shape", [(6,), (7, 2)])
+def test_reordered_refuses_what_does_not_divide(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ComparisonError, match="3 parts"):
+        Reordered((2, 0, 1)).shape(shape)
+
+
 BITS16 = st.lists(st.integers(0, 0xFFFF), min_size=6, max_size=6)
 
 
@@ -359,6 +378,22 @@ def test_products_are_rounded_as_the_converter_does(bits: list[int]) -> None:
         assert rows.dtype == ("F32" if dtype == "BF16" else "F16")
         ours = dequantize(whole(rows), rows.dtype)
         assert np.array_equal(ours, due.float().numpy(), equal_nan=True)
+
+
+def test_unit_columns_is_the_converters_formula() -> None:
+    """torch adds the squares row by row in float32: ``w / (norm(w, dim=0) + 1e-7)``."""
+    import torch
+
+    values = np.random.default_rng(0).standard_normal((3000, 17)).astype(np.float32)
+    rows = Transformed(UnitColumns(), (ArrayRows(values),))
+    expected = torch.from_numpy(values.copy())
+    expected /= torch.norm(expected, p=2, dim=0, keepdim=True) + 1e-7
+    assert rows.shape == values.shape
+    assert rows.dtype == "F32"
+    assert equal(whole(rows), expected.numpy())
+    assert equal(rows.read(1000, 1030), expected.numpy()[1000:1030])
+    with pytest.raises(ComparisonError, match="no columns"):
+        UnitColumns().shape((3,))
 
 
 @given(values=st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4))
@@ -464,10 +499,15 @@ def test_words_of_nested_transforms() -> None:
             (Join(""), [array(2, 4, 3), array(2, 1, 3)]),
             (Squeeze(), [array(4, 1, 3)]),
             (Split(2), [array(4, 3)]),
+            (UnitColumns(), [array(4, 3)]),
+            (Centered(), [array(4)]),
+            (Reordered((1, 2, 0)), [array(6, 2, 3)]),
+            (Chain(Transpose(), Reordered((1, 0))), [array(3, 4)]),
             (Added(1), [array(4, 3)]),
             (MinusExp(), [array(4, 3)]),
             (Ternary(), [array(4, 3)]),
             (NegatedHalves(4), [array(8, 3)]),
+            (Exp(), [array(4, 3)]),
             (Times((0.7, 1.3), ((1, 0.1), (3, 0.2), (9, 0.3))), [array(4, 3)]),
         ]
     ),
@@ -500,3 +540,16 @@ def test_what_is_transposed_is_read_once_if_read_in_whole_matrices() -> None:
         rows.read(start, start + rows.rows_per_read)
     read = [row for a, b in source.asked for row in range(a, b) if b - a > 1]
     assert read == [*range(24)]
+
+
+@pytest.mark.parametrize(("qtype", "bits"), [("BF16", 7), ("F16", 10), ("F32", 23)])
+def test_a_mean_is_subtracted_in_the_type_of_the_vector(qtype: str, bits: int) -> None:
+    values = np.random.default_rng(0).normal(3, 1, 32).astype(np.float32)
+    stored = np.asarray(quantize(values, qtype)).reshape(1, -1)
+    source = ArrayRows(stored.view({7: "u2", 10: "f2", 23: "f4"}[bits]).reshape(-1), qtype)
+    exact = np.asarray(dequantize(stored, qtype)).astype(np.float64).ravel()
+    rows = Transformed(Centered(), (source,))
+    assert (rows.dtype, rows.shape) == (qtype, (32,))
+    got = np.asarray(dequantize(np.ascontiguousarray(rows.read(0, 1)), qtype)).ravel()
+    np.testing.assert_allclose(got, exact - exact.mean(), atol=4 * 2.0**-bits)
+    assert abs(got.mean()) < 4 * 2.0**-bits

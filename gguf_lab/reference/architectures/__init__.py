@@ -15,8 +15,10 @@ from .bloom import BLOOM, FALCON, GPTNEOX
 from .common import LEFT_OUT, SPELLINGS
 from .dbrx import DBRX
 from .deepseek2 import (
+    BAILINGMOE3,
     DEEPSEEK2,
     DEEPSEEK32,
+    DOTS3NOTE,
     GLM5_NEXT,
     GLM_DSA,
     KIMI_K3,
@@ -24,6 +26,7 @@ from .deepseek2 import (
     MISTRAL4,
 )
 from .deepseek4 import DEEPSEEK4
+from .drafts import DFLASH, GEMMA4_ASSISTANT
 from .experts import (
     AFMOE,
     BAILINGMOE2,
@@ -31,12 +34,16 @@ from .experts import (
     ERNIE4_5_MOE,
     EXAONE_MOE,
     GLM4MOE,
+    GROK,
+    GROVEMOE,
     HUNYUAN_MOE,
     HY_V3,
     LAGUNA,
+    LLADA_MOE,
     MAPLE,
     MELLUM,
     MIMO2,
+    MINIMAX_01,
     OLMOE,
     PHIMOE,
     SMALLTHINKER,
@@ -53,7 +60,9 @@ from .lfm2 import LFM2, LFM2MOE
 from .llama import (
     APERTUS,
     ARCEE,
+    ARCTIC,
     BAICHUAN,
+    BAILINGMOE,
     DECI,
     DEEPSEEK,
     INTERNLM2,
@@ -70,6 +79,7 @@ from .llama import (
 )
 from .mamba import FALCON_H1, JAMBA, MAMBA, MAMBA2
 from .minimax import MINIMAX_M2, MINIMAX_M3
+from .muse_glimmer import MUSE_GLIMMER
 from .phi import PHI2, PHI3
 from .plain import (
     CHATGLM,
@@ -101,8 +111,9 @@ from .plain import (
 )
 from .plamo import PLAMO, PLAMO2, PLAMO3
 from .projectors import PROJECTORS, projector_of
-from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
+from .qwen import QWEN2, QWEN2MOE, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE, RND1
 from .qwen_linear import QWEN3_5, QWEN3NEXT
+from .rwkv import ARWKV7, RWKV6, RWKV6QWEN2, RWKV7
 from .stablelm import STABLELM
 from .t5 import T5
 from .talkie import TALKIE
@@ -125,7 +136,9 @@ FAMILIES: tuple[Family, ...] = (
     MINIMAX_M3, GRANITE_SWA, COHERE2MOE, MELLUM, LAGUNA, DBRX, GLM5_NEXT, HRM_TEXT, BITNET,
     CODESHELL, COGVLM, DREAM, HUNYUAN_VL, MAINCODER, MPT, ORION, PADDLEOCR, PANGU_EMBEDDED, PLM,
     QWEN, SPARK2_5, BAICHUAN, XVERSE, LLADA, LLAMA_EMBED, NANBEIGE, MAPLE, SMALLTHINKER, NEO_BERT,
-    JINA_BERT_V2, JAIS, OPENELM, REFACT, PLAMO, PLAMO2, PLAMO3, TALKIE,
+    JINA_BERT_V2, JAIS, OPENELM, REFACT, PLAMO, PLAMO2, PLAMO3, TALKIE, RWKV6, RWKV6QWEN2, RWKV7,
+    ARWKV7, LLADA_MOE, RND1, GROVEMOE, ARCTIC, GROK, MINIMAX_01, BAILINGMOE, BAILINGMOE3,
+    DOTS3NOTE, MUSE_GLIMMER, GEMMA4_ASSISTANT, DFLASH,
 )  # fmt: skip
 
 _BY_MODEL_TYPE = {name: family for family in FAMILIES for name in family.model_types}

@@ -1,17 +1,30 @@
 """deepseek v2 and v3 and others with latent keys and values (MLA) in their attention.
 
-Facts: llama.cpp's converter, classes ``DeepseekV2Model``, ``KimiLinearModel`` and
-``Glm5NextModel``. It splits the matrix that makes keys and values of the latent vector: ``k_b`` is
-applied to the query instead, hence transposed.
+Facts: llama.cpp's converter, classes ``DeepseekV2Model``, ``KimiLinearModel``, ``Glm5NextModel``,
+``BailingMoeV3Model`` and ``Dots3NoteModel``. It splits the matrix that makes keys and values of the
+latent vector: ``k_b`` is applied to the query instead, hence transposed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...errors import ComparisonError
 from ..facts import HEADS, LAYERS, WIDTH, Quantity
-from ..transforms import Chain, HeadPart, MinusExp, Product, Transform, Transpose
+from ..transforms import (
+    AsStored,
+    Chain,
+    Cut,
+    Exp,
+    HeadPart,
+    MinusExp,
+    Product,
+    Times,
+    Transform,
+    Transpose,
+)
 from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, MIXTRAL_EXPERTS, PREDICTOR_ROWS, SPELLINGS
 from .family import Family, Row, Spelling, stacked
 from .mamba import TIME_STEPS
@@ -19,7 +32,17 @@ from .mamba import TIME_STEPS
 if TYPE_CHECKING:
     from ..facts import Facts
 
-__all__ = ["DEEPSEEK2", "DEEPSEEK32", "GLM5_NEXT", "GLM_DSA", "KIMI_K3", "KIMI_LINEAR", "MISTRAL4"]
+__all__ = [
+    "BAILINGMOE3",
+    "DEEPSEEK2",
+    "DEEPSEEK32",
+    "DOTS3NOTE",
+    "GLM5_NEXT",
+    "GLM_DSA",
+    "KIMI_K3",
+    "KIMI_LINEAR",
+    "MISTRAL4",
+]
 
 _KEY = Quantity("size of a key", "attention.key_length_mla", ())
 _ROTATED = Quantity("rotated part of a key", "rope.dimension_count", ("qk_rope_head_dim",))
@@ -168,4 +191,93 @@ GLM5_NEXT = replace(
         ),
     ),
     like="kimi-linear",
+)
+
+# Ling 3.0: as kimi-linear, but for names, gates and the sign of the decay
+BAILINGMOE3 = replace(
+    KIMI_LINEAR,
+    architectures=("bailingmoe3",),
+    model_types=("bailing_hybrid",),
+    spellings=(
+        *KIMI_LINEAR.spellings,
+        Spelling(".attention.dense.", ".attention.o_proj.", "anywhere"),
+        Spelling(".attention.", ".self_attn.", "anywhere"),
+        Spelling(".expert_bias", ".expert_bias.bias", "end"),
+    ),
+    rows=(
+        *_LATENT,
+        *EXPERTS,
+        *PREDICTOR_ROWS,
+        Row(f"{_LAYER}.final_layernorm.weight", "blk.{layer}.layer_output_norm.weight"),
+        Row("*.A_log", transform=Chain(Exp(), Cut(1))),
+        Row(f"{_LAYER}.self_attn.f_proj.weight", "blk.{layer}.ssm_f_a.weight"),
+        *(
+            Row(f"{_LAYER}.self_attn.g_proj.weight", f"blk.{{layer}}.{to}.weight")
+            for to in ("ssm_g_a", "attn_gate")
+        ),
+    ),
+    like="kimi-linear",
+)
+
+_SLIDING_KEY = Quantity("size of a key of sliding layers", "attention.key_length_mla_swa", ())
+_SLIDING_VALUE = Quantity(
+    "size of a value of sliding layers", "attention.value_length_mla_swa", ("swa_v_head_dim",)
+)
+_RANK = Quantity("rank of latent keys", "attention.kv_lora_rank", ("kv_lora_rank",))
+_SLIDING_RANK = Quantity(
+    "rank of latent keys of sliding layers", "attention.kv_lora_rank_swa", ("swa_kv_lora_rank",)
+)
+_QUERY_RANK = Quantity("rank of latent queries", "attention.q_lora_rank", ("q_lora_rank",))
+
+
+def _slides(facts: Facts, layer: int | None) -> bool:
+    """Whether a layer attends to a window; one after the last, which predicts, does too."""
+    kinds = facts.config.get("layer_types")
+    if not isinstance(kinds, list) or layer is None:
+        raise ComparisonError("config.json has no layer_types: which layers slide is unknown")
+    return layer >= len(kinds) or kinds[layer] == "sliding_attention"
+
+
+def _dots_keys(facts: Facts, layer: int | None) -> Transform:
+    if not _slides(facts, layer):
+        return _keys(facts, layer)
+    size = facts.need(_SLIDING_KEY) - facts.need(_ROTATED)
+    return Chain(HeadPart(facts.heads(layer), size), Transpose())
+
+
+def _dots_values(facts: Facts, layer: int | None) -> Transform:
+    size = facts.need(_SLIDING_VALUE if _slides(facts, layer) else _VALUE)
+    return HeadPart(facts.heads(layer), size, at_end=True)
+
+
+def _rescaled(facts: Facts, rank: Quantity) -> Transform:
+    # what the model multiplies behind the norm goes into its weights
+    if facts.config.get("apply_mla_qkv_lora_rescale") is not True:
+        return AsStored()
+    return Times((math.sqrt(facts.need(WIDTH) / facts.need(rank)),))
+
+
+# sliding layers with sizes of their own between those with an indexer
+DOTS3NOTE = replace(
+    GLM_DSA,
+    architectures=("dots3note",),
+    model_types=("dots3_note", "dots3_note_text"),
+    spellings=(Spelling("model.mtp.", "model.layers.{next}."), *SPELLINGS),
+    rows=(
+        Row(_KV_B, f"{_LAYER}.self_attn.k_b_proj.weight", _dots_keys),
+        Row(_KV_B, f"{_LAYER}.self_attn.v_b_proj.weight", _dots_values),
+        *EXPERTS,
+        *PREDICTOR_ROWS,
+        Row("*.q_a_layernorm.weight", transform=lambda facts, _: _rescaled(facts, _QUERY_RANK)),
+        Row(
+            "*.kv_a_layernorm.weight",
+            transform=lambda facts, layer: _rescaled(
+                facts, _SLIDING_RANK if _slides(facts, layer) else _RANK
+            ),
+        ),
+        Row(f"{_LAYER}.self_attn.g_proj.weight", "blk.{layer}.attn_gate.weight"),
+        Row(f"{_LAYER}.self_attn.k_rope_only_layernorm.weight", "blk.{layer}.attn_k_norm.weight"),
+    ),
+    same=(WIDTH, LAYERS),
+    like="glm-dsa",
 )

@@ -2,15 +2,17 @@
 
 Facts: llama.cpp's converter, classes ``OlmoeModel``, ``Glm4MoeModel``, ``Dots1Model``,
 ``ExaoneMoEModel``, ``HunYuanMoEModel``, ``AfmoeModel``, ``Ernie4_5MoeModel``, ``PhiMoeModel``,
-``MimoV2Model``, ``BailingMoeV2Model``, ``HYV3Model``, ``MellumModel``, ``MapleModel``,
-``LagunaModel``, ``Step35Model`` and ``SmallThinkerModel``.
+``MimoV2Model``, ``BailingMoeV2Model``, ``SarvamMoEModel``, ``HYV3Model``, ``MellumModel``,
+``MapleModel``, ``LagunaModel``, ``Step35Model``, ``SmallThinkerModel``, ``LLaDAMoEModel``,
+``GroveMoeModel``, ``GrokModel`` and ``MiniMaxText01Model``.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..transforms import Added
+from ..transforms import Added, Centered
 from .common import (
     EXPERTS,
     FUSED_EXPERTS,
@@ -25,6 +27,9 @@ from .common import (
 )
 from .family import Family, LeftOut, Row, Spelling, stacked
 
+if TYPE_CHECKING:
+    from ..facts import Facts
+
 __all__ = [
     "AFMOE",
     "BAILINGMOE2",
@@ -32,12 +37,16 @@ __all__ = [
     "ERNIE4_5_MOE",
     "EXAONE_MOE",
     "GLM4MOE",
+    "GROK",
+    "GROVEMOE",
     "HUNYUAN_MOE",
     "HY_V3",
     "LAGUNA",
+    "LLADA_MOE",
     "MAPLE",
     "MELLUM",
     "MIMO2",
+    "MINIMAX_01",
     "OLMOE",
     "PHIMOE",
     "SMALLTHINKER",
@@ -101,11 +110,17 @@ ERNIE4_5_MOE = replace(
     ),
 )
 
+
+def _is_sarvam(facts: Facts) -> bool:
+    return facts.config.get("model_type") == "sarvam_moe"
+
+
 BAILINGMOE2 = replace(
     OLMOE,
     architectures=("bailingmoe2",),
-    model_types=("bailing_moe",),
+    model_types=("bailing_moe", "sarvam_moe"),
     spellings=(*SPELLINGS, Spelling(".expert_bias", ".expert_bias.bias", "end")),
+    rows=(*OLMOE.rows, Row("*.expert_bias.bias", transform=Centered(), when=_is_sarvam)),
 )
 
 HY_V3 = replace(
@@ -170,4 +185,65 @@ STEP35 = Family(
         ),
     ),
     made_up=(ROPE_FREQS,),
+)
+
+# "llada" is the model type of the one without experts too
+LLADA_MOE = replace(OLMOE, architectures=("llada-moe",), model_types=(), borrowed=("llada",))
+
+# small experts that groups of experts share
+GROVEMOE = replace(
+    OLMOE,
+    architectures=("grovemoe",),
+    model_types=("grove_moe",),
+    left_out=(*LEFT_OUT, LeftOut("*.expert_bias", "a bias that the model doesn't use")),
+    rows=(
+        *EXPERTS,
+        *(
+            stacked(
+                f"model.layers.{{layer}}.mlp.chunk_experts.{{index}}.{kind}_proj.weight",
+                to=f"model.layers.{{layer}}.mlp.chunk_experts.{kind}_proj.weight",
+            )
+            for kind in ("gate", "up", "down")
+        ),
+    ),
+)
+
+# grok-2 calls its experts as mixtral does; the model types of both are none of their own
+GROK = replace(
+    OLMOE,
+    architectures=("grok",),
+    model_types=(),
+    rows=(
+        *MIXTRAL_EXPERTS,
+        *(
+            stacked(
+                f"transformer.decoder_layer.{{layer}}.moe.{{index}}.{kind}.weight",
+                to=f"transformer.decoder_layer.{{layer}}.moe.{kind}.weight",
+            )
+            for kind in ("linear", "linear_1", "linear_v")
+        ),
+    ),
+)
+
+# most layers have a linear attention (lightning), with a norm and a gate of its own
+MINIMAX_01 = replace(
+    OLMOE,
+    architectures=("minimax-01",),
+    model_types=(),
+    rows=(
+        *MIXTRAL_EXPERTS,
+        *(
+            Row(
+                f"model.layers.{{layer}}.self_attn.{theirs}.weight",
+                to=f"blk.{{layer}}.{ours}.weight",
+            )
+            for theirs, ours in (
+                ("qkv_proj", "attn_qkv"),
+                ("norm", "attn_norm_2"),
+                ("output_gate", "attn_gate"),
+                ("out_proj", "attn_output"),
+            )
+        ),
+    ),
+    like="minimax-m2",
 )

@@ -156,8 +156,8 @@ class Family:
         Of a multimodal projector (architecture "clip"): the values of ``clip.projector_type``, or
         of those of its encoders, that it serves.
     borrowed : tuple of str
-        Values of ``model_type`` that belong to another family, and that checkpoints of this one
-        have too.
+        Values of ``model_type`` (patterns) that belong to other families, and that checkpoints of
+        this one have too.
     """
 
     architectures: tuple[str, ...]
@@ -176,6 +176,10 @@ class Family:
         for spelling in self.spellings:
             name = spelling.apply(name)
         return name
+
+    def borrows(self, model_type: str) -> bool:
+        """Whether its checkpoints may have this model type of another family."""
+        return any(pattern_of(pattern).fullmatch(model_type) for pattern in self.borrowed)
 
 
 @lru_cache(maxsize=1024)

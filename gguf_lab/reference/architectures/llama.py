@@ -3,7 +3,7 @@
 llama.cpp calls mistral and mixtral llama too (``general.architecture`` "llama").
 Facts: llama.cpp's converter, classes ``LlamaModel``, ``Llama4Model`` and those derived from them,
 ``OlmoModel``, ``MiniCPMModel``, ``DeepseekModel``, ``InternLM2Model``, ``BaichuanModel``,
-``XverseModel`` and ``LLaDAModel``.
+``XverseModel``, ``LLaDAModel``, ``ArcticModel`` and ``BailingMoeModel``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..facts import WIDTH
-from ..transforms import Chain, GroupParts, Part, Transform, UnpermuteRotary
+from ..facts import WIDTH, Quantity
+from ..transforms import (
+    AsStored,
+    Chain,
+    GroupParts,
+    Part,
+    Transform,
+    UnitColumns,
+    UnpermuteRotary,
+)
 from .common import (
     EXPERTS,
     FUSED_EXPERTS,
@@ -34,7 +42,9 @@ if TYPE_CHECKING:
 __all__ = [
     "APERTUS",
     "ARCEE",
+    "ARCTIC",
     "BAICHUAN",
+    "BAILINGMOE",
     "DECI",
     "DEEPSEEK",
     "INTERNLM2",
@@ -87,6 +97,49 @@ DEEPSEEK = replace(
     model_types=("deepseek",),
     rows=(*ROTARY_ROWS, *EXPERTS),
     made_up=(),
+)
+
+ARCTIC = replace(
+    ARCEE,
+    architectures=("arctic",),
+    model_types=("arctic",),
+    rows=(*ROTARY_ROWS, *MIXTRAL_EXPERTS),
+    made_up=(),
+)
+
+_BAILING_QKV = "model.layers.{layer}.attention.query_key_value.weight"
+_HEAD_SIZE = Quantity("size of a head", "rope.dimension_count", ("head_dim",))
+
+
+def _bailing_part(which: int) -> Callable[[Facts, int | None], Transform]:
+    def transform(facts: Facts, layer: int | None) -> Transform:
+        heads, kv_heads = facts.heads(layer), facts.kv_heads(layer)
+        sizes = tuple(n * facts.need(_HEAD_SIZE) for n in (heads, kv_heads, kv_heads))
+        part = GroupParts(1, sizes, which, which + 1, f"the rows of {'qkv'[which]}")
+        return part if which == 2 else Chain(part, UnpermuteRotary((heads, kv_heads)[which]))
+
+    return transform
+
+
+def _bailing_head(facts: Facts, _: int | None) -> Transform:
+    return UnitColumns() if facts.config.get("norm_head") is True else AsStored()
+
+
+BAILINGMOE = replace(
+    ARCEE,
+    architectures=("bailingmoe",),
+    model_types=(),
+    rows=(
+        *(
+            Row(_BAILING_QKV, f"blk.{{layer}}.attn_{name}.weight", _bailing_part(which))
+            for which, name in enumerate("qkv")
+        ),
+        *EXPERTS,
+        Row("model.layers.{layer}.attention.dense.weight", "blk.{layer}.attn_output.weight"),
+        Row("lm_head.weight", transform=_bailing_head),
+    ),
+    made_up=(),
+    borrowed=("bailing_moe",),
 )
 
 _QKV = "model.layers.{layer}.attention.wqkv.weight"

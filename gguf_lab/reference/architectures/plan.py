@@ -257,10 +257,16 @@ def _layers(facts: Facts) -> int:
 @lru_cache(maxsize=8)
 def _converter_names(architecture: str, layers: int) -> TensorNameMap | None:
     # a tenth of a second for 80 layers, and asked for by everything that lines up
-    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+    from gguf import MODEL_ARCH_NAMES, TensorNameMap
 
     arch = next((key for key, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
-    return None if arch is None else get_tensor_name_map(arch, layers)
+    shared = TensorNameMap.block_mappings_cfg
+    try:
+        # the map of arctic changes what all maps are made from: it gets a copy
+        TensorNameMap.block_mappings_cfg = dict(shared)
+        return None if arch is None else TensorNameMap(arch, layers)
+    finally:
+        TensorNameMap.block_mappings_cfg = shared
 
 
 def _name_map(facts: Facts, family: Family) -> Callable[[str], str | None]:

@@ -1,8 +1,9 @@
 """qwen2 and qwen3, dense and with experts.
 
 Facts: llama.cpp's converter, classes ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3Model``,
-``Qwen3MoeModel``, ``Qwen2VLModel``, ``Qwen3VLTextModel`` and ``Qwen3VLMoeTextModel``. The rotary
-halves of Q and K stay as they are. Those with linear attention are in `qwen_linear`.
+``Qwen3MoeModel``, ``Qwen2VLModel``, ``Qwen3VLTextModel``, ``Qwen3VLMoeTextModel`` and
+``RND1Model``. The rotary halves of Q and K stay as they are. Those with linear attention are in
+`qwen_linear`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import replace
 from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS, lying_experts
 from .family import Family, Spelling
 
-__all__ = ["QWEN2", "QWEN2MOE", "QWEN2VL", "QWEN3", "QWEN3MOE", "QWEN3VL", "QWEN3VLMOE"]
+__all__ = ["QWEN2", "QWEN2MOE", "QWEN2VL", "QWEN3", "QWEN3MOE", "QWEN3VL", "QWEN3VLMOE", "RND1"]
 
 QWEN2 = Family(
     architectures=("qwen2",), model_types=("qwen2",), spellings=SPELLINGS, left_out=LEFT_OUT
@@ -37,6 +38,9 @@ QWEN3MOE = Family(
     left_out=LEFT_OUT,
     rows=(*EXPERTS, *FUSED_EXPERTS),
 )
+
+# qwen3moe that looks in both directions, and fills in what is masked
+RND1 = replace(QWEN3MOE, architectures=("rnd1",), model_types=("rnd1",))
 
 _OMNI = (Spelling("thinker.", "", "anywhere"), *SPELLINGS)
 

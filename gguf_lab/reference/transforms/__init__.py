@@ -5,18 +5,20 @@ from __future__ import annotations
 from .arithmetic import (
     Added,
     Arithmetic,
+    Centered,
+    Exp,
     MinusExp,
     Product,
     Reciprocal,
     Ternary,
     Times,
+    UnitColumns,
 )
 from .encoders import (
     FoldedNorm,
     HalvesAdded,
     Permute,
     Pick,
-    Reshape,
     Softplus,
     Third,
     UnpermuteRotaryAxes,
@@ -34,17 +36,30 @@ from .heads import (
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
 from .scaled import BYTE_TYPES, Scaled
-from .shapes import Cut, Half, Join, Part, Split, Squeeze, Stack, Transpose
+from .shapes import (
+    Cut,
+    Half,
+    Join,
+    Part,
+    Reordered,
+    Reshape,
+    Split,
+    Squeeze,
+    Stack,
+    Transpose,
+)
 
 __all__ = [
     "BYTE_TYPES",
     "Added",
     "Arithmetic",
     "AsStored",
+    "Centered",
     "Chain",
     "Cut",
     "DecodeMXFP4",
     "Decoded",
+    "Exp",
     "FoldedNorm",
     "GroupParts",
     "Half",
@@ -60,6 +75,7 @@ __all__ = [
     "Pick",
     "Product",
     "Reciprocal",
+    "Reordered",
     "RepackMXFP4",
     "Reshape",
     "Rows",
@@ -77,6 +93,7 @@ __all__ = [
     "Transform",
     "Transformed",
     "Transpose",
+    "UnitColumns",
     "UnpermuteRotary",
     "UnpermuteRotaryAxes",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ...codec import dequantize
+from ...codec import dequantize, quantize
 from ...errors import ComparisonError
 from .rows import OneSource
 
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Added",
     "Arithmetic",
+    "Centered",
+    "Exp",
     "MinusExp",
     "Product",
     "Reciprocal",
     "Ternary",
     "Times",
+    "UnitColumns",
     "calculated",
     "read_values",
 ]
@@ -111,6 +114,40 @@ class MinusExp(Arithmetic):
         """Take the logarithm, rounded once: off by what the rounding of the exponential left."""
         with np.errstate(all="ignore"):  # a value that is no decay becomes NaN, visibly
             return np.log(-values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Exp(Arithmetic):
+    """``exp(A_log)``: as `MinusExp`, where llama.cpp's graph has the sign."""
+
+    words: str = "exp(A_log)"
+
+    def _calculate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        result: NDArray[np.floating] = np.exp(values.astype(np.float64))
+        return result
+
+    def undo(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the logarithm, rounded once."""
+        with np.errstate(all="ignore"):
+            return np.log(values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Centered(OneSource):
+    """The mean of a vector is subtracted, in the vector's own type: both are rounded to it."""
+
+    words: str = "its mean subtracted"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the vector and calculate."""
+        dtype, values = sources[0].dtype, read_values(sources, start, stop).astype("<f4")
+
+        def rounded(numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
+            return np.asarray(quantize(numbers, dtype))
+
+        with np.errstate(all="ignore"):
+            mean = values.mean(dtype=np.float64, keepdims=True).astype("<f4")
+            return rounded(values - dequantize(rounded(mean), dtype).reshape(mean.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +266,42 @@ class Ternary(OneSource):
             ternary = (np.clip(np.rint(weights * inverse), -1, 1) / inverse).astype(whole.dtype)
         rows: NDArray[np.uint8] = ternary.view(np.uint8)
         return rows
+
+
+_AT_A_TIME = 1024  # rows of which lengths are calculated: no more of them in float32 than these
+
+
+@dataclass(frozen=True, slots=True)
+class UnitColumns(OneSource):
+    """The columns of a matrix are divided by their lengths: the normed output of bailing models.
+
+    Any row of the result takes all rows of the source.
+    """
+
+    words: str = "columns divided by their lengths"
+    needs_whole_matrices: ClassVar[bool] = True
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape, which must be that of a matrix."""
+        (shape,) = shapes
+        if len(shape) != 2:
+            raise ComparisonError(f"shape {shape} has no columns with a length")
+        return shape
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read everything for the lengths, and divide the rows."""
+        (source,) = sources
+        n_rows, columns = self.shape(source.shape)
+        squares = np.zeros(columns, np.float32)
+        with np.errstate(all="ignore"):
+            for first in range(0, n_rows, _AT_A_TIME):
+                last = min(first + _AT_A_TIME, n_rows)
+                for row in read_values((source,), first, last).astype("<f4").reshape(-1, columns):
+                    squares += row * row  # row after row in float32, as torch does
+            values = read_values((source,), start, stop).astype("<f4")
+            values /= np.sqrt(squares) + np.float32(1e-7)
+        return values.view(np.uint8)

@@ -25,7 +25,6 @@ __all__ = [
     "HalvesAdded",
     "Permute",
     "Pick",
-    "Reshape",
     "Softplus",
     "Third",
     "UnpermuteRotaryAxes",
@@ -61,50 +60,6 @@ class Pick(OneSource):
         inner = math.prod(source.shape[self.axis + 1 : -1])
         outer, place = np.divmod(np.arange(start, stop), inner)
         return gather(source, (outer * source.shape[self.axis] + self.index) * inner + place)
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape(OneSource):
-    """The same values in the same order, other dimensions.
-
-    Attributes
-    ----------
-    to : tuple of int
-        0 keeps the dimension that is there, -1 takes all values that are left, as in ONNX.
-    words : str
-    """
-
-    to: tuple[int, ...]
-    words: str
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the dimensions.
-
-        Raises
-        ------
-        ComparisonError
-            If the values don't fill them.
-        """
-        (shape,) = shapes
-        kept = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(self.to)]
-        known, values = math.prod(n for n in kept if n != -1), math.prod(shape)
-        full = tuple(values // known if n == -1 and known else n for n in kept)
-        if math.prod(full) != values or 0 in full:
-            raise ComparisonError(f"shape {shape} can't be {self.words}")
-        return full
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the rows in which the values stand."""
-        (source,) = sources
-        ours, theirs = self.shape(source.shape)[-1], source.shape[-1]
-        if ours == theirs:
-            return source.read(start, stop)
-        first, last = start * ours // theirs, -(-stop * ours // theirs)
-        size = bytes_per_value(source)
-        skipped = (start * ours - first * theirs) * size
-        data = source.read(first, last).reshape(-1)
-        values = data[skipped : skipped + (stop - start) * ours * size]
-        return values.reshape(stop - start, ours * size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from .rows import Rows, Shape
 
-__all__ = ["Cut", "Half", "Join", "Part", "Split", "Squeeze", "Stack", "Transpose"]
+__all__ = [
+    "Cut",
+    "Half",
+    "Join",
+    "Part",
+    "Reordered",
+    "Reshape",
+    "Split",
+    "Squeeze",
+    "Stack",
+    "Transpose",
+]
 
 _TILE = 256  # rows that are transposed at a time: they stay in the cache
 
@@ -299,3 +310,79 @@ class Cut(OneSource):
         (source,) = sources
         rows, _ = self.shape(source.shape)
         return source.read(0, 1).reshape(rows, -1)[start:stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Reordered(OneSource):
+    """Equal parts of the first dimension in another order.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Which part of the source stands at each place.
+    """
+
+    order: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """Such as ``"parts in the order 1, 0"``."""
+        return f"parts in the order {', '.join(map(str, self.order))}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the same shape; its first dimension must divide into the parts."""
+        (shape,) = shapes
+        if len(shape) < 2 or shape[0] % len(self.order):
+            raise ComparisonError(f"shape {shape} doesn't divide into {len(self.order)} parts")
+        return shape
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Gather the rows."""
+        (source,) = sources
+        each = max(1, math.prod(self.shape(source.shape)[:-1]) // len(self.order))
+        part, within = np.divmod(np.arange(start, stop), each)
+        return gather(source, np.array(self.order)[part] * each + within)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(OneSource):
+    """The same values in the same order, other dimensions.
+
+    Attributes
+    ----------
+    to : tuple of int
+        0 keeps the dimension that is there, -1 takes all values that are left, as in ONNX.
+    words : str
+    """
+
+    to: tuple[int, ...]
+    words: str
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the dimensions.
+
+        Raises
+        ------
+        ComparisonError
+            If the values don't fill them.
+        """
+        (shape,) = shapes
+        kept = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(self.to)]
+        known, values = math.prod(n for n in kept if n != -1), math.prod(shape)
+        full = tuple(values // known if n == -1 and known else n for n in kept)
+        if math.prod(full) != values or 0 in full:
+            raise ComparisonError(f"shape {shape} can't be {self.words}")
+        return full
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the rows in which the values stand."""
+        (source,) = sources
+        ours, theirs = self.shape(source.shape)[-1], source.shape[-1]
+        if ours == theirs:
+            return source.read(start, stop)
+        first, last = start * ours // theirs, -(-stop * ours // theirs)
+        size = bytes_per_value(source)
+        skipped = (start * ours - first * theirs) * size
+        data = source.read(first, last).reshape(-1)
+        values = data[skipped : skipped + (stop - start) * ours * size]
+        return values.reshape(stop - start, ours * size)
