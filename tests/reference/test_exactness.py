@@ -464,3 +464,20 @@ def test_mxfp4_experts_against_the_decoded_checkpoint(tmp_path: Path) -> None:
         assert tensor.qtype == "MXFP4"
         theirs = decoded(pair.read(0, tensor.n_rows), pair.dtype)
         assert np.array_equal(decoded(tensor.blocks(), tensor.qtype), theirs), pair.name
+
+
+@pytest.mark.parametrize("name", ["qwen2vl", "qwen3vlmoe"])
+def test_what_thinks_in_a_model_that_speaks_lines_up(name: str, tmp_path: Path) -> None:
+    """Qwen2.5-Omni and Qwen3-Omni: a language model within another, which speaks."""
+    path, renamed = CONVERTED[name], {}
+    for tensor in open_checkpoint(path.parent / "hf").tensors.values():
+        raw = tensor.read(0, tensor.n_rows).tobytes()
+        renamed[f"thinker.{tensor.name}"] = (tensor.dtype, tensor.shape, raw)
+    renamed["talker.codec_head.weight"] = ("F32", (1,), bytes(4))
+    write_checkpoint(tmp_path / "model.safetensors", renamed)
+    model = open_model(path)
+    alignment = align(model, open_checkpoint(tmp_path))
+    assert {pair.status for pair in alignment.pairs} == {"matched"}
+    reasons = {t.name: t.reason for t in alignment.reference_only}
+    assert "part of what speaks" in reasons.pop("talker.codec_head.weight")
+    assert all("image or sound encoder" in reason for reason in reasons.values())

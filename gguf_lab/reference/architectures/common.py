@@ -38,7 +38,8 @@ _CONSTANT = "a constant of the attention mask, no weight"
 _OTHER_PART = "part of the image or sound encoder, which has a file of its own (mmproj)"
 
 SPELLINGS = (
-    # the text part of a model that sees or hears
+    # the text part of a model that sees or hears, of one that speaks too
+    Spelling("thinker.", ""),
     Spelling("language_model.", "", "anywhere"),
     # saved without the head on top
     Spelling("layers.", "model.layers."),
@@ -57,21 +58,23 @@ PREDICTORS = (
 )
 """What predicts a further token is a layer after the last."""
 
+_ENCODERS = (
+    *("*vision_*", "*vision.*", "*visual.*", "*audio_*", "*audio.*", "*projector.*"),
+    *("*patch_merge_mlp.*", "model.connector.*", "*image_newline*", "vit.*", "siglip2.*"),
+    *("mlp_AR.*", "mlp1.*", "sound_encoder.*", "sound_projection.*", "speech_embeddings.*"),
+    *("model.embed_vision.*", "model.embed_audio.*", "embed_vision.*", "embed_audio.*"),
+)
+_SPEAKS = ("talker.*", "code2wav.*", "token2wav.*")
+
 LEFT_OUT = (
     LeftOut("*.rotary_emb.inv_freq", "rotary frequencies are calculated, not stored"),
     LeftOut("*.attention.masked_bias", _CONSTANT),
     LeftOut("*.attention.bias", _CONSTANT),
-    LeftOut("vit.*", _OTHER_PART),
-    LeftOut("mlp_AR.*", _OTHER_PART),
-    LeftOut("*vision_*", _OTHER_PART),
-    LeftOut("*vision.*", _OTHER_PART),
-    LeftOut("*visual.*", _OTHER_PART),
-    LeftOut("*audio_*", _OTHER_PART),
-    LeftOut("*audio.*", _OTHER_PART),
-    LeftOut("*projector.*", _OTHER_PART),
-    LeftOut("*patch_merge_mlp.*", _OTHER_PART),
-    LeftOut("model.connector.*", _OTHER_PART),
-    LeftOut("*image_newline*", _OTHER_PART),
+    *(LeftOut(pattern, _OTHER_PART) for pattern in _ENCODERS),
+    *(
+        LeftOut(pattern, "part of what speaks, which the language model is not")
+        for pattern in _SPEAKS
+    ),
 )
 
 ROPE_FREQS = LeftOut(
