@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ....model.names import MOST_LAYERS
 from ...transforms import Reshape
 from ..family import LeftOut, Row, Spelling, stacked
 from .common import (
@@ -74,7 +75,9 @@ QWEN25O = projector(
 def _deepstack_layer(facts: Facts, place: int) -> int | None:
     """Find a layer from which features go around those that follow, as the file marks them."""
     marked = facts.metadata.get("clip.vision.is_deepstack_layers")
-    layers = [i for i, mark in enumerate(marked) if mark] if isinstance(marked, Sequence) else []
+    if not isinstance(marked, Sequence) or len(marked) > MOST_LAYERS:
+        return None
+    layers = [i for i, mark in enumerate(marked) if mark]
     return layers[place] if place < len(layers) else None
 
 
