@@ -48,9 +48,9 @@ _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
 # attention in one layer, linear attention in the next
 _LINEAR = (
-    "attn_norm post_attention_norm attn_q|attn_qkv|ssm_in attn_k|attn_qkv|ssm_in "
-    "attn_v|attn_qkv|ssm_in attn_output|ssm_out attn_q_norm|ssm_norm attn_k_norm|ssm_norm "
-    "attn_output|ssm_conv1d attn_output|ssm_dt.bias attn_output|ssm_a. {}"
+    "attn_norm post_attention_norm attn_q|{qkv} attn_k|{qkv} attn_v|{qkv} attn_output|ssm_out "
+    "attn_q_norm|ssm_norm attn_k_norm|ssm_norm attn_output|ssm_conv1d attn_output|ssm_dt.bias "
+    "attn_output|ssm_a. {decay} {inner}"
 )
 _DECAY = "attn_output|ssm_alpha attn_output|ssm_beta"
 _FUSABLE = (
@@ -69,9 +69,12 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "qwen3": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
     "qwen3moe": (_ENDS, f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
-    "qwen3next": (_ENDS, f"{_LINEAR.format('attn_output|ssm_ba')} {_FUSABLE}"),
-    "qwen35": (_ENDS, f"{_LINEAR.format(_DECAY)} {_GATED}"),
-    "qwen35moe": (_ENDS, f"{_LINEAR.format(_DECAY)} {_FUSABLE}"),
+    "qwen3next": (
+        _ENDS,
+        _LINEAR.format(qkv="attn_qkv|ssm_in", decay="attn_output|ssm_ba", inner=_FUSABLE),
+    ),
+    "qwen35": (_ENDS, _LINEAR.format(qkv="attn_qkv", decay=_DECAY, inner=_GATED)),
+    "qwen35moe": (_ENDS, _LINEAR.format(qkv="attn_qkv", decay=_DECAY, inner=_FUSABLE)),
     "phi2": (
         _ENDS + " output_norm.bias output output.bias",
         (
@@ -284,8 +287,9 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     ),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),
+    "qwen35": ("output", f"{_BIASES} attn_gate"),
     **dict.fromkeys(
-        ("qwen3next", "qwen35", "qwen35moe"), ("output", f"{_BIASES} attn_gate ffn_gate_up_exps")
+        ("qwen3next", "qwen35moe"), ("output", f"{_BIASES} attn_gate ffn_gate_up_exps")
     ),
     "phi3": (f"output {_LONG}", _BIASES),
     **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba"), ("output", "")),
