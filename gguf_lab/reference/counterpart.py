@@ -1,4 +1,4 @@
-"""Lines two GGUF files up: tensor by tensor, by equal names."""
+"""Lines two GGUF files up: tensor by tensor, by equal names, or by what was fused or stacked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..file.remote import Address, location
 from ..file.text import printable, quoted
 from ..model import Model, open_model
 from .alignment import FITTING_MATRICES, align, same_shape
+from .architectures.grouping import Origin, regrouped
 from .checkpoint import Checkpoint, open_checkpoint
 from .pairs import Alignment, Pair, ReferenceOnly
 from .stored import (
@@ -20,9 +21,11 @@ from .stored import (
     stored_rows,
     why_unreadable,
 )
+from .transforms import AsStored, Transformed
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from contextlib import ExitStack
 
     from ..model import Tensor
@@ -84,28 +87,71 @@ def align_files(model: Model, reference: Model) -> Alignment:
     ComparisonError
         If they plainly aren't the same model: no tensor has a counterpart, or too few shapes agree.
     """
-    _check_fit(model, reference)
-    others = dict(reference.tensors)
+    elsewhere = _elsewhere(model, reference)
+    _check_fit(model, reference, elsewhere)
+    used = {*model.tensors, *(n for origin in elsewhere.values() for n in origin.names)}
     return Alignment(
-        tuple(_pair(model, tensor, reference) for tensor in model.tensors.values()),
+        tuple(
+            _pair(model, tensor, reference, elsewhere.get(tensor.name))
+            for tensor in model.tensors.values()
+        ),
         tuple(
             ReferenceOnly(name, t.shape, t.qtype, f"the file has no {printable(name)}")
-            for name, t in others.items()
-            if name not in model.tensors
+            for name, t in reference.tensors.items()
+            if name not in used
         ),
     )
 
 
-def _pair(model: Model, ours: Tensor, reference: Model) -> Pair:
+def _elsewhere(model: Model, reference: Model) -> dict[str, Origin]:
+    """Find weights that the reference has under another name: fused or apart, stacked or not."""
+    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
+    missing = [name for name in shapes if name not in reference.tensors]
+    if not missing:
+        return {}
+    origins = {
+        name: Origin((name,), Transformed(AsStored(), (stored_rows(tensor, scale),)))
+        for name, tensor in reference.tensors.items()
+        for scale in (second_scale_of(reference, tensor),)
+    }
+    found = ((name, regrouped(name, shapes, origins)) for name in missing)
+    return {name: origin for name, origin in found if origin}
+
+
+def _regrouped(model: Model, ours: Tensor, reference: Model, origin: Origin) -> Pair:
+    """Compare a tensor with several others, or with a part of one."""
+    assert origin.rows is not None
+    rows, scale = origin.rows, second_scale_of(model, ours)
+    pair = Pair(ours.name, origin.names, in_words(rows.words, scale), "unsupported")
+    for name in origin.names:
+        theirs = reference.tensors[name]
+        if reason := why_unreadable(theirs, second_scale_of(reference, theirs), "reference"):
+            return replace(pair, reason=reason)
+    if reason := why_unreadable(ours, scale, "file"):
+        return replace(pair, reason=reason)
+    try:
+        shape, dtype = rows.shape, rows.dtype
+    except ComparisonError as error:
+        return replace(pair, status="unmatched", reason=str(error))
+    if not same_shape(ours.shape, shape):
+        return replace(pair, status="unmatched", reason=_shapes(ours.shape, shape))
+    stored = stored_rows(ours, scale)
+    pair = replace(pair, status="matched", dtype=dtype, _rows=rows, _stored=stored)
+    return replace(pair, scale=scale.name if scale else "")
+
+
+def _pair(model: Model, ours: Tensor, reference: Model, elsewhere: Origin | None) -> Pair:
     if role := role_of_scale(model, ours):
         return Pair(ours.name, status="scale", reason=role)
+    if elsewhere:
+        return _regrouped(model, ours, reference, elsewhere)
     pair = Pair(ours.name, status="unmatched")
     if ours.name not in reference.tensors:
         return replace(pair, reason="the reference has no tensor of this name")
     theirs = reference.tensors[ours.name]
     pair = replace(pair, reference_names=(theirs.name,), dtype=theirs.qtype)
     if not same_shape(ours.shape, theirs.shape):
-        return replace(pair, reason=_shapes(ours, theirs))
+        return replace(pair, reason=_shapes(ours.shape, theirs.shape))
     sides = (model, ours, "file"), (reference, theirs, "reference")
     scales = [scale_of(side, tensor) for side, tensor, _ in sides]
     if None not in scales and not any(second_scale_of(side, tensor) for side, tensor, _ in sides):
@@ -121,11 +167,11 @@ def _pair(model: Model, ours: Tensor, reference: Model) -> Pair:
     return replace(pair, scale=scales[0].name if scales[0] else "")
 
 
-def _shapes(ours: Tensor, theirs: Tensor) -> str:
-    return f"shape {ours.shape} in the file, {theirs.shape} in the reference"
+def _shapes(ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
+    return f"shape {ours} in the file, {theirs} in the reference"
 
 
-def _check_fit(model: Model, reference: Model) -> None:
+def _check_fit(model: Model, reference: Model, elsewhere: Mapping[str, Origin]) -> None:
     """Raise one clear error for another model or size, instead of listing unmatched tensors."""
     ours, theirs = (
         [t for t in m.tensors.values() if len(t.shape) > 1] or list(m.tensors.values())
@@ -133,12 +179,14 @@ def _check_fit(model: Model, reference: Model) -> None:
     )
     both = [(t, reference.tensors[t.name]) for t in ours if t.name in reference.tensors]
     wrong = [(a, b) for a, b in both if not same_shape(a.shape, b.shape)]
+    fitting = len(both) - len(wrong) + sum(t.name in elsewhere for t in ours)
     fewer = min(len(ours), len(theirs))
-    if not fewer or len(both) - len(wrong) >= FITTING_MATRICES * fewer:
+    if not fewer or fitting >= FITTING_MATRICES * fewer:
         return
-    words = f", such as {quoted(wrong[0][0].name)}: {_shapes(*wrong[0])}" if wrong else ""
+    shapes = [(quoted(a.name), _shapes(a.shape, b.shape)) for a, b in wrong[:1]]
+    words = "".join(f", such as {name}: {differ}" for name, differ in shapes)
     raise ComparisonError(
         f"{model.path} (architecture {quoted(model.architecture or '')}) and {reference.path}"
         f" (architecture {quoted(reference.architecture or '')}) are not the same model: only"
-        f" {len(both) - len(wrong)} of {fewer} matrices agree in name and shape{words}."
+        f" {fitting} of {fewer} matrices agree in name and shape{words}."
     )

@@ -5,15 +5,15 @@ Names go the converter's way: spelled as the table does, then given to ``gguf.Te
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import ComparisonError
 from ..facts import DECODER_LAYERS, LAYERS
-from ..transforms import Decoded, Half, Join, Stack, Transform, Transformed
+from ..transforms import Decoded, Transform, Transformed
 from .family import Row, number_in, pattern_of, reason_in
+from .grouping import Origin, regrouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,25 +30,6 @@ _ENDINGS = (".weight", ".bias", ".scale")
 # the limits between which layers of gemma4's encoders clip what they are given and what they give
 _LIMITS = tuple(f".{of}_{limit}" for of in ("input", "output") for limit in ("min", "max"))
 _LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a tensor of the file comes from.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Of the checkpoint's tensors.
-    rows : Transformed, optional
-        None if the table can't be followed.
-    problem : str
-        Why it can't.
-    """
-
-    names: tuple[str, ...]
-    rows: Transformed | None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +102,8 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         plan.origins[name] = _origin(name, chosen, facts)
     _swap_back(plan, facts)
     for name in facts.shapes:
-        if name not in plan.origins:
-            origin = _fused(name, plan, facts) or _half(name, plan) or _alone(name, plan)
-            if origin:
-                plan.origins[name] = origin
+        if name not in plan.origins and (origin := regrouped(name, facts.shapes, plan.origins)):
+            plan.origins[name] = origin
     return plan
 
 
@@ -138,50 +117,6 @@ def _swap_back(plan: Plan, facts: Facts) -> None:
                 up = down.replace(".ffn_down.", ".ffn_up.")
                 origins = {down: plan.origins.pop(up, None), up: plan.origins.pop(down, None)}
                 plan.origins.update((name, o) for name, o in origins.items() if o)
-
-
-# what the converter joins on demand (--fuse-qkv, --fuse-gate-up-exps)
-_FUSED = (
-    (".attn_qkv.", (".attn_q.", ".attn_k.", ".attn_v."), "q, k and v joined"),
-    (".ffn_gate_up_exps.", (".ffn_gate_exps.", ".ffn_up_exps."), "gate and up joined"),
-)
-
-
-def _fused(name: str, plan: Plan, facts: Facts) -> Origin | None:
-    """Join what would be several tensors of the file and is one."""
-    for whole, parts, words in _FUSED:
-        names = [name.replace(whole, part) for part in parts]
-        if whole in name and not any(part in facts.shapes for part in names):
-            origins = [plan.origins[part] for part in names if part in plan.origins]
-            rows = tuple(origin.rows for origin in origins if origin.rows)
-            if len(rows) == len(parts):
-                sources = tuple(n for origin in origins for n in origin.names)
-                return Origin(sources, Transformed(Join(words), rows))
-    return None
-
-
-def _half(name: str, plan: Plan) -> Origin | None:
-    """Take apart what is one tensor in the checkpoint: experts in NVFP4 have scales of each."""
-    for which, part in enumerate((".ffn_gate_exps.", ".ffn_up_exps.")):
-        whole = plan.origins.get(name.replace(part, ".ffn_gate_up_exps."))
-        if part in name and whole and whole.rows:
-            return Origin(whole.names, Transformed(Half(which), (whole.rows,)))
-    return None
-
-
-_EXPERT = re.compile(r"(blk\.[0-9]+\.ffn_(?:gate|up|down))\.([0-9]{1,6})\.weight")
-
-
-def _alone(name: str, plan: Plan) -> Origin | None:
-    """Take one expert of those that are stacked: so the first files of mixtral had them."""
-    match = _EXPERT.fullmatch(name)
-    stacked = plan.origins.get(f"{match[1]}_exps.weight") if match else None
-    if match and stacked and stacked.rows and isinstance(stacked.rows.transform, Stack):
-        number, experts = int(match[2]), stacked.rows.sources
-        expert = experts[number] if number < len(experts) else None
-        if isinstance(expert, Transformed) and len(stacked.names) == len(experts):
-            return Origin((stacked.names[number],), expert)
-    return None
 
 
 def _why_unknown(name: str, facts: Facts) -> str:

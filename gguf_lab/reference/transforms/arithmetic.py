@@ -29,6 +29,7 @@ __all__ = [
     "Centered",
     "Exp",
     "MinusExp",
+    "Numbers",
     "Product",
     "Reciprocal",
     "Ternary",
@@ -130,6 +131,21 @@ class Exp(Arithmetic):
         """Take the logarithm, rounded once."""
         with np.errstate(all="ignore"):
             return np.log(values.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers(OneSource):
+    """Whatever the type is, decoded: for what is put together of several types."""
+
+    words: str = ""
+
+    def dtype(self, *dtypes: str) -> str:
+        """Give F32."""
+        return "F32"
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Decode the rows."""
+        return np.ascontiguousarray(read_values(sources, start, stop).astype("<f4")).view(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Part(OneSource):
-    """Some of the rows of a matrix, which stand together.
+    """Some of the rows of a matrix, which stand together; of a vector, some of its elements.
 
     Attributes
     ----------
@@ -108,13 +108,17 @@ class Part(OneSource):
         """Give the shape with fewer rows."""
         (shape,) = shapes
         stop = shape[0] if self.stop is None and shape else self.stop
-        if len(shape) != 2 or stop is None or not 0 <= self.start <= stop <= shape[0]:
+        if len(shape) not in {1, 2} or stop is None or not 0 <= self.start <= stop <= shape[0]:
             raise ComparisonError(f"shape {shape} has no rows from {self.start} to {self.stop}")
         return (stop - self.start, *shape[1:])
 
     def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read the rows, further down in the source."""
-        return sources[0].read(self.start + start, self.start + stop)
+        """Read the rows, further down in the source, or the elements."""
+        (source,) = sources
+        if len(source.shape) == 1:
+            order = np.arange(self.start, self.start + self.shape(source.shape)[0])
+            return rearrange(source, start, stop, order)
+        return source.read(self.start + start, self.start + stop)
 
 
 @dataclass(frozen=True, slots=True)
