@@ -304,7 +304,7 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
-    elif kind == "deepseek2":
+    elif kind in {"deepseek2", "glm4moe"}:
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)
     linear = state * (2 * told("ssm.group_count") + steps)

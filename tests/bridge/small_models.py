@@ -32,6 +32,12 @@ _LINEAR = {
     "linear_value_head_dim": 16,
 }
 _SHARED = {**_EXPERTS, "num_experts": 4, "shared_expert_intermediate_size": 64}
+_ROUTED = {
+    **_EXPERTS,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+}
 _OLD = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
 CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -87,6 +93,13 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "seed_oss": {"head_dim": 24, "pad_token_id": 0},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "glm4_moe": {
+        **_ROUTED,
+        "head_dim": 24,
+        "use_qk_norm": True,
+        "routed_scaling_factor": 2.5,
+        "pad_token_id": 0,
+    },
     "gemma4_text": {
         "head_dim": 16,
         "global_head_dim": 24,

@@ -124,6 +124,10 @@ HEADS_AND_EXPERTS = [
     ),
     ("deepseek_v2", {}, {"v_head_dim": 24}, "'blk.0.attn_output.weight' .* width is 96"),
     ("deepseek_v2", {}, {"kv_lora_rank": 16}, "'blk.0.attn_kv_a_norm.weight' .* values is 16"),
+    (
+        *("glm4_moe", {"first_k_dense_replace": 0}, {"n_shared_experts": 2}),
+        "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 64",
+    ),
 ]
 
 
@@ -215,6 +219,14 @@ def test_experts_of_an_lfm2_without_corrections(tmp_path: Path) -> None:
     hf = checkpoint_with(tmp_path / "hf", "lfm2moe", tensors_of("lfm2moe"), use_expert_bias=False)
     with pytest.raises(UnsupportedError, match="an lfm2_moe without use_expert_bias"):
         exported(hf, tmp_path / "f.gguf")
+
+
+@pytest.mark.parametrize("kind", ["glm4_moe"])
+def test_experts_none_of_which_is_shared(tmp_path: Path, kind: str) -> None:
+    model = causal(kind)
+    model.config.n_shared_experts = 0
+    with pytest.raises(UnsupportedError, match="experts without one that is shared"):
+        exported(model, tmp_path / "f.gguf")
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bloom"])
