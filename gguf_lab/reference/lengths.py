@@ -111,7 +111,9 @@ _FIXED_HEADS = frozenset(
     )
 )
 # Keys are taken to be as wide as values.
-_KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {"qwen3", "qwen3moe", "minimax-m2"}
+_KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {
+    *("qwen3", "qwen3moe", "minimax-m2", "ernie4_5", "ernie4_5-moe"),
+}
 # Experts are as wide as a feed-forward layer would be.
 _EXPERTS_AS_LAYERS = frozenset(
     ("llama", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
@@ -127,6 +129,7 @@ _ALL_ROTATED = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
         *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
+        *("ernie4_5", "ernie4_5-moe"),
     )
 )
 _NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))

@@ -155,6 +155,11 @@ _TABLE: dict[str, tuple[str, str]] = {
         _ENDS,
         f"attn_norm {_QKV} post_attention_norm ffn_norm ffn_down ffn_up post_ffw_norm",
     ),
+    "ernie4_5": (_ENDS, _LLAMA),
+    "ernie4_5-moe": (
+        _ENDS,
+        f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}",
+    ),
     "glm4moe": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_MAYBE_EXPERTS}"),
     "minimax-m2": (
         _ENDS + " output",
@@ -220,6 +225,7 @@ _OWN_KEYS = {
     "cohere2": f"{_WINDOW} logit_scale",
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
+    "ernie4_5-moe": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
     "glm4moe": f"{_EXPERT_WIDTH} expert_count expert_used_count expert_shared_count",
     "qwen3next": _LINEAR_KEYS,
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
@@ -317,6 +323,11 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
     "exaone4": ("output rope_freqs", _BIASES),
     "glm4": ("output", _BIASES),
+    "ernie4_5": ("output", f"{_BIASES} attn_output.bias"),
+    "ernie4_5-moe": (
+        "output",
+        f"{_BIASES} attn_output.bias exp_probs_b.bias ffn_gate_exps {_SHARED}",
+    ),
     "glm4moe": (
         "output",
         f"{_BIASES} {_QK_NORM} ffn_gate_exps exp_probs_b.bias {_SHARED}",

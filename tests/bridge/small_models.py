@@ -93,6 +93,14 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "seed_oss": {"head_dim": 24, "pad_token_id": 0},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "ernie4_5": {"head_dim": 24, "pad_token_id": 0},
+    "ernie4_5_moe": {
+        "moe_num_experts": 4,
+        "moe_k": 2,
+        "moe_intermediate_size": 32,
+        "moe_num_shared_experts": 2,
+        "pad_token_id": 0,
+    },
     "glm4_moe": {
         **_ROUTED,
         "head_dim": 24,

@@ -740,6 +740,20 @@ def test_what_no_key_tells_is_said(folder: str, words: str, tmp_path: Path) -> N
     assert words in repr(drafts[0])
 
 
+def test_a_least_sum_of_the_shares_of_experts_is_said(tmp_path: Path) -> None:
+    drafts: list[Any] = []
+    exported(causal("ernie4_5_moe"), tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].unsaid == {}
+    with pytest.warns(UserWarning, match=r"moe_norm_min: 0\.5 in config.json"):
+        path = export(
+            causal("ernie4_5_moe", moe_norm_min=0.5),
+            tmp_path / "g.gguf",
+            tokenizer=False,
+            progress=False,
+        )
+    assert gl.open(path).architecture == "ernie4_5-moe"
+
+
 def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = "query_pre_attn_scalar: 256 in config.json, 10 in llama.cpp"
     arguments = ["export", str(DATA / "gemma2" / "hf"), str(tmp_path), "--no-tokenizer", "--json"]

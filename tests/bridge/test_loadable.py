@@ -124,6 +124,11 @@ HEADS_AND_EXPERTS = [
     ),
     ("deepseek_v2", {}, {"v_head_dim": 24}, "'blk.0.attn_output.weight' .* width is 96"),
     ("deepseek_v2", {}, {"kv_lora_rank": 16}, "'blk.0.attn_kv_a_norm.weight' .* values is 16"),
+    ("ernie4_5", {}, {"num_key_value_heads": 1}, "'blk.0.attn_k.weight' .* their width is 24"),
+    (
+        *("ernie4_5_moe", {"moe_layer_start_index": 0}, {"moe_num_shared_experts": 1}),
+        "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 32",
+    ),
     (
         *("glm4_moe", {"first_k_dense_replace": 0}, {"n_shared_experts": 2}),
         "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 64",
@@ -259,6 +264,8 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             for kind in ("qwen3_next", "qwen3_5_text")
             for layers in ("full", "linear")
         ),
+        ("ernie4_5_moe", {"moe_layer_interval": 2}, "experts in each 2. layer from 1 to 2 of 3"),
+        ("ernie4_5_moe", {"moe_layer_end_index": 1}, "experts in each 1. layer from 1 to 1 of 3"),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -303,6 +310,8 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("deepseek_v2", "attention_bias", "'blk.0.attn_kv_a_mqa.bias'"),
         ("deepseek_v2", "mlp_bias", "'blk.0.ffn_down.bias'"),
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
+        ("ernie4_5", "use_bias", "'blk.0.ffn_down.bias'"),
+        ("ernie4_5_moe", "use_bias", "'blk.0.ffn_down.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
