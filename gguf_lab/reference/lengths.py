@@ -129,7 +129,7 @@ _ALL_ROTATED = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
         *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
-        *("ernie4_5", "ernie4_5-moe"),
+        *("ernie4_5", "ernie4_5-moe", "hunyuan-dense"),
     )
 )
 _NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))

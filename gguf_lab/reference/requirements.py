@@ -160,6 +160,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         _ENDS,
         f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}",
     ),
+    "hunyuan-dense": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
     "glm4moe": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_MAYBE_EXPERTS}"),
     "minimax-m2": (
         _ENDS + " output",
@@ -322,7 +323,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "arcee": ("output rope_freqs", _BIASES),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
     "exaone4": ("output rope_freqs", _BIASES),
-    "glm4": ("output", _BIASES),
+    **dict.fromkeys(("glm4", "hunyuan-dense"), ("output", _BIASES)),
     "ernie4_5": ("output", f"{_BIASES} attn_output.bias"),
     "ernie4_5-moe": (
         "output",

@@ -101,6 +101,17 @@ CAUSAL: dict[str, dict[str, Any]] = {
         "moe_num_shared_experts": 2,
         "pad_token_id": 0,
     },
+    "hunyuan_v1_dense": {
+        "head_dim": 24,
+        "max_position_embeddings": 32768,
+        "rope_parameters": {
+            "rope_type": "dynamic",
+            "rope_theta": 10000.0,
+            "alpha": 1000.0,
+            "factor": 1.0,
+        },
+        "pad_token_id": 0,
+    },
     "glm4_moe": {
         **_ROUTED,
         "head_dim": 24,

@@ -239,6 +239,7 @@ def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> Non
     exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")
 
 
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 1.0}
 TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
 
 
@@ -266,6 +267,12 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
         ),
         ("ernie4_5_moe", {"moe_layer_interval": 2}, "experts in each 2. layer from 1 to 2 of 3"),
         ("ernie4_5_moe", {"moe_layer_end_index": 1}, "experts in each 1. layer from 1 to 1 of 3"),
+        ("hunyuan_v1_dense", {"rope_parameters": DYNAMIC}, "without alpha"),
+        ("hunyuan_v1_dense", {"max_position_embeddings": 256}, "and a context of 256"),
+        (
+            *("hunyuan_v1_dense", {"rope_parameters": DYNAMIC | {"rope_theta": 5e5, "alpha": 2.0}}),
+            "a rotary base of 500000.0",
+        ),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -312,6 +319,7 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
         ("ernie4_5", "use_bias", "'blk.0.ffn_down.bias'"),
         ("ernie4_5_moe", "use_bias", "'blk.0.ffn_down.bias'"),
+        ("hunyuan_v1_dense", "attention_bias", "'blk.0.attn_output.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),

@@ -23,6 +23,7 @@ from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEMOE
+from .hunyuan import HUNYUAN
 from .lfm2 import LFM2, LFM2MOE
 from .llama import ARCEE, LLAMA, SMOLLM3
 from .mamba import MAMBA
@@ -59,7 +60,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE,
+    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
