@@ -161,6 +161,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}",
     ),
     "hunyuan-dense": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
+    "dots1": (
+        _ENDS + " output",
+        f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_MAYBE_EXPERTS}",
+    ),
     "glm4moe": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_MAYBE_EXPERTS}"),
     "minimax-m2": (
         _ENDS + " output",
@@ -227,6 +231,7 @@ _OWN_KEYS = {
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
     "ernie4_5-moe": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
+    "dots1": f"{_EXPERT_WIDTH} expert_shared_count",
     "glm4moe": f"{_EXPERT_WIDTH} expert_count expert_used_count expert_shared_count",
     "qwen3next": _LINEAR_KEYS,
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
@@ -329,6 +334,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         "output",
         f"{_BIASES} attn_output.bias exp_probs_b.bias ffn_gate_exps {_SHARED}",
     ),
+    "dots1": ("", f"{_BIASES} ffn_gate_exps exp_probs_b.bias {_SHARED}"),
     "glm4moe": (
         "output",
         f"{_BIASES} {_QK_NORM} ffn_gate_exps exp_probs_b.bias {_SHARED}",

@@ -112,6 +112,13 @@ CAUSAL: dict[str, dict[str, Any]] = {
         },
         "pad_token_id": 0,
     },
+    "dots1": {
+        **_ROUTED,
+        "head_dim": 24,
+        "num_key_value_heads": 4,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.5,
+    },
     "glm4_moe": {
         **_ROUTED,
         "head_dim": 24,

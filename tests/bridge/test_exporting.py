@@ -754,6 +754,14 @@ def test_a_least_sum_of_the_shares_of_experts_is_said(tmp_path: Path) -> None:
     assert gl.open(path).architecture == "ernie4_5-moe"
 
 
+@pytest.mark.parametrize("window", [8, 256])
+def test_a_dots1_of_which_layers_slide_is_said(window: int, tmp_path: Path) -> None:
+    drafts: list[Any] = []
+    model = causal("dots1", sliding_window=window, max_window_layers=1)
+    exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].unsaid.keys() == ({"layer_types"} if window < 256 else set())
+
+
 def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = "query_pre_attn_scalar: 256 in config.json, 10 in llama.cpp"
     arguments = ["export", str(DATA / "gemma2" / "hf"), str(tmp_path), "--no-tokenizer", "--json"]

@@ -130,6 +130,10 @@ HEADS_AND_EXPERTS = [
         "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 32",
     ),
     (
+        *("dots1", {"first_k_dense_replace": 0}, {"moe_intermediate_size": 48}),
+        "'blk.0.ffn_up_exps.weight' .* expert is 48",
+    ),
+    (
         *("glm4_moe", {"first_k_dense_replace": 0}, {"n_shared_experts": 2}),
         "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 64",
     ),
@@ -226,7 +230,7 @@ def test_experts_of_an_lfm2_without_corrections(tmp_path: Path) -> None:
         exported(hf, tmp_path / "f.gguf")
 
 
-@pytest.mark.parametrize("kind", ["glm4_moe"])
+@pytest.mark.parametrize("kind", ["glm4_moe", "dots1"])
 def test_experts_none_of_which_is_shared(tmp_path: Path, kind: str) -> None:
     model = causal(kind)
     model.config.n_shared_experts = 0
@@ -273,6 +277,7 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             *("hunyuan_v1_dense", {"rope_parameters": DYNAMIC | {"rope_theta": 5e5, "alpha": 2.0}}),
             "a rotary base of 500000.0",
         ),
+        ("dots1", {"num_key_value_heads": 2}, "dots1 only with as many heads"),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -320,6 +325,7 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("ernie4_5", "use_bias", "'blk.0.ffn_down.bias'"),
         ("ernie4_5_moe", "use_bias", "'blk.0.ffn_down.bias'"),
         ("hunyuan_v1_dense", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("dots1", "attention_bias", "'blk.0.attn_output.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),

@@ -33,7 +33,7 @@ from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, S
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .qwen_linear import QWEN3NEXT, QWEN35, QWEN35MOE
 from .rope import scaled_otherwise
-from .sigmoid_experts import GLM4MOE
+from .sigmoid_experts import DOTS1, GLM4MOE
 from .stablelm import STABLELM
 from .t5 import T5, T5ENCODER
 
@@ -60,7 +60,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN,
+    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN, DOTS1,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

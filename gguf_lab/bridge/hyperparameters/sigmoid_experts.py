@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from .common import (
     OPTIONAL_HEAD_DIM,
     PREDICTORS,
+    as_many_heads,
     base,
     biased,
     implied,
     without_predictors,
 )
 from .config_side import refuse
-from .family import Family, Line, Pair, Rule
+from .family import Family, Implied, Line, Pair, Rule
 from .file_side import REQUIRED
 from .glm4 import TURNED
 from .rope import PARTIAL_ROPE
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["GLM4MOE"]
+__all__ = ["DOTS1", "GLM4MOE"]
 
 _SIGMOID = 2
 _GATE, _SCALE = "expert_gating_func", "expert_weights_scale"
@@ -56,7 +57,7 @@ def _sigmoid(_: ConfigSide) -> Mapping[str, object]:
     return {_GATE: _SIGMOID}
 
 
-def _sigmoid_to_config(file: FileSide) -> Mapping[str, object]:
+def _gate_to_config(file: FileSide) -> Mapping[str, object]:
     if file.count(_GATE, _SIGMOID) != _SIGMOID:
         raise file.unsupported("its experts aren't chosen by the sigmoid")
     return {}
@@ -95,11 +96,43 @@ GLM4MOE = Family(
     lines=base(
         Rule(_layers, _layers_to_config),
         *_EXPERTS,
-        Rule(_sigmoid, _sigmoid_to_config),
+        Rule(_sigmoid, _gate_to_config),
         TURNED,
         biased("use_qk_norm", "blk.*.attn_q_norm.weight"),
         head_dim=OPTIONAL_HEAD_DIM,
         rope=PARTIAL_ROPE,
+    ),
+    spelled={"num_local_experts": "n_routed_experts"},
+)
+
+
+def _gate(config: ConfigSide) -> Mapping[str, object]:
+    name = config.find("scoring_func")
+    if name not in {None, "sigmoid", "noaux_tc"}:
+        raise config.wrong("scoring_func", name, "sigmoid or noaux_tc")
+    return {_GATE: _SIGMOID}
+
+
+def _slides(config: ConfigSide) -> bool:
+    window, length = config.find("sliding_window"), config.find("max_position_embeddings")
+    shorter = isinstance(window, int) and isinstance(length, int) and window < length
+    return shorter and "sliding_attention" in (config.find("layer_types") or ())
+
+
+def _no_window(_: FileSide) -> Mapping[str, object]:
+    return {"sliding_window": None}
+
+
+DOTS1 = Family(
+    architectures=("dots1",),
+    classes={"dots1": "Dots1ForCausalLM"},
+    lines=base(
+        as_many_heads("dots1"),
+        *_EXPERTS,
+        Rule(to_config=_no_window),
+        Implied("layer_types", "full_attention everywhere", when=_slides),
+        head_dim=OPTIONAL_HEAD_DIM,
+        gate=Rule(_gate, _gate_to_config),
     ),
     spelled={"num_local_experts": "n_routed_experts"},
 )
