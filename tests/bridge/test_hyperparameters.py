@@ -160,6 +160,10 @@ def test_the_number_that_stretches_hunyuans_base_is_found_again():
         stored = {k: as_written(value)[1] for k, value in written.items()}
         found = config_of(architecture, stored, {"token_embd.weight": (30, 24)})
         assert found["rope_parameters"]["alpha"] == alpha
+    assert found["eod_token_id"] is None
+    stored["tokenizer.ggml.eos_token_id"] = 7
+    found = config_of(architecture, stored, {"token_embd.weight": (30, 24)})
+    assert found["eod_token_id"] == 7
     plain = stored | {"hunyuan-dense.context_length": 32768}  # of another converter
     found = config_of(architecture, plain, {"token_embd.weight": (30, 24)})
     assert found["rope_parameters"]["rope_type"] == "default"

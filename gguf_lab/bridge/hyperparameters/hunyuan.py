@@ -28,6 +28,7 @@ __all__ = ["HUNYUAN"]
 _CONTEXT, _BASE = 256 * 1024, 10000.0
 _LENGTHS = (32 * 1024, _CONTEXT)
 _LENGTH_BEFORE = "rope.scaling.original_context_length"
+_END = "tokenizer.ggml.eos_token_id"
 _DIGITS = 17
 
 
@@ -80,11 +81,17 @@ def _rope_to_config(file: FileSide) -> Mapping[str, object]:
     return {"rope_parameters": settings}
 
 
+def _end(file: FileSide) -> Mapping[str, object]:
+    # the converter writes the end of a document as the end of a text
+    return {"eod_token_id": file.count(_END) if file.has(_END) else None}
+
+
 HUNYUAN = Family(
     architectures=("hunyuan-dense",),
     classes={"hunyuan_v1_dense": "HunYuanDenseV1ForCausalLM"},
     lines=base(
         Rule(_alpha),
+        Rule(to_config=_end),
         biased("attention_bias", "blk.*.attn_q.bias"),
         *implied(hidden_act="silu"),
         rope=Rule(ROPE.to_file, _rope_to_config),
