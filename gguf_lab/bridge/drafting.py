@@ -325,9 +325,22 @@ def _tensors(plan: Plan, source: Source, choose: Choose) -> Iterator[DraftTensor
         tensor = DraftTensor(name, shape, stored, origin.names, origin.rows.words, rows)
         # what is joined is complete, for the converter, with its last part; blocks go first, and
         # what it has unpacked goes last
-        last = max((place[n] for n in origin.names if n in place), default=len(place))
-        found.append((rows.dtype in _PLAIN, last, tensor))
-    yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:2]))
+        together = _together(name, source)
+        parts = (
+            n for other in together if other in plan.origins for n in plan.origins[other].names
+        )
+        last = max((place[n] for n in parts if n in place), default=len(place))
+        found.append((rows.dtype in _PLAIN, last, together.index(name), tensor))
+    yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:3]))
+
+
+def _together(name: str, source: Source) -> list[str]:
+    """List what the converter writes at once, when the last part of all has come, in its order."""
+    kinds = ("gate", "up", "down") if source.config.get("model_type") == "ernie4_5_moe" else ()
+    layer, dot, kind = name.partition(".ffn_")
+    if kind not in {f"{kind}_exps.weight" for kind in kinds}:
+        return [name]
+    return [f"{layer}{dot}{kind}_exps.weight" for kind in kinds]
 
 
 def _undecoded(rows: Transformed) -> Transformed:

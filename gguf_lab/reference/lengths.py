@@ -111,7 +111,9 @@ _FIXED_HEADS = frozenset(
     )
 )
 # Keys are taken to be as wide as values.
-_KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {"qwen3", "qwen3moe", "minimax-m2"}
+_KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {
+    *("qwen3", "qwen3moe", "minimax-m2", "ernie4_5", "ernie4_5-moe"),
+}
 # Experts are as wide as a feed-forward layer would be.
 _EXPERTS_AS_LAYERS = frozenset(
     ("llama", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
@@ -127,6 +129,7 @@ _ALL_ROTATED = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
         *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
+        *("ernie4_5", "ernie4_5-moe", "hunyuan-dense", "dots1"),
     )
 )
 _NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))
@@ -156,6 +159,8 @@ _OWN: dict[str, dict[str, str]] = {
     "olmoe": {"attn_q_norm": "fixed", "attn_k_norm": "fixed"},
     "minimax-m2": {"attn_q_norm": "queries", "attn_k_norm": "keys"},
     "exaone4": {"attn_output": "width, fixed"},
+    # as many heads of keys and values as of queries
+    "dots1": {"attn_k": "queries, width", "attn_v": "queries, width"},
     "deepseek2": {"attn_output": "width, all values"},
 }
 for _name in _EXPERTS_AS_LAYERS:
@@ -304,7 +309,7 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
-    elif kind == "deepseek2":
+    elif kind in {"deepseek2", "glm4moe", "dots1"}:
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)
     linear = state * (2 * told("ssm.group_count") + steps)

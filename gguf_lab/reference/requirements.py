@@ -158,6 +158,17 @@ _TABLE: dict[str, tuple[str, str]] = {
         _ENDS,
         f"attn_norm {_QKV} post_attention_norm ffn_norm ffn_down ffn_up post_ffw_norm",
     ),
+    "ernie4_5": (_ENDS, _LLAMA),
+    "ernie4_5-moe": (
+        _ENDS,
+        f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}",
+    ),
+    "hunyuan-dense": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
+    "dots1": (
+        _ENDS + " output",
+        f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_MAYBE_EXPERTS}",
+    ),
+    "glm4moe": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_MAYBE_EXPERTS}"),
     "minimax-m2": (
         _ENDS + " output",
         f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS} exp_probs_b.bias",
@@ -222,6 +233,9 @@ _OWN_KEYS = {
     "cohere2": f"{_WINDOW} logit_scale",
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
+    "ernie4_5-moe": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
+    "dots1": f"{_EXPERT_WIDTH} expert_shared_count",
+    "glm4moe": f"{_EXPERT_WIDTH} expert_count expert_used_count expert_shared_count",
     "qwen3next": _LINEAR_KEYS,
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
@@ -318,7 +332,17 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "arcee": ("output rope_freqs", _BIASES),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
     "exaone4": ("output rope_freqs", _BIASES),
-    "glm4": ("output", _BIASES),
+    **dict.fromkeys(("glm4", "hunyuan-dense"), ("output", _BIASES)),
+    "ernie4_5": ("output", f"{_BIASES} attn_output.bias"),
+    "ernie4_5-moe": (
+        "output",
+        f"{_BIASES} attn_output.bias exp_probs_b.bias ffn_gate_exps {_SHARED}",
+    ),
+    "dots1": ("", f"{_BIASES} ffn_gate_exps exp_probs_b.bias {_SHARED}"),
+    "glm4moe": (
+        "output",
+        f"{_BIASES} {_QK_NORM} ffn_gate_exps exp_probs_b.bias {_SHARED}",
+    ),
     "bert": ("token_types cls cls.bias cls.output.weight cls.output.bias", _BERT),
     **dict.fromkeys(("nomic-bert", "nomic-bert-moe"), ("token_types", f"{_BERT} ffn_gate_inp")),
     "t5": (

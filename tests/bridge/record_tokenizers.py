@@ -243,6 +243,12 @@ CASES = {
     "gemma2": ("llama", "Gemma2ForCausalLM", {"bos_token_id": 1, "pad_token_id": 0}, 500),
     "gemma3_text": ("llama", "Gemma3ForCausalLM", {"bos_token_id": 1}, 500),
     "nemotron": ("llama", "NemotronForCausalLM", {"bos_token_id": 2, "eos_token_id": 3}, 500),
+    "ernie4_5": ("llama", "Ernie4_5ForCausalLM", {"bos_token_id": 1, "eos_token_id": 2}, 500),
+    "ernie4_5_moe": ("llama", "Ernie4_5_MoeForCausalLM", {"bos_token_id": 1}, 500),
+    "hunyuan_v1_dense": (
+        *("qwen2", "HunYuanDenseV1ForCausalLM"),
+        *({"bos_token_id": 0, "eos_token_id": 2, "eod_token_id": 1, "pad_token_id": 0}, 384),
+    ),
     "phi3": ("llama", "Phi3ForCausalLM", {"eos_token_id": 2, "pad_token_id": 490}, 500),
     "t5": ("t5", "T5ForConditionalGeneration", {"eos_token_id": 1, "pad_token_id": 0}, 320),
     "llama-json": ("llama-json", "LlamaForCausalLM", {"bos_token_id": 1, "eos_token_id": 2}, 0),

@@ -32,6 +32,12 @@ _LINEAR = {
     "linear_value_head_dim": 16,
 }
 _SHARED = {**_EXPERTS, "num_experts": 4, "shared_expert_intermediate_size": 64}
+_ROUTED = {
+    **_EXPERTS,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+}
 _OLD = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
 CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -87,6 +93,39 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "seed_oss": {"head_dim": 24, "pad_token_id": 0},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "minimax_m2": {"head_dim": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "ernie4_5": {"head_dim": 24, "pad_token_id": 0},
+    "ernie4_5_moe": {
+        "moe_num_experts": 4,
+        "moe_k": 2,
+        "moe_intermediate_size": 32,
+        "moe_num_shared_experts": 2,
+        "pad_token_id": 0,
+    },
+    "hunyuan_v1_dense": {
+        "head_dim": 24,
+        "max_position_embeddings": 32768,
+        "rope_parameters": {
+            "rope_type": "dynamic",
+            "rope_theta": 10000.0,
+            "alpha": 1000.0,
+            "factor": 1.0,
+        },
+        "pad_token_id": 0,
+    },
+    "dots1": {
+        **_ROUTED,
+        "head_dim": 24,
+        "num_key_value_heads": 4,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.5,
+    },
+    "glm4_moe": {
+        **_ROUTED,
+        "head_dim": 24,
+        "use_qk_norm": True,
+        "routed_scaling_factor": 2.5,
+        "pad_token_id": 0,
+    },
     "gemma4_text": {
         "head_dim": 16,
         "global_head_dim": 24,

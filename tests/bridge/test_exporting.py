@@ -48,7 +48,7 @@ EVERY = pytest.mark.parametrize("path", CONVERTED, ids=lambda p: p.parent.name)
 # Transformers has no class for one, and decodes the other.
 NOT_LOADED = {"gpt-oss-mxfp4", "nomic-bert-moe"} | QUANTIZED
 # Transformers has no place for the layer that predicts a further token.
-PREDICTS = {"qwen3_5"}
+PREDICTS = {"glm4moe", "qwen3_5"}
 LOADED = pytest.mark.parametrize(
     "path",
     [path for path in CONVERTED if path.parent.name not in NOT_LOADED],
@@ -220,8 +220,9 @@ def test_a_model_in_memory_is_exported_as_its_checkpoint(path: Path, tmp_path: P
     ]
     if path.parent.name in PREDICTS:
         whole, loaded = (gl.open(file) for file in files)
-        assert loaded.metadata["qwen35.block_count"] == 3
-        assert "qwen35.nextn_predict_layers" not in loaded.metadata
+        kind = loaded.architecture
+        assert loaded.metadata[f"{kind}.block_count"] == 3
+        assert f"{kind}.nextn_predict_layers" not in loaded.metadata
         assert not any(name.startswith("blk.3.") for name in loaded.tensors)
         for name, tensor in loaded.tensors.items():
             assert np.array_equal(tensor.blocks(), whole.tensors[name].blocks()), name
@@ -737,6 +738,28 @@ def test_what_no_key_tells_is_said(folder: str, words: str, tmp_path: Path) -> N
     with pytest.warns(UserWarning, match=words):
         export(DATA / folder / "hf", tmp_path / "out.gguf", tokenizer=False, report=drafts.append)
     assert words in repr(drafts[0])
+
+
+def test_a_least_sum_of_the_shares_of_experts_is_said(tmp_path: Path) -> None:
+    drafts: list[Any] = []
+    exported(causal("ernie4_5_moe"), tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].unsaid == {}
+    with pytest.warns(UserWarning, match=r"moe_norm_min: 0\.5 in config.json"):
+        path = export(
+            causal("ernie4_5_moe", moe_norm_min=0.5),
+            tmp_path / "g.gguf",
+            tokenizer=False,
+            progress=False,
+        )
+    assert gl.open(path).architecture == "ernie4_5-moe"
+
+
+@pytest.mark.parametrize("window", [8, 256])
+def test_a_dots1_of_which_layers_slide_is_said(window: int, tmp_path: Path) -> None:
+    drafts: list[Any] = []
+    model = causal("dots1", sliding_window=window, max_window_layers=1)
+    exported(model, tmp_path / "f.gguf", report=drafts.append)
+    assert drafts[0].unsaid.keys() == ({"layer_types"} if window < 256 else set())
 
 
 def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

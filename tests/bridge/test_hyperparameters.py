@@ -119,6 +119,57 @@ def test_what_is_in_no_file_is_not_in_it(name):
     assert setting.items() <= read(name).items()
 
 
+def test_what_dots1_says_of_its_experts():
+    """Its class knows one way, which the models published call otherwise, or not at all."""
+    config = config_in("dots1")
+    written = metadata_of(config)
+    assert written[1]["dots1.expert_gating_func"] == 2
+    del config["scoring_func"]
+    assert metadata_of(config) == metadata_of(config | {"scoring_func": "noaux_tc"}) == written
+    with pytest.raises(CheckpointError, match=r"scoring_func in config\.json is 'softmax'"):
+        metadata_of(config | {"scoring_func": "softmax"})
+    architecture, metadata = written[0], {**written[1], "dots1.expert_gating_func": 1}
+    with pytest.raises(UnsupportedError, match="aren't chosen by the sigmoid"):
+        config_of(architecture, metadata, {"token_embd.weight": (30, 24)})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        ("glm4moe", "nextn_predict_layers", 4, "expected fewer than 4, all the layers"),
+        ("glm4moe", "rope.dimension_sections", [2, 2, 2, 0], "this one sees"),
+        ("ernie4_5", "rope.dimension_sections", [2, 2, 2, 0], "this one sees"),
+        ("ernie4_5-moe", "interleave_moe_layer_step", 2, "loads experts in all layers"),
+        ("ernie4_5-moe", "expert_shared_feed_forward_length", 8, "a multiple of 7"),
+        ("hunyuan-dense", "rope.scaling.alpha", 2.0, "as those that see"),
+    ],
+)
+def test_files_that_no_checkpoint_makes(name, key, value, words):
+    model = gl.open(MODELS[name])
+    metadata = {**model.metadata, f"{name}.{key}": value}
+    shapes = {key: tensor.shape for key, tensor in model.tensors.items()}
+    with pytest.raises((GGUFError, UnsupportedError), match=words):
+        config_of(name, metadata, shapes)
+
+
+def test_the_number_that_stretches_hunyuans_base_is_found_again():
+    config = config_in("hunyuan-dense")
+    for alpha in (0.5, 50.0, 999.25, 1000.0):
+        rope = config["rope_parameters"] | {"alpha": alpha}
+        architecture, written = metadata_of(config | {"rope_parameters": rope})
+        stored = {k: as_written(value)[1] for k, value in written.items()}
+        found = config_of(architecture, stored, {"token_embd.weight": (30, 24)})
+        assert found["rope_parameters"]["alpha"] == alpha
+    assert found["eod_token_id"] is None
+    stored["tokenizer.ggml.eos_token_id"] = 7
+    found = config_of(architecture, stored, {"token_embd.weight": (30, 24)})
+    assert found["eod_token_id"] == 7
+    plain = stored | {"hunyuan-dense.context_length": 32768}  # of another converter
+    found = config_of(architecture, plain, {"token_embd.weight": (30, 24)})
+    assert found["rope_parameters"]["rope_type"] == "default"
+    assert found["rope_parameters"]["rope_theta"] > 1e7
+
+
 def test_experts_that_transformers_does_not_have():
     with pytest.raises(UnsupportedError, match="no nomic-bert with experts"):
         read("nomic-bert-moe")

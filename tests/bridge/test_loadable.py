@@ -124,6 +124,19 @@ HEADS_AND_EXPERTS = [
     ),
     ("deepseek_v2", {}, {"v_head_dim": 24}, "'blk.0.attn_output.weight' .* width is 96"),
     ("deepseek_v2", {}, {"kv_lora_rank": 16}, "'blk.0.attn_kv_a_norm.weight' .* values is 16"),
+    ("ernie4_5", {}, {"num_key_value_heads": 1}, "'blk.0.attn_k.weight' .* their width is 24"),
+    (
+        *("ernie4_5_moe", {"moe_layer_start_index": 0}, {"moe_num_shared_experts": 1}),
+        "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 32",
+    ),
+    (
+        *("dots1", {"first_k_dense_replace": 0}, {"moe_intermediate_size": 48}),
+        "'blk.0.ffn_up_exps.weight' .* expert is 48",
+    ),
+    (
+        *("glm4_moe", {"first_k_dense_replace": 0}, {"n_shared_experts": 2}),
+        "'blk.0.ffn_up_shexp.weight' .* width of the shared experts is 64",
+    ),
 ]
 
 
@@ -217,11 +230,20 @@ def test_experts_of_an_lfm2_without_corrections(tmp_path: Path) -> None:
         exported(hf, tmp_path / "f.gguf")
 
 
+@pytest.mark.parametrize("kind", ["glm4_moe", "dots1"])
+def test_experts_none_of_which_is_shared(tmp_path: Path, kind: str) -> None:
+    model = causal(kind)
+    model.config.n_shared_experts = 0
+    with pytest.raises(UnsupportedError, match="experts without one that is shared"):
+        exported(model, tmp_path / "f.gguf")
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "bloom"])
 def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> None:
     exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")
 
 
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 1.0}
 TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
 
 
@@ -247,6 +269,15 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             for kind in ("qwen3_next", "qwen3_5_text")
             for layers in ("full", "linear")
         ),
+        ("ernie4_5_moe", {"moe_layer_interval": 2}, "experts in each 2. layer from 1 to 2 of 3"),
+        ("ernie4_5_moe", {"moe_layer_end_index": 1}, "experts in each 1. layer from 1 to 1 of 3"),
+        ("hunyuan_v1_dense", {"rope_parameters": DYNAMIC}, "without alpha"),
+        ("hunyuan_v1_dense", {"max_position_embeddings": 256}, "and a context of 256"),
+        (
+            *("hunyuan_v1_dense", {"rope_parameters": DYNAMIC | {"rope_theta": 5e5, "alpha": 2.0}}),
+            "a rotary base of 500000.0",
+        ),
+        ("dots1", {"num_key_value_heads": 2}, "dots1 only with as many heads"),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -291,6 +322,10 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("deepseek_v2", "attention_bias", "'blk.0.attn_kv_a_mqa.bias'"),
         ("deepseek_v2", "mlp_bias", "'blk.0.ffn_down.bias'"),
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
+        ("ernie4_5", "use_bias", "'blk.0.ffn_down.bias'"),
+        ("ernie4_5_moe", "use_bias", "'blk.0.ffn_down.bias'"),
+        ("hunyuan_v1_dense", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("dots1", "attention_bias", "'blk.0.attn_output.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),

@@ -325,6 +325,15 @@ def test_every_fingerprint_has_a_definition_or_is_of_wordpiece():
     assert all(len(key) == 64 for key in FINGERPRINTS)
 
 
+def test_of_hunyuans_several_ends_the_first_is_that_of_a_turn(tmp_path):
+    shutil.copytree(DATA / "qwen2", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 1]}')
+    config = {"model_type": "hunyuan_v1_dense", "eos_token_id": 2, "eod_token_id": 1}
+    found = metadata_of_tokenizer(tmp_path, config=config, vocabulary=384, pre_tokenizer="qwen2")
+    ends = {name: found[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot")}
+    assert ends == {"eos": 1, "eot": 2}
+
+
 def test_an_unknown_pre_tokenizer_can_be_named(tmp_path):
     shutil.copytree(DATA / "gpt2", tmp_path, dirs_exist_ok=True)
     path = tmp_path / "tokenizer.json"

@@ -14,6 +14,7 @@ from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
+from .ernie import ERNIE45, ERNIE45MOE
 from .family import Implied
 from .file_side import FileSide
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
@@ -22,6 +23,7 @@ from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEMOE
+from .hunyuan import HUNYUAN
 from .lfm2 import LFM2, LFM2MOE
 from .llama import ARCEE, LLAMA, SMOLLM3
 from .mamba import MAMBA
@@ -31,6 +33,7 @@ from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, S
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .qwen_linear import QWEN3NEXT, QWEN35, QWEN35MOE
 from .rope import scaled_otherwise
+from .sigmoid_experts import DOTS1, GLM4MOE
 from .stablelm import STABLELM
 from .t5 import T5, T5ENCODER
 
@@ -57,7 +60,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE,
+    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN, DOTS1,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import GGUFError
+from ...errors import GGUFError, UnsupportedError
 from .config_side import ConfigSide, counted, refuse
 from .family import Implied, Line, Pair, Rule
 from .file_side import REQUIRED, FileSide
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "BASE", "CONTEXT", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS", "OPTIONAL_HEAD_DIM",
-    "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE", "base", "biased", "every", "implied",
-    "layer_kinds", "other_base", "sliding_layers", "sliding_of",
+    "BASE", "CONTEXT", "EXPERT_COUNT", "GATE", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS",
+    "OPTIONAL_HEAD_DIM", "PREDICTORS", "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE",
+    "as_many_heads", "base", "biased", "every", "implied", "layer_kinds", "other_base",
+    "sliding_layers", "sliding_of", "without_predictors",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -76,6 +77,17 @@ def _optional_head_dim_to_config(file: FileSide) -> Mapping[str, object]:
 
 LAYERS = Rule(_layers_to_file, _layers_to_config)
 
+PREDICTORS = "nextn_predict_layers"
+"""How many layers of a file only predict further tokens: the last ones."""
+
+
+def without_predictors(file: FileSide) -> int:
+    """Count the layers that a model of Transformers has, which predicts no further tokens."""
+    layers = file.layers() - file.count(PREDICTORS, 0)
+    if layers < 1:
+        raise file.wrong(PREDICTORS, f"fewer than {file.layers()}, all the layers")
+    return layers
+
 
 def _some_epsilon(file: FileSide) -> Mapping[str, object]:
     keys = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
@@ -93,12 +105,15 @@ OPTIONAL_HEAD_DIM = Rule(_head_dim_to_file, _optional_head_dim_to_config)
 
 VOCABULARY = Pair("vocab_size", ("vocab_size",), needed=True)
 
+EXPERT_COUNT = Pair("expert_count", ("num_local_experts", "num_experts", "n_routed_experts"))
+GATE = Rule(_gate_to_file)
+
 _EXPERTS: tuple[Line, ...] = (
-    Pair("expert_count", ("num_local_experts", "num_experts", "n_routed_experts")),
+    EXPERT_COUNT,
     Pair("expert_used_count", ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")),
     Pair("expert_group_count", ("n_group",)),
     Pair("expert_group_used_count", ("topk_group",)),
-    Rule(_gate_to_file),
+    GATE,
 )
 
 CONTEXT = Pair(
@@ -149,9 +164,17 @@ def base(
     rope: Line = ROPE,
     kv_heads: Line = KV_HEADS,
     width_inside: Line = WIDTH_INSIDE,
+    expert_count: Line = EXPERT_COUNT,
+    gate: Line = GATE,
 ) -> tuple[Line, ...]:
     """Put further lines behind those of every family, some of which may be exchanged."""
-    other: dict[Line, Line] = {ROPE: rope, KV_HEADS: kv_heads, WIDTH_INSIDE: width_inside}
+    other: dict[Line, Line] = {
+        ROPE: rope,
+        KV_HEADS: kv_heads,
+        WIDTH_INSIDE: width_inside,
+        EXPERT_COUNT: expert_count,
+        GATE: gate,
+    }
     return (*(other.get(line, line) for line in BASE), head_dim, *more)
 
 
@@ -219,6 +242,21 @@ def other_base() -> Rule:
     def to_file(config: ConfigSide) -> Mapping[str, object]:
         base = float(config.rope.get("rope_theta") or 10000.0)
         return {} if base == 10000.0 else {"rope.freq_base": base}
+
+    return Rule(to_file)
+
+
+def as_many_heads(architecture: str) -> Rule:
+    """Refuse fewer heads of keys and values than of queries, where llama.cpp loads no such file."""
+
+    def to_file(config: ConfigSide) -> Mapping[str, object]:
+        kv_heads = config.find("num_key_value_heads")
+        if kv_heads not in {None, config.heads()}:
+            raise UnsupportedError(
+                f"llama.cpp loads {architecture} only with as many heads of keys and values as of"
+                f" queries; config.json has {kv_heads!r:.20} and {config.heads()}"
+            )
+        return {}
 
     return Rule(to_file)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["GLM4"]
+__all__ = ["GLM4", "TURNED"]
 
 
 def _turned(config: ConfigSide) -> Mapping[str, object]:
@@ -32,12 +32,14 @@ def _text_only(file: FileSide) -> Mapping[str, object]:
     return {}
 
 
+TURNED = Rule(_turned, _text_only)
+
 GLM4 = Family(
     architectures=("glm4",),
     classes={"glm4": "Glm4ForCausalLM"},
     also=("glm4v_text", "glm4v"),
     lines=base(
-        Rule(_turned, _text_only),
+        TURNED,
         biased("attention_bias", "blk.*.attn_q.bias"),
         *implied(hidden_act="silu"),
         rope=PARTIAL_ROPE,

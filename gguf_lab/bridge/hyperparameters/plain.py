@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UnsupportedError
 from .common import (
     OPTIONAL_HEAD_DIM,
     SOME_SLIDE,
     VOCABULARY,
+    as_many_heads,
     base,
     biased,
     every,
@@ -236,21 +236,11 @@ STARCODER2 = Family(
 )
 
 
-def _as_many_heads(config: ConfigSide) -> Mapping[str, object]:
-    kv_heads = config.find("num_key_value_heads")
-    if kv_heads not in {None, config.heads()}:
-        raise UnsupportedError(
-            "llama.cpp loads olmoe only with as many heads of keys and values as of queries;"
-            f" config.json has {kv_heads!r:.20} and {config.heads()}"
-        )
-    return {}
-
-
 OLMOE = Family(
     architectures=("olmoe",),
     classes={"olmoe": "OlmoeForCausalLM"},
     lines=base(
-        Rule(_as_many_heads),
+        as_many_heads("olmoe"),
         _QKV_BIAS,
         *implied(hidden_act="silu", norm_topk_prob=False, clip_qkv=None),
         head_dim=OPTIONAL_HEAD_DIM,

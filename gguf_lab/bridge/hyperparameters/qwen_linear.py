@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from .common import WIDTH_INSIDE, base, biased, implied
+from .common import PREDICTORS, WIDTH_INSIDE, base, biased, implied, without_predictors
 from .config_side import counted, real, refuse
 from .family import Family, Line, Pair, Rule
 from .file_side import REQUIRED
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["QWEN3NEXT", "QWEN35", "QWEN35MOE"]
 
 _RECURRENT, _INTERVAL = "attention.recurrent_layers", "full_attention_interval"
-_PREDICTORS, _SECTIONS = "nextn_predict_layers", "rope.dimension_sections"
+_SECTIONS = "rope.dimension_sections"
 
 
 def _predictors(config: ConfigSide) -> int:
@@ -44,16 +44,14 @@ def _layers(config: ConfigSide) -> Mapping[str, object]:
     recurrent = linear + [False] * more
     return {
         "block_count": layers + more,
-        **({_PREDICTORS: more} if more else {}),
+        **({PREDICTORS: more} if more else {}),
         _RECURRENT: recurrent,
         _INTERVAL: config.find(_INTERVAL) or 4,
     }
 
 
 def _layers_to_config(file: FileSide) -> Mapping[str, object]:
-    layers = file.layers() - file.count(_PREDICTORS, 0)
-    if layers < 1:
-        raise file.wrong(_PREDICTORS, f"fewer than {file.layers()}, all the layers")
+    layers = without_predictors(file)
     if file.has(_RECURRENT):
         linear = file.flags_per_layer(_RECURRENT)[:layers]
     else:

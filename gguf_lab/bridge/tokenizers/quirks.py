@@ -14,6 +14,7 @@ _LLAMA = frozenset(["llama", "mistral", "mixtral", "granite", "granitemoe"])
 
 _BOS = "tokenizer.ggml.add_bos_token"
 _PREFIX = "tokenizer.ggml.add_space_prefix"
+_EOS = "tokenizer.ggml.eos_token_id"
 _EOT = "tokenizer.ggml.eot_token_id"
 _SEQUENCES = "tokenizer.ggml.token_type_count"
 
@@ -57,6 +58,10 @@ def adjust(found: dict[str, object], source: Source, count: int) -> dict[str, ob
         return {_BOS: False} | found
     if family == "nemotron":
         return found | {"tokenizer.ggml.padding_token_id": 0, "tokenizer.ggml.unknown_token_id": 1}
+    if family in {"ernie4_5", "ernie4_5_moe"}:
+        return found | _prefix(source)
+    if family == "hunyuan_v1_dense":
+        return found | _hunyuan(source)
     if family == "roberta":
         return found | {_SEQUENCES: source.config.get("type_vocab_size", 1)}
     if family.startswith("gemma4"):
@@ -67,10 +72,22 @@ def adjust(found: dict[str, object], source: Source, count: int) -> dict[str, ob
     return found
 
 
-def _llama(found: dict[str, object], source: Source, count: int) -> dict[str, object]:
+def _prefix(source: Source) -> dict[str, object]:
     prefix = (source.settings or {}).get("add_prefix_space")
-    if isinstance(prefix, bool):
-        found = {_PREFIX: prefix} | found
+    return {_PREFIX: prefix} if isinstance(prefix, bool) else {}
+
+
+def _hunyuan(source: Source) -> dict[str, object]:
+    # its class says 3 where config.json is silent; of several ends the first is that of a turn
+    ends, several = source.config.get("eod_token_id", 3), source.generation.get("eos_token_id")
+    found: dict[str, object] = {_EOS: ends} if type(ends) is int and ends >= 0 else {}
+    if isinstance(several, list) and len(several) > 1 and type(several[0]) is int:
+        found[_EOT] = several[0]
+    return found
+
+
+def _llama(found: dict[str, object], source: Source, count: int) -> dict[str, object]:
+    found = _prefix(source) | found
     if count == 32016:  # CodeLlama
         found = found | {_EOT: 32010}
     if count == 49152:  # the small ones of granite

@@ -53,6 +53,11 @@ class Source:
         return self._read("tokenizer_config.json")
 
     @cached_property
+    def generation(self) -> dict[str, Any]:
+        """`generation_config.json`: ids that end a text, for example."""
+        return self._read("generation_config.json") or {}
+
+    @cached_property
     def named(self) -> dict[str, Any]:
         """`special_tokens_map.json`: texts by names such as "eos_token"."""
         return self._read("special_tokens_map.json") or {}

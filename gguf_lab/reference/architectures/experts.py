@@ -104,6 +104,8 @@ ERNIE4_5_MOE = replace(
     OLMOE,
     architectures=("ernie4_5-moe",),
     model_types=("ernie4_5_moe",),
+    # as Transformers holds it, and as it is saved
+    spellings=(Spelling(".gate.moe_statics.", ".moe_statics.", "anywhere"), *SPELLINGS),
     left_out=(
         *LEFT_OUT,
         LeftOut("model.mtp_*", "predicts further tokens: llama.cpp has no such part of this model"),
