@@ -46,6 +46,8 @@ _LFM2 = (
 )
 _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
+_MAMBA2 = "ssm_in ssm_conv1d ssm_conv1d.bias ssm_dt.bias ssm_a. ssm_d. ssm_norm ssm_out"
+
 # attention in one layer, linear attention in the next
 _LINEAR = (
     "attn_norm post_attention_norm attn_q|attn_qkv|ssm_in attn_k|attn_qkv|ssm_in "
@@ -85,6 +87,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         _ENDS + " output_norm.bias",
         "attn_norm attn_norm.bias attn_qkv attn_output ffn_down ffn_up",
     ),
+    "gptneox": (_ENDS + " output_norm.bias output", _BIASED),
     "gpt2": (_ENDS + " output_norm.bias position_embd", _BIASED),
     "starcoder": (_ENDS + " output_norm.bias position_embd", _BIASED),
     "starcoder2": (
@@ -109,6 +112,7 @@ _TABLE: dict[str, tuple[str, str]] = {
             "ssm_out"
         ),
     ),
+    "mamba2": (_ENDS, f"attn_norm {_MAMBA2}"),
     "gemma": (_ENDS, _LLAMA),
     "gemma2": (_ENDS, _GEMMA),
     "gemma3": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
@@ -200,13 +204,15 @@ _QK_NORMS_FROM = {"command-r": 64}
 _LAYER_NORM = frozenset(
     (
         *("phi2", "bloom", "falcon", "gpt2", "starcoder", "starcoder2", "stablelm", "nemotron"),
-        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe"),
+        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe", "gptneox"),
     )
 )
 _WINDOW, _EXPERT_WIDTH = "attention.sliding_window", "expert_feed_forward_length"
 _LINEAR_KEYS = "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank ssm.group_count"
 _OWN_KEYS = {
     "mamba": "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank",
+    "mamba2": _LINEAR_KEYS,
+    "gptneox": "use_parallel_residual",
     "gemma-embedding": _WINDOW,
     "gemma4": (
         f"{_WINDOW} {_WINDOW}_pattern embedding_length_per_layer_input "
@@ -288,7 +294,8 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         ("qwen3next", "qwen35", "qwen35moe"), ("output", f"{_BIASES} attn_gate ffn_gate_up_exps")
     ),
     "phi3": (f"output {_LONG}", _BIASES),
-    **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba"), ("output", "")),
+    **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba", "mamba2"), ("output", "")),
+    "gptneox": ("", ""),
     "falcon": ("output", "attn_norm_2 attn_norm_2.bias"),
     **dict.fromkeys(("qwen3moe", "starcoder2", "smollm3", "seed_oss"), ("output", _BIASES)),
     "stablelm": ("", f"{_BIASES} attn_q_norm attn_k_norm ffn_norm ffn_norm.bias"),

@@ -50,10 +50,18 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "bloom": {"n_layer": 3, "n_head": 4},
     "falcon": {"num_kv_heads": 2, "new_decoder_architecture": True},
     "gpt2": {**_OLD, "n_ctx": 256},
+    "gpt_neox": {},
     "gpt_bigcode": {**_OLD, "n_inner": 96},
     "starcoder2": {},
     "stablelm": {},
     "mamba": {"state_size": 16, "intermediate_size": 128, "tie_word_embeddings": True},
+    "mamba2": {
+        "intermediate_size": 128,
+        "num_heads": 8,
+        "head_dim": 16,
+        "state_size": 16,
+        "n_groups": 2,
+    },
     "nemotron": {},
     "gemma": {"head_dim": 24, "tie_word_embeddings": True},
     # llama.cpp takes the size of a head for it

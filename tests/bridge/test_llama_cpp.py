@@ -39,7 +39,7 @@ TOKENS = [1, 5, 17, 99, 3, 64, 8, 8, 20, 110, 33, 7, 255, 200]
 PROSE = "The file is read, dequantized and compared; nothing is hidden. 1234 Wörter, twice!\n  Fin."
 ROUGHER = {
     *("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "phi"),
-    *("gpt_oss", "starcoder2"),
+    *("gpt_neox", "gpt_oss", "starcoder2"),
 }
 ROUGHEST = {"gemma4_text"}  # its small inputs per layer go through GELU, too
 

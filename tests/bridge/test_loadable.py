@@ -185,6 +185,7 @@ def test_heads_of_other_kinds(
         ("gemma4_text", {"head_dim": 1}, "1 values of a head are rotated"),
         ("glm4", {"head_dim": 2}, "1 values of a head are rotated"),
         ("phi", {"hidden_size": 40}, "5 values of a head are rotated"),
+        ("gpt_neox", {"hidden_size": 56}, "3 values of a head are rotated"),
         (
             *("deepseek_v2", {"n_group": 2, "topk_method": "group_limited_greedy"}),
             "4 experts in 2 groups, of which 0 are used",
@@ -291,6 +292,7 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("deepseek_v2", "attention_bias", "'blk.0.attn_kv_a_mqa.bias'"),
         ("deepseek_v2", "mlp_bias", "'blk.0.ffn_down.bias'"),
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
+        ("mamba2", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),

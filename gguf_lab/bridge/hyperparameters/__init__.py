@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, UnsupportedError
 from .bert import BERT, NOMIC_BERT
-from .bloom import BLOOM, FALCON
+from .bloom import BLOOM, FALCON, GPTNEOX
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
 from .family import Implied
@@ -24,7 +24,7 @@ from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEMOE
 from .lfm2 import LFM2, LFM2MOE
 from .llama import ARCEE, LLAMA, SMOLLM3
-from .mamba import MAMBA
+from .mamba import MAMBA, MAMBA2
 from .minimax import MINIMAX_M2
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
@@ -57,7 +57,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE,
+    QWEN35, QWEN35MOE, GPTNEOX, MAMBA2,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
