@@ -126,7 +126,7 @@ _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
 _ALL_ROTATED = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
-        *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
+        *("llama4", "olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
     )
 )
 _NOT_ROTATED = frozenset(
@@ -314,6 +314,8 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
+    elif kind == "llama4":
+        shared = expert
     elif kind == "deepseek2":
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)

@@ -64,6 +64,7 @@ _FUSABLE = (
 # ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
     "llama": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
+    "llama4": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
     "qwen2": (_ENDS, _LLAMA),
     "qwen2moe": (
         _ENDS + " output",
@@ -212,6 +213,7 @@ _LINEAR_KEYS = "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank
 _OWN_KEYS = {
     "mamba": "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank",
     "mamba2": _LINEAR_KEYS,
+    "llama4": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
     "gptneox": "use_parallel_residual",
     "gemma-embedding": _WINDOW,
     "gemma4": (
@@ -288,6 +290,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         f"output rope_freqs {_LONG}",
         f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
     ),
+    "llama4": ("output rope_freqs", f"{_BIASES} ffn_gate_exps {_SHARED}"),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),
     **dict.fromkeys(

@@ -37,6 +37,13 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {"sliding_window": None},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
+    "llama4_text": {
+        "head_dim": 24,
+        "num_hidden_layers": 4,
+        "num_local_experts": 4,
+        "intermediate_size_mlp": 80,
+        "interleave_moe_layer_step": 2,
+    },
     "qwen2": {},
     "qwen2_moe": {**_SHARED, "decoder_sparse_step": 1},
     "qwen3": {"head_dim": 24},

@@ -762,6 +762,10 @@ def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 LOCAL = {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
 
 
+# Nothing of it matters where the context is short.
+UNTUNED = {"attn_temperature_tuning": False, "floor_scale": 100, "attn_scale": 0.2}
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "told"),
     [
@@ -847,6 +851,8 @@ LOCALLY_SCALED = {
         ("deepseek_v2", YARN | {"factor": 1.0}, []),
         ("deepseek_v2", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("deepseek_v2", {"rope_type": "linear", "factor": 1.0}, []),
+        ("llama4_text", LLAMA3, []),
+        ("llama4_text", LLAMA3 | {"high_freq_factor": 1.0}, []),
         ("qwen2", LLAMA3, ["rope_type"]),
         ("qwen2", LONG, ["rope_type"]),
         ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
@@ -888,6 +894,16 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
+        ("llama4_text", {"use_qk_norm": False}, ["use_qk_norm"]),
+        ("llama4_text", {"num_local_experts": 128}, ["use_qk_norm"]),
+        ("llama4_text", {"num_local_experts": 128, "use_qk_norm": False}, []),
+        ("llama4_text", {"attention_chunk_size": 128}, ["attention_chunk_size"]),
+        ("llama4_text", {"attention_chunk_size": 256, **UNTUNED}, []),
+        (
+            "llama4_text",
+            {"max_position_embeddings": 8192, **UNTUNED},
+            ["attn_temperature_tuning", "floor_scale", "attn_scale"],
+        ),
         ("gpt_neox", {"hidden_act": "relu"}, ["hidden_act"]),
         ("gpt_neox", {"hidden_act": "gelu_fast", "use_parallel_residual": False}, []),
         ("mamba2", {"time_step_limit": (0.0, float("inf"))}, []),

@@ -248,6 +248,10 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             for kind in ("qwen3_next", "qwen3_5_text")
             for layers in ("full", "linear")
         ),
+        ("llama4_text", {"num_hidden_layers": 3}, "a llama4 of 3 layers"),
+        ("llama4_text", {"layer_types": ["full_attention"] * 4}, "not every fourth layer"),
+        ("llama4_text", {"no_rope_layers": [1] * 4}, "not every fourth layer"),
+        ("llama4_text", {"moe_layers": [0, 1]}, "experts in other layers than interleave"),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -260,6 +264,13 @@ def test_layers_with_which_llama_cpp_ends(
     with pytest.raises(UnsupportedError, match=words):
         exported(causal(kind, **settings), tmp_path / "f.gguf")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_llama_4_without_experts(tmp_path: Path) -> None:
+    model = causal("llama4_text", moe_layers=[])
+    model.config.num_local_experts = 0
+    with pytest.raises(UnsupportedError, match="a llama4 without experts"):
+        exported(model, tmp_path / "f.gguf")
 
 
 def test_norms_of_queries_are_of_many_layers_in_command_r(tmp_path: Path) -> None:
@@ -295,6 +306,7 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("mamba2", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
+        ("llama4_text", "attention_bias", "'blk.0.attn_output.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )
