@@ -30,6 +30,7 @@ _SHARED = "expert_shared_feed_forward_length"
 _KEY, _VALUE, _ROTARY = "attention.key_length", "attention.value_length", "rope.dimension_count"
 _QUERY_RANK, _RANK = "attention.q_lora_rank", "attention.kv_lora_rank"
 _SSM, _STEPS, _GROUPS = "ssm.inner_size", "ssm.time_step_rank", "ssm.group_count"
+_LATENT = "moe_latent_size"
 _BUCKETS, _INPUTS = "attention.relative_buckets_count", "embedding_length_per_layer_input"
 
 
@@ -130,7 +131,10 @@ _ALL_ROTATED = frozenset(
     )
 )
 _NOT_ROTATED = frozenset(
-    ("bert", "bloom", "gpt2", "mamba", "mamba2", "starcoder", "t5", "t5encoder")
+    (
+        *("bert", "bloom", "gpt2", "mamba", "mamba2", "nemotron_h", "nemotron_h_moe"),
+        *("starcoder", "t5", "t5encoder"),
+    )
 )
 _BY_HEADS = {"attn_q_norm": "n heads, key", "attn_k_norm": "n kv heads, key"}
 _AS_LAYERS = {
@@ -159,7 +163,14 @@ _GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
 _OWN: dict[str, dict[str, str]] = {
     **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
     **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
-    "mamba2": _MAMBA2,
+    **dict.fromkeys(("mamba2", "nemotron_h"), _MAMBA2),
+    "nemotron_h_moe": _MAMBA2
+    | {
+        "ffn_up_exps": "experts, expert, latent",
+        "ffn_down_exps": "experts, latent, expert",
+        "ffn_latent_down": "latent, width",
+        "ffn_latent_up": "width, latent",
+    },
     **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
     **dict.fromkeys(("t5", "t5encoder"), _T5),
     "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},
@@ -314,6 +325,8 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
+    elif kind == "nemotron_h_moe":
+        expert = expert or (inner // used if used else math.nan)
     elif kind == "llama4":
         shared = expert
     elif kind == "deepseek2":
@@ -359,6 +372,7 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
         "experts": ("number of experts", "expert_count", told("expert_count", 0)),
         "expert": ("width of an expert", _EXPERT, expert),
         "expert x 2": ("width of an expert, twice,", _EXPERT, 2 * expert),
+        "latent": ("width of what experts see", _LATENT, told(_LATENT, 0) or width),
         "shared": ("width of the shared experts", _SHARED, shared),
         "ssm": ("inner width of the state space", _SSM, ssm),
         "ssm x 2": ("inner width of the state space, twice,", _SSM, 2 * ssm),

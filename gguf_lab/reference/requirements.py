@@ -48,6 +48,18 @@ _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
 _MAMBA2 = "ssm_in ssm_conv1d ssm_conv1d.bias ssm_dt.bias ssm_a. ssm_d. ssm_norm ssm_out"
 
+# mamba2 in one layer, attention in the next, feed forward in a third
+_HYBRID = (
+    "attn_q|attn_qkv|ssm_in|ffn_up{0} attn_k|attn_qkv|ssm_conv1d|ffn_up{0} "
+    "attn_v|attn_qkv|ssm_conv1d.bias|ffn_up{0} attn_output|ssm_out|ffn_down{0} "
+    "attn_output|ssm_dt.bias|ffn_up{0} attn_output|ssm_a.|ffn_up{0} "
+    "attn_output|ssm_d.|ffn_up{0} attn_output|ssm_norm|ffn_up{0}"
+)
+_HYBRID_EXPERTS = (
+    "attn_output|ssm_out|ffn_gate_inp attn_output|ssm_out|exp_probs_b.bias "
+    "attn_output|ssm_out|ffn_up_shexp attn_output|ssm_out|ffn_down_shexp"
+)
+
 # attention in one layer, linear attention in the next
 _LINEAR = (
     "attn_norm post_attention_norm attn_q|attn_qkv|ssm_in attn_k|attn_qkv|ssm_in "
@@ -114,6 +126,8 @@ _TABLE: dict[str, tuple[str, str]] = {
         ),
     ),
     "mamba2": (_ENDS, f"attn_norm {_MAMBA2}"),
+    "nemotron_h": (_ENDS, f"attn_norm {_HYBRID.format('')}"),
+    "nemotron_h_moe": (_ENDS, f"attn_norm {_HYBRID.format('_exps')} {_HYBRID_EXPERTS}"),
     "gemma": (_ENDS, _LLAMA),
     "gemma2": (_ENDS, _GEMMA),
     "gemma3": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
@@ -206,13 +220,14 @@ _LAYER_NORM = frozenset(
     (
         *("phi2", "bloom", "falcon", "gpt2", "starcoder", "starcoder2", "stablelm", "nemotron"),
         *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe", "gptneox"),
+        *("nemotron_h", "nemotron_h_moe"),
     )
 )
 _WINDOW, _EXPERT_WIDTH = "attention.sliding_window", "expert_feed_forward_length"
 _LINEAR_KEYS = "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank ssm.group_count"
 _OWN_KEYS = {
     "mamba": "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank",
-    "mamba2": _LINEAR_KEYS,
+    **dict.fromkeys(("mamba2", "nemotron_h", "nemotron_h_moe"), _LINEAR_KEYS),
     "llama4": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
     "gptneox": "use_parallel_residual",
     "gemma-embedding": _WINDOW,
@@ -299,6 +314,11 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "phi3": (f"output {_LONG}", _BIASES),
     **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba", "mamba2"), ("output", "")),
     "gptneox": ("", ""),
+    "nemotron_h": ("output", f"{_BIASES} attn_output.bias ffn_up.bias ffn_down.bias"),
+    "nemotron_h_moe": (
+        "output",
+        f"{_BIASES} attn_output.bias ffn_latent_down ffn_latent_up",
+    ),
     "falcon": ("output", "attn_norm_2 attn_norm_2.bias"),
     **dict.fromkeys(("qwen3moe", "starcoder2", "smollm3", "seed_oss"), ("output", _BIASES)),
     "stablelm": ("", f"{_BIASES} attn_q_norm attn_k_norm ffn_norm ffn_norm.bias"),

@@ -70,6 +70,19 @@ CAUSAL: dict[str, dict[str, Any]] = {
         "n_groups": 2,
     },
     "nemotron": {},
+    "nemotron_h": {
+        **_EXPERTS,
+        "head_dim": 24,
+        "num_hidden_layers": None,
+        "layers_block_type": ["mamba", "moe", "attention"],
+        "mamba_num_heads": 6,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 16,
+        "n_groups": 2,
+        "n_routed_experts": 4,
+        "moe_shared_expert_intermediate_size": 80,
+        "time_step_min": 1e-7,  # shorter steps are none in Transformers; llama.cpp has them
+    },
     "gemma": {"head_dim": 24, "tie_word_embeddings": True},
     # llama.cpp takes the size of a head for it
     "gemma2": {"head_dim": 24, "query_pre_attn_scalar": 24, "tie_word_embeddings": True},

@@ -63,7 +63,15 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What decays in them is an exponential.
-RECURRENT = {"mamba", "mamba2", "qwen3_5", "qwen3_5-moe", "qwen3next"}
+RECURRENT = {
+    "mamba",
+    "mamba2",
+    "nemotron-h",
+    "nemotron-h-moe",
+    "qwen3_5",
+    "qwen3_5-moe",
+    "qwen3next",
+}
 
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {
@@ -256,12 +264,18 @@ def test_a_model_that_sees_is_exported_without_its_eyes(tmp_path: Path) -> None:
             assert np.array_equal(tensor.blocks(), one_that_saw.tensors[name].blocks())
 
 
-def test_infinity_as_transformers_5_writes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["mamba2", "nemotron-h-moe"])
+def test_infinity_as_transformers_5_writes_it(folder: str, tmp_path: Path) -> None:
     endless = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
-    hf = checkpoint_with(tmp_path / "hf", "mamba2", tensors_of("mamba2"), **endless)
+    hf = checkpoint_with(tmp_path / "hf", folder, tensors_of(folder), **endless)
+    if folder == "nemotron-h-moe":  # found by its class
+        config = json.loads((hf / "config.json").read_text())
+        del config["topk_group"]
+        (hf / "config.json").write_text(json.dumps(config))
     drafts: list[Any] = []
-    exported(hf, tmp_path / "f.gguf", report=drafts.append)
-    assert drafts[0].unsaid == {}
+    file = exported(hf, tmp_path / "f.gguf", report=drafts.append)
+    assert "time_step_limit" not in drafts[0].unsaid
+    assert folder == "mamba2" or file.metadata["nemotron_h_moe.expert_group_used_count"] == 1
 
 
 def test_rows_of_a_model_are_views_of_its_parameters() -> None:
@@ -908,6 +922,8 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("gpt_neox", {"hidden_act": "gelu_fast", "use_parallel_residual": False}, []),
         ("mamba2", {"time_step_limit": (0.0, float("inf"))}, []),
         ("mamba2", {"time_step_limit": (0.0, 0.1)}, ["time_step_limit"]),
+        ("nemotron_h", {"time_step_min": 0.001}, ["time_step_min"]),
+        ("nemotron_h", {"mlp_hidden_act": "silu"}, ["mlp_hidden_act"]),
     ],
 )
 def test_what_else_llama_cpp_has_not_is_said(

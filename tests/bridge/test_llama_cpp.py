@@ -100,6 +100,25 @@ def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
     assert worst < (rough if model_type in ROUGHER | ROUGHEST else 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("gpt_neox", {"use_parallel_residual": False}),
+        ("mamba2", {"n_groups": 1, "tie_word_embeddings": True}),
+        ("nemotron_h", {"layers_block_type": ["mamba", "mlp", "attention"], "mlp_bias": True}),
+        ("nemotron_h", {"moe_latent_size": 40, "norm_topk_prob": False}),
+        ("llama4_text", {"num_local_experts": 128, "use_qk_norm": False}),
+    ],
+)
+def test_variations(model_type: str, settings: dict[str, Any], tmp_path: Path, say: Any) -> None:
+    model = causal(model_type, **settings)
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert isinstance(path, Path)
+    worst = float(np.abs(logits_of(path, TOKENS) - expected(model, TOKENS)).max())
+    say(f"{model_type}: off by {worst:.1e}")
+    assert worst < (1e-3 if model_type in ROUGHER else 1e-5)
+
+
 @pytest.mark.parametrize("model_type", ["llama", "qwen3_moe"])
 def test_scales_beside_matrices(model_type: str, tmp_path: Path, say: Any) -> None:
     """llama.cpp multiplies with them whatever the type is; so does what reads the file here."""

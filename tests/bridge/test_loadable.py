@@ -252,6 +252,12 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
         ("llama4_text", {"layer_types": ["full_attention"] * 4}, "not every fourth layer"),
         ("llama4_text", {"no_rope_layers": [1] * 4}, "not every fourth layer"),
         ("llama4_text", {"moe_layers": [0, 1]}, "experts in other layers than interleave"),
+        ("nemotron_h", {"layers_block_type": ["mamba", "mlp"]}, "without full_attention"),
+        ("nemotron_h", {"layers_block_type": ["attention", "moe"]}, "without linear_attention"),
+        (
+            *("nemotron_h", {"layers_block_type": ["mlp", "moe", "attention", "mamba"]}),
+            "some layers are dense and others have experts",
+        ),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -271,6 +277,13 @@ def test_a_llama_4_without_experts(tmp_path: Path) -> None:
     model.config.num_local_experts = 0
     with pytest.raises(UnsupportedError, match="a llama4 without experts"):
         exported(model, tmp_path / "f.gguf")
+
+
+def test_a_nemotron_h_that_predicts_further_tokens(tmp_path: Path) -> None:
+    more = {"mtp.layers.0.norm.weight": ramp(24)}
+    hf = checkpoint_with(tmp_path / "hf", "nemotron-h-moe", tensors_of("nemotron-h-moe") | more)
+    with pytest.raises(UnsupportedError, match="layers that predict further tokens"):
+        exported(hf, tmp_path / "f.gguf")
 
 
 def test_norms_of_queries_are_of_many_layers_in_command_r(tmp_path: Path) -> None:
@@ -307,6 +320,8 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
         ("llama4_text", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("nemotron_h", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
+        ("nemotron_h", "mlp_bias", "'blk.1.ffn_down_shexp.bias', 'blk.1.ffn_up_shexp.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )
