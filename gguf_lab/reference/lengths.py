@@ -29,7 +29,8 @@ _INNER, _EXPERT = "feed_forward_length", "expert_feed_forward_length"
 _SHARED = "expert_shared_feed_forward_length"
 _KEY, _VALUE, _ROTARY = "attention.key_length", "attention.value_length", "rope.dimension_count"
 _QUERY_RANK, _RANK = "attention.q_lora_rank", "attention.kv_lora_rank"
-_SSM, _STEPS = "ssm.inner_size", "ssm.time_step_rank"
+_SSM, _STEPS, _GROUPS = "ssm.inner_size", "ssm.time_step_rank", "ssm.group_count"
+_LATENT = "moe_latent_size"
 _BUCKETS, _INPUTS = "attention.relative_buckets_count", "embedding_length_per_layer_input"
 
 
@@ -107,7 +108,7 @@ _FIXED_HEADS = frozenset(
     (
         *("qwen2", "qwen2moe", "phi2", "phi3", "bloom", "falcon", "gpt2", "starcoder"),
         *("starcoder2", "stablelm", "nemotron", "lfm2", "lfm2moe", "olmo2", "olmoe"),
-        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe"),
+        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe", "gptneox"),
     )
 )
 # Keys are taken to be as wide as values.
@@ -121,18 +122,23 @@ _EXPERTS_AS_LAYERS = frozenset(
 # Asserted of heads: that keys and values are equally wide, and rotated as a whole.
 _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
     (
-        *("mamba", "gemma", "gemma2", "gemma3", "gemma-embedding", "gpt-oss", "deepseek2"),
-        *("lfm2", "lfm2moe", "nomic-bert", "nomic-bert-moe", "t5encoder"),
+        *("mamba", "mamba2", "gemma", "gemma2", "gemma3", "gemma-embedding", "gpt-oss"),
+        *("deepseek2", "lfm2", "lfm2moe", "nomic-bert", "nomic-bert-moe", "t5encoder"),
     )
 )
 _ALL_ROTATED = frozenset(
     (
         *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
         *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
-        *("ernie4_5", "ernie4_5-moe", "hunyuan-dense", "dots1"),
+        *("ernie4_5", "ernie4_5-moe", "hunyuan-dense", "dots1", "llama4"),
     )
 )
-_NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))
+_NOT_ROTATED = frozenset(
+    (
+        *("bert", "bloom", "gpt2", "mamba", "mamba2", "nemotron_h", "nemotron_h_moe"),
+        *("starcoder", "t5", "t5encoder"),
+    )
+)
 _BY_HEADS = {"attn_q_norm": "n heads, key", "attn_k_norm": "n kv heads, key"}
 _AS_LAYERS = {
     **dict.fromkeys(("ffn_gate_exps", "ffn_up_exps"), "experts, inner, width"),
@@ -149,10 +155,25 @@ _LINEAR = {
     "ssm_ba": "steps x 2, width",
     "ssm_norm": "state",
 }
+_MAMBA2 = {
+    "ssm_in": "gate + convolved + steps, width",
+    "ssm_conv1d": "convolved, convolution",
+    "ssm_dt.bias": "steps",
+    **dict.fromkeys(("ssm_a", "ssm_d"), "steps, one"),
+    "ssm_norm": "groups, group",
+}
 _GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
 _OWN: dict[str, dict[str, str]] = {
     **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
     **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
+    **dict.fromkeys(("mamba2", "nemotron_h"), _MAMBA2),
+    "nemotron_h_moe": _MAMBA2
+    | {
+        "ffn_up_exps": "experts, expert, latent",
+        "ffn_down_exps": "experts, latent, expert",
+        "ffn_latent_down": "latent, width",
+        "ffn_latent_up": "width, latent",
+    },
     **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
     **dict.fromkeys(("t5", "t5encoder"), _T5),
     "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},
@@ -309,10 +330,16 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner
+    elif kind == "nemotron_h_moe":
+        expert = expert or (inner // used if used else math.nan)
+    elif kind == "llama4":
+        shared = expert
     elif kind in {"deepseek2", "glm4moe", "dots1"}:
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)
-    linear = state * (2 * told("ssm.group_count") + steps)
+    ssm, groups = told(_SSM), told(_GROUPS)
+    linear = state * (2 * groups + steps)
+    convolved = ssm + 2 * groups * state
     all_heads = "number of heads times their width"
     return {
         "width": (WIDTH.words, WIDTH.key, width),
@@ -350,12 +377,21 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
         "experts": ("number of experts", "expert_count", told("expert_count", 0)),
         "expert": ("width of an expert", _EXPERT, expert),
         "expert x 2": ("width of an expert, twice,", _EXPERT, 2 * expert),
+        "latent": ("width of what experts see", _LATENT, told(_LATENT, 0) or width),
         "shared": ("width of the shared experts", _SHARED, shared),
-        "ssm": ("inner width of the state space", _SSM, told(_SSM)),
-        "ssm x 2": ("inner width of the state space, twice,", _SSM, 2 * told(_SSM)),
+        "ssm": ("inner width of the state space", _SSM, ssm),
+        "ssm x 2": ("inner width of the state space, twice,", _SSM, 2 * ssm),
+        "convolved": ("inner width of the state space and all states, twice,", _SSM, convolved),
+        "gate + convolved + steps": (
+            *("inner width, states and heads of the state space together", _SSM),
+            ssm + convolved + steps,
+        ),
+        "groups": ("number of groups of the state", _GROUPS, groups),
+        "group": ("inner width of a group of the state", _GROUPS, ssm // groups if groups else 0),
         "convolution": ("length of the convolution", "ssm.conv_kernel", told("ssm.conv_kernel")),
         "state": ("size of the state", "ssm.state_size", state),
         "steps": ("rank of the time steps", _STEPS, steps),
+        "one": ("column", _STEPS, 1),
         "steps x 2": ("rank of the time steps, twice,", _STEPS, 2 * steps),
         "linear": ("width of all linear queries, keys and values", "ssm.state_size", linear),
         "steps + states": ("rank of the time steps and two states", _STEPS, steps + 2 * state),

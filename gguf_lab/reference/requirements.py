@@ -46,6 +46,20 @@ _LFM2 = (
 )
 _GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
 
+_MAMBA2 = "ssm_in ssm_conv1d ssm_conv1d.bias ssm_dt.bias ssm_a. ssm_d. ssm_norm ssm_out"
+
+# mamba2 in one layer, attention in the next, feed forward in a third
+_HYBRID = (
+    "attn_q|attn_qkv|ssm_in|ffn_up{0} attn_k|attn_qkv|ssm_conv1d|ffn_up{0} "
+    "attn_v|attn_qkv|ssm_conv1d.bias|ffn_up{0} attn_output|ssm_out|ffn_down{0} "
+    "attn_output|ssm_dt.bias|ffn_up{0} attn_output|ssm_a.|ffn_up{0} "
+    "attn_output|ssm_d.|ffn_up{0} attn_output|ssm_norm|ffn_up{0}"
+)
+_HYBRID_EXPERTS = (
+    "attn_output|ssm_out|ffn_gate_inp attn_output|ssm_out|exp_probs_b.bias "
+    "attn_output|ssm_out|ffn_up_shexp attn_output|ssm_out|ffn_down_shexp"
+)
+
 # attention in one layer, linear attention in the next
 _LINEAR = (
     "attn_norm post_attention_norm attn_q|{qkv} attn_k|{qkv} attn_v|{qkv} attn_output|ssm_out "
@@ -62,6 +76,7 @@ _FUSABLE = (
 # ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
     "llama": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
+    "llama4": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
     "qwen2": (_ENDS, _LLAMA),
     "qwen2moe": (
         _ENDS + " output",
@@ -88,6 +103,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         _ENDS + " output_norm.bias",
         "attn_norm attn_norm.bias attn_qkv attn_output ffn_down ffn_up",
     ),
+    "gptneox": (_ENDS + " output_norm.bias output", _BIASED),
     "gpt2": (_ENDS + " output_norm.bias position_embd", _BIASED),
     "starcoder": (_ENDS + " output_norm.bias position_embd", _BIASED),
     "starcoder2": (
@@ -112,6 +128,9 @@ _TABLE: dict[str, tuple[str, str]] = {
             "ssm_out"
         ),
     ),
+    "mamba2": (_ENDS, f"attn_norm {_MAMBA2}"),
+    "nemotron_h": (_ENDS, f"attn_norm {_HYBRID.format('')}"),
+    "nemotron_h_moe": (_ENDS, f"attn_norm {_HYBRID.format('_exps')} {_HYBRID_EXPERTS}"),
     "gemma": (_ENDS, _LLAMA),
     "gemma2": (_ENDS, _GEMMA),
     "gemma3": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
@@ -214,13 +233,17 @@ _QK_NORMS_FROM = {"command-r": 64}
 _LAYER_NORM = frozenset(
     (
         *("phi2", "bloom", "falcon", "gpt2", "starcoder", "starcoder2", "stablelm", "nemotron"),
-        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe"),
+        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe", "gptneox"),
+        *("nemotron_h", "nemotron_h_moe"),
     )
 )
 _WINDOW, _EXPERT_WIDTH = "attention.sliding_window", "expert_feed_forward_length"
 _LINEAR_KEYS = "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank ssm.group_count"
 _OWN_KEYS = {
     "mamba": "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank",
+    **dict.fromkeys(("mamba2", "nemotron_h", "nemotron_h_moe"), _LINEAR_KEYS),
+    "llama4": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
+    "gptneox": "use_parallel_residual",
     "gemma-embedding": _WINDOW,
     "gemma4": (
         f"{_WINDOW} {_WINDOW}_pattern embedding_length_per_layer_input "
@@ -299,6 +322,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         f"output rope_freqs {_LONG}",
         f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
     ),
+    "llama4": ("output rope_freqs", f"{_BIASES} ffn_gate_exps {_SHARED}"),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),
     "qwen35": ("output", f"{_BIASES} attn_gate"),
@@ -306,7 +330,13 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         ("qwen3next", "qwen35moe"), ("output", f"{_BIASES} attn_gate ffn_gate_up_exps")
     ),
     "phi3": (f"output {_LONG}", _BIASES),
-    **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba"), ("output", "")),
+    **dict.fromkeys(("bloom", "gpt2", "starcoder", "mamba", "mamba2"), ("output", "")),
+    "gptneox": ("", ""),
+    "nemotron_h": ("output", f"{_BIASES} attn_output.bias ffn_up.bias ffn_down.bias"),
+    "nemotron_h_moe": (
+        "output",
+        f"{_BIASES} attn_output.bias ffn_latent_down ffn_latent_up",
+    ),
     "falcon": ("output", "attn_norm_2 attn_norm_2.bias"),
     **dict.fromkeys(("qwen3moe", "starcoder2", "smollm3", "seed_oss"), ("output", _BIASES)),
     "stablelm": ("", f"{_BIASES} attn_q_norm attn_k_norm ffn_norm ffn_norm.bias"),

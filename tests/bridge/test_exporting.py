@@ -33,7 +33,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 
 from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
-from .checkpoints import exported, llama_tensors, llama_with, tensors_of
+from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
 from .small_models import DATA, byte_level, causal, other
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
@@ -63,7 +63,15 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What decays in them is an exponential.
-RECURRENT = {"mamba", "qwen3_5", "qwen3_5-moe", "qwen3next"}
+RECURRENT = {
+    "mamba",
+    "mamba2",
+    "nemotron-h",
+    "nemotron-h-moe",
+    "qwen3_5",
+    "qwen3_5-moe",
+    "qwen3next",
+}
 
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {
@@ -75,6 +83,8 @@ OTHER_VALUES = {
     "gemma3": re.compile(r"token_embd\.weight"),
     # llama.cpp calculates so without the key
     "minimax-m2": re.compile(r"minimax-m2\.expert_gating_func"),
+    # written for all families but this one
+    "gptneox": re.compile(r"general\.file_type"),
     # rounded by another library: one unit in the last place
     **{name: re.compile(r"blk\..*\.ssm_a") for name in RECURRENT},
     # the names of the folders at the time
@@ -253,6 +263,20 @@ def test_a_model_that_sees_is_exported_without_its_eyes(tmp_path: Path) -> None:
         assert one_that_saw.tensors.keys() == plain_one.tensors.keys()
         for name, tensor in plain_one.tensors.items():
             assert np.array_equal(tensor.blocks(), one_that_saw.tensors[name].blocks())
+
+
+@pytest.mark.parametrize("folder", ["mamba2", "nemotron-h-moe"])
+def test_infinity_as_transformers_5_writes_it(folder: str, tmp_path: Path) -> None:
+    endless = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    hf = checkpoint_with(tmp_path / "hf", folder, tensors_of(folder), **endless)
+    if folder == "nemotron-h-moe":  # found by its class
+        config = json.loads((hf / "config.json").read_text())
+        del config["topk_group"]
+        (hf / "config.json").write_text(json.dumps(config))
+    drafts: list[Any] = []
+    file = exported(hf, tmp_path / "f.gguf", report=drafts.append)
+    assert "time_step_limit" not in drafts[0].unsaid
+    assert folder == "mamba2" or file.metadata["nemotron_h_moe.expert_group_used_count"] == 1
 
 
 def test_rows_of_a_model_are_views_of_its_parameters() -> None:
@@ -775,6 +799,10 @@ def test_the_command_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 LOCAL = {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
 
 
+# Nothing of it matters where the context is short.
+UNTUNED = {"attn_temperature_tuning": False, "floor_scale": 100, "attn_scale": 0.2}
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "told"),
     [
@@ -860,9 +888,12 @@ LOCALLY_SCALED = {
         ("deepseek_v2", YARN | {"factor": 1.0}, []),
         ("deepseek_v2", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("deepseek_v2", {"rope_type": "linear", "factor": 1.0}, []),
+        ("llama4_text", LLAMA3, []),
+        ("llama4_text", LLAMA3 | {"high_freq_factor": 1.0}, []),
         ("qwen2", LLAMA3, ["rope_type"]),
         ("qwen2", LONG, ["rope_type"]),
         ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("gpt_neox", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 1.0}, []),
         ("gpt_oss", YARN | {"truncate": False}, ["truncate"]),
@@ -900,6 +931,22 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
+        ("llama4_text", {"use_qk_norm": False}, ["use_qk_norm"]),
+        ("llama4_text", {"num_local_experts": 128}, ["use_qk_norm"]),
+        ("llama4_text", {"num_local_experts": 128, "use_qk_norm": False}, []),
+        ("llama4_text", {"attention_chunk_size": 128}, ["attention_chunk_size"]),
+        ("llama4_text", {"attention_chunk_size": 256, **UNTUNED}, []),
+        (
+            "llama4_text",
+            {"max_position_embeddings": 8192, **UNTUNED},
+            ["attn_temperature_tuning", "floor_scale", "attn_scale"],
+        ),
+        ("gpt_neox", {"hidden_act": "relu"}, ["hidden_act"]),
+        ("gpt_neox", {"hidden_act": "gelu_fast", "use_parallel_residual": False}, []),
+        ("mamba2", {"time_step_limit": (0.0, float("inf"))}, []),
+        ("mamba2", {"time_step_limit": (0.0, 0.1)}, ["time_step_limit"]),
+        ("nemotron_h", {"time_step_min": 0.001}, ["time_step_min"]),
+        ("nemotron_h", {"mlp_hidden_act": "silu"}, ["mlp_hidden_act"]),
     ],
 )
 def test_what_else_llama_cpp_has_not_is_said(

@@ -46,6 +46,8 @@ def text_only(config):
         config = {**config["text_config"], "architectures": ["Gemma3ForCausalLM"]}
     if config["model_type"] == "qwen3_5":
         config = {**config["text_config"], "architectures": ["Qwen3_5ForCausalLM"]}
+    if config["model_type"] == "llama4":
+        config = {**config["text_config"], "architectures": ["Llama4ForCausalLM"]}
     if config["model_type"] == "exaone4":  # "LLLG" and null are refused by its class
         kinds = ["sliding_attention"] * 3 + ["full_attention"]
         window = config["sliding_window"]

@@ -39,7 +39,7 @@ TOKENS = [1, 5, 17, 99, 3, 64, 8, 8, 20, 110, 33, 7, 255, 200]
 PROSE = "The file is read, dequantized and compared; nothing is hidden. 1234 Wörter, twice!\n  Fin."
 ROUGHER = {
     *("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "phi"),
-    *("gpt_oss", "starcoder2"),
+    *("gpt_neox", "gpt_oss", "starcoder2"),
 }
 ROUGHEST = {"gemma4_text"}  # its small inputs per layer go through GELU, too
 
@@ -98,6 +98,25 @@ def test_logits(model_type: str, tmp_path: Path, say: Any) -> None:
     assert np.abs(due).max() > 0.05
     rough = 5e-3 if model_type in ROUGHEST else 1e-3
     assert worst < (rough if model_type in ROUGHER | ROUGHEST else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("gpt_neox", {"use_parallel_residual": False}),
+        ("mamba2", {"n_groups": 1, "tie_word_embeddings": True}),
+        ("nemotron_h", {"layers_block_type": ["mamba", "mlp", "attention"], "mlp_bias": True}),
+        ("nemotron_h", {"moe_latent_size": 40, "norm_topk_prob": False}),
+        ("llama4_text", {"num_local_experts": 128, "use_qk_norm": False}),
+    ],
+)
+def test_variations(model_type: str, settings: dict[str, Any], tmp_path: Path, say: Any) -> None:
+    model = causal(model_type, **settings)
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert isinstance(path, Path)
+    worst = float(np.abs(logits_of(path, TOKENS) - expected(model, TOKENS)).max())
+    say(f"{model_type}: off by {worst:.1e}")
+    assert worst < (1e-3 if model_type in ROUGHER else 1e-5)
 
 
 @pytest.mark.parametrize("model_type", ["llama", "qwen3_moe"])

@@ -198,6 +198,7 @@ def test_heads_of_other_kinds(
         ("gemma4_text", {"head_dim": 1}, "1 values of a head are rotated"),
         ("glm4", {"head_dim": 2}, "1 values of a head are rotated"),
         ("phi", {"hidden_size": 40}, "5 values of a head are rotated"),
+        ("gpt_neox", {"hidden_size": 56}, "3 values of a head are rotated"),
         (
             *("deepseek_v2", {"n_group": 2, "topk_method": "group_limited_greedy"}),
             "4 experts in 2 groups, of which 0 are used",
@@ -278,6 +279,16 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             "a rotary base of 500000.0",
         ),
         ("dots1", {"num_key_value_heads": 2}, "dots1 only with as many heads"),
+        ("llama4_text", {"num_hidden_layers": 3}, "a llama4 of 3 layers"),
+        ("llama4_text", {"layer_types": ["full_attention"] * 4}, "not every fourth layer"),
+        ("llama4_text", {"no_rope_layers": [1] * 4}, "not every fourth layer"),
+        ("llama4_text", {"moe_layers": [0, 1]}, "experts in other layers than interleave"),
+        ("nemotron_h", {"layers_block_type": ["mamba", "mlp"]}, "without full_attention"),
+        ("nemotron_h", {"layers_block_type": ["attention", "moe"]}, "without linear_attention"),
+        (
+            *("nemotron_h", {"layers_block_type": ["mlp", "moe", "attention", "mamba"]}),
+            "some layers are dense and others have experts",
+        ),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -290,6 +301,20 @@ def test_layers_with_which_llama_cpp_ends(
     with pytest.raises(UnsupportedError, match=words):
         exported(causal(kind, **settings), tmp_path / "f.gguf")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_llama_4_without_experts(tmp_path: Path) -> None:
+    model = causal("llama4_text", moe_layers=[])
+    model.config.num_local_experts = 0
+    with pytest.raises(UnsupportedError, match="a llama4 without experts"):
+        exported(model, tmp_path / "f.gguf")
+
+
+def test_a_nemotron_h_that_predicts_further_tokens(tmp_path: Path) -> None:
+    more = {"mtp.layers.0.norm.weight": ramp(24)}
+    hf = checkpoint_with(tmp_path / "hf", "nemotron-h-moe", tensors_of("nemotron-h-moe") | more)
+    with pytest.raises(UnsupportedError, match="layers that predict further tokens"):
+        exported(hf, tmp_path / "f.gguf")
 
 
 def test_norms_of_queries_are_of_many_layers_in_command_r(tmp_path: Path) -> None:
@@ -326,8 +351,12 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("ernie4_5_moe", "use_bias", "'blk.0.ffn_down.bias'"),
         ("hunyuan_v1_dense", "attention_bias", "'blk.0.attn_output.bias'"),
         ("dots1", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("mamba2", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
+        ("llama4_text", "attention_bias", "'blk.0.attn_output.bias'"),
+        ("nemotron_h", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
+        ("nemotron_h", "mlp_bias", "'blk.1.ffn_down_shexp.bias', 'blk.1.ffn_up_shexp.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )

@@ -335,7 +335,7 @@ def test_chunks_are_parts_of_the_whole(name: str) -> None:
             1,
         ),
         ("llama4", "blk.1.ffn_up_exps.weight", "transposed; second half of the rows", 1),
-        ("mamba2", "blk.0.ssm_norm.weight", "cut into rows of 16", 1),
+        ("mamba2", "blk.0.ssm_norm.weight", "cut into rows of 24", 1),
         ("falcon-h1", "blk.1.attn_k.weight", "times 0.39 and 0.7", 1),
         (
             "falcon-h1",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, UnsupportedError
 from .bert import BERT, NOMIC_BERT
-from .bloom import BLOOM, FALCON
+from .bloom import BLOOM, FALCON, GPTNEOX
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
 from .ernie import ERNIE45, ERNIE45MOE
@@ -26,8 +26,10 @@ from .granite import GRANITE, GRANITEMOE
 from .hunyuan import HUNYUAN
 from .lfm2 import LFM2, LFM2MOE
 from .llama import ARCEE, LLAMA, SMOLLM3
-from .mamba import MAMBA
+from .llama4 import LLAMA4
+from .mamba import MAMBA, MAMBA2
 from .minimax import MINIMAX_M2
+from .nemotron_h import NEMOTRON_H
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
@@ -60,7 +62,8 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN, DOTS1,
+    QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN, DOTS1, GPTNEOX, MAMBA2, LLAMA4,
+    NEMOTRON_H,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

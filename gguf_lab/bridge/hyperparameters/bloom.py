@@ -1,19 +1,19 @@
-"""bloom and falcon.
+"""bloom, falcon and gpt-neox (pythia).
 
-Facts: llama.cpp's converter, classes ``BloomModel`` and ``FalconModel``; its graphs, which know
-of bloom only the norm before the residual, and of falcon no biases, no ALiBi, and attention and
-feed forward side by side.
+Facts: llama.cpp's converter, classes ``BloomModel``, ``FalconModel`` and ``GPTNeoXModel``; its
+graphs, which know of bloom only the norm before the residual, of falcon no biases, no ALiBi, and
+attention and feed forward side by side, and of gpt-neox no layers without biases.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import LAYERS, WIDTH, implied, other_base
+from .common import CONTEXT, HEADS, LAYERS, WIDTH, WIDTH_INSIDE, implied, other_base
 from .config_side import refuse
 from .family import Family, Pair, Rule, Written
 from .file_side import REQUIRED
-from .rope import ROPE
+from .rope import PARTIAL_ROPE, ROPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["BLOOM", "FALCON"]
+__all__ = ["BLOOM", "FALCON", "GPTNEOX"]
 
 _EPSILON = Pair("attention.layer_norm_epsilon", ("layer_norm_epsilon",), float, True, REQUIRED)
 
@@ -106,5 +106,29 @@ FALCON = Family(
         other_base(),
         Rule(to_config=ROPE.to_config),
         *implied(activation="gelu", alibi=False, bias=False, parallel_attn=True),
+    ),
+)
+
+
+def _neox_turned(config: ConfigSide) -> Mapping[str, object]:
+    # published configurations call it rotary_pct, which their class moves
+    part = config.rope.get("partial_rotary_factor", 0.25)
+    return {"rope.dimension_count": int(part * (config.count("hidden_size") // config.heads()))}
+
+
+GPTNEOX = Family(
+    architectures=("gptneox",),
+    classes={"gpt_neox": "GPTNeoXForCausalLM"},
+    lines=(
+        CONTEXT,
+        WIDTH,
+        LAYERS,
+        WIDTH_INSIDE,
+        Rule(_neox_turned, PARTIAL_ROPE.to_config),
+        HEADS,
+        Pair("use_parallel_residual", ("use_parallel_residual",), bool, True, REQUIRED),
+        Pair("attention.layer_norm_epsilon", ("layer_norm_eps",), float, True, REQUIRED),
+        other_base(),
+        *implied(hidden_act="gelu"),
     ),
 )

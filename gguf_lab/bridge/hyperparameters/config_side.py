@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigSide", "filled_in", "flat"]
 
+_NO_JSON = {"Infinity", "-Infinity", "NaN"}
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigSide:
@@ -111,7 +113,7 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    values: dict[str, Any] = deepcopy(dict(config))
+    values: dict[str, Any] = _floats(dict(config))
     kind = values.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError("config.json lacks model_type, which says what family it is of")
@@ -132,6 +134,15 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     ):
         # exaone4's "LLLG", say. What is missing or wrong is found where it is asked for.
         return values
+
+
+def _floats(value: Any) -> Any:
+    """Copy values, and read the numbers that JSON lacks, which Transformers 5 writes in words."""
+    if isinstance(value, dict):
+        if [*value] == ["__float__"] and value["__float__"] in _NO_JSON:
+            return float(value["__float__"])
+        return {name: _floats(item) for name, item in value.items()}
+    return [_floats(item) for item in value] if isinstance(value, list) else deepcopy(value)
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

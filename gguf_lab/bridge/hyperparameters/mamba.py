@@ -1,17 +1,18 @@
-"""mamba and falcon-mamba.
+"""mamba, falcon-mamba and mamba2.
 
-Facts: llama.cpp's converter, class ``MambaModel``, which reads ``config.json`` as it is. Of
-falcon-mamba's two epsilons it writes one; the other, of the norms inside of a layer, is the
-default of Transformers in the models published.
+Facts: llama.cpp's converter, classes ``MambaModel`` and ``Mamba2Model``, which read ``config.json``
+as it is. Of falcon-mamba's two epsilons it writes one; the other, of the norms inside of a layer,
+is the default of Transformers in the models published.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from .common import LAYERS, biased, implied
 from .config_side import refuse
-from .family import Family, Pair, Rule, Written
+from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["MAMBA"]
+__all__ = ["MAMBA", "MAMBA2"]
 
 
 def _sizes(config: ConfigSide) -> Mapping[str, object]:
@@ -61,24 +62,90 @@ def _model_type(file: FileSide) -> str:
     return "falcon_mamba" if file.flag("ssm.dt_b_c_rms", absent=False) else "mamba"
 
 
+_UNUSED = (
+    Written("context_length", 2**20),  # any length will do
+    Written("feed_forward_length", 0),
+    Written("attention.head_count", 0),
+)
+_EPSILON = Rule(
+    to_config=Pair(
+        "attention.layer_norm_rms_epsilon", ("layer_norm_epsilon",), float, True, REQUIRED
+    ).to_config
+)
+
 MAMBA = Family(
     architectures=("mamba",),
     classes={"mamba": "MambaForCausalLM", "falcon_mamba": "FalconMambaForCausalLM"},
     model_type=_model_type,
     lines=(
-        Written("context_length", 2**20),  # any length will do
-        Written("feed_forward_length", 0),
-        Written("attention.head_count", 0),
+        *_UNUSED,
         LAYERS,
         Rule(_sizes, _sizes_to_config),
-        Rule(
-            to_config=Pair(
-                "attention.layer_norm_rms_epsilon", ("layer_norm_epsilon",), float, True, REQUIRED
-            ).to_config
-        ),
+        _EPSILON,
         biased("use_bias", "blk.*.ssm_in.bias"),
         biased("use_conv_bias", "blk.*.ssm_conv1d.bias"),
         *implied(hidden_act="silu"),
+    ),
+    as_saved=lambda _: True,
+)
+
+
+def _sizes2(config: ConfigSide) -> Mapping[str, object]:
+    width, expand = config.count("hidden_size", "d_model", "dim"), config.find("expand") or 2
+    inner = config.find("intermediate_size", "d_inner") or int(expand * width)
+    head = config.find("head_dim") or 64
+    if inner != expand * width:
+        raise refuse("a mamba2 whose intermediate_size is not its hidden_size times expand")
+    if inner % head:
+        raise config.wrong("head_dim", head, f"a divisor of {inner}, the inner width")
+    return {
+        "embedding_length": width,
+        "ssm.conv_kernel": config.find("conv_kernel", "d_conv") or 4,
+        "ssm.inner_size": inner,
+        "ssm.state_size": config.find("state_size", "d_state") or 128,
+        "ssm.time_step_rank": inner // head,
+        "ssm.group_count": config.find("n_groups") or 1,
+        "attention.layer_norm_rms_epsilon": float(
+            config.find("layer_norm_epsilon", "rms_norm_eps") or 1e-5
+        ),
+    }
+
+
+def _sizes2_to_config(file: FileSide) -> Mapping[str, object]:
+    width, inner = file.count("embedding_length", least=1), file.count("ssm.inner_size", least=1)
+    heads = file.count("ssm.time_step_rank", least=1)
+    if inner % width:
+        raise file.wrong("ssm.inner_size", f"a multiple of {width}")
+    if inner % heads:
+        raise file.wrong("ssm.inner_size", f"a multiple of {heads}, the heads")
+    return {
+        "hidden_size": width,
+        "expand": inner // width,
+        "num_heads": heads,
+        "head_dim": inner // heads,
+        "conv_kernel": file.count("ssm.conv_kernel", least=1),
+        "state_size": file.count("ssm.state_size", least=1),
+        "n_groups": file.count("ssm.group_count", least=1),
+    }
+
+
+def _limits_time_steps(config: ConfigSide) -> bool:
+    limit = config.find("time_step_limit")
+    # Transformers 5 writes what JSON has no number for as {"__float__": "Infinity"}
+    endless = ([0.0, inf], [0.0, {"__float__": "Infinity"}])
+    return limit is not None and [*limit] not in endless
+
+
+MAMBA2 = Family(
+    architectures=("mamba2",),
+    classes={"mamba2": "Mamba2ForCausalLM"},
+    lines=(
+        *_UNUSED,
+        LAYERS,
+        Rule(_sizes2, _sizes2_to_config),
+        _EPSILON,
+        *implied(hidden_act="silu"),
+        Implied("time_step_limit", [0.0, inf], when=_limits_time_steps),
     ),
     as_saved=lambda _: True,
 )

@@ -6,6 +6,7 @@ Facts: llama.cpp's converter, ``TextModel.set_gguf_parameters``, ``generate_extr
 
 from __future__ import annotations
 
+from itertools import product
 from math import isclose, log, nextafter, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +130,17 @@ def _of_factors(file: FileSide, factors: list[float], base: float) -> dict[str, 
     """Find the settings of llama 3 that make these factors, or say them as they are.
 
     The file has the factors alone. The settings are told by them, up to a common multiple of the
-    three that are compared with the wavelength; those published have 1, 4 and a power of two.
+    three that are compared with the wavelength; those published have 1, 4 (llama 4 has 1) and a
+    power of two.
     """
-    found = {"factor": max(factors), "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-    for length in (2**power for power in (*range(13, 21), *range(5, 13))):
-        settings = {**found, "original_max_position_embeddings": length}
+    found = {"factor": max(factors), "low_freq_factor": 1.0}
+    lengths = [2**power for power in (*range(13, 21), *range(5, 13))]
+    for high, length in product((4.0, 1.0), lengths):
+        settings = {
+            **found,
+            "high_freq_factor": high,
+            "original_max_position_embeddings": length,
+        }
         if np.array_equal(
             llama3_factors(settings, base, 2 * len(factors)), np.array(factors, np.float32)
         ):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..transforms import Half
 from .common import LEFT_OUT, ROPE_FREQS, ROTARY_ROWS, SPELLINGS, fused_experts
-from .family import Family, Row, stacked
+from .family import Family, Row, Spelling, stacked
 from .mamba import MAMBA2_ROWS, TIME_STEPS
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ GRANITEHYBRID = replace(
 NEMOTRON_H = Family(
     architectures=("nemotron_h", "nemotron_h_moe"),
     model_types=("nemotron_h",),
-    spellings=(TIME_STEPS, *SPELLINGS),
+    # Transformers 5 holds all of it as "model", and saves it as it was published
+    spellings=(TIME_STEPS, *SPELLINGS, Spelling("model.", "backbone.")),
     left_out=LEFT_OUT,
     rows=(
         *ROTARY_ROWS,
@@ -120,6 +121,13 @@ NEMOTRON_H = Family(
             stacked(
                 f"backbone.layers.{{layer}}.mixer.experts.{{index}}.{kind}_proj.weight",
                 to=f"blk.{{layer}}.ffn_{kind}_exps.weight",
+            )
+            for kind in ("up", "down")
+        ),
+        *(
+            Row(
+                f"backbone.layers.{{layer}}.mixer.experts.{kind}_proj",
+                f"blk.{{layer}}.ffn_{kind}_exps.weight",
             )
             for kind in ("up", "down")
         ),
