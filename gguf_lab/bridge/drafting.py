@@ -25,7 +25,7 @@ from ..errors import (
 from ..file.file_types import FILE_TYPES
 from ..file.text import preview, printable, quoted
 from ..quantization.imatrix import importance_of, keys_of
-from ..reference.architectures import family_of_model_type
+from ..reference.architectures import family_of
 from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import Origin, draw_plan
 from ..reference.facts import LAYERS, Facts
@@ -169,14 +169,14 @@ def draft_export(
         raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
     choose = chooser("F16" if mix else qtype)
     model_type = str(source.config.get("model_type"))
-    family = family_of_model_type(model_type)
-    if family is None or model_type not in MODEL_TYPES:
-        known = sorted(name for name in MODEL_TYPES if family_of_model_type(name))
+    if model_type not in MODEL_TYPES:
         raise UnsupportedError(
             f"{source.words}: models of type {quoted(model_type)} can't be exported yet; those of"
-            f" type {', '.join(known)} can."
+            f" type {', '.join(sorted(MODEL_TYPES))} can."
         )
     architecture, settings = metadata_of(source.config, source.tensors)
+    family = family_of(architecture)
+    assert family is not None  # who has a table of hyper-parameters has one of tensors
     facts = Facts.of(architecture, settings, source.config)
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts, source.tensors)

@@ -114,7 +114,7 @@ _FIXED_HEADS = frozenset(
 _KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {"qwen3", "qwen3moe", "minimax-m2"}
 # Experts are as wide as a feed-forward layer would be.
 _EXPERTS_AS_LAYERS = frozenset(
-    ("llama", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
+    ("llama", "mistral3", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
 )
 # Asserted of heads: that keys and values are equally wide, and rotated as a whole.
 _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
@@ -125,8 +125,8 @@ _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
 )
 _ALL_ROTATED = frozenset(
     (
-        *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
-        *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
+        *("llama", "mistral3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2"),
+        *("olmo2", "olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
     )
 )
 _NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))

@@ -62,6 +62,7 @@ _FUSABLE = (
 # ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
     "llama": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
+    "mistral3": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
     "qwen2": (_ENDS, _LLAMA),
     "qwen2moe": (
         _ENDS + " output",
@@ -278,9 +279,12 @@ _GRANITE = f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps {_SHARED}"
 _LFM2_ALSO = f"{_BIASES} attn_v attn_q_norm attn_k_norm"
 # Architecture: what may be there besides, outside of the layers and in them.
 _OPTIONAL: dict[str, tuple[str, str]] = {
-    "llama": (
-        f"output rope_freqs {_LONG}",
-        f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
+    **dict.fromkeys(
+        ("llama", "mistral3"),
+        (
+            f"output rope_freqs {_LONG}",
+            f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
+        ),
     ),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),

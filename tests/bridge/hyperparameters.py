@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gguf_lab.reference.architectures import family_of_model_type
+from gguf_lab.reference.architectures import family_of
 from gguf_lab.reference.architectures.plan import draw_plan
 from gguf_lab.reference.facts import Facts
 
@@ -95,6 +95,6 @@ def shapes_in_file(config, architecture, metadata):
         for key, value in model.state_dict().items()
         if key not in tied
     }
-    family = family_of_model_type(config["model_type"])
+    family = family_of(architecture)
     plan = draw_plan(family, Facts.of(architecture, metadata, config), tensors)
     return {key: tuple(origin.rows.shape) for key, origin in plan.origins.items() if origin.rows}

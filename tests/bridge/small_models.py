@@ -36,6 +36,19 @@ _OLD = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
 CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {"sliding_window": None},
+    "ministral3": {
+        "head_dim": 24,
+        "pad_token_id": 0,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 4,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            "llama_4_scaling_beta": 0.1,
+        },
+    },
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
     "qwen2": {},
     "qwen2_moe": {**_SHARED, "decoder_sparse_step": 1},

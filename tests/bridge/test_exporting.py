@@ -229,18 +229,38 @@ def test_a_model_in_memory_is_exported_as_its_checkpoint(path: Path, tmp_path: P
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_a_model_that_sees_is_exported_without_its_eyes(tmp_path: Path) -> None:
-    """As qwen3.5 is published: the language model in a part of its own, what predicts beside it."""
-    hf, tensors = DATA / "qwen3_5" / "hf", tensors_of("qwen3_5")
+EYES = {
+    "qwen3_5": "model.visual.blocks.0.norm1.weight",
+    "mistral3": "vision_tower.transformer.layers.0.ffn_norm.weight",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "classes"),
+    [
+        ("qwen3_5", "model.language_model.", ("qwen3_5", "Qwen3_5ForConditionalGeneration")),
+        ("mistral3", "language_model.model.", ("mistral3", "Mistral3ForConditionalGeneration")),
+        ("mistral3", "model.language_model.", ("mistral3", "Mistral3ForConditionalGeneration")),
+    ],
+)
+def test_a_model_that_sees_is_exported_without_its_eyes(
+    name: str, prefix: str, classes: tuple[str, str], tmp_path: Path
+) -> None:
+    """As such are published: the language model in a part of its own, what predicts beside it."""
+    hf, tensors = DATA / name / "hf", tensors_of(name)
     config = json.loads((hf / "config.json").read_text())
     (tmp_path / "hf").mkdir()
+    outer = prefix.removesuffix("model.") if prefix.endswith(".model.") else ""
     write_checkpoint(
         tmp_path / "hf" / "model.safetensors",
-        {name.replace("model.", "model.language_model.", 1): t for name, t in tensors.items()}
-        | {"model.visual.blocks.0.norm1.weight": ramp(8)},
+        {
+            key.replace("model.", prefix, 1) if key.startswith("model.") else outer + key: t
+            for key, t in tensors.items()
+        }
+        | {EYES[name]: ramp(8)},
     )
-    whole = {"model_type": "qwen3_5", "text_config": config, "tie_word_embeddings": False}
-    whole["architectures"] = ["Qwen3_5ForConditionalGeneration"]
+    whole = {"model_type": classes[0], "text_config": config, "tie_word_embeddings": False}
+    whole["architectures"] = [classes[1]]
     (tmp_path / "hf" / "config.json").write_text(json.dumps(whole))
     settings = {"qtype": "BF16", "metadata": {"general.name": "Same"}}
     paths = [
@@ -759,6 +779,7 @@ LOCAL = {"layer_types": ["sliding_attention", "sliding_attention", "full_attenti
         ("mixtral", {"sliding_window": 64}, True),
         ("mistral", {"sliding_window": 256}, False),  # as long as the context
         ("mistral", {"sliding_window": None}, False),
+        ("ministral3", {"sliding_window": 64}, True),
         ("llama", {"sliding_window": 64}, False),  # no setting of a llama
         ("qwen2", {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 0}, True),
         ("exaone4", {"sliding_window": 64, **LOCAL}, True),  # not of the size that slides there
@@ -830,6 +851,17 @@ LOCALLY_SCALED = {
         ("llama", YARN | {"attention_factor": 0.1 * np.log(4.0) + 1}, []),
         ("llama", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
         ("llama", YARN | {"mscale": 0.7}, []),  # one alone is for nothing
+        *(
+            ("ministral3", YARN | {"llama_4_scaling_beta": 0.1} | more, told)
+            for more, told in (
+                ({}, []),
+                ({"beta_fast": 16.0, "beta_slow": 2.0}, []),  # which it reads
+                ({"mscale": 1.0, "mscale_all_dim": 0.7}, []),
+                ({"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
+                ({"mscale_all_dim": 1.0}, ["attention_factor"]),  # takes the other for 1
+                ({"truncate": False}, ["truncate"]),
+            )
+        ),
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 0.7}, []),
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
         ("deepseek_v2", YARN, ["mscale_all_dim"]),

@@ -247,6 +247,7 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             for kind in ("qwen3_next", "qwen3_5_text")
             for layers in ("full", "linear")
         ),
+        ("ministral3", {"rope_parameters": {"rope_type": "default"}}, "'default': only with yarn"),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),

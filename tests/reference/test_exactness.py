@@ -104,7 +104,7 @@ LEFT_OUT = {
         "patch_merge_mlp.linear_1.weight",
         "vision_tower.vision_model.pre_layrnorm.weight",
     },
-    "mistral3": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
+    "mistral3-sees": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
     "qwen2vl": {"visual.blocks.0.norm1.weight", "visual.patch_embed.proj.weight"},
     "mmproj-gemma3": {
         f"vision_tower.vision_model.head.{name}"

@@ -26,6 +26,7 @@ from .lfm2 import LFM2, LFM2MOE
 from .llama import ARCEE, LLAMA, SMOLLM3
 from .mamba import MAMBA
 from .minimax import MINIMAX_M2
+from .mistral3 import MISTRAL3
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
@@ -57,7 +58,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
     MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE,
+    QWEN35, QWEN35MOE, MISTRAL3,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
@@ -260,7 +261,12 @@ def unsaid_of(
         if (had or becomes) and had is not None and name in read and had != becomes and not alike:
             found[name] = (had, becomes)
     if "rope_parameters" in read:
-        found |= scaled_otherwise(side, read["rope_parameters"], latent=architecture == "deepseek2")
+        found |= scaled_otherwise(
+            side,
+            read["rope_parameters"],
+            latent=architecture == "deepseek2",
+            ramp=architecture == "mistral3",
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""llama and what llama.cpp calls llama: mistral and mixtral too. And its kin: arcee and smollm3.
+"""llama and what llama.cpp calls llama: mixtral, and mistral. And its kin: arcee and smollm3.
 
 Facts: llama.cpp's converter, classes ``LlamaModel``, ``ArceeModel`` and ``SmolLM3Model``. A file
 doesn't say which of the three it was. The graph is the same: mistral's sliding window isn't
@@ -44,13 +44,12 @@ _SHARED = (VOCABULARY, WHOLE_HEAD, biased("attention_bias", "blk.*.attn_q.bias")
 
 
 def _can_slide(config: ConfigSide) -> bool:
-    return config.find("model_type") in {"mistral", "mixtral"}
+    return bool(config.find("model_type") == "mixtral")
 
 
 LLAMA = Family(
     architectures=("llama",),
     classes={"llama": "LlamaForCausalLM", "mixtral": "MixtralForCausalLM"},
-    also=("mistral",),
     model_type=_model_type,
     factors=llama3_tensor,
     lines=base(
