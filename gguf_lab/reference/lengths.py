@@ -114,7 +114,10 @@ _FIXED_HEADS = frozenset(
 _KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {"qwen3", "qwen3moe", "minimax-m2"}
 # Experts are as wide as a feed-forward layer would be.
 _EXPERTS_AS_LAYERS = frozenset(
-    ("llama", "mistral3", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
+    (
+        *("llama", "mistral3", "granite", "granitemoe", "granitehybrid", "olmoe", "minimax-m2"),
+        "nomic-bert-moe",
+    )
 )
 # Asserted of heads: that keys and values are equally wide, and rotated as a whole.
 _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
@@ -146,10 +149,18 @@ _LINEAR = {
     "ssm_ba": "steps x 2, width",
     "ssm_norm": "state",
 }
+_MAMBA2 = {
+    "ssm_in": "all of state, width",
+    "ssm_conv1d": "convolved, convolution",
+    "ssm_dt.bias": "steps",
+    **dict.fromkeys(("ssm_a", "ssm_d"), "steps, one"),
+    "ssm_norm": "groups, group",
+}
 _GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
 _OWN: dict[str, dict[str, str]] = {
     **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
     **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
+    "granitehybrid": _MAMBA2,
     **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
     **dict.fromkeys(("t5", "t5encoder"), _T5),
     "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},
@@ -307,7 +318,9 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     elif kind == "deepseek2":
         shared = expert * told("expert_shared_count")
     inputs, state, steps = told(_INPUTS), told("ssm.state_size"), told(_STEPS)
-    linear = state * (2 * told("ssm.group_count") + steps)
+    groups = told("ssm.group_count")
+    linear = state * (2 * groups + steps)
+    convolved = told(_SSM) + 2 * groups * state
     all_heads = "number of heads times their width"
     return {
         "width": (WIDTH.words, WIDTH.key, width),
@@ -351,6 +364,17 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
         "convolution": ("length of the convolution", "ssm.conv_kernel", told("ssm.conv_kernel")),
         "state": ("size of the state", "ssm.state_size", state),
         "steps": ("rank of the time steps", _STEPS, steps),
+        "convolved": ("width of the inner values and two states a group", _SSM, convolved),
+        "all of state": (
+            *("width of all that goes into the state space", _SSM),
+            told(_SSM) + convolved + steps,
+        ),
+        "groups": ("number of groups of the state", "ssm.group_count", groups),
+        "group": (
+            *("inner width of the state space, a group,", _SSM),
+            told(_SSM) // groups if groups else math.nan,
+        ),
+        "one": ("one number each", _STEPS, 1),
         "steps x 2": ("rank of the time steps, twice,", _STEPS, 2 * steps),
         "linear": ("width of all linear queries, keys and values", "ssm.state_size", linear),
         "steps + states": ("rank of the time steps and two states", _STEPS, steps + 2 * state),

@@ -52,6 +52,12 @@ _LINEAR = (
     "attn_v|attn_qkv|ssm_in attn_output|ssm_out attn_q_norm|ssm_norm attn_k_norm|ssm_norm "
     "attn_output|ssm_conv1d attn_output|ssm_dt.bias attn_output|ssm_a. {}"
 )
+# attention in one layer, mamba2 in the next; its graph adds a bias to each convolution
+_OR_MAMBA2 = (
+    "attn_norm attn_q|attn_qkv|ssm_in attn_k|attn_qkv|ssm_in attn_v|attn_qkv|ssm_in "
+    "attn_output|ssm_out attn_output|ssm_conv1d attn_output|ssm_conv1d.bias "
+    "attn_output|ssm_dt.bias attn_output|ssm_a. attn_output|ssm_d. attn_output|ssm_norm"
+)
 _DECAY = "attn_output|ssm_alpha attn_output|ssm_beta"
 _FUSABLE = (
     "ffn_gate_inp ffn_gate_exps|ffn_gate_up_exps ffn_up_exps|ffn_gate_up_exps ffn_down_exps "
@@ -151,6 +157,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "cohere2": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
     "granite": (_ENDS, _LLAMA),
     "granitemoe": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_gate_inp ffn_down_exps ffn_up_exps"),
+    "granitehybrid": (_ENDS, f"{_OR_MAMBA2} ffn_norm {_MAYBE_EXPERTS}"),
     "exaone4": (_ENDS, f"{_QKV} {_QK_NORM} post_attention_norm {_GATED} post_ffw_norm"),
     "glm4": (
         _ENDS,
@@ -220,7 +227,7 @@ _OWN_KEYS = {
     "cohere2": f"{_WINDOW} logit_scale",
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
-    "qwen3next": _LINEAR_KEYS,
+    **dict.fromkeys(("qwen3next", "granitehybrid"), _LINEAR_KEYS),
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
 }
@@ -317,6 +324,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "lfm2moe": ("output dense_2 dense_2.bias", f"{_LFM2_ALSO} ffn_gate_exps exp_probs_b.bias"),
     "arcee": ("output rope_freqs", _BIASES),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
+    "granitehybrid": ("output rope_freqs", f"{_GRANITE} ffn_gate_inp"),
     "exaone4": ("output rope_freqs", _BIASES),
     "glm4": ("output", _BIASES),
     "bert": ("token_types cls cls.bias cls.output.weight cls.output.bias", _BERT),

@@ -63,7 +63,7 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What decays in them is an exponential.
-RECURRENT = {"mamba", "qwen3_5", "qwen3_5-moe", "qwen3next"}
+RECURRENT = {"granitehybrid", "granitehybrid-moe", "mamba", "qwen3_5", "qwen3_5-moe", "qwen3next"}
 
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {
@@ -907,6 +907,9 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("olmo3", {"rope_parameters": ONE_BASE}, []),
         ("gemma3_text", {"rope_parameters": TWO_BASES}, []),
         ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
+        ("granitemoehybrid", {}, []),
+        ("granitemoehybrid", {"time_step_limit": (0.5, 1.0)}, ["time_step_limit"]),
+        ("granitemoehybrid", {"num_local_experts": 0}, []),
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
     ],

@@ -248,6 +248,15 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
             for layers in ("full", "linear")
         ),
         ("ministral3", {"rope_parameters": {"rope_type": "default"}}, "'default': only with yarn"),
+        *(
+            ("granitemoehybrid", settings, words)
+            for settings, words in (
+                ({"layer_types": ["linear_attention"] * 3}, "a granite 4 without attention"),
+                ({"layer_types": ["full_attention"] * 3}, "without rotary positions"),
+                ({"mamba_expand": 3, "mamba_d_head": 24}, "mamba_expand other than 2"),
+                ({"mamba_conv_bias": False}, "without mamba_conv_bias"),
+            )
+        ),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
         ("qwen3_5_moe_text", {"rope_parameters": TURNED | {"mrope_section": [0, 0, 0]}}, "of 32"),
@@ -294,6 +303,7 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
+        ("granitemoehybrid", "mamba_proj_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )

@@ -111,7 +111,7 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    values: dict[str, Any] = deepcopy(dict(config))
+    values: dict[str, Any] = _in_numbers(deepcopy(dict(config)))
     kind = values.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError("config.json lacks model_type, which says what family it is of")
@@ -132,6 +132,20 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     ):
         # exaone4's "LLLG", say. What is missing or wrong is found where it is asked for.
         return values
+
+
+def _in_numbers(value: Any) -> Any:
+    """Undo how Transformers spells what JSON cannot: ``{"__float__": "Infinity"}``."""
+    if isinstance(value, list):
+        return [_in_numbers(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"__float__"} and value["__float__"] in _NO_JSON:
+        return float(value["__float__"])
+    return {name: _in_numbers(item) for name, item in value.items()}
+
+
+_NO_JSON = ("Infinity", "-Infinity", "NaN")
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
