@@ -1,7 +1,7 @@
 """What a GGUF file would be, before it is written: every tensor with its type, and all metadata.
 
 Nothing but names, shapes and settings is read for it (and what may be left out only if it is zero,
-or a copy), and everything that can be refused is refused here.
+or a copy, and what becomes metadata), and everything that can be refused is refused here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import Origin, draw_plan
 from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import AsStored, Chain, DecodeMXFP4, RepackMXFP4, Transformed
+from .activation import activation_of
 from .general import added, file_name, general_metadata
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
@@ -194,6 +195,8 @@ def draft_export(
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
     check_loadable(source.words, facts, shapes)
+    layers = facts.number(LAYERS) or 0
+    activation = activation_of(source.words, architecture, layers, source.tensors)
     pooling, other_pooling = pooling_of(source.folder)
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling
@@ -203,6 +206,7 @@ def draft_export(
         "general.type": "model",
         **general_metadata(source.name, source.folder, shapes),
         **settings,
+        **activation,
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
         **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),

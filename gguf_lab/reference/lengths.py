@@ -129,7 +129,17 @@ _ONE_WIDTH = frozenset(REQUIRED) - frozenset(
 _ALL_ROTATED = frozenset(
     (
         *("llama", "mistral3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2"),
-        *("olmo2", "olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
+        *(
+            "apertus",
+            "olmo2",
+            "olmoe",
+            "arcee",
+            "smollm3",
+            "seed_oss",
+            "granite",
+            "granitemoe",
+            "exaone4",
+        ),
     )
 )
 _NOT_ROTATED = frozenset(("bert", "bloom", "gpt2", "mamba", "starcoder", "t5", "t5encoder"))

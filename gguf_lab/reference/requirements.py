@@ -152,6 +152,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "olmoe": (_ENDS + " output", f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
     "arcee": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_down ffn_up"),
     "smollm3": (_ENDS, _LLAMA),
+    "apertus": (_ENDS + " output", f"attn_norm {_QKV} ffn_norm ffn_down ffn_up {_QK_NORM}"),
     "seed_oss": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_GATED}"),
     "command-r": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
     "cohere2": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
@@ -227,6 +228,7 @@ _OWN_KEYS = {
     "cohere2": f"{_WINDOW} logit_scale",
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
+    "apertus": "xielu.alpha_n xielu.alpha_p xielu.beta xielu.eps",
     **dict.fromkeys(("qwen3next", "granitehybrid"), _LINEAR_KEYS),
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
@@ -234,7 +236,10 @@ _OWN_KEYS = {
 
 
 def required_keys(architecture: str) -> list[str]:
-    """List the keys without which llama.cpp loads no model, without the architecture's name."""
+    """List the keys without which llama.cpp loads no model, without the architecture's name.
+
+    Those of the activation xIELU have none.
+    """
     keys = ["context_length", "embedding_length", "block_count"]
     if architecture in REQUIRED:
         rms = "" if architecture in _LAYER_NORM else "rms_"
@@ -323,6 +328,10 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "lfm2": ("output dense_2 dense_2.bias", _LFM2_ALSO),
     "lfm2moe": ("output dense_2 dense_2.bias", f"{_LFM2_ALSO} ffn_gate_exps exp_probs_b.bias"),
     "arcee": ("output rope_freqs", _BIASES),
+    "apertus": (
+        f"rope_freqs {_LONG}",
+        f"{_BIASES} attn_output.bias attn_q_norm.bias attn_k_norm.bias",
+    ),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
     "granitehybrid": ("output rope_freqs", f"{_GRANITE} ffn_gate_inp"),
     "exaone4": ("output rope_freqs", _BIASES),

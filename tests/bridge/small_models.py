@@ -105,6 +105,7 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "exaone4": {},
     "glm4": {"head_dim": 24, "pad_token_id": 0},
     "arcee": {},
+    "apertus": {"pad_token_id": 0},
     # the fourth layer has no rotary positions
     "smollm3": {"num_hidden_layers": 4, "pad_token_id": 0},
     "seed_oss": {"head_dim": 24, "pad_token_id": 0},

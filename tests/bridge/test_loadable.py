@@ -217,6 +217,23 @@ def test_experts_of_an_lfm2_without_corrections(tmp_path: Path) -> None:
         exported(hf, tmp_path / "f.gguf")
 
 
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [(None, "is not there"), (ramp(2), r"has shape \(2,\)")],
+    ids=["none", "two"],
+)
+def test_the_numbers_of_an_activation_are_one_each(tmp_path: Path, tensor: Any, words: str) -> None:
+    tensors = {**tensors_of("apertus"), "model.layers.1.mlp.act_fn.beta": tensor}
+    hf = checkpoint_with(
+        tmp_path / "hf", "apertus", {name: t for name, t in tensors.items() if t is not None}
+    )
+    refused(hf, tmp_path, f"'model.layers.1.mlp.act_fn.beta', a number of the activation, {words}")
+
+
+def test_an_apertus_that_is_tied(tmp_path: Path) -> None:
+    refused(causal("apertus", tie_word_embeddings=True), tmp_path, "no apertus without 'output.w")
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "bloom"])
 def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> None:
     exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")

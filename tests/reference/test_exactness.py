@@ -78,7 +78,7 @@ LEFT_OUT = {
     "nomic-bert-moe": {"encoder.layers.1.mlp.experts.bias"},
     "apertus": {
         f"model.layers.{layer}.mlp.act_fn.{name}"
-        for layer in range(2)
+        for layer in range(3)
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},

@@ -23,7 +23,7 @@ from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEHYBRID, GRANITEMOE
 from .lfm2 import LFM2, LFM2MOE
-from .llama import ARCEE, LLAMA, SMOLLM3
+from .llama import APERTUS, ARCEE, LLAMA, SMOLLM3
 from .mamba import MAMBA
 from .minimax import MINIMAX_M2
 from .mistral3 import MISTRAL3
@@ -58,7 +58,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITEHYBRID, GRANITE, GRANITEMOE,
     EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE, MISTRAL3,
+    QWEN35, QWEN35MOE, MISTRAL3, APERTUS,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
