@@ -170,7 +170,7 @@ _GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
 _OWN: dict[str, dict[str, str]] = {
     **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
     **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
-    "granitehybrid": _MAMBA2,
+    **dict.fromkeys(("granitehybrid", "falcon-h1"), _MAMBA2),
     **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
     **dict.fromkeys(("t5", "t5encoder"), _T5),
     "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},

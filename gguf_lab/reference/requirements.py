@@ -64,6 +64,8 @@ _FUSABLE = (
     f"ffn_gate_inp_shexp {_SHARED}"
 )
 
+_AND_MAMBA2 = f"{_QKV} ssm_in ssm_conv1d ssm_conv1d.bias ssm_dt.bias ssm_a. ssm_d. ssm_out"
+
 # Architecture: names outside of the layers, names in every layer. "a|b": one of them; without an
 # ending it is a weight. "enc." and "dec." stand before "blk".
 _TABLE: dict[str, tuple[str, str]] = {
@@ -158,6 +160,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "cohere2": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
     "granite": (_ENDS, _LLAMA),
     "granitemoe": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_gate_inp ffn_down_exps ffn_up_exps"),
+    "falcon-h1": (_ENDS, f"attn_norm {_AND_MAMBA2} ffn_norm. {_GATED}"),
     "granitehybrid": (_ENDS, f"{_OR_MAMBA2} ffn_norm {_MAYBE_EXPERTS}"),
     "exaone4": (_ENDS, f"{_QKV} {_QK_NORM} post_attention_norm {_GATED} post_ffw_norm"),
     "glm4": (
@@ -229,7 +232,7 @@ _OWN_KEYS = {
     **dict.fromkeys(("granite", "granitemoe"), "logit_scale"),
     "minimax-m2": _EXPERT_WIDTH,
     "apertus": "xielu.alpha_n xielu.alpha_p xielu.beta xielu.eps",
-    **dict.fromkeys(("qwen3next", "granitehybrid"), _LINEAR_KEYS),
+    **dict.fromkeys(("qwen3next", "granitehybrid", "falcon-h1"), _LINEAR_KEYS),
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
 }
@@ -333,6 +336,7 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
         f"{_BIASES} attn_output.bias attn_q_norm.bias attn_k_norm.bias",
     ),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
+    "falcon-h1": ("output rope_freqs", f"{_BIASES} attn_output.bias {_FFN_BIASES} ssm_norm"),
     "granitehybrid": ("output rope_freqs", f"{_GRANITE} ffn_gate_inp"),
     "exaone4": ("output rope_freqs", _BIASES),
     "glm4": ("output", _BIASES),

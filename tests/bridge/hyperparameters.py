@@ -14,6 +14,19 @@ from gguf_lab.reference.facts import Facts
 
 DATA = Path(__file__).parents[1] / "data"
 
+# The multipliers of falcon-h1, when they are in the weights.
+ONES = {
+    "attention_in_multiplier": 1.0,
+    "attention_out_multiplier": 1.0,
+    "embedding_multiplier": 1.0,
+    "key_multiplier": 1.0,
+    "lm_head_multiplier": 1.0,
+    "mlp_multipliers": [1.0] * 2,
+    "ssm_in_multiplier": 1.0,
+    "ssm_multipliers": [1.0] * 5,
+    "ssm_out_multiplier": 1.0,
+}
+
 
 def as_written(value):
     """Say as which type a value is to be written, and as which value it is read back."""

@@ -34,6 +34,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
 from .checkpoints import exported, llama_tensors, llama_with, tensors_of
+from .hyperparameters import ONES
 from .small_models import DATA, byte_level, causal, other
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
@@ -63,7 +64,15 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What decays in them is an exponential.
-RECURRENT = {"granitehybrid", "granitehybrid-moe", "mamba", "qwen3_5", "qwen3_5-moe", "qwen3next"}
+RECURRENT = {
+    "falcon-h1-ones",
+    "granitehybrid",
+    "granitehybrid-moe",
+    "mamba",
+    "qwen3_5",
+    "qwen3_5-moe",
+    "qwen3next",
+}
 
 # Where we differ from what the converter has written, and why.
 OTHER_VALUES = {
@@ -272,6 +281,24 @@ def test_a_model_that_sees_is_exported_without_its_eyes(
         assert one_that_saw.tensors.keys() == plain_one.tensors.keys()
         for name, tensor in plain_one.tensors.items():
             assert np.array_equal(tensor.blocks(), one_that_saw.tensors[name].blocks())
+
+
+def test_multipliers_go_into_the_weights(tmp_path: Path) -> None:
+    """As the converter does it; what is loaded of them has none, and computes the same."""
+    folder = DATA.parent / "tables" / "falcon-h1"
+    ours = exported(folder / "hf", tmp_path / "ours.gguf", qtype="F32")
+    with gl.open(folder / "falcon-h1-f32.gguf") as theirs:
+        assert ours.tensors.keys() == theirs.tensors.keys()
+        for name, tensor in theirs.tensors.items():
+            pair = (m.tensors[name].dequantize().numpy() for m in (ours, theirs))
+            np.testing.assert_array_max_ulp(*pair, maxulp=int(name.endswith("ssm_a")))
+            assert ours.tensors[name].qtype == tensor.qtype
+    model = causal("falcon_h1")
+    loaded, _ = gl.to_transformers(exported(model, tmp_path / "f.gguf", qtype="F32"))
+    assert {name: getattr(loaded.config, name) for name in ONES} == ONES
+    tokens = torch.arange(1, 20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits, rtol=0.0, atol=1e-5)
 
 
 def test_rows_of_a_model_are_views_of_its_parameters() -> None:
@@ -872,6 +899,7 @@ LOCALLY_SCALED = {
         ("qwen2", LLAMA3, ["rope_type"]),
         ("qwen2", LONG, ["rope_type"]),
         ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("falcon_h1", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 1.0}, []),
         ("gpt_oss", YARN | {"truncate": False}, ["truncate"]),
@@ -907,6 +935,10 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("olmo3", {"rope_parameters": ONE_BASE}, []),
         ("gemma3_text", {"rope_parameters": TWO_BASES}, []),
         ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
+        ("falcon_h1", {}, []),
+        ("falcon_h1", {"mamba_norm_before_gate": True}, ["mamba_norm_before_gate"]),
+        ("falcon_h1", {"mamba_norm_before_gate": True, "mamba_rms_norm": False}, []),
+        ("falcon_h1", {"time_step_limit": (0.5, 1.0)}, ["time_step_limit"]),
         ("granitemoehybrid", {}, []),
         ("granitemoehybrid", {"time_step_limit": (0.5, 1.0)}, ["time_step_limit"]),
         ("granitemoehybrid", {"num_local_experts": 0}, []),

@@ -13,7 +13,7 @@ import pytest
 from gguf_lab.bridge.hyperparameters import FAMILIES, config_of, metadata_of, rope_factors_of
 from gguf_lab.errors import GGUFLabError
 
-from .hyperparameters import DATA, as_written, built, logits, shapes_in_file
+from .hyperparameters import DATA, ONES, as_written, built, logits, shapes_in_file
 
 RECORDED = json.loads((DATA / "hyperparameters" / "converter.json").read_text())
 
@@ -29,6 +29,8 @@ BACK = {"mistral3-sees": "llama"}
 BUILT_IN = {
     name: {"query_pre_attn_scalar": 16} for name in ("gemma2", "gemma3_text", "gemma3-vision")
 }
+# These are in the weights.
+BUILT_IN["falcon_h1"] = ONES
 
 
 def recorded(name):

@@ -266,6 +266,15 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
         ),
         ("ministral3", {"rope_parameters": {"rope_type": "default"}}, "'default': only with yarn"),
         *(
+            ("falcon_h1", settings, words)
+            for settings, words in (
+                ({"tie_word_embeddings": True}, "another lm_head_multiplier than embedding_mult"),
+                ({"attention_bias": True}, "adds three of the four"),
+                ({"mlp_bias": True}, "mlp_bias and mlp_multipliers other than 1"),
+                ({"mamba_conv_bias": False}, "without mamba_conv_bias"),
+            )
+        ),
+        *(
             ("granitemoehybrid", settings, words)
             for settings, words in (
                 ({"layer_types": ["linear_attention"] * 3}, "a granite 4 without attention"),
@@ -320,6 +329,8 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("mamba", "use_bias", "'blk.0.ssm_in.bias'"),
         ("qwen3_next", "attention_bias", "'blk.1.attn_output.bias'"),
         ("qwen3_5_text", "attention_bias", "'blk.1.attn_output.bias'"),
+        ("falcon_h1", "mamba_proj_bias", "'blk.0.ssm_in.bias'"),
+        ("falcon_h1", "projectors_bias", "'blk.0.ssm_out.bias'"),
         ("granitemoehybrid", "mamba_proj_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],

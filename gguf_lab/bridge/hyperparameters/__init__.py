@@ -14,6 +14,7 @@ from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
+from .falcon_h1 import FALCON_H1
 from .family import Implied
 from .file_side import FileSide
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
@@ -58,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
     GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITEHYBRID, GRANITE, GRANITEMOE,
     EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
-    QWEN35, QWEN35MOE, MISTRAL3, APERTUS,
+    QWEN35, QWEN35MOE, MISTRAL3, APERTUS, FALCON_H1,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

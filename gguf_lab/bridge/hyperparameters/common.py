@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASE", "CONTEXT", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS", "OPTIONAL_HEAD_DIM",
     "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE", "base", "biased", "every", "implied",
-    "layer_kinds", "other_base", "sliding_layers", "sliding_of",
+    "layer_kinds", "limited", "other_base", "sliding_layers", "sliding_of",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -221,6 +221,12 @@ def other_base() -> Rule:
         return {} if base == 10000.0 else {"rope.freq_base": base}
 
     return Rule(to_file)
+
+
+def limited(config: ConfigSide) -> bool:
+    """Say whether the time steps of mamba2 are limited, which llama.cpp knows nothing of."""
+    limits = config.find("time_step_limit")
+    return limits is not None and limits not in ([0, float("inf")], (0, float("inf")))
 
 
 def implied(**settings: Any) -> tuple[Line, ...]:

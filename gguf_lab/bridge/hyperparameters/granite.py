@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import VOCABULARY, base, biased, implied
+from .common import VOCABULARY, base, biased, implied, limited
 from .config_side import real, refuse
 from .family import Family, Implied, Pair, Rule
 from .rope import llama3_tensor
@@ -160,11 +160,6 @@ def _state_of_4(file: FileSide) -> Mapping[str, object]:
     return {}
 
 
-def _limited(config: ConfigSide) -> bool:
-    limits = config.find("time_step_limit")
-    return limits is not None and limits not in ([0, float("inf")], (0, float("inf")))
-
-
 def _shared_width(config: ConfigSide) -> Mapping[str, object]:
     width = config.find("shared_intermediate_size")
     return {_SHARED_WIDTH: width} if width else {}
@@ -179,7 +174,7 @@ GRANITEHYBRID = Family(
         *_SHARED,
         Rule(_shared_width),
         Rule(_state, _state_to_config),
-        Implied("time_step_limit", "no limit", when=_limited),
+        Implied("time_step_limit", "no limit", when=limited),
         head_dim=_NO_HEAD_DIM,
         kv_heads=Rule(),
     ),
