@@ -1,20 +1,20 @@
 """What a GGUF file would be, before it is written: every tensor with its type, and all metadata.
 
 Nothing but names, shapes and settings is read for it (and what may be left out only if it is zero,
-or a copy), and everything that can be refused is refused here.
+or a copy, and what becomes metadata), and everything that can be refused is refused here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codec import REQUIRES_IMPORTANCE, dequantize
+from ..codec import REQUIRES_IMPORTANCE
 from ..errors import (
     CheckpointError,
     ComparisonError,
@@ -22,32 +22,32 @@ from ..errors import (
     QuantizationError,
     UnsupportedError,
 )
-from ..file.file_types import FILE_TYPES
-from ..file.text import preview, printable, quoted
+from ..file.text import preview, quoted
 from ..quantization.imatrix import importance_of, keys_of
-from ..reference.architectures import family_of_model_type
+from ..reference.architectures import family_of
 from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import Origin, draw_plan
 from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import AsStored, Chain, DecodeMXFP4, RepackMXFP4, Transformed
-from .general import added, file_name, general_metadata
+from .activation import activation_of
+from .draft import Draft, DraftTensor
+from .general import added, general_metadata
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
 from .pooling import pooling_of
-from .storage import chooser, file_type_of, mix_chooser, mix_of, read_as, store
+from .storage import chooser, file_type_of, mix_chooser, mix_of, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from ..file.qtypes import QType
     from ..reference.architectures.plan import Plan
-    from ..reference.transforms import NamedRows, Rows
+    from ..reference.transforms import NamedRows
     from .sources import Source
-    from .storage import Choose, Stored
+    from .storage import Choose
 
-__all__ = ["Draft", "DraftTensor", "draft_export"]
+__all__ = ["draft_export"]
 
 _HEAD = "lm_head.weight"
 _EMBEDDING = "token_embd.weight"
@@ -57,101 +57,6 @@ _WITHOUT_OUTPUT = frozenset(["gemma", "gemma2", "command-r", "cohere2"])
 _WITH_TYPES = frozenset(["bert", "nomic-bert", "nomic-bert-moe"])
 _AT_ONCE = 1 << 22  # values
 _PLAIN = ("F32", "F16", "BF16")
-
-
-@dataclass(frozen=True, slots=True)
-class DraftTensor:
-    """A tensor of the file that is to be written.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple of int
-        NumPy order.
-    stored : Stored
-        Its type, and why it isn't the one that was asked for.
-    names : tuple of str
-        The tensors of the checkpoint that it is made of; none if it is calculated.
-    transform : str
-        What is done to them, in words.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    stored: Stored
-    names: tuple[str, ...]
-    transform: str
-    _rows: Rows = field(repr=False, compare=False)
-
-    @property
-    def qtype(self) -> QType:
-        """The type it is stored as."""
-        return self.stored.qtype
-
-    @property
-    def source_qtype(self) -> str:
-        """The type of its numbers in the checkpoint."""
-        return self._rows.dtype
-
-    def numbers(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Read rows `start` to `stop` as numbers: float32 ``(stop - start, columns)``."""
-        data = np.ascontiguousarray(self._rows.read(start, stop))
-        values: NDArray[np.float32] = dequantize(data, self.source_qtype)
-        return values.reshape(stop - start, -1)
-
-    def chunks(
-        self, imatrix: Mapping[str, Any] | None = None, effort: str = "ggml"
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Read it, portion by portion, as the bytes of the file."""
-        importance = importance_of(imatrix, self.name, self.shape) if self.quantized else None
-        return read_as(self.name, self._rows, self.qtype, importance, effort)
-
-    @property
-    def quantized(self) -> bool:
-        """Whether numbers become blocks."""
-        return self.qtype.block_size > 1 and self.qtype.name != self.source_qtype
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A GGUF file before it is written.
-
-    Attributes
-    ----------
-    metadata : dict
-        All keys, in their order.
-    tensors : tuple of DraftTensor
-        In the order of the file: as the tensors of the checkpoint are sorted by name.
-    left_out : dict of str to str
-        Tensors of the checkpoint that have no place in the file, and why.
-    unsaid : dict of str to str
-        Settings of ``config.json`` that no key of the file tells and llama.cpp takes differently,
-        in words.
-    """
-
-    metadata: dict[str, object]
-    tensors: tuple[DraftTensor, ...]
-    left_out: dict[str, str]
-    unsaid: dict[str, str]
-
-    @property
-    def file_name(self) -> str:
-        """The name by the naming convention."""
-        number = self.metadata["general.file_type"]
-        return file_name(self.metadata, FILE_TYPES[int(number)])  # type: ignore[call-overload]
-
-    def __repr__(self) -> str:
-        counts = Counter(tensor.qtype.name for tensor in self.tensors)
-        types = ", ".join(f"{n} {name}" for name, n in counts.most_common())
-        lines = [f"{self.metadata['general.name']}: {len(self.tensors)} tensors ({types})"]
-        lines += [
-            f"  {t.name}: {t.qtype.name}, {t.stored.reason}"
-            for t in self.tensors
-            if t.stored.fallback
-        ]
-        lines += [f"  left out: {printable(name)}: {why}" for name, why in self.left_out.items()]
-        lines += [f"  can't be told: {name}: {words}" for name, words in self.unsaid.items()]
-        return "\n".join(lines)
 
 
 def draft_export(
@@ -169,14 +74,14 @@ def draft_export(
         raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
     choose = chooser("F16" if mix else qtype)
     model_type = str(source.config.get("model_type"))
-    family = family_of_model_type(model_type)
-    if family is None or model_type not in MODEL_TYPES:
-        known = sorted(name for name in MODEL_TYPES if family_of_model_type(name))
+    if model_type not in MODEL_TYPES:
         raise UnsupportedError(
             f"{source.words}: models of type {quoted(model_type)} can't be exported yet; those of"
-            f" type {', '.join(known)} can."
+            f" type {', '.join(sorted(MODEL_TYPES))} can."
         )
     architecture, settings = metadata_of(source.config, source.tensors)
+    family = family_of(architecture)
+    assert family is not None  # who has a table of hyper-parameters has one of tensors
     facts = Facts.of(architecture, settings, source.config)
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts, source.tensors)
@@ -194,6 +99,8 @@ def draft_export(
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
     check_loadable(source.words, facts, shapes)
+    layers = facts.number(LAYERS) or 0
+    activation = activation_of(source.words, architecture, layers, source.tensors)
     pooling, other_pooling = pooling_of(source.folder)
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling
@@ -203,6 +110,7 @@ def draft_export(
         "general.type": "model",
         **general_metadata(source.name, source.folder, shapes),
         **settings,
+        **activation,
         "general.file_type": number,
         "general.quantization_version": _quantization_version(),
         **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..reference import Checkpoint
-    from .drafting import Draft
+    from .draft import Draft
     from .storage import Choose
 
 __all__ = ["export"]

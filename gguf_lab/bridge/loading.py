@@ -20,6 +20,7 @@ from ..reference.architectures.family import reason_in
 from ..reference.architectures.plan import draw_plan
 from ..reference.facts import PREDICTORS, Facts
 from ..reference.stored import role_of_scale, scale_of, stored_rows, why_unreadable
+from .activation import activation_in
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
@@ -27,7 +28,7 @@ from .requirement import require_transformers
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -105,9 +106,11 @@ def to_transformers(
             blueprint = Blueprint(settings)
             tokenizer = _tokenizer(opened)
             sketch = blueprint.sketch()
-            moves = _moves(opened, blueprint, sketch)
+            numbers = activation_in(opened.architecture or "", opened.metadata)
+            moves = _moves(opened, blueprint, sketch, numbers)
             weights = _weights(sketch, moves, kind, device, memory)
         _fill(weights, moves, device)
+        weights |= _filled(sketch, numbers, device)
         loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
         # as Transformers notes where a model is from: an export takes its name from there
         loaded.name_or_path = loaded.config._name_or_path = opened.name
@@ -146,8 +149,13 @@ class _Move:
     place: Place
 
 
-def _moves(model: Model, blueprint: Blueprint, sketch: Any) -> list[_Move]:
-    """Find where each tensor of the file belongs, before anything is decoded."""
+def _moves(
+    model: Model, blueprint: Blueprint, sketch: Any, numbers: Collection[str]
+) -> list[_Move]:
+    """Find where each tensor of the file belongs, before anything is decoded.
+
+    `numbers` are the parameters that are in the metadata.
+    """
     family = family_of(model.architecture or "")
     if family is None:
         raise UnsupportedError(f"no table for architecture {quoted(model.architecture or '')} yet")
@@ -181,7 +189,8 @@ def _moves(model: Model, blueprint: Blueprint, sketch: Any) -> list[_Move]:
             raise GGUFError(f"{model.path}: {quoted(name)} can't be read: {reason}")
         moves.append(_Move(tensor, scale, place))
     _check_unknown(model, unknown, blueprint, facts)
-    _check_missing(model, sketch, {name for move in moves for name in move.place.names})
+    fed = {name for move in moves for name in move.place.names}
+    _check_missing(model, sketch, fed.union(numbers))
     return moves
 
 
@@ -248,6 +257,19 @@ def _weights(
             tuple(state[name].shape), dtype if state[name].dim() > 1 else vectors, device
         )
         for name in dict.fromkeys(name for move in moves for name in move.place.names)
+    }
+
+
+def _filled(
+    sketch: Any, numbers: Mapping[str, float], device: str | torch.device
+) -> dict[str, torch.Tensor]:
+    """Make the parameters that are one number each."""
+    import torch
+
+    state = sketch.state_dict()
+    return {
+        name: torch.full(tuple(state[name].shape), number, dtype=torch.float32, device=device)
+        for name, number in numbers.items()
     }
 
 

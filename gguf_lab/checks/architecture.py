@@ -9,10 +9,10 @@ from ..file import ArrayValue
 from ..file.text import few
 from ..model.names import MOST_LAYERS
 from ..reference.architectures.plan import has_name_map
+from ..reference.demanded import REQUIRED
 from ..reference.facts import HEADS, KV_HEADS, LAYERS, WIDTH, Facts
 from ..reference.lengths import VOCABULARY, wrong_heads, wrong_lengths
 from ..reference.requirements import (
-    REQUIRED,
     missing_tensors,
     required_keys,
     unasked_tensors,
@@ -36,12 +36,13 @@ __all__: list[str] = []
 )
 def hyper_parameters(subject: Subject) -> Iterator[Found]:
     """Expect every hyper-parameter that the architecture needs, of the right type, in bounds."""
+    from ..bridge.activation import activation_in
     from ..bridge.configuration import settings_of
 
     if not subject.architecture or not subject.model.tensors:
         return
     keys = required_keys(subject.architecture) if has_name_map(subject.architecture) else []
-    missing = [f"{subject.architecture}.{key}" for key in keys]
+    missing = [key if key.startswith("xielu.") else f"{subject.architecture}.{key}" for key in keys]
     missing = [key for key in missing if key not in subject.metadata]
     for key in missing:
         yield Found(key, "the key is missing: llama.cpp loads no model without it", CORRECT_KEY)
@@ -49,6 +50,7 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
         return
     try:
         settings_of(subject.model)
+        activation_in(subject.architecture, subject.metadata)
     except UnsupportedError:
         pass  # no table, or nothing that Transformers could express: no fault of the file
     except GGUFError as error:

@@ -11,7 +11,7 @@ from .quantize import add_quantizers
 from .terminal import escape, print_json, print_table, say, show
 
 if TYPE_CHECKING:
-    from ..bridge.drafting import Draft, DraftTensor
+    from ..bridge.draft import Draft, DraftTensor
 
 __all__ = ["add_export"]
 

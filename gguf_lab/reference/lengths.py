@@ -14,8 +14,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..model.names import split_name
+from .demanded import REQUIRED
 from .facts import HEADS, KV_HEADS, LAYERS, WIDTH, Quantity
-from .requirements import REQUIRED
+from .sides import (
+    ALL_ROTATED,
+    ANYWHERE,
+    FIXED_HEADS,
+    KEYS_AS_VALUES,
+    NOT_ROTATED,
+    OF_ARCHITECTURE,
+    ONE_WIDTH,
+    OUTSIDE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,163 +42,6 @@ _QUERY_RANK, _RANK = "attention.q_lora_rank", "attention.kv_lora_rank"
 _SSM, _STEPS, _GROUPS = "ssm.inner_size", "ssm.time_step_rank", "ssm.group_count"
 _LATENT = "moe_latent_size"
 _BUCKETS, _INPUTS = "attention.relative_buckets_count", "embedding_length_per_layer_input"
-
-
-# Kind of a tensor: its sides in NumPy order, by the names that `_lengths` gives them.
-_ANYWHERE = {
-    "token_embd": "vocabulary, width",
-    "output": "vocabulary, width",
-}
-_OUTSIDE = _ANYWHERE | {
-    "position_embd": "positions, width",
-    "token_embd_norm": "width",
-    "output_norm": "width",
-    "rope_freqs": "half rotary",
-    "rope_factors_long": "half rotary",
-    "rope_factors_short": "half rotary",
-    "per_layer_token_embd": "vocabulary, all inputs",
-    "per_layer_model_proj": "all inputs, width",
-    "per_layer_proj_norm": "inputs",
-    "cls": "width, width",
-}
-_IN_LAYERS = {
-    **dict.fromkeys(
-        (
-            *("attn_norm", "attn_norm_2", "attn_output_norm", "post_attention_norm"),
-            *("cross_attn_norm", "ffn_norm", "post_ffw_norm", "layer_output_norm", "post_norm"),
-            *("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2", "ffn_gate_inp.scale"),
-            "ffn_gate_inp_shexp",
-        ),
-        "width",
-    ),
-    **dict.fromkeys(("attn_q", "cross_attn_q"), "queries, width"),
-    **dict.fromkeys(("attn_k", "cross_attn_k"), "keys, width"),
-    **dict.fromkeys(("attn_v", "cross_attn_v"), "values, width"),
-    "attn_qkv": "all, width",
-    "attn_output": "width, queries",
-    **dict.fromkeys(("attn_o", "cross_attn_o"), "width, values"),
-    **dict.fromkeys(("attn_q_norm", "attn_k_norm"), "key"),
-    "attn_sinks": "n heads",
-    **dict.fromkeys(("attn_rel_b", "cross_attn_rel_b"), "buckets, n heads"),
-    "attn_q_a": "query rank, width",
-    "attn_q_a_norm": "query rank",
-    "attn_q_b": "queries, query rank",
-    "attn_kv_a_mqa": "rank + rotary, width",
-    "attn_kv_a_norm": "rank",
-    "attn_kv_b": "plain keys + values, rank",
-    "attn_k_b": "n heads, rank, plain key",
-    "attn_v_b": "n heads, value, rank",
-    "ffn_gate": "inner, width",
-    "ffn_up": "inner, width",
-    "ffn_down": "width, inner",
-    "ffn_gate_inp": "experts, width",
-    "exp_probs_b.bias": "experts",
-    "ffn_gate_exps": "experts, expert, width",
-    "ffn_up_exps": "experts, expert, width",
-    "ffn_gate_up_exps": "experts, expert x 2, width",
-    "ffn_down_exps": "experts, width, expert",
-    "ffn_gate_shexp": "shared, width",
-    "ffn_up_shexp": "shared, width",
-    "ffn_down_shexp": "width, shared",
-    "ssm_in": "ssm x 2, width",
-    "ssm_conv1d": "ssm, convolution",
-    "ssm_x": "steps + states, ssm",
-    "ssm_dt": "ssm, steps",
-    "ssm_a": "ssm, state",
-    "ssm_d": "ssm",
-    "ssm_out": "width, ssm",
-    "shortconv.conv": "width, cache",
-    "shortconv.in_proj": "width x 3, width",
-    "shortconv.out_proj": "width, width",
-    "inp_gate": "inputs, width",
-    "proj": "width, inputs",
-}
-# All heads together are as wide as the model, whatever the width of a head.
-_FIXED_HEADS = frozenset(
-    (
-        *("qwen2", "qwen2moe", "phi2", "phi3", "bloom", "falcon", "gpt2", "starcoder"),
-        *("starcoder2", "stablelm", "nemotron", "lfm2", "lfm2moe", "olmo2", "olmoe"),
-        *("command-r", "cohere2", "bert", "nomic-bert", "nomic-bert-moe", "gptneox"),
-    )
-)
-# Keys are taken to be as wide as values.
-_KEYS_AS_VALUES = _FIXED_HEADS - {"lfm2", "lfm2moe"} | {
-    *("qwen3", "qwen3moe", "minimax-m2", "ernie4_5", "ernie4_5-moe"),
-}
-# Experts are as wide as a feed-forward layer would be.
-_EXPERTS_AS_LAYERS = frozenset(
-    ("llama", "granite", "granitemoe", "olmoe", "minimax-m2", "nomic-bert-moe")
-)
-# Asserted of heads: that keys and values are equally wide, and rotated as a whole.
-_ONE_WIDTH = frozenset(REQUIRED) - frozenset(
-    (
-        *("mamba", "mamba2", "gemma", "gemma2", "gemma3", "gemma-embedding", "gpt-oss"),
-        *("deepseek2", "lfm2", "lfm2moe", "nomic-bert", "nomic-bert-moe", "t5encoder"),
-    )
-)
-_ALL_ROTATED = frozenset(
-    (
-        *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "falcon", "starcoder2", "olmo2"),
-        *("olmoe", "arcee", "smollm3", "seed_oss", "granite", "granitemoe", "exaone4"),
-        *("ernie4_5", "ernie4_5-moe", "hunyuan-dense", "dots1", "llama4"),
-    )
-)
-_NOT_ROTATED = frozenset(
-    (
-        *("bert", "bloom", "gpt2", "mamba", "mamba2", "nemotron_h", "nemotron_h_moe"),
-        *("starcoder", "t5", "t5encoder"),
-    )
-)
-_BY_HEADS = {"attn_q_norm": "n heads, key", "attn_k_norm": "n kv heads, key"}
-_AS_LAYERS = {
-    **dict.fromkeys(("ffn_gate_exps", "ffn_up_exps"), "experts, inner, width"),
-    "ffn_down_exps": "experts, width, inner",
-}
-_T5 = {"attn_q": "keys, width", "cross_attn_q": "keys, width"}
-_LINEAR = {
-    "attn_q": "queries x 2, width",  # with a gate for each
-    "attn_qkv": "",  # of either kind of attention
-    "attn_gate": "ssm, width",
-    "ssm_conv1d": "linear, convolution",
-    **dict.fromkeys(("ssm_dt.bias", "ssm_a"), "steps"),
-    **dict.fromkeys(("ssm_alpha", "ssm_beta"), "steps, width"),
-    "ssm_ba": "steps x 2, width",
-    "ssm_norm": "state",
-}
-_MAMBA2 = {
-    "ssm_in": "gate + convolved + steps, width",
-    "ssm_conv1d": "convolved, convolution",
-    "ssm_dt.bias": "steps",
-    **dict.fromkeys(("ssm_a", "ssm_d"), "steps, one"),
-    "ssm_norm": "groups, group",
-}
-_GATE_IN_UP = {"ffn_up": "inner x 2, width"}  # the rows of both
-_OWN: dict[str, dict[str, str]] = {
-    **dict.fromkeys(("phi3", "glm4"), _GATE_IN_UP),
-    **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), _LINEAR),
-    **dict.fromkeys(("mamba2", "nemotron_h"), _MAMBA2),
-    "nemotron_h_moe": _MAMBA2
-    | {
-        "ffn_up_exps": "experts, expert, latent",
-        "ffn_down_exps": "experts, latent, expert",
-        "ffn_latent_down": "latent, width",
-        "ffn_latent_up": "width, latent",
-    },
-    **dict.fromkeys(("stablelm", "command-r"), _BY_HEADS),
-    **dict.fromkeys(("t5", "t5encoder"), _T5),
-    "olmo2": {"attn_q_norm": "fixed", "attn_k_norm": "keys"},
-    "olmoe": {"attn_q_norm": "fixed", "attn_k_norm": "fixed"},
-    "minimax-m2": {"attn_q_norm": "queries", "attn_k_norm": "keys"},
-    "exaone4": {"attn_output": "width, fixed"},
-    # as many heads of keys and values as of queries
-    "dots1": {"attn_k": "queries, width", "attn_v": "queries, width"},
-    "deepseek2": {"attn_output": "width, all values"},
-}
-for _name in _EXPERTS_AS_LAYERS:
-    _OWN[_name] = {**_OWN.get(_name, {}), **_AS_LAYERS}
-for _name in _FIXED_HEADS:
-    _OWN[_name] = {"attn_q": "fixed, width", "attn_output": "width, fixed"} | _OWN.get(_name, {})
-_OF_ARCHITECTURE = {name: _IN_LAYERS | _OWN.get(name, {}) for name in REQUIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +96,11 @@ def wrong_heads(facts: Facts) -> tuple[str, str] | None:
     if facts.architecture not in REQUIRED or not facts.in_file(HEADS, 0):
         return None
     key, value, rotary = _head_widths(facts, 0)
-    if facts.architecture in _ONE_WIDTH and key != value and not math.isnan(key + value):
+    if facts.architecture in ONE_WIDTH and key != value and not math.isnan(key + value):
         return _VALUE, f"values of a head are {value:,} wide, keys {key:,}; they have to be alike"
-    if facts.architecture in _ALL_ROTATED and rotary != key and not math.isnan(key + rotary):
+    if facts.architecture in ALL_ROTATED and rotary != key and not math.isnan(key + rotary):
         return _ROTARY, f"{rotary:,} values of a head are rotated, and it has {key:,}, all of them"
-    rotated = {_ROTARY: rotary} if facts.architecture not in _NOT_ROTATED else {}
+    rotated = {_ROTARY: rotary} if facts.architecture not in NOT_ROTATED else {}
     if facts.architecture == "gemma4":
         rotated[f"{_ROTARY}_swa"] = _told(facts, 0, f"{_ROTARY}_swa")
     for name, number in rotated.items():
@@ -277,9 +130,9 @@ def _sides(architecture: str, layer: int | None, kind: str) -> list[str]:
     """Name each side; nothing where nothing is known."""
     kind = kind.removeprefix("enc.").removeprefix("dec.")
     if architecture not in REQUIRED:
-        table = _ANYWHERE if layer is None else {}
+        table = ANYWHERE if layer is None else {}
     else:
-        table = _OUTSIDE if layer is None else _OF_ARCHITECTURE[architecture]
+        table = OUTSIDE if layer is None else OF_ARCHITECTURE[architecture]
     sides = table.get(kind, table.get(kind.removesuffix(".bias"), "")).split(", ")
     if kind not in table and len(sides) > 1:
         del sides[-1]  # a bias has a value for each row of its matrix
@@ -325,8 +178,8 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
     key, value, rotary = _head_widths(facts, layer)
     rank = told(_RANK)
     values = kv_heads * value
-    keys = values if kind in _KEYS_AS_VALUES else kv_heads * key
-    queries = width if kind in _FIXED_HEADS else heads * key
+    keys = values if kind in KEYS_AS_VALUES else kv_heads * key
+    queries = width if kind in FIXED_HEADS else heads * key
     expert, used, shared = told(_EXPERT, 0), told("expert_used_count", 0), told(_SHARED, 0)
     if kind in {"qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"}:
         expert, shared = expert or (inner // used if used else math.nan), shared or inner

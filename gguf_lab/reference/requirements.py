@@ -10,221 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..model.names import MOST_LAYERS, split_name
+from .demanded import GATED, QK_NORM, REQUIRED, SHARED, full_name, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["REQUIRED", "missing_tensors", "required_keys", "unasked_tensors"]
-
-_QKV = "attn_q|attn_qkv attn_k|attn_qkv attn_v|attn_qkv attn_output"
-_GATED = "ffn_gate ffn_down ffn_up"
-_EXPERTS = "ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps"
-_SHARED = "ffn_gate_shexp ffn_up_shexp ffn_down_shexp"
-_QK_NORM = "attn_q_norm attn_k_norm"
-_MAYBE_EXPERTS = "ffn_gate|ffn_gate_inp ffn_down|ffn_down_exps ffn_up|ffn_up_exps"
-_ENDS = "token_embd output_norm"
-_BIASED = (
-    "attn_norm attn_norm.bias attn_qkv attn_qkv.bias attn_output attn_output.bias ffn_norm "
-    "ffn_norm.bias ffn_down ffn_down.bias ffn_up ffn_up.bias"
-)
-_NORMED = "attn_output_norm attn_output_norm.bias layer_output_norm layer_output_norm.bias"
-_T5 = "attn_norm attn_q attn_k attn_v attn_o ffn_norm ffn_down ffn_up"
-_T5_ENCODER = " ".join(f"enc.{name}" for name in _T5.split())
-_T5_DECODER = " ".join(
-    f"dec.{name}"
-    for name in (
-        f"{_T5} cross_attn_norm cross_attn_q cross_attn_k cross_attn_v cross_attn_o"
-    ).split()
-)
-_REL_B = "{}.blk.0.attn_rel_b.weight"  # other layers may use that of the first
-_T5_ENDS = f"token_embd enc.output_norm {_REL_B.format('enc')}"
-_LLAMA = f"attn_norm {_QKV} ffn_norm {_GATED}"
-_LFM2_ENDS = "token_embd token_embd_norm|output_norm"
-_LFM2 = (
-    "attn_norm ffn_norm shortconv.conv|attn_q|attn_qkv shortconv.in_proj|attn_k|attn_qkv "
-    "shortconv.out_proj|attn_output"
-)
-_GEMMA = f"{_LLAMA} post_attention_norm post_ffw_norm"
-
-_MAMBA2 = "ssm_in ssm_conv1d ssm_conv1d.bias ssm_dt.bias ssm_a. ssm_d. ssm_norm ssm_out"
-
-# mamba2 in one layer, attention in the next, feed forward in a third
-_HYBRID = (
-    "attn_q|attn_qkv|ssm_in|ffn_up{0} attn_k|attn_qkv|ssm_conv1d|ffn_up{0} "
-    "attn_v|attn_qkv|ssm_conv1d.bias|ffn_up{0} attn_output|ssm_out|ffn_down{0} "
-    "attn_output|ssm_dt.bias|ffn_up{0} attn_output|ssm_a.|ffn_up{0} "
-    "attn_output|ssm_d.|ffn_up{0} attn_output|ssm_norm|ffn_up{0}"
-)
-_HYBRID_EXPERTS = (
-    "attn_output|ssm_out|ffn_gate_inp attn_output|ssm_out|exp_probs_b.bias "
-    "attn_output|ssm_out|ffn_up_shexp attn_output|ssm_out|ffn_down_shexp"
-)
-
-# attention in one layer, linear attention in the next
-_LINEAR = (
-    "attn_norm post_attention_norm attn_q|{qkv} attn_k|{qkv} attn_v|{qkv} attn_output|ssm_out "
-    "attn_q_norm|ssm_norm attn_k_norm|ssm_norm attn_output|ssm_conv1d attn_output|ssm_dt.bias "
-    "attn_output|ssm_a. {decay} {inner}"
-)
-_DECAY = "attn_output|ssm_alpha attn_output|ssm_beta"
-_FUSABLE = (
-    "ffn_gate_inp ffn_gate_exps|ffn_gate_up_exps ffn_up_exps|ffn_gate_up_exps ffn_down_exps "
-    f"ffn_gate_inp_shexp {_SHARED}"
-)
-
-# Architecture: names outside of the layers, names in every layer. "a|b": one of them; without an
-# ending it is a weight. "enc." and "dec." stand before "blk".
-_TABLE: dict[str, tuple[str, str]] = {
-    "llama": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
-    "llama4": (_ENDS, f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}"),
-    "qwen2": (_ENDS, _LLAMA),
-    "qwen2moe": (
-        _ENDS + " output",
-        f"attn_norm {_QKV} ffn_norm {_EXPERTS} ffn_gate_inp_shexp {_SHARED}",
-    ),
-    "qwen3": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
-    "qwen3moe": (_ENDS, f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
-    "qwen3next": (
-        _ENDS,
-        _LINEAR.format(qkv="attn_qkv|ssm_in", decay="attn_output|ssm_ba", inner=_FUSABLE),
-    ),
-    "qwen35": (_ENDS, _LINEAR.format(qkv="attn_qkv", decay=_DECAY, inner=_GATED)),
-    "qwen35moe": (_ENDS, _LINEAR.format(qkv="attn_qkv", decay=_DECAY, inner=_FUSABLE)),
-    "phi2": (
-        _ENDS + " output_norm.bias output output.bias",
-        (
-            f"attn_norm attn_norm.bias {_QKV} attn_output.bias ffn_down ffn_down.bias ffn_up "
-            "ffn_up.bias"
-        ),
-    ),
-    "phi3": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_down ffn_up"),
-    "bloom": (_ENDS + " output_norm.bias token_embd_norm token_embd_norm.bias", _BIASED),
-    "falcon": (
-        _ENDS + " output_norm.bias",
-        "attn_norm attn_norm.bias attn_qkv attn_output ffn_down ffn_up",
-    ),
-    "gptneox": (_ENDS + " output_norm.bias output", _BIASED),
-    "gpt2": (_ENDS + " output_norm.bias position_embd", _BIASED),
-    "starcoder": (_ENDS + " output_norm.bias position_embd", _BIASED),
-    "starcoder2": (
-        _ENDS + " output_norm.bias",
-        (
-            f"attn_norm attn_norm.bias {_QKV} attn_output.bias ffn_norm ffn_norm.bias ffn_down "
-            "ffn_down.bias ffn_up ffn_up.bias"
-        ),
-    ),
-    "stablelm": (
-        _ENDS + " output_norm.bias output",
-        f"attn_norm attn_norm.bias {_QKV} {_GATED}",
-    ),
-    "nemotron": (
-        _ENDS + " output_norm.bias output",
-        f"attn_norm attn_norm.bias {_QKV} ffn_norm ffn_norm.bias ffn_down ffn_up",
-    ),
-    "mamba": (
-        _ENDS,
-        (
-            "attn_norm ssm_in ssm_conv1d ssm_conv1d.bias ssm_x ssm_dt ssm_dt.bias ssm_a. ssm_d. "
-            "ssm_out"
-        ),
-    ),
-    "mamba2": (_ENDS, f"attn_norm {_MAMBA2}"),
-    "nemotron_h": (_ENDS, f"attn_norm {_HYBRID.format('')}"),
-    "nemotron_h_moe": (_ENDS, f"attn_norm {_HYBRID.format('_exps')} {_HYBRID_EXPERTS}"),
-    "gemma": (_ENDS, _LLAMA),
-    "gemma2": (_ENDS, _GEMMA),
-    "gemma3": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
-    "gemma-embedding": (_ENDS, f"{_GEMMA} {_QK_NORM}"),
-    "gemma4": (
-        _ENDS,
-        (
-            "attn_norm attn_q|attn_qkv attn_output attn_q_norm post_attention_norm ffn_norm "
-            "ffn_gate ffn_up ffn_down post_ffw_norm"
-        ),
-    ),
-    "gpt-oss": (
-        _ENDS + " output",
-        (
-            f"attn_norm {_QKV} attn_output.bias attn_sinks post_attention_norm ffn_gate_inp "
-            "ffn_gate_inp.bias ffn_gate_exps ffn_gate_exps.bias ffn_up_exps ffn_up_exps.bias "
-            "ffn_down_exps ffn_down_exps.bias"
-        ),
-    ),
-    "deepseek2": (
-        _ENDS,
-        (
-            "attn_norm attn_q|attn_q_b attn_kv_a_mqa attn_kv_a_norm attn_kv_b|attn_k_b "
-            "attn_kv_b|attn_v_b attn_output ffn_norm ffn_down|ffn_down_exps "
-            "ffn_up|ffn_up_exps|ffn_gate_up_exps ffn_gate|ffn_gate_exps|ffn_gate_up_exps"
-        ),
-    ),
-    "lfm2": (_LFM2_ENDS, f"{_LFM2} {_GATED}"),
-    "lfm2moe": (_LFM2_ENDS, f"{_LFM2} {_MAYBE_EXPERTS}"),
-    "olmo2": (
-        _ENDS + " output",
-        f"{_QKV} {_QK_NORM} post_attention_norm {_GATED} post_ffw_norm",
-    ),
-    "olmoe": (_ENDS + " output", f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS}"),
-    "arcee": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_down ffn_up"),
-    "smollm3": (_ENDS, _LLAMA),
-    "seed_oss": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_GATED}"),
-    "command-r": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
-    "cohere2": (_ENDS, f"attn_norm {_QKV} {_GATED}"),
-    "granite": (_ENDS, _LLAMA),
-    "granitemoe": (_ENDS, f"attn_norm {_QKV} ffn_norm ffn_gate_inp ffn_down_exps ffn_up_exps"),
-    "exaone4": (_ENDS, f"{_QKV} {_QK_NORM} post_attention_norm {_GATED} post_ffw_norm"),
-    "glm4": (
-        _ENDS,
-        f"attn_norm {_QKV} post_attention_norm ffn_norm ffn_down ffn_up post_ffw_norm",
-    ),
-    "ernie4_5": (_ENDS, _LLAMA),
-    "ernie4_5-moe": (
-        _ENDS,
-        f"attn_norm {_QKV} ffn_norm {_MAYBE_EXPERTS}",
-    ),
-    "hunyuan-dense": (_ENDS, f"{_LLAMA} {_QK_NORM}"),
-    "dots1": (
-        _ENDS + " output",
-        f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_MAYBE_EXPERTS}",
-    ),
-    "glm4moe": (_ENDS, f"attn_norm {_QKV} post_attention_norm {_MAYBE_EXPERTS}"),
-    "minimax-m2": (
-        _ENDS + " output",
-        f"attn_norm {_QKV} {_QK_NORM} ffn_norm {_EXPERTS} exp_probs_b.bias",
-    ),
-    "bert": (
-        "token_embd token_embd_norm token_embd_norm.bias position_embd",
-        f"{_QKV} {_NORMED} ffn_down ffn_up",
-    ),
-    "nomic-bert": (
-        "token_embd token_embd_norm token_embd_norm.bias",
-        f"{_QKV} {_NORMED} ffn_gate ffn_down ffn_up",
-    ),
-    "nomic-bert-moe": (
-        "token_embd token_embd_norm token_embd_norm.bias",
-        f"{_QKV} {_NORMED} ffn_down|ffn_down_exps ffn_up|ffn_up_exps",
-    ),
-    "t5": (f"{_T5_ENDS} dec.output_norm {_REL_B.format('dec')}", f"{_T5_ENCODER} {_T5_DECODER}"),
-    "t5encoder": (_T5_ENDS, _T5_ENCODER),
-}
-
-
-def _names(words: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(map(_full, word.split("|"))) for word in words.split())
-
-
-def _full(name: str) -> str:
-    if name.endswith("."):  # a name without an ending
-        return name[:-1]
-    whole = name.removeprefix("enc.").removeprefix("dec.").removeprefix("shortconv.")
-    return name if "." in whole else f"{name}.weight"
-
-
-REQUIRED = {
-    architecture: (_names(outside), _names(layer))
-    for architecture, (outside, layer) in _TABLE.items()
-}
-"""Architecture: what must be there outside of the layers, and in each; of a tuple one of them."""
+__all__ = ["missing_tensors", "required_keys", "unasked_tensors"]
 
 # With so many layers it needs norms of queries and keys; with fewer it has no place for them.
 _QK_NORMS_FROM = {"command-r": 64}
@@ -259,14 +50,18 @@ _OWN_KEYS = {
     "ernie4_5-moe": f"{_EXPERT_WIDTH} interleave_moe_layer_step",
     "dots1": f"{_EXPERT_WIDTH} expert_shared_count",
     "glm4moe": f"{_EXPERT_WIDTH} expert_count expert_used_count expert_shared_count",
-    "qwen3next": _LINEAR_KEYS,
+    "apertus": "xielu.alpha_n xielu.alpha_p xielu.beta xielu.eps",
+    **dict.fromkeys(("qwen3next", "granitehybrid", "falcon-h1"), _LINEAR_KEYS),
     **dict.fromkeys(("qwen35", "qwen35moe"), f"rope.dimension_sections {_LINEAR_KEYS}"),
     **dict.fromkeys(("t5", "t5encoder"), "attention.relative_buckets_count"),
 }
 
 
 def required_keys(architecture: str) -> list[str]:
-    """List the keys without which llama.cpp loads no model, without the architecture's name."""
+    """List the keys without which llama.cpp loads no model, without the architecture's name.
+
+    Those of the activation xIELU have none.
+    """
     keys = ["context_length", "embedding_length", "block_count"]
     if architecture in REQUIRED:
         rms = "" if architecture in _LAYER_NORM else "rms_"
@@ -295,7 +90,7 @@ def missing_tensors(
     there, layers = set(names), [*layers]
     outside, layer = REQUIRED.get(architecture, ((), ()))
     if len(layers) >= _QK_NORMS_FROM.get(architecture, MOST_LAYERS + 1):
-        layer += _names(_QK_NORM)
+        layer += names_in(QK_NORM)
     decoder = [some for some in layer if some[0].startswith("dec.")]
     others = [some for some in layer if some not in decoder]
     wanted = [*outside]
@@ -314,15 +109,18 @@ _LONG = "rope_factors_long rope_factors_short"
 _FFN_BIASES = "ffn_gate.bias ffn_up.bias ffn_down.bias"
 _DENSE = "dense_2 dense_3"
 _BERT = f"{_BIASES} attn_output.bias ffn_up.bias ffn_down.bias"
-_GRANITE = f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps {_SHARED}"
+_GRANITE = f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps {SHARED}"
 _LFM2_ALSO = f"{_BIASES} attn_v attn_q_norm attn_k_norm"
 # Architecture: what may be there besides, outside of the layers and in them.
 _OPTIONAL: dict[str, tuple[str, str]] = {
-    "llama": (
-        f"output rope_freqs {_LONG}",
-        f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
+    **dict.fromkeys(
+        ("llama", "mistral3"),
+        (
+            f"output rope_freqs {_LONG}",
+            f"{_BIASES} attn_output.bias {_FFN_BIASES} ffn_gate_exps",
+        ),
     ),
-    "llama4": ("output rope_freqs", f"{_BIASES} ffn_gate_exps {_SHARED}"),
+    "llama4": ("output rope_freqs", f"{_BIASES} ffn_gate_exps {SHARED}"),
     "qwen2": ("output output.bias", _BIASES),
     "qwen3": ("output cls.output.weight", _BIASES),
     "qwen35": ("output", f"{_BIASES} attn_gate"),
@@ -353,25 +151,31 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     "deepseek2": (
         "output",
         (
-            f"attn_q_a attn_q_a_norm {_GATED} ffn_gate_inp exp_probs_b.bias ffn_gate_exps "
-            f"ffn_up_exps ffn_gate_up_exps {_SHARED}"
+            f"attn_q_a attn_q_a_norm {GATED} ffn_gate_inp exp_probs_b.bias ffn_gate_exps "
+            f"ffn_up_exps ffn_gate_up_exps {SHARED}"
         ),
     ),
     "lfm2": ("output dense_2 dense_2.bias", _LFM2_ALSO),
     "lfm2moe": ("output dense_2 dense_2.bias", f"{_LFM2_ALSO} ffn_gate_exps exp_probs_b.bias"),
     "arcee": ("output rope_freqs", _BIASES),
+    "apertus": (
+        f"rope_freqs {_LONG}",
+        f"{_BIASES} attn_output.bias attn_q_norm.bias attn_k_norm.bias",
+    ),
     **dict.fromkeys(("granite", "granitemoe"), (f"output rope_freqs {_LONG}", _GRANITE)),
+    "falcon-h1": ("output rope_freqs", f"{_BIASES} attn_output.bias {_FFN_BIASES} ssm_norm"),
+    "granitehybrid": ("output rope_freqs", f"{_GRANITE} ffn_gate_inp"),
     "exaone4": ("output rope_freqs", _BIASES),
     **dict.fromkeys(("glm4", "hunyuan-dense"), ("output", _BIASES)),
     "ernie4_5": ("output", f"{_BIASES} attn_output.bias"),
     "ernie4_5-moe": (
         "output",
-        f"{_BIASES} attn_output.bias exp_probs_b.bias ffn_gate_exps {_SHARED}",
+        f"{_BIASES} attn_output.bias exp_probs_b.bias ffn_gate_exps {SHARED}",
     ),
-    "dots1": ("", f"{_BIASES} ffn_gate_exps exp_probs_b.bias {_SHARED}"),
+    "dots1": ("", f"{_BIASES} ffn_gate_exps exp_probs_b.bias {SHARED}"),
     "glm4moe": (
         "output",
-        f"{_BIASES} {_QK_NORM} ffn_gate_exps exp_probs_b.bias {_SHARED}",
+        f"{_BIASES} {QK_NORM} ffn_gate_exps exp_probs_b.bias {SHARED}",
     ),
     "bert": ("token_types cls cls.bias cls.output.weight cls.output.bias", _BERT),
     **dict.fromkeys(("nomic-bert", "nomic-bert-moe"), ("token_types", f"{_BERT} ffn_gate_inp")),
@@ -401,13 +205,13 @@ def unasked_tensors(architecture: str, names: Iterable[str], layers: int) -> lis
     if architecture not in REQUIRED:
         return []
     outside, inside = (
-        {name for some in required for name in some} | {*map(_full, optional.split())}
+        {name for some in required for name in some} | {*map(full_name, optional.split())}
         for required, optional in zip(
             REQUIRED[architecture], _OPTIONAL.get(architecture, ("", _BIASES)), strict=True
         )
     )
     if layers >= _QK_NORMS_FROM.get(architecture, MOST_LAYERS + 1):
-        inside |= {*map(_full, _QK_NORM.split())}
+        inside |= {*map(full_name, QK_NORM.split())}
     found = []
     for name in names:
         layer, _ = split_name(name)

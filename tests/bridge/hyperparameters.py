@@ -8,11 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gguf_lab.reference.architectures import family_of_model_type
+from gguf_lab.reference.architectures import family_of
 from gguf_lab.reference.architectures.plan import draw_plan
 from gguf_lab.reference.facts import Facts
 
 DATA = Path(__file__).parents[1] / "data"
+
+# The multipliers of falcon-h1, when they are in the weights.
+ONES = {
+    "attention_in_multiplier": 1.0,
+    "attention_out_multiplier": 1.0,
+    "embedding_multiplier": 1.0,
+    "key_multiplier": 1.0,
+    "lm_head_multiplier": 1.0,
+    "mlp_multipliers": [1.0] * 2,
+    "ssm_in_multiplier": 1.0,
+    "ssm_multipliers": [1.0] * 5,
+    "ssm_out_multiplier": 1.0,
+}
 
 
 def as_written(value):
@@ -95,6 +108,6 @@ def shapes_in_file(config, architecture, metadata):
         for key, value in model.state_dict().items()
         if key not in tied
     }
-    family = family_of_model_type(config["model_type"])
+    family = family_of(architecture)
     plan = draw_plan(family, Facts.of(architecture, metadata, config), tensors)
     return {key: tuple(origin.rows.shape) for key, origin in plan.origins.items() if origin.rows}

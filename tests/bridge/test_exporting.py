@@ -34,6 +34,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
 from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
+from .hyperparameters import ONES
 from .small_models import DATA, byte_level, causal, other
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
@@ -64,6 +65,9 @@ def _norms_of_queries_in_few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # What decays in them is an exponential.
 RECURRENT = {
+    "falcon-h1-ones",
+    "granitehybrid",
+    "granitehybrid-moe",
     "mamba",
     "mamba2",
     "nemotron-h",
@@ -240,18 +244,38 @@ def test_a_model_in_memory_is_exported_as_its_checkpoint(path: Path, tmp_path: P
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_a_model_that_sees_is_exported_without_its_eyes(tmp_path: Path) -> None:
-    """As qwen3.5 is published: the language model in a part of its own, what predicts beside it."""
-    hf, tensors = DATA / "qwen3_5" / "hf", tensors_of("qwen3_5")
+EYES = {
+    "qwen3_5": "model.visual.blocks.0.norm1.weight",
+    "mistral3": "vision_tower.transformer.layers.0.ffn_norm.weight",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "classes"),
+    [
+        ("qwen3_5", "model.language_model.", ("qwen3_5", "Qwen3_5ForConditionalGeneration")),
+        ("mistral3", "language_model.model.", ("mistral3", "Mistral3ForConditionalGeneration")),
+        ("mistral3", "model.language_model.", ("mistral3", "Mistral3ForConditionalGeneration")),
+    ],
+)
+def test_a_model_that_sees_is_exported_without_its_eyes(
+    name: str, prefix: str, classes: tuple[str, str], tmp_path: Path
+) -> None:
+    """As such are published: the language model in a part of its own, what predicts beside it."""
+    hf, tensors = DATA / name / "hf", tensors_of(name)
     config = json.loads((hf / "config.json").read_text())
     (tmp_path / "hf").mkdir()
+    outer = prefix.removesuffix("model.") if prefix.endswith(".model.") else ""
     write_checkpoint(
         tmp_path / "hf" / "model.safetensors",
-        {name.replace("model.", "model.language_model.", 1): t for name, t in tensors.items()}
-        | {"model.visual.blocks.0.norm1.weight": ramp(8)},
+        {
+            key.replace("model.", prefix, 1) if key.startswith("model.") else outer + key: t
+            for key, t in tensors.items()
+        }
+        | {EYES[name]: ramp(8)},
     )
-    whole = {"model_type": "qwen3_5", "text_config": config, "tie_word_embeddings": False}
-    whole["architectures"] = ["Qwen3_5ForConditionalGeneration"]
+    whole = {"model_type": classes[0], "text_config": config, "tie_word_embeddings": False}
+    whole["architectures"] = [classes[1]]
     (tmp_path / "hf" / "config.json").write_text(json.dumps(whole))
     settings = {"qtype": "BF16", "metadata": {"general.name": "Same"}}
     paths = [
@@ -277,6 +301,24 @@ def test_infinity_as_transformers_5_writes_it(folder: str, tmp_path: Path) -> No
     file = exported(hf, tmp_path / "f.gguf", report=drafts.append)
     assert "time_step_limit" not in drafts[0].unsaid
     assert folder == "mamba2" or file.metadata["nemotron_h_moe.expert_group_used_count"] == 1
+
+
+def test_multipliers_go_into_the_weights(tmp_path: Path) -> None:
+    """As the converter does it; what is loaded of them has none, and computes the same."""
+    folder = DATA.parent / "tables" / "falcon-h1"
+    ours = exported(folder / "hf", tmp_path / "ours.gguf", qtype="F32")
+    with gl.open(folder / "falcon-h1-f32.gguf") as theirs:
+        assert ours.tensors.keys() == theirs.tensors.keys()
+        for name, tensor in theirs.tensors.items():
+            pair = (m.tensors[name].dequantize().numpy() for m in (ours, theirs))
+            np.testing.assert_array_max_ulp(*pair, maxulp=int(name.endswith("ssm_a")))
+            assert ours.tensors[name].qtype == tensor.qtype
+    model = causal("falcon_h1")
+    loaded, _ = gl.to_transformers(exported(model, tmp_path / "f.gguf", qtype="F32"))
+    assert {name: getattr(loaded.config, name) for name in ONES} == ONES
+    tokens = torch.arange(1, 20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits, rtol=0.0, atol=1e-5)
 
 
 def test_rows_of_a_model_are_views_of_its_parameters() -> None:
@@ -810,6 +852,7 @@ UNTUNED = {"attn_temperature_tuning": False, "floor_scale": 100, "attn_scale": 0
         ("mixtral", {"sliding_window": 64}, True),
         ("mistral", {"sliding_window": 256}, False),  # as long as the context
         ("mistral", {"sliding_window": None}, False),
+        ("ministral3", {"sliding_window": 64}, True),
         ("llama", {"sliding_window": 64}, False),  # no setting of a llama
         ("qwen2", {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 0}, True),
         ("exaone4", {"sliding_window": 64, **LOCAL}, True),  # not of the size that slides there
@@ -881,6 +924,17 @@ LOCALLY_SCALED = {
         ("llama", YARN | {"attention_factor": 0.1 * np.log(4.0) + 1}, []),
         ("llama", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
         ("llama", YARN | {"mscale": 0.7}, []),  # one alone is for nothing
+        *(
+            ("ministral3", YARN | {"llama_4_scaling_beta": 0.1} | more, told)
+            for more, told in (
+                ({}, []),
+                ({"beta_fast": 16.0, "beta_slow": 2.0}, []),  # which it reads
+                ({"mscale": 1.0, "mscale_all_dim": 0.7}, []),
+                ({"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
+                ({"mscale_all_dim": 1.0}, ["attention_factor"]),  # takes the other for 1
+                ({"truncate": False}, ["truncate"]),
+            )
+        ),
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 0.7}, []),
         ("deepseek_v2", YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}, ["attention_factor"]),
         ("deepseek_v2", YARN, ["mscale_all_dim"]),
@@ -894,6 +948,7 @@ LOCALLY_SCALED = {
         ("qwen2", LONG, ["rope_type"]),
         ("falcon", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("gpt_neox", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
+        ("falcon_h1", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 2.0}, ["rope_type"]),
         ("phi", {"rope_type": "linear", "factor": 1.0}, []),
         ("gpt_oss", YARN | {"truncate": False}, ["truncate"]),
@@ -929,6 +984,13 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("olmo3", {"rope_parameters": ONE_BASE}, []),
         ("gemma3_text", {"rope_parameters": TWO_BASES}, []),
         ("deepseek_v2", {"norm_topk_prob": True}, ["norm_topk_prob"]),
+        ("falcon_h1", {}, []),
+        ("falcon_h1", {"mamba_norm_before_gate": True}, ["mamba_norm_before_gate"]),
+        ("falcon_h1", {"mamba_norm_before_gate": True, "mamba_rms_norm": False}, []),
+        ("falcon_h1", {"time_step_limit": (0.5, 1.0)}, ["time_step_limit"]),
+        ("granitemoehybrid", {}, []),
+        ("granitemoehybrid", {"time_step_limit": (0.5, 1.0)}, ["time_step_limit"]),
+        ("granitemoehybrid", {"num_local_experts": 0}, []),
         ("gpt2", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("gpt_bigcode", {"scale_attn_weights": False}, ["scale_attn_weights"]),
         ("llama4_text", {"use_qk_norm": False}, ["use_qk_norm"]),

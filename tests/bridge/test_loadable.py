@@ -239,6 +239,23 @@ def test_experts_none_of_which_is_shared(tmp_path: Path, kind: str) -> None:
         exported(model, tmp_path / "f.gguf")
 
 
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [(None, "is not there"), (ramp(2), r"has shape \(2,\)")],
+    ids=["none", "two"],
+)
+def test_the_numbers_of_an_activation_are_one_each(tmp_path: Path, tensor: Any, words: str) -> None:
+    tensors = {**tensors_of("apertus"), "model.layers.1.mlp.act_fn.beta": tensor}
+    hf = checkpoint_with(
+        tmp_path / "hf", "apertus", {name: t for name, t in tensors.items() if t is not None}
+    )
+    refused(hf, tmp_path, f"'model.layers.1.mlp.act_fn.beta', a number of the activation, {words}")
+
+
+def test_an_apertus_that_is_tied(tmp_path: Path) -> None:
+    refused(causal("apertus", tie_word_embeddings=True), tmp_path, "no apertus without 'output.w")
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "bloom"])
 def test_heads_that_are_not_rotated_may_be_odd(tmp_path: Path, kind: str) -> None:
     exported(causal(kind, hidden_size=20, n_embd=20), tmp_path / "f.gguf")
@@ -288,6 +305,25 @@ TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor"
         (
             *("nemotron_h", {"layers_block_type": ["mlp", "moe", "attention", "mamba"]}),
             "some layers are dense and others have experts",
+        ),
+        ("ministral3", {"rope_parameters": {"rope_type": "default"}}, "'default': only with yarn"),
+        *(
+            ("falcon_h1", settings, words)
+            for settings, words in (
+                ({"tie_word_embeddings": True}, "another lm_head_multiplier than embedding_mult"),
+                ({"attention_bias": True}, "adds three of the four"),
+                ({"mlp_bias": True}, "mlp_bias and mlp_multipliers other than 1"),
+                ({"mamba_conv_bias": False}, "without mamba_conv_bias"),
+            )
+        ),
+        *(
+            ("granitemoehybrid", settings, words)
+            for settings, words in (
+                ({"layer_types": ["linear_attention"] * 3}, "a granite 4 without attention"),
+                ({"layer_types": ["full_attention"] * 3}, "without rotary positions"),
+                ({"mamba_expand": 3, "mamba_d_head": 24}, "mamba_expand other than 2"),
+                ({"mamba_conv_bias": False}, "without mamba_conv_bias"),
+            )
         ),
         ("qwen3_next", {"linear_value_head_dim": 8}, "keys of 16 and of values of 8"),
         ("qwen3_5_text", {"head_dim": 24}, r"\[11, 11, 10\] with heads of 24"),
@@ -357,6 +393,9 @@ def test_all_matrices_are_transposed(tmp_path: Path) -> None:
         ("llama4_text", "attention_bias", "'blk.0.attn_output.bias'"),
         ("nemotron_h", "use_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("nemotron_h", "mlp_bias", "'blk.1.ffn_down_shexp.bias', 'blk.1.ffn_up_shexp.bias'"),
+        ("falcon_h1", "mamba_proj_bias", "'blk.0.ssm_in.bias'"),
+        ("falcon_h1", "projectors_bias", "'blk.0.ssm_out.bias'"),
+        ("granitemoehybrid", "mamba_proj_bias", "'blk.0.ssm_in.bias', 'blk.0.ssm_out.bias'"),
         ("lfm2", "conv_bias", "'blk.0.shortconv.conv.bias'"),
     ],
 )

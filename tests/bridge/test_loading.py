@@ -326,6 +326,29 @@ def test_a_wrong_shape_is_named(tmp_path) -> None:
         to_transformers(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("xielu.beta", None, "lack xielu.beta"),
+        ("xielu.beta", [0.5, 0.5], "xielu.beta is .* 3 values, one per layer"),
+        ("xielu.eps", ["a", "b", "c"], "xielu.eps is .* a number"),
+        ("xielu.alpha_p", float("nan"), "xielu.alpha_p is nan; expected a finite number"),
+    ],
+)
+def test_a_wrong_number_of_the_activation_is_named(key, value, words, tmp_path) -> None:
+    path = rewrite(file_of("apertus"), tmp_path / "m.gguf", metadata={key: value})
+    with pytest.raises(GGUFError, match=words):
+        to_transformers(path)
+    assert "hyper-parameters" in gl.check(path, progress=False).codes
+
+
+def test_one_number_of_the_activation_counts_for_all_layers(tmp_path) -> None:
+    path = rewrite(file_of("apertus"), tmp_path / "m.gguf", metadata={"xielu.beta": 0.25})
+    layers = load(path).model.layers
+    assert [layer.mlp.act_fn.beta.item() for layer in layers] == [0.25] * 3
+    assert len({layer.mlp.act_fn.alpha_p.item() for layer in layers}) == 3
+
+
 def test_a_tensor_that_does_not_divide_is_named(tmp_path) -> None:
     key = "llama.attention.head_count"
     path = rewrite(file_of("llama"), tmp_path / "m.gguf", metadata={key: 5})

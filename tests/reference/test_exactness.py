@@ -78,7 +78,7 @@ LEFT_OUT = {
     "nomic-bert-moe": {"encoder.layers.1.mlp.experts.bias"},
     "apertus": {
         f"model.layers.{layer}.mlp.act_fn.{name}"
-        for layer in range(2)
+        for layer in range(3)
         for name in ("alpha_n", "alpha_p", "beta", "eps")
     },
     "chatglm": {"transformer.rotary_pos_emb.inv_freq"},
@@ -104,7 +104,7 @@ LEFT_OUT = {
         "patch_merge_mlp.linear_1.weight",
         "vision_tower.vision_model.pre_layrnorm.weight",
     },
-    "mistral3": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
+    "mistral3-sees": {"multi_modal_projector.linear_1.weight", "vision_tower.patch_conv.weight"},
     "qwen2vl": {"visual.blocks.0.norm1.weight", "visual.patch_embed.proj.weight"},
     "mmproj-gemma3": {
         f"vision_tower.vision_model.head.{name}"

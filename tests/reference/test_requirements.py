@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gguf_lab as gl
+from gguf_lab.reference.demanded import REQUIRED
 from gguf_lab.reference.facts import Facts
 from gguf_lab.reference.lengths import wrong_lengths
-from gguf_lab.reference.requirements import REQUIRED, missing_tensors
+from gguf_lab.reference.requirements import missing_tensors
 
 from .support import DATA
 

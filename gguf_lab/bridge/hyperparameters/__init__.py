@@ -15,6 +15,7 @@ from .bloom import BLOOM, FALCON, GPTNEOX
 from .config_side import ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
 from .ernie import ERNIE45, ERNIE45MOE
+from .falcon_h1 import FALCON_H1
 from .family import Implied
 from .file_side import FileSide
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
@@ -22,13 +23,14 @@ from .gemma4 import GEMMA4
 from .glm4 import GLM4
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
-from .granite import GRANITE, GRANITEMOE
+from .granite import GRANITE, GRANITEHYBRID, GRANITEMOE
 from .hunyuan import HUNYUAN
 from .lfm2 import LFM2, LFM2MOE
-from .llama import ARCEE, LLAMA, SMOLLM3
+from .llama import APERTUS, ARCEE, LLAMA, SMOLLM3
 from .llama4 import LLAMA4
 from .mamba import MAMBA, MAMBA2
 from .minimax import MINIMAX_M2
+from .mistral3 import MISTRAL3
 from .nemotron_h import NEMOTRON_H
 from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
@@ -60,10 +62,10 @@ __all__ = [
 FAMILIES: tuple[Family, ...] = (
     LLAMA, QWEN2, QWEN2MOE, QWEN3, QWEN3MOE, PHI2, PHI3, BLOOM, FALCON, GPT2, STARCODER, STARCODER2,
     STABLELM, MAMBA, NEMOTRON, GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING, GEMMA4, T5, T5ENCODER,
-    GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITE, GRANITEMOE, EXAONE4, GLM4,
-    MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
+    GPT_OSS, DEEPSEEK2, LFM2, LFM2MOE, OLMO2, COHERE, COHERE2, GRANITEHYBRID, GRANITE, GRANITEMOE,
+    EXAONE4, GLM4, MINIMAX_M2, BERT, NOMIC_BERT, ARCEE, SMOLLM3, OLMOE, SEED_OSS, QWEN3NEXT,
     QWEN35, QWEN35MOE, GLM4MOE, ERNIE45, ERNIE45MOE, HUNYUAN, DOTS1, GPTNEOX, MAMBA2, LLAMA4,
-    NEMOTRON_H,
+    NEMOTRON_H, MISTRAL3, APERTUS, FALCON_H1,
 )  # fmt: skip
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
@@ -266,7 +268,12 @@ def unsaid_of(
         if (had or becomes) and had is not None and name in read and had != becomes and not alike:
             found[name] = (had, becomes)
     if "rope_parameters" in read:
-        found |= scaled_otherwise(side, read["rope_parameters"], latent=architecture == "deepseek2")
+        found |= scaled_otherwise(
+            side,
+            read["rope_parameters"],
+            latent=architecture == "deepseek2",
+            ramp=architecture == "mistral3",
+        )
     return found
 
 

@@ -6,6 +6,7 @@ Facts: llama.cpp's converter, ``TextModel.set_gguf_parameters`` (what is written
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...errors import GGUFError, UnsupportedError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASE", "CONTEXT", "EXPERT_COUNT", "GATE", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS",
     "OPTIONAL_HEAD_DIM", "PREDICTORS", "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE",
-    "as_many_heads", "base", "biased", "every", "implied", "layer_kinds", "other_base",
+    "as_many_heads", "base", "biased", "every", "implied", "layer_kinds", "limited", "other_base",
     "sliding_layers", "sliding_of", "without_predictors",
 ]  # fmt: skip
 
@@ -259,6 +260,14 @@ def as_many_heads(architecture: str) -> Rule:
         return {}
 
     return Rule(to_file)
+
+
+def limited(config: ConfigSide) -> bool:
+    """Say whether the time steps of mamba2 are limited, which llama.cpp knows nothing of."""
+    limit = config.find("time_step_limit")
+    # Transformers 5 writes what JSON has no number for as {"__float__": "Infinity"}
+    endless = ([0.0, inf], [0.0, {"__float__": "Infinity"}])
+    return limit is not None and [*limit] not in endless
 
 
 def implied(**settings: Any) -> tuple[Line, ...]:

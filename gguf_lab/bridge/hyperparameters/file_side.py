@@ -47,7 +47,7 @@ class FileSide:
 
     def name(self, key: str) -> str:
         """Write a key in full."""
-        return key if key.startswith("tokenizer.") else f"{self.architecture}.{key}"
+        return key if key.startswith(("tokenizer.", "xielu.")) else f"{self.architecture}.{key}"
 
     def has(self, key: str) -> bool:
         """Say whether the key is there."""
@@ -134,12 +134,21 @@ class FileSide:
 
         A configuration says 1e-06, the file 9.99999997e-07: it is the 1e-06 that is meant.
         """
-        value = self._raw(key, absent)
+        return shortest(self._finite(key, self._raw(key, absent)))
+
+    def numbers_per_layer(self, key: str) -> list[float]:
+        """Return one finite number per layer, as it is; a single one counts for all."""
+        value, layers = self._raw(key, REQUIRED), self.layers()
+        if not _is_list(value):
+            return [self._finite(key, value)] * layers
+        return [self._finite(key, item) for item in self._items(key, value, layers)]
+
+    def _finite(self, key: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise self.wrong(key, "a number")
         if not -_LARGEST <= float(value) <= _LARGEST:
             raise self.wrong(key, "a finite number, and a float32")
-        return shortest(float(value))
+        return float(value)
 
     def positive(self, key: str, absent: float | _Required = REQUIRED) -> float:
         """Return a number above zero."""

@@ -1,6 +1,8 @@
-"""llama and what llama.cpp calls llama: mistral and mixtral too. And its kin: arcee and smollm3.
+"""llama and what llama.cpp calls llama: mixtral, and mistral. And its kin: arcee, smollm3, apertus.
 
-Facts: llama.cpp's converter, classes ``LlamaModel``, ``ArceeModel`` and ``SmolLM3Model``. A file
+Facts: llama.cpp's converter, classes ``LlamaModel``, ``ArceeModel``, ``SmolLM3Model`` and
+``ApertusModel`` (whose numbers of the activation are read elsewhere: in a checkpoint they are
+tensors). A file
 doesn't say which of the three it was. The graph is the same: mistral's sliding window isn't
 written, every layer sees all, of which export warns. So a file without experts is a llama, where
 that is said with no window, and one with experts a mixtral.
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["ARCEE", "LLAMA", "SMOLLM3", "WHOLE_HEAD"]
+__all__ = ["APERTUS", "ARCEE", "LLAMA", "SMOLLM3", "WHOLE_HEAD"]
 
 
 def _whole_head(config: ConfigSide) -> Mapping[str, object]:
@@ -44,13 +46,12 @@ _SHARED = (VOCABULARY, WHOLE_HEAD, biased("attention_bias", "blk.*.attn_q.bias")
 
 
 def _can_slide(config: ConfigSide) -> bool:
-    return config.find("model_type") in {"mistral", "mixtral"}
+    return bool(config.find("model_type") == "mixtral")
 
 
 LLAMA = Family(
     architectures=("llama",),
     classes={"llama": "LlamaForCausalLM", "mixtral": "MixtralForCausalLM"},
-    also=("mistral",),
     model_type=_model_type,
     factors=llama3_tensor,
     lines=base(
@@ -70,6 +71,13 @@ ARCEE = Family(
         *_SHARED,
         *implied(hidden_act="relu2", mlp_bias=False),
     ),
+)
+
+APERTUS = Family(
+    architectures=("apertus",),
+    classes={"apertus": "ApertusForCausalLM"},
+    factors=llama3_tensor,
+    lines=base(*_SHARED, *implied(hidden_act="xielu"), head_dim=OPTIONAL_HEAD_DIM),
 )
 
 _UNTURNED = 4  # of so many layers llama.cpp does not rotate the last one

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from .common import LAYERS, biased, implied
+from .common import LAYERS, biased, implied, limited
 from .config_side import refuse
 from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
@@ -129,13 +129,6 @@ def _sizes2_to_config(file: FileSide) -> Mapping[str, object]:
     }
 
 
-def _limits_time_steps(config: ConfigSide) -> bool:
-    limit = config.find("time_step_limit")
-    # Transformers 5 writes what JSON has no number for as {"__float__": "Infinity"}
-    endless = ([0.0, inf], [0.0, {"__float__": "Infinity"}])
-    return limit is not None and [*limit] not in endless
-
-
 MAMBA2 = Family(
     architectures=("mamba2",),
     classes={"mamba2": "Mamba2ForCausalLM"},
@@ -145,7 +138,7 @@ MAMBA2 = Family(
         Rule(_sizes2, _sizes2_to_config),
         _EPSILON,
         *implied(hidden_act="silu"),
-        Implied("time_step_limit", [0.0, inf], when=_limits_time_steps),
+        Implied("time_step_limit", [0.0, inf], when=limited),
     ),
     as_saved=lambda _: True,
 )

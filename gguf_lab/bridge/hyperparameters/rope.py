@@ -174,7 +174,7 @@ def llama3_factors(settings: Mapping[str, Any], base: float, size: int) -> np.nd
 
 
 def scaled_otherwise(
-    config: ConfigSide, read: Mapping[str, Any], *, latent: bool
+    config: ConfigSide, read: Mapping[str, Any], *, latent: bool, ramp: bool = False
 ) -> dict[str, tuple[object, object]]:
     """List what of the scaling llama.cpp takes differently: what is said, and what it takes.
 
@@ -186,6 +186,8 @@ def scaled_otherwise(
     latent : bool
         Whether it is attention with latent keys, for which llama.cpp reads the factor of YaRN. The
         other numbers of YaRN have keys that it knows and does not read.
+    ramp : bool
+        Whether it reads where YaRN's ramp begins and ends, too.
     """
     local = [rope.get("sliding_attention", {}) for rope in (config.rope, read)]
     said, taken = (rope.get("full_attention", rope) for rope in (config.rope, read))
@@ -200,22 +202,31 @@ def scaled_otherwise(
         return {"rope_type": ("linear", "linear, with larger scores of attention")}
     if _kind(said) != "yarn":
         return {}
-    factor, ratio = float(said["factor"]), (said.get("mscale"), said.get("mscale_all_dim"))
+    factor = float(said["factor"])
     attention = said.get("attention_factor")
-    if attention is None:
-        tops = [yarn_attention(factor, float(scale)) for scale in ratio if scale]
-        attention = tops[0] / tops[1] if len(tops) > 1 else yarn_attention(factor)
     known = {
         "beta_fast": (said.get("beta_fast") or 32.0, 32.0),
         "beta_slow": (said.get("beta_slow") or 1.0, 1.0),
         "truncate": (said.get("truncate", True), True),
-        "attention_factor": (attention, 1.0 if latent and ratio[1] else yarn_attention(factor)),
+        "attention_factor": (
+            _ratio(factor, said) if attention is None else attention,
+            _ratio(factor, taken),
+        ),
     }
+    if ramp:
+        del known["beta_fast"], known["beta_slow"]
     found: dict[str, tuple[object, object]]
     found = {name: pair for name, pair in known.items() if not isclose(*pair, rel_tol=1e-6)}
-    if latent and factor > 1 and not ratio[1]:
-        found["mscale_all_dim"] = (ratio[1], 1.0)
+    if latent and factor > 1 and not said.get("mscale_all_dim"):
+        found["mscale_all_dim"] = (said.get("mscale_all_dim"), 1.0)
     return found
+
+
+def _ratio(factor: float, settings: Mapping[str, Any]) -> float:
+    """Calculate YaRN's factor of cosine and sine, which two more settings divide by another."""
+    ratio = (settings.get("mscale"), settings.get("mscale_all_dim"))
+    tops = [yarn_attention(factor, float(scale)) for scale in ratio if scale]
+    return tops[0] / tops[1] if len(tops) > 1 else yarn_attention(factor)
 
 
 def _kind(settings: Mapping[str, Any]) -> str:

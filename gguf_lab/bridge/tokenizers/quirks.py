@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 __all__ = ["NAMED", "adjust", "looks_special"]
 
 # Families that go by `LlamaModel.set_vocab` of `conversion/llama.py`.
-_LLAMA = frozenset(["llama", "mistral", "mixtral", "granite", "granitemoe"])
+_LLAMA = frozenset(
+    (
+        *("llama", "mistral", "mistral3", "ministral3", "mixtral", "granite", "granitemoe"),
+        "apertus",
+    )
+)
 
 _BOS = "tokenizer.ggml.add_bos_token"
 _PREFIX = "tokenizer.ggml.add_space_prefix"

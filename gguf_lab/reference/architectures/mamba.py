@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..facts import LAYERS, WIDTH, Quantity
-from ..transforms import Chain, Cut, MinusExp, Squeeze, Times
+from ..transforms import AsStored, Chain, Cut, MinusExp, Squeeze, Times
 from .common import LEFT_OUT, SPELLINGS, fused_experts, multipliers
 from .family import Family, Row, Spelling, stacked
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..facts import Facts
+    from ..transforms import Transform
 
 __all__ = ["FALCON_H1", "JAMBA", "MAMBA", "MAMBA2", "MAMBA2_ROWS", "TIME_STEPS"]
 
@@ -85,16 +86,22 @@ JAMBA = Family(
 )
 
 
-def _times(*names: str) -> Callable[[Facts, int | None], Times]:
-    def choose(facts: Facts, _: int | None) -> Times:
-        return Times(tuple(multipliers(facts, name)[0] for name in names))
+def _unless_ones(times: Times) -> Transform:
+    """Leave weights alone that stay what they are."""
+    ones = {*times.numbers, *(number for _, number in times.runs)} == {1.0}
+    return AsStored() if ones else times
+
+
+def _times(*names: str) -> Callable[[Facts, int | None], Transform]:
+    def choose(facts: Facts, _: int | None) -> Transform:
+        return _unless_ones(Times(tuple(multipliers(facts, name)[0] for name in names)))
 
     return choose
 
 
-def _times_of_mlp(which: int) -> Callable[[Facts, int | None], Times]:
-    def choose(facts: Facts, _: int | None) -> Times:
-        return Times((multipliers(facts, "mlp_multipliers", 2)[which],))
+def _times_of_mlp(which: int) -> Callable[[Facts, int | None], Transform]:
+    def choose(facts: Facts, _: int | None) -> Transform:
+        return _unless_ones(Times((multipliers(facts, "mlp_multipliers", 2)[which],)))
 
     return choose
 
@@ -103,13 +110,13 @@ _ALL = 1 << 62
 _STATE = Quantity("size of the state", "ssm.state_size", ("mamba_d_state",))
 
 
-def _into_state(facts: Facts, _: int | None) -> Times:
+def _into_state(facts: Facts, _: int | None) -> Transform:
     """Rows make the gate, the inner values, B and C of all groups, and the time steps."""
     inner, shared = facts.need(_INNER), facts.need(_GROUPS) * facts.need(_STATE)
     ends = (inner, 2 * inner, 2 * inner + shared, 2 * inner + 2 * shared, _ALL)
     numbers = multipliers(facts, "ssm_multipliers", len(ends))
     first = multipliers(facts, "ssm_in_multiplier")
-    return Times(first, tuple(zip(ends, numbers, strict=True)))
+    return _unless_ones(Times(first, tuple(zip(ends, numbers, strict=True))))
 
 
 FALCON_H1 = Family(
