@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BASE", "CONTEXT", "EXPERT_COUNT", "GATE", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS",
     "OPTIONAL_HEAD_DIM", "PREDICTORS", "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE",
-    "as_many_heads", "base", "biased", "every", "implied", "layer_kinds", "limited", "other_base",
-    "sliding_layers", "sliding_of", "without_predictors",
+    "as_many_heads", "base", "biased", "every", "heads_of_state", "implied", "layer_kinds",
+    "limited", "other_base", "sliding_layers", "sliding_of", "without_predictors",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -260,6 +260,14 @@ def as_many_heads(architecture: str) -> Rule:
         return {}
 
     return Rule(to_file)
+
+
+def heads_of_state(file: FileSide) -> tuple[int, int]:
+    """Return how many heads the state of a recurrence has, and the size of one."""
+    heads, inner = file.count("ssm.time_step_rank", least=1), file.count("ssm.inner_size", least=1)
+    if inner % heads:
+        raise file.wrong("ssm.inner_size", f"a multiple of {heads}, the heads")
+    return heads, inner // heads
 
 
 def limited(config: ConfigSide) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .common import (
     CONTEXT,
+    HEAD_DIM,
     HEADS,
     KV_HEADS,
     LAYERS,
@@ -17,6 +18,7 @@ from .common import (
     WIDTH,
     WIDTH_INSIDE,
     biased,
+    heads_of_state,
     implied,
     limited,
 )
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FALCON_H1"]
 
-_INNER, _STEPS = "ssm.inner_size", "ssm.time_step_rank"
 _MULTIPLIERS: dict[str, float | list[float]] = {
     **dict.fromkeys(
         (
@@ -75,9 +76,9 @@ def _sizes(config: ConfigSide) -> Mapping[str, object]:
         raise refuse("a falcon-h1 without mamba_conv_bias: llama.cpp ends without one")
     return {
         "ssm.conv_kernel": config.count("mamba_d_conv"),
-        _INNER: inner,
+        "ssm.inner_size": inner,
         "ssm.state_size": config.count("mamba_d_state"),
-        _STEPS: config.count("mamba_n_heads"),
+        "ssm.time_step_rank": config.count("mamba_n_heads"),
         "ssm.group_count": config.count("mamba_n_groups"),
         "attention.key_length": config.head_size(),
         "attention.value_length": config.head_size(),
@@ -85,20 +86,15 @@ def _sizes(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _sizes_to_config(file: FileSide) -> Mapping[str, object]:
-    inner, heads = file.count(_INNER, least=1), file.count(_STEPS, least=1)
-    if inner % heads:
-        raise file.wrong(_INNER, f"a multiple of {heads}, the heads of the state")
-    size = file.head_size()
-    if file.count("attention.value_length", size) != size:
-        raise file.unsupported("keys and values are of different sizes")
+    heads, size = heads_of_state(file)
     return {
         "mamba_d_conv": file.count("ssm.conv_kernel", least=1),
-        "mamba_d_ssm": inner,
+        "mamba_d_ssm": heads * size,
         "mamba_d_state": file.count("ssm.state_size", least=1),
         "mamba_n_heads": heads,
-        "mamba_d_head": inner // heads,
+        "mamba_d_head": size,
         "mamba_n_groups": file.count("ssm.group_count", least=1),
-        "head_dim": size,
+        **HEAD_DIM.to_config(file),
     }
 
 

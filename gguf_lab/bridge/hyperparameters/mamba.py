@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from .common import LAYERS, biased, implied, limited
+from .common import LAYERS, biased, heads_of_state, implied, limited
 from .config_side import refuse
 from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
@@ -112,17 +112,14 @@ def _sizes2(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _sizes2_to_config(file: FileSide) -> Mapping[str, object]:
-    width, inner = file.count("embedding_length", least=1), file.count("ssm.inner_size", least=1)
-    heads = file.count("ssm.time_step_rank", least=1)
-    if inner % width:
+    width, (heads, size) = file.count("embedding_length", least=1), heads_of_state(file)
+    if heads * size % width:
         raise file.wrong("ssm.inner_size", f"a multiple of {width}")
-    if inner % heads:
-        raise file.wrong("ssm.inner_size", f"a multiple of {heads}, the heads")
     return {
         "hidden_size": width,
-        "expand": inner // width,
+        "expand": heads * size // width,
         "num_heads": heads,
-        "head_dim": inner // heads,
+        "head_dim": size,
         "conv_kernel": file.count("ssm.conv_kernel", least=1),
         "state_size": file.count("ssm.state_size", least=1),
         "n_groups": file.count("ssm.group_count", least=1),

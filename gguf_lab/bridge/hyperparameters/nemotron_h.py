@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import VOCABULARY, WIDTH, biased, implied
+from .common import (
+    HEAD_DIM,
+    VOCABULARY,
+    WIDTH,
+    biased,
+    heads_of_state,
+    implied,
+    without_predictors,
+)
 from .config_side import refuse
 from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["NEMOTRON_H"]
 
 _KV_HEADS, _INNER = "attention.head_count_kv", "feed_forward_length"
-_PREDICTORS = "nextn_predict_layers"
 _EXPERT_WIDTH = "expert_feed_forward_length"
 _EPSILON, _RMS_EPSILON = "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"
 _OLD_NAMES = {"mamba": "linear_attention", "attention": "full_attention"}
@@ -64,9 +71,7 @@ def _layers(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _layers_to_config(file: FileSide) -> Mapping[str, object]:
-    layers = file.layers() - file.count(_PREDICTORS, 0)
-    if layers < 1:
-        raise file.wrong(_PREDICTORS, f"fewer than {file.layers()}, all the layers")
+    layers = without_predictors(file)
     heads, inner = (file.per_layer(key)[:layers] for key in (_KV_HEADS, _INNER))
     forward = "moe" if file.count("expert_count", 0) else "mlp"
     pairs = [*zip(heads, inner, strict=True)]
@@ -97,17 +102,7 @@ def _mamba2(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _mamba2_to_config(file: FileSide) -> Mapping[str, object]:
-    heads, inner = file.count("ssm.time_step_rank", least=1), file.count("ssm.inner_size", least=1)
-    if inner % heads:
-        raise file.wrong("ssm.inner_size", f"a multiple of {heads}, the heads")
-    return {"mamba_head_dim": inner // heads}
-
-
-def _head_dim_to_config(file: FileSide) -> Mapping[str, object]:
-    size = file.head_size()
-    if file.count("attention.value_length", size) != size:
-        raise file.unsupported("keys and values are of different sizes")
-    return {"head_dim": size}
+    return {"mamba_head_dim": heads_of_state(file)[1]}
 
 
 def _epsilon_to_config(file: FileSide) -> Mapping[str, object]:
@@ -179,7 +174,7 @@ NEMOTRON_H = Family(
         Pair("ssm.group_count", ("n_groups",), needed=True, absent=REQUIRED),
         Pair("ssm.time_step_rank", ("mamba_num_heads",), needed=True, absent=REQUIRED),
         Rule(_mamba2, _mamba2_to_config),
-        Rule(_head_dim, _head_dim_to_config),
+        Rule(_head_dim, HEAD_DIM.to_config),
         Rule(_experts, _experts_to_config),
         biased("mlp_bias", "blk.*.ffn_up.bias"),
         *implied(mamba_hidden_act="silu", mlp_hidden_act="relu2"),

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from .common import PREDICTORS, WIDTH_INSIDE, base, biased, implied, without_predictors
+from .common import (
+    PREDICTORS,
+    WIDTH_INSIDE,
+    base,
+    biased,
+    heads_of_state,
+    implied,
+    without_predictors,
+)
 from .config_side import counted, real, refuse
 from .family import Family, Line, Pair, Rule
 from .file_side import REQUIRED
@@ -72,10 +80,7 @@ def _heads(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _heads_to_config(file: FileSide) -> Mapping[str, object]:
-    heads, inner = file.count("ssm.time_step_rank", least=1), file.count("ssm.inner_size", least=1)
-    if inner % heads:
-        raise file.wrong("ssm.inner_size", f"a multiple of {heads}, the heads of values")
-    return {"linear_value_head_dim": inner // heads}
+    return {"linear_value_head_dim": heads_of_state(file)[1]}
 
 
 def _turned(config: ConfigSide) -> Mapping[str, object]:
