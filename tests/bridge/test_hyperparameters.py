@@ -322,3 +322,18 @@ def test_nothing_is_changed_that_was_given():
 def test_what_llama_cpp_has_built_in_otherwise_is_refused(name, changes, words):
     with pytest.raises(UnsupportedError, match=words):
         metadata_of(config_in(name) | changes)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama4_text"])
+def test_more_layers_than_anybody_has_are_refused_at_once(kind):
+    """Before the class of the configuration makes a list of as many."""
+    config = {"model_type": kind, "num_hidden_layers": 2**40}
+    for given in (config, {"model_type": "qwen3_5", "text_config": config}):
+        with pytest.raises(CheckpointError, match=r"num_hidden_layers .* at most 512"):
+            metadata_of(given)
+
+
+def test_layers_without_positions_are_a_list():
+    config = config_in("llama4") | {"no_rope_layers": 5}
+    with pytest.raises(CheckpointError, match=r"no_rope_layers in config\.json is 5"):
+        metadata_of(config)

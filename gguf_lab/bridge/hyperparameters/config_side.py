@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, UnsupportedError
+from ...model.names import MOST_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["ConfigSide", "filled_in", "flat"]
+
+_LAYERS = frozenset(
+    ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_decoder_layers")
+)
 
 _NO_JSON = {"Infinity", "-Infinity", "NaN"}
 
@@ -114,6 +119,7 @@ def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     values: dict[str, Any] = _floats(dict(config))
+    _check_layers(values)
     kind = values.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError("config.json lacks model_type, which says what family it is of")
@@ -143,6 +149,17 @@ def _floats(value: Any) -> Any:
             return float(value["__float__"])
         return {name: _floats(item) for name, item in value.items()}
     return [_floats(item) for item in value] if isinstance(value, list) else deepcopy(value)
+
+
+def _check_layers(values: Mapping[str, Any]) -> None:
+    """Refuse more layers than llama.cpp knows, before a class makes a list of as many."""
+    for name, number in values.items():
+        if isinstance(number, dict):
+            _check_layers(number)
+        elif name in _LAYERS and type(number) is int and number > MOST_LAYERS:
+            raise CheckpointError(
+                f"{name} in config.json is {number}; expected at most {MOST_LAYERS} layers"
+            )
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def _kinds(chunked: list[bool]) -> list[str]:
 def _attention(config: ConfigSide) -> Mapping[str, object]:
     due = every(_EVERY, config.layers())
     turned = config.need("no_rope_layers")  # 1 where they are turned
+    if not isinstance(turned, list | tuple):
+        raise config.wrong("no_rope_layers", turned, "a list of 0 and 1")
     if [*map(bool, turned)] != due or config.layer_types() != _kinds(due):
         raise refuse(
             "a llama4 in which not every fourth layer, and no other, sees the whole context and"
