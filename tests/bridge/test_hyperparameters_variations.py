@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gguf_lab.bridge.hyperparameters import FAMILIES, config_of, metadata_of, rope_factors_of
-from gguf_lab.errors import GGUFLabError
+from gguf_lab.errors import CheckpointError, GGUFLabError
 
 from .hyperparameters import DATA, ONES, as_written, built, logits, shapes_in_file
 
@@ -163,3 +163,29 @@ def test_junk_is_refused_or_means_something(name):
         words += [refusal(architecture, {**others, key: junk}, shapes, factors) for junk in JUNK]
     assert max(map(len, words)) < 300
     assert sum(map(bool, words)) > len(words) // 4
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("dsv2-lite", "scoring_func"),
+        ("dots1", "scoring_func"),
+        ("phi", "num_key_value_heads"),
+        ("ernie4_5_moe", "moe_layer_end_index"),
+        ("bert", "id2label"),
+        ("mamba", "time_step_rank"),
+        ("mamba", "layer_norm_epsilon"),
+        ("mamba2", "head_dim"),
+        ("mamba2", "expand"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_a_clear_error(name, setting):
+    for value in ([1], "x"):
+        with pytest.raises(GGUFLabError):
+            metadata_of(RECORDED[name]["config"] | {setting: value})
+
+
+def test_a_width_in_multiples_of_nothing_is_a_clear_error():
+    config = RECORDED["lfm2"]["config"]
+    with pytest.raises(CheckpointError, match="block_multiple_of"):
+        metadata_of(config | {"block_auto_adjust_ff_dim": True, "block_multiple_of": 0})

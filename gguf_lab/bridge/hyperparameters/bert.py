@@ -40,6 +40,8 @@ def _positions_to_config(file: FileSide) -> Mapping[str, object]:
 
 def _labels_to_file(config: ConfigSide) -> Mapping[str, object]:
     labels = config.find("id2label")
+    if labels and not isinstance(labels, dict):
+        raise config.wrong("id2label", labels, "a name for each number")
     if not labels or (len(labels) == 2 and labels.get(0) == "LABEL_0"):  # made up by Transformers
         return {}
     return {"classifier.output_labels": [text for _, text in sorted(labels.items())]}

@@ -53,7 +53,7 @@ def _gate_to_file(config: ConfigSide) -> Mapping[str, object]:
     )  # fmt: skip
     if name is None:
         return {}
-    if name not in _GATES:
+    if not isinstance(name, str) or name not in _GATES:
         raise config.wrong("scoring_func", name, f"one of {', '.join(_GATES)}")
     return {"expert_gating_func": _GATES[name]}
 
@@ -252,7 +252,7 @@ def as_many_heads(architecture: str) -> Rule:
 
     def to_file(config: ConfigSide) -> Mapping[str, object]:
         kv_heads = config.find("num_key_value_heads")
-        if kv_heads not in {None, config.heads()}:
+        if kv_heads not in (None, config.heads()):
             raise UnsupportedError(
                 f"llama.cpp loads {architecture} only with as many heads of keys and values as of"
                 f" queries; config.json has {kv_heads!r:.20} and {config.heads()}"

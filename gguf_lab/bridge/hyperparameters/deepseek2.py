@@ -84,7 +84,7 @@ def _in_groups(config: ConfigSide) -> bool:
     """Whether groups are chosen first: not all of them, and by deepseek v2 only if it says so."""
     limited = config.find("topk_method") == "group_limited_greedy"
     limited |= config.find("model_type") != "deepseek_v2"
-    return limited and config.find("n_group") not in {None, 1, config.find("topk_group")}
+    return limited and config.find("n_group") not in (None, 1, config.find("topk_group"))
 
 
 def _experts_to_config(file: FileSide) -> Mapping[str, object]:

@@ -48,7 +48,7 @@ def _layers_with_experts(config: ConfigSide) -> Mapping[str, object]:
     first, last = config.count("moe_layer_start_index"), config.find("moe_layer_end_index")
     if not step:
         raise config.wrong("moe_layer_interval", step, "at least 1")
-    end = layers if last in {None, -1} else config.count("moe_layer_end_index") + 1
+    end = layers if last in (None, -1) else config.count("moe_layer_end_index") + 1
     if first < layers and (step > 1 or end < layers):
         raise refuse(
             f"experts in each {step}. layer from {first} to {end - 1} of {layers}: llama.cpp loads"

@@ -49,6 +49,8 @@ def _width(config: ConfigSide) -> Mapping[str, object]:
         if (factor := config.find("block_ffn_dim_multiplier")) is not None:
             width = int(real(config, "block_ffn_dim_multiplier", factor) * width)
         multiple = config.count("block_multiple_of")
+        if not multiple:
+            raise config.wrong("block_multiple_of", multiple, "at least 1")
         width = multiple * ((width + multiple - 1) // multiple)
     return {"feed_forward_length": width}
 

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .common import LAYERS, biased, heads_of_state, implied, limited
-from .config_side import refuse
+from .config_side import counted, real, refuse
 from .family import Family, Implied, Pair, Rule, Written
 from .file_side import REQUIRED
 
@@ -24,22 +24,32 @@ if TYPE_CHECKING:
 __all__ = ["MAMBA", "MAMBA2"]
 
 
+def _count(config: ConfigSide, absent: float, *names: str) -> int:
+    """Return a whole number, or another where it is absent, null or zero."""
+    return counted(config, names[0], config.find(*names) or absent)
+
+
+def _epsilon(config: ConfigSide) -> float:
+    return real(
+        config, "layer_norm_epsilon", config.find("layer_norm_epsilon", "rms_norm_eps") or 1e-5
+    )
+
+
 def _sizes(config: ConfigSide) -> Mapping[str, object]:
     width = config.count("hidden_size", "d_model")
-    inner = config.find("intermediate_size", "d_inner") or 2 * width
+    inner = _count(config, 2 * width, "intermediate_size", "d_inner")
     if inner != 2 * width:
         raise refuse("a mamba whose intermediate_size is not twice its hidden_size")
     rank = config.find("time_step_rank", "dt_rank")
+    if rank in (None, 0, "auto"):
+        rank = -(width // -16)  # a sixteenth of the width, rounded up
     return {
         "embedding_length": width,
-        "ssm.conv_kernel": config.find("conv_kernel", "d_conv") or 4,
+        "ssm.conv_kernel": _count(config, 4, "conv_kernel", "d_conv"),
         "ssm.inner_size": inner,
-        "ssm.state_size": config.find("state_size", "d_state") or 16,
-        # a sixteenth of the width, rounded up
-        "ssm.time_step_rank": -(width // -16) if rank in {None, 0, "auto"} else rank,
-        "attention.layer_norm_rms_epsilon": float(
-            config.find("layer_norm_epsilon", "rms_norm_eps") or 1e-5
-        ),
+        "ssm.state_size": _count(config, 16, "state_size", "d_state"),
+        "ssm.time_step_rank": counted(config, "time_step_rank", rank),
+        "attention.layer_norm_rms_epsilon": _epsilon(config),
         "ssm.dt_b_c_rms": config.find("model_type") == "falcon_mamba",
     }
 
@@ -91,23 +101,22 @@ MAMBA = Family(
 
 
 def _sizes2(config: ConfigSide) -> Mapping[str, object]:
-    width, expand = config.count("hidden_size", "d_model", "dim"), config.find("expand") or 2
-    inner = config.find("intermediate_size", "d_inner") or int(expand * width)
-    head = config.find("head_dim") or 64
+    width = config.count("hidden_size", "d_model", "dim")
+    expand = real(config, "expand", config.find("expand") or 2)
+    inner = _count(config, expand * width, "intermediate_size", "d_inner")
+    head = _count(config, 64, "head_dim")
     if inner != expand * width:
         raise refuse("a mamba2 whose intermediate_size is not its hidden_size times expand")
     if inner % head:
         raise config.wrong("head_dim", head, f"a divisor of {inner}, the inner width")
     return {
         "embedding_length": width,
-        "ssm.conv_kernel": config.find("conv_kernel", "d_conv") or 4,
+        "ssm.conv_kernel": _count(config, 4, "conv_kernel", "d_conv"),
         "ssm.inner_size": inner,
-        "ssm.state_size": config.find("state_size", "d_state") or 128,
+        "ssm.state_size": _count(config, 128, "state_size", "d_state"),
         "ssm.time_step_rank": inner // head,
-        "ssm.group_count": config.find("n_groups") or 1,
-        "attention.layer_norm_rms_epsilon": float(
-            config.find("layer_norm_epsilon", "rms_norm_eps") or 1e-5
-        ),
+        "ssm.group_count": _count(config, 1, "n_groups"),
+        "attention.layer_norm_rms_epsilon": _epsilon(config),
     }
 
 

@@ -34,7 +34,7 @@ def _turned(config: ConfigSide) -> Mapping[str, object]:
 
 def _phi2_sizes(config: ConfigSide) -> Mapping[str, object]:
     # as the converter has it, whatever intermediate_size says
-    if config.find("num_key_value_heads") not in {None, config.heads()}:
+    if config.find("num_key_value_heads") not in (None, config.heads()):
         raise refuse("a phi-2 with fewer heads of keys than of queries: llama.cpp can't load it")
     return {
         "feed_forward_length": 4 * config.count("hidden_size"),

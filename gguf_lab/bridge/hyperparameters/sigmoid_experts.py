@@ -108,7 +108,7 @@ GLM4MOE = Family(
 
 def _gate(config: ConfigSide) -> Mapping[str, object]:
     name = config.find("scoring_func")
-    if name not in {None, "sigmoid", "noaux_tc"}:
+    if name not in (None, "sigmoid", "noaux_tc"):
         raise config.wrong("scoring_func", name, "sigmoid or noaux_tc")
     return {_GATE: _SIGMOID}
 

@@ -56,7 +56,7 @@ def _decoder_to_config(file: FileSide) -> Mapping[str, object]:
 
 def _sizes(config: ConfigSide) -> Mapping[str, object]:
     # llama.cpp has these two built in
-    if config.find("relative_attention_max_distance") not in {None, 128}:
+    if config.find("relative_attention_max_distance") not in (None, 128):
         raise refuse("a t5 with relative_attention_max_distance other than 128")
     size, epsilon = config.count("d_kv"), config.number("layer_norm_epsilon")
     return {
