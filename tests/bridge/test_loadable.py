@@ -52,6 +52,11 @@ def test_a_whole_layer_is_missing(tmp_path: Path) -> None:
 
 def test_billions_of_layers_cost_no_time(tmp_path: Path) -> None:
     hf = llama_with(tmp_path / "hf", llama_tensors(), num_hidden_layers=4_000_000_000)
+    refused(hf, tmp_path, "num_hidden_layers in config.json is 4000000000; expected at most 512")
+
+
+def test_of_hundreds_of_missing_layers_the_first_are_named(tmp_path: Path) -> None:
+    hf = llama_with(tmp_path / "hf", llama_tensors(), num_hidden_layers=512)
     refused(hf, tmp_path, "'blk.3.attn_norm.weight'.* more, for which")
 
 
