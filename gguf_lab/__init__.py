@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bridge import ChatPrompt, chat_prompt, export, to_transformers
+    from .bridge import ChatPrompt, chat_prompt, export, export_mmproj, to_transformers
     from .checks import Finding, Findings, check
     from .codec import dequantize, dissect, quantize
     from .comparison import Comparison, compare
@@ -68,6 +68,7 @@ _PUBLIC = {
     "quantize": ("codec", "quantize"),
     "requantize": ("quantization", "requantize"),
     "export": ("bridge", "export"),
+    "export_mmproj": ("bridge", "export_mmproj"),
     "rate_distortion": ("quantization", "rate_distortion"),
     "RateDistortion": ("quantization", "RateDistortion"),
     "plan": ("planning", "plan"),
@@ -155,6 +156,7 @@ __all__ = [
     "exercises",
     "explore",
     "export",
+    "export_mmproj",
     "find",
     "memory",
     "open",

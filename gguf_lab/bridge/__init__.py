@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .chat import ChatPrompt, chat_prompt
-from .exporting import export
+from .exporting import export, export_mmproj
 from .loading import to_transformers
 
-__all__ = ["ChatPrompt", "chat_prompt", "export", "to_transformers"]
+__all__ = ["ChatPrompt", "chat_prompt", "export", "export_mmproj", "to_transformers"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..codec import dequantize
 from ..file.file_types import FILE_TYPES
-from ..file.text import printable
+from ..file.text import few, printable
 from ..quantization.imatrix import importance_of
 from .general import file_name
 from .storage import read_as
@@ -108,6 +108,13 @@ class Draft:
         number = self.metadata["general.file_type"]
         return file_name(self.metadata, FILE_TYPES[int(number)])  # type: ignore[call-overload]
 
+    def left_out_by_reason(self) -> dict[str, list[str]]:
+        """Gather the tensors that have no place in the file by why they have none."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.left_out.items():
+            found.setdefault(why, []).append(name)
+        return found
+
     def __repr__(self) -> str:
         counts = Counter(tensor.qtype.name for tensor in self.tensors)
         types = ", ".join(f"{n} {name}" for name, n in counts.most_common())
@@ -117,6 +124,9 @@ class Draft:
             for t in self.tensors
             if t.stored.fallback
         ]
-        lines += [f"  left out: {printable(name)}: {why}" for name, why in self.left_out.items()]
+        lines += [
+            f"  left out: {few(map(printable, names))}: {why}"
+            for why, names in self.left_out_by_reason().items()
+        ]
         lines += [f"  can't be told: {name}: {words}" for name, words in self.unsaid.items()]
         return "\n".join(lines)

@@ -6,9 +6,7 @@ or a copy, and what becomes metadata), and everything that can be refused is ref
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ import numpy as np
 from ..codec import REQUIRES_IMPORTANCE
 from ..errors import (
     CheckpointError,
-    ComparisonError,
     GGUFError,
     QuantizationError,
     UnsupportedError,
@@ -28,20 +25,17 @@ from ..reference.architectures import family_of
 from ..reference.architectures.family import line_in, number_in
 from ..reference.architectures.plan import Origin, draw_plan
 from ..reference.facts import LAYERS, Facts
-from ..reference.transforms import AsStored, Chain, DecodeMXFP4, RepackMXFP4, Transformed
+from ..reference.transforms import AsStored, Transformed
 from .activation import activation_of
 from .draft import Draft, DraftTensor
+from .draft_tensors import check_plan, draft_tensors, mostly, quantization_version
 from .general import added, general_metadata
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
 from .pooling import pooling_of
-from .storage import chooser, file_type_of, mix_chooser, mix_of, store
+from .storage import chooser, file_type_of, mix_chooser, mix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from ..reference.architectures.plan import Plan
     from ..reference.transforms import NamedRows
     from .sources import Source
@@ -85,16 +79,19 @@ def draft_export(
     facts = Facts.of(architecture, settings, source.config)
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts, source.tensors)
-    _check(plan, source)
+    check_plan(plan, source)
     lines = {name: line_in(family.left_out, family.spell(name)) for name in plan.left_out}
     due = [source.tensors[name] for name, line in lines.items() if line and line.if_zero]
     check_zeros(source.words, due)
+    factors = rope_factors_of(source.config)
     if mix:  # it looks at all tensors before it gives one a type
-        found = [(t.name, t.shape, t.qtype.name) for t in _tensors(plan, source, choose)]
+        found = [
+            (t.name, t.shape, t.qtype.name) for t in draft_tensors(plan, source, choose, factors)
+        ]
         choose = mix_chooser(
             mix, found, {"general.architecture": architecture, **settings}, imatrix
         )
-    tensors = tuple(_tensors(plan, source, choose))
+    tensors = tuple(draft_tensors(plan, source, choose, factors))
     _check_importance(tensors, imatrix)
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     _correct_width(architecture, settings, shapes)
@@ -104,7 +101,7 @@ def draft_export(
     pooling, other_pooling = pooling_of(source.folder)
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling
-    number = file_type_of(file_type or _mostly(mix or qtype, tensors))
+    number = file_type_of(file_type or mostly(mix or qtype, tensors))
     keys: dict[str, object] = {
         "general.architecture": architecture,
         "general.type": "model",
@@ -112,7 +109,7 @@ def draft_export(
         **settings,
         **activation,
         "general.file_type": number,
-        "general.quantization_version": _quantization_version(),
+        "general.quantization_version": quantization_version(),
         **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
@@ -166,25 +163,6 @@ def _same(one: Origin, other: Origin) -> bool:
     )
 
 
-def _check(plan: Plan, source: Source) -> None:
-    """Refuse a checkpoint of which anything would be lost."""
-    problems = [f"{quoted(name)}: {why}" for name, why in plan.unknown.items()]
-    problems += [
-        f"{', '.join(map(quoted, origin.names[:3]))}: {quoted(name)} can't be made of it:"
-        f" {origin.problem}"
-        for name, origin in plan.origins.items()
-        if origin.rows is None
-    ]
-    if not plan.origins and not problems:
-        problems = ["it has no tensors"]
-    if problems:
-        listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
-        raise CheckpointError(
-            f"{source.words}: {len(problems)} tensor(s) would be lost: {listed}. Nothing was"
-            " written. Export the model without what was added to it."
-        )
-
-
 def _check_importance(tensors: tuple[DraftTensor, ...], imatrix: Mapping[str, Any] | None) -> None:
     """Refuse before the work what would fail in its midst."""
     for tensor in tensors:
@@ -210,87 +188,6 @@ def _correct_width(
     widths = {shape[-1] for name, shape in shapes.items() if name.endswith(".ffn_down.weight")}
     if len(widths) == 1 and type(settings.get(key)) is int:
         settings[key] = widths.pop()
-
-
-def _tensors(plan: Plan, source: Source, choose: Choose) -> Iterator[DraftTensor]:
-    """Decide on every tensor, in the order in which llama.cpp's converter writes them."""
-    for name, values in rope_factors_of(source.config).items():
-        made = _Calculated(values)
-        yield DraftTensor(name, made.shape, store(name, made, choose), (), "calculated", made)
-    place = {name: number for number, name in enumerate(sorted(source.tensors))}
-    found = []
-    for name, origin in plan.origins.items():
-        assert origin.rows is not None
-        rows = _undecoded(origin.rows)
-        try:
-            shape = rows.shape or (1,)
-            stored = store(name, rows, choose)
-        except ComparisonError as error:
-            raise CheckpointError(
-                f"{source.words}: {quoted(name)} can't be made of"
-                f" {', '.join(map(quoted, origin.names[:3]))}: {error}."
-            ) from None
-        tensor = DraftTensor(name, shape, stored, origin.names, origin.rows.words, rows)
-        # what is joined is complete, for the converter, with its last part; blocks go first, and
-        # what it has unpacked goes last
-        together = _together(name, source)
-        parts = (
-            n for other in together if other in plan.origins for n in plan.origins[other].names
-        )
-        last = max((place[n] for n in parts if n in place), default=len(place))
-        found.append((rows.dtype in _PLAIN, last, together.index(name), tensor))
-    yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:3]))
-
-
-def _together(name: str, source: Source) -> list[str]:
-    """List what the converter writes at once, when the last part of all has come, in its order."""
-    kinds = ("gate", "up", "down") if source.config.get("model_type") == "ernie4_5_moe" else ()
-    layer, dot, kind = name.partition(".ffn_")
-    if kind not in {f"{kind}_exps.weight" for kind in kinds}:
-        return [name]
-    return [f"{layer}{dot}{kind}_exps.weight" for kind in kinds]
-
-
-def _undecoded(rows: Transformed) -> Transformed:
-    """Read blocks of MXFP4 as blocks: a file has them too."""
-    transform = rows.transform
-    if type(transform) is DecodeMXFP4:
-        return Transformed(RepackMXFP4(), rows.sources)
-    if isinstance(transform, Chain) and type(transform.first) is DecodeMXFP4:
-        return Transformed(Chain(RepackMXFP4(), transform.second), rows.sources)
-    return rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Calculated:
-    """A vector that is in no checkpoint."""
-
-    values: NDArray[np.float32]
-    dtype: str = "F32"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return self.values.astype("<f4", copy=False).view(np.uint8)[None][start:stop]
-
-
-def _mostly(qtype: str | Mapping[str, str] | Choose, tensors: tuple[DraftTensor, ...]) -> str:
-    """Name the type that stands for the file: the one that was asked for, or the most frequent."""
-    blocks = any(t.qtype.name == "MXFP4" for t in tensors)
-    if isinstance(qtype, str):
-        return "MXFP4" if blocks and qtype in _PLAIN else qtype
-    weights: Counter[str] = Counter()
-    for tensor in tensors:
-        weights[tensor.qtype.name] += prod(tensor.shape)
-    return weights.most_common(1)[0][0]
-
-
-def _quantization_version() -> int:
-    from gguf import GGML_QUANT_VERSION
-
-    return int(GGML_QUANT_VERSION)
 
 
 def _vocabulary(

@@ -1,4 +1,4 @@
-"""Out of Transformers: a checkpoint, or a model in memory, as a GGUF file for llama.cpp.
+"""Out of Transformers: a checkpoint, or a model in memory, as GGUF files for llama.cpp.
 
 First a `Draft` is made, which knows everything but the weights. Then the tensors are read,
 transformed, rounded and written one after the other, in portions of rows.
@@ -19,6 +19,7 @@ from ..file.writer import Payload, write_file
 from ..progress import counted
 from ..quantization import given_imatrix
 from .drafting import draft_export
+from .projectors.drafting import draft_projector
 from .requirement import require_transformers
 from .sources import open_source
 
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
     from ..reference import Checkpoint
     from .draft import Draft
+    from .sources import Source
     from .storage import Choose
 
-__all__ = ["export"]
+__all__ = ["export", "export_mmproj"]
 
 
 def export(
@@ -135,42 +137,135 @@ def export(
             file_type=file_type,
             imatrix=imatrix,
         )
-        if report is not None:
-            report(draft)
-        _warn_of_fallbacks(draft)
-        for name, words in draft.unsaid.items():
-            text = f"llama.cpp computes differently by {name}: {words}."
-            warnings.warn(text, UserWarning, stacklevel=2)
-        target = expanded(path)
-        if target.is_dir():
-            target /= draft.file_name
-        payloads = [
-            Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort))
-            for t in draft.tensors
-        ]
-        # what is rounded is refused if it is not finite
-        unrounded = {t.name for t in draft.tensors if t.qtype.name in {"F32", t.source_qtype}}
-        unsound: dict[str, None] = {}
-        with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
-            paths = write_file(
-                target,
-                draft.metadata,
-                [
-                    replace(p, chunks=partial(_each, p, count, unsound, p.name in unrounded))
-                    for p in payloads
-                ],
-                max_shard_bytes=max_shard_bytes,
-                overwrite=overwrite,
-                sources=opened.files,
-            )
+        paths = _write(
+            draft,
+            opened,
+            path,
+            imatrix=imatrix,
+            effort=effort,
+            max_shard_bytes=max_shard_bytes,
+            overwrite=overwrite,
+            progress=progress,
+            report=report,
+        )
+    return paths[0] if max_shard_bytes is None else paths
+
+
+def export_mmproj(
+    source: str | os.PathLike[str] | Checkpoint | Any,
+    path: str | os.PathLike[str],
+    *,
+    processor: Any = None,
+    qtype: str | Mapping[str, str] | Choose = "F16",
+    metadata: Mapping[str, object] | None = None,
+    file_type: str | None = None,
+    effort: str = "ggml",
+    overwrite: bool = False,
+    progress: bool | Callable[[int, int], object] = True,
+    report: Callable[[Draft], object] | None = None,
+) -> Path:
+    """Write what sees or hears in a multimodal model as a file for llama.cpp's ``--mmproj``.
+
+    The language model has a file of its own, which `export` writes.
+
+    Parameters
+    ----------
+    source, path, metadata, file_type, effort, overwrite, progress, report
+        As of `export`; a file in a folder is named ``mmproj-...``.
+    processor : path or processor of Transformers, optional
+        What normalizes images. Default: the files in the checkpoint's folder. A model in memory
+        that sees needs one.
+    qtype : str, mapping or callable
+        As of `export`, but no mix. Convolutions over images, and what else llama.cpp wants in a
+        type of its own, get that.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no table for the model's type, or llama.cpp has such an encoder in another form
+        only; if a type can't be written or read.
+    CheckpointError
+        If the checkpoint or the files of the processor are malformed; if tensors are missing
+        without which llama.cpp would compute something else, or there is no place for one.
+    QuantizationError, GGUFError, GGUFLabError
+        As of `export`.
+
+    Warns
+    -----
+    UserWarning
+        If rows are no whole blocks of the type, and tensors get another one; if a weight that is
+        not rounded is not finite.
+    """
+    require_transformers("export")
+    check_effort(effort)
+    with open_source(source) as opened:
+        draft = draft_projector(
+            opened, processor=processor, qtype=qtype, metadata=metadata, file_type=file_type
+        )
+        paths = _write(
+            draft,
+            opened,
+            path,
+            effort=effort,
+            overwrite=overwrite,
+            progress=progress,
+            report=report,
+        )
+    return paths[0]
+
+
+def _write(
+    draft: Draft,
+    opened: Source,
+    path: str | os.PathLike[str],
+    *,
+    imatrix: Mapping[str, Any] | None = None,
+    effort: str,
+    max_shard_bytes: int | None = None,
+    overwrite: bool,
+    progress: bool | Callable[[int, int], object],
+    report: Callable[[Draft], object] | None,
+) -> list[Path]:
+    """Write a draft, and say aloud what is not as it was asked for."""
+    if report is not None:
+        report(draft)
+    _warn_of_fallbacks(draft)
+    for name, words in draft.unsaid.items():
+        text = f"llama.cpp computes differently by {name}: {words}."
+        warnings.warn(text, UserWarning, stacklevel=3)
+    target = expanded(path)
+    if target.is_dir():
+        target /= draft.file_name
+    payloads = [
+        Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort)) for t in draft.tensors
+    ]
+    # what is rounded is refused if it is not finite
+    unrounded = {t.name for t in draft.tensors if t.qtype.name in {"F32", t.source_qtype}}
+    unsound: dict[str, None] = {}
+    with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
+        paths = write_file(
+            target,
+            draft.metadata,
+            [
+                replace(p, chunks=partial(_each, p, count, unsound, p.name in unrounded))
+                for p in payloads
+            ],
+            max_shard_bytes=max_shard_bytes,
+            overwrite=overwrite,
+            sources=opened.files,
+        )
     if unsound:
         text = (
             f"{len(unsound)} tensors ({few(map(quoted, unsound))}) have values that are NaN or"
             " infinite, and so has the file: with them llama.cpp computes NaN, and llama-quantize"
             " refuses it. Has the training failed?"
         )
-        warnings.warn(text, UserWarning, stacklevel=2)
-    return paths[0] if max_shard_bytes is None else paths
+        warnings.warn(text, UserWarning, stacklevel=3)
+    return paths
 
 
 def _warn_of_fallbacks(draft: Draft) -> None:
@@ -185,7 +280,7 @@ def _warn_of_fallbacks(draft: Draft) -> None:
             f" {reason}"
             for (qtype, reason), names in groups.items()
         )
-        warnings.warn(listed, UserWarning, stacklevel=3)
+        warnings.warn(listed, UserWarning, stacklevel=4)
 
 
 def _each(

@@ -184,6 +184,7 @@ def file_name(metadata: Mapping[str, object], encoding: str) -> str:
         fine_tune=told("finetune"),
         version=f"v{version}" if version[:1].isdigit() else version,
         encoding=encoding,
+        type="mmproj" if told("type") == "mmproj" else None,
     )
     try:
         return parts.format()

@@ -42,6 +42,8 @@ ALWAYS_F32: tuple[tuple[str, str], ...] = (
     ("blk.{layer}.ffn_gate_inp.weight", "the choice of experts"),
     ("blk.{layer}.ffn_gate_inp_shexp.weight", "the share of the common expert"),
     ("position_embd.weight", "positions"),
+    ("v.position_embd.weight", "positions"),
+    ("a.position_embd.weight", "positions"),
     ("token_types.weight", "token types"),
     ("blk.{layer}.ssm_conv1d.weight", "a small convolution"),
     ("blk.{layer}.shortconv.conv.weight", "a small convolution"),
@@ -50,7 +52,7 @@ ALWAYS_F32: tuple[tuple[str, str], ...] = (
 
 Facts: ``ModelBase.prepare_tensors``, as far as it speaks of the families that can be exported. The
 other tensors in F32 are those with one dimension and those whose name ends in anything but
-``.weight`` (`_why_f32`). No class of these families adds an exception (``tensor_force_quant``).
+``.weight`` (`_why_f32`). Exceptions of classes (``tensor_force_quant``) are `Projector.held`.
 """
 
 _FILE_TYPES = {name: number for number, name in FILE_TYPES.items()} | {
@@ -168,7 +170,7 @@ def file_type_of(qtype: str) -> int:
     return _FILE_TYPES[qtype]
 
 
-def store(name: str, rows: Rows, choose: Choose) -> Stored:
+def store(name: str, rows: Rows, choose: Choose, held: Mapping[str, str] | None = None) -> Stored:
     """Decide how a tensor is stored.
 
     Parameters
@@ -178,6 +180,9 @@ def store(name: str, rows: Rows, choose: Choose) -> Stored:
     rows : Rows
         What the converter makes of the checkpoint.
     choose : callable
+    held : mapping of str to str, optional
+        Patterns of tensors with the type that they get whatever is chosen, unless they are norms or
+        have one dimension.
 
     Raises
     ------
@@ -193,6 +198,10 @@ def store(name: str, rows: Rows, choose: Choose) -> Stored:
     stored = known_qtype(dtype)
     if stored.block_size > 1:
         return Stored(stored, f"{dtype} blocks of the checkpoint, as they are")
+    if len(shape) > 1 and not name.endswith("_norm.weight"):
+        for pattern, due in (held or {}).items():
+            if fnmatchcase(name, pattern):
+                return Stored(known_qtype(due), "the type that llama.cpp wants it in")
     if why := _why_f32(name, shape):
         return Stored(known_qtype("F32"), why)
     wanted = _known(choose(name, shape))

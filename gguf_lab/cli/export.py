@@ -7,6 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..errors import GGUFLabError
+from ..file.text import few
 from .quantize import add_quantizers
 from .terminal import escape, print_json, print_table, say, show
 
@@ -28,6 +30,16 @@ def add_export(commands: Any) -> None:
     )
     command.add_argument(
         "--qtype", default="F16", metavar="TYPE", help="F32, F16 (default), BF16, Q8_0, ..."
+    )
+    command.add_argument(
+        "--mmproj",
+        action="store_true",
+        help="write what sees or hears in a multimodal model, for llama.cpp's option of this name",
+    )
+    command.add_argument(
+        "--processor",
+        metavar="FOLDER",
+        help="where the processor is, if elsewhere (--mmproj)",
     )
     command.add_argument(
         "--tokenizer", metavar="FOLDER", help="where the tokenizer is, if it is elsewhere"
@@ -54,24 +66,34 @@ def _size(text: str) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     import warnings
 
-    from ..bridge.exporting import export
+    from ..bridge.exporting import export, export_mmproj
 
+    _check_options(arguments)
     drafts: list[Draft] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        written = export(
-            arguments.folder,
-            arguments.out,
-            tokenizer=False if arguments.no_tokenizer else arguments.tokenizer,
-            qtype=arguments.qtype,
-            max_shard_bytes=arguments.shard_size,
-            imatrix=arguments.imatrix,
-            effort=arguments.effort,
-            overwrite=arguments.overwrite,
-            progress=sys.stderr.isatty(),
-            report=drafts.append,
-        )
-    paths = written if isinstance(written, list) else [written]
+        shared = {
+            "qtype": arguments.qtype,
+            "effort": arguments.effort,
+            "overwrite": arguments.overwrite,
+            "progress": sys.stderr.isatty(),
+            "report": drafts.append,
+        }
+        if arguments.mmproj:
+            one = export_mmproj(
+                arguments.folder, arguments.out, processor=arguments.processor, **shared
+            )
+            paths = [one]
+        else:
+            written = export(
+                arguments.folder,
+                arguments.out,
+                tokenizer=False if arguments.no_tokenizer else arguments.tokenizer,
+                max_shard_bytes=arguments.shard_size,
+                imatrix=arguments.imatrix,
+                **shared,
+            )
+            paths = written if isinstance(written, list) else [written]
     (draft,) = drafts
     noted = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     for text in noted:
@@ -91,11 +113,21 @@ def _export(arguments: argparse.Namespace) -> int:
         return 0
     cells = [[show(_row(tensor)[column]) for column in _COLUMNS] for tensor in draft.tensors]
     print_table(_COLUMNS, cells, right=(1,))
-    for name, why in draft.left_out.items():
-        print(f"left out: {escape(name)}: {escape(why)}")
+    for why, names in draft.left_out_by_reason().items():
+        print(f"left out: {few(map(escape, names))}: {escape(why)}")
     for path in paths:
         print(f"{escape(str(path))}: {path.stat().st_size:,} bytes")
     return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that the chosen file has no use for."""
+    language = ("tokenizer", "no_tokenizer", "shard_size", "imatrix")
+    unused = language if arguments.mmproj else ("processor",)
+    given = [f"--{name.replace('_', '-')}" for name in unused if getattr(arguments, name)]
+    if given:
+        verb = "is not used with" if arguments.mmproj else "is used only with"
+        raise GGUFLabError(f"{', '.join(given)} {verb} --mmproj.")
 
 
 def _row(tensor: DraftTensor) -> dict[str, Any]:

@@ -777,7 +777,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", hf, path, "--no-tokenizer", "--qtype", "q8_0"]) == 0
     out = capsys.readouterr().out
     assert "rows of 24 are no multiple of 32, the block of Q8_0" in out
-    assert "left out: bert.pooler.dense.bias: the pooler" in out
+    assert "left out: bert.pooler.dense.bias, bert.pooler.dense.weight: the pooler" in out
     assert main(["export", hf, path, "--no-tokenizer"]) == 2
     assert "exists already" in capsys.readouterr().err
     arguments = ["export", hf, path, "--no-tokenizer", "--overwrite", "--json"]

@@ -45,27 +45,27 @@ class Source:
     @cached_property
     def json(self) -> dict[str, Any] | None:
         """`tokenizer.json`, if it is there."""
-        return self._read("tokenizer.json")
+        return self.read("tokenizer.json")
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
         """`tokenizer_config.json`, if it is there."""
-        return self._read("tokenizer_config.json")
+        return self.read("tokenizer_config.json")
 
     @cached_property
     def generation(self) -> dict[str, Any]:
         """`generation_config.json`: ids that end a text, for example."""
-        return self._read("generation_config.json") or {}
+        return self.read("generation_config.json") or {}
 
     @cached_property
     def named(self) -> dict[str, Any]:
         """`special_tokens_map.json`: texts by names such as "eos_token"."""
-        return self._read("special_tokens_map.json") or {}
+        return self.read("special_tokens_map.json") or {}
 
     @cached_property
     def added(self) -> dict[str, Any]:
         """`added_tokens.json`: ids by text."""
-        return self._read("added_tokens.json") or {}
+        return self.read("added_tokens.json") or {}
 
     @cached_property
     def sentencepiece(self) -> SentencePieceModel | None:
@@ -183,12 +183,19 @@ class Source:
         if found:
             return found[0]["template"] if path.is_file() and not more else found
         if template is None:
-            template = (self._read("chat_template.json") or {}).get("chat_template")
+            template = (self.read("chat_template.json") or {}).get("chat_template")
         if isinstance(template, dict):
             return [{"name": name, "template": text} for name, text in template.items()]
         return template
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Read a file of JSON in the folder, if it is there.
+
+        Raises
+        ------
+        CheckpointError
+            If it can't be read, or is something else than an object.
+        """
         path = self.folder / name
         if not path.is_file():
             return None

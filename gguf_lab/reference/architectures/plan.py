@@ -29,6 +29,8 @@ __all__ = ["Origin", "Plan", "draw_plan", "has_name_map"]
 _ENDINGS = (".weight", ".bias", ".scale")
 # the limits between which layers of gemma4's encoders clip what they are given and what they give
 _LIMITS = tuple(f".{of}_{limit}" for of in ("input", "output") for limit in ("min", "max"))
+_ENCODERS = ("v.", "a.", "mm.")
+_LAYERS_OF_ENCODERS = 128  # as many as the converter looks up for a file with several of them
 _LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
 
 
@@ -89,8 +91,7 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         for numbers, row in matches or [({}, _COPY)]:
             source = row.name_for(facts, numbers) or spelled
             # gguf's map may be older than the file: names of files stand for themselves
-            of_file = source in facts.shapes or source.startswith("blk.")
-            name = source if of_file else map_name(source)
+            name = source if _is_of_file(source, facts) else map_name(source)
             name = name or (map_name(tensor.name) if source == spelled else None)
             if name is None:
                 plan.unknown[tensor.name] = _why_unknown(spelled, facts)
@@ -105,6 +106,12 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
         if name not in plan.origins and (origin := regrouped(name, facts.shapes, plan.origins)):
             plan.origins[name] = origin
     return plan
+
+
+def _is_of_file(name: str, facts: Facts) -> bool:
+    """Whether a table calls a tensor as the file does."""
+    of_encoder = facts.architecture == "clip" and not facts.shapes and name.startswith(_ENCODERS)
+    return name in facts.shapes or name.startswith("blk.") or of_encoder
 
 
 def _swap_back(plan: Plan, facts: Facts) -> None:
@@ -186,6 +193,8 @@ def _layers(facts: Facts) -> int:
     if facts.shapes:
         layers = (number_in(name) for name in facts.shapes)
         return 1 + max((n for n in layers if n is not None), default=-1)
+    if facts.architecture == "clip":
+        return _LAYERS_OF_ENCODERS
     return max(facts.number(LAYERS) or 0, facts.number(DECODER_LAYERS) or 0)
 
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from ...facts import Quantity
 from ...transforms import Chain, FoldedNorm, Permute, Pick, Reshape, Third, UnpermuteRotary
-from ..family import Family, LeftOut, Row
+from ..family import Family, LeftOut, Row, Spelling
 
 if TYPE_CHECKING:
     from ...facts import Facts
     from ...transforms import Transform
-    from ..family import Spelling
 
 __all__ = [
     "COLUMN",
@@ -27,6 +26,7 @@ __all__ = [
     "OTHER_PART",
     "PATCH_SIZE",
     "SAME_ENCODERS",
+    "SIGLIP",
     "folded_norm",
     "frames",
     "planes_of_patches",
@@ -34,6 +34,12 @@ __all__ = [
     "qkv_apart",
     "unpermute_image_heads",
 ]
+
+SIGLIP = tuple(
+    Spelling(f"vision_tower.{part}", f"vision_tower.vision_model.{part}")
+    for part in ("embeddings.", "encoder.", "post_layernorm.", "head.")
+)
+"""SigLIP as Transformers 5 writes it, as it was published."""
 
 OTHER_PART = "part of the language model, which has a file of its own"
 

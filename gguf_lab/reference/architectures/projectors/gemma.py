@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...transforms import Added, Chain, Permute, Reshape, Softplus, Squeeze, Transpose
 from ..family import LeftOut, Row, Spelling
-from .common import planes_of_patches, projector
+from .common import SIGLIP, planes_of_patches, projector
 
 __all__ = ["GEMMA3", "GEMMA3N", "GEMMA4", "GEMMA4U"]
 
@@ -16,6 +16,7 @@ GEMMA3 = projector(
     "gemma3",
     spellings=(
         Spelling("model.vision_tower.", "vision_tower."),
+        *SIGLIP,
         Spelling("model.multi_modal_projector.", "multi_modal_projector."),
         Spelling("_weight", ".weight", "end"),
     ),

@@ -6,8 +6,13 @@ Facts: llama.cpp's converter, classes ``InternVisionModel``, ``LightOnOCRVisionM
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..family import LeftOut, Row, Spelling
 from .common import OTHER_PART, projector, qkv_apart, unpermute_image_heads
+
+if TYPE_CHECKING:
+    from ...facts import Facts
 
 __all__ = ["IDEFICS3", "INTERNVL", "LLAMA4", "PIXTRAL"]
 
@@ -59,6 +64,15 @@ INTERNVL = projector(
     ),
 )
 
+
+def _always(_: Facts) -> bool:
+    return True
+
+
+def _is_written(facts: Facts) -> bool:
+    return bool(facts.shapes)
+
+
 LLAMA4 = projector(
     "llama4",
     spellings=(
@@ -66,9 +80,13 @@ LLAMA4 = projector(
         Spelling("multi_modal_projector.linear_1.", "mm.model.fc."),
     ),
     rows=tuple(
-        # since gemma4's norm has the same name, the converter gives it gemma4's place
-        Row(f"*layers.{{layer}}.post_attention_layernorm.{end}", f"v.blk.{{layer}}.{name}.{end}")
+        Row(
+            f"*layers.{{layer}}.post_attention_layernorm.{end}",
+            f"v.blk.{{layer}}.{name}.{end}",
+            when=when,
+        )
         for end in ("weight", "bias")
-        for name in ("ln2", "attn_post_norm")
+        # since gemma4's norm has the same name, the converter gives it gemma4's place
+        for name, when in (("ln2", _always), ("attn_post_norm", _is_written))
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...transforms import Part
 from ..family import LeftOut, Row, Spelling
-from .common import IMAGE_WIDTH, planes_of_patches, projector
+from .common import IMAGE_WIDTH, SIGLIP, planes_of_patches, projector
 
 __all__ = ["HUNYUANVL", "JANUS", "LFM2", "MINICPMV4_6", "PADDLEOCR", "PHI4"]
 
@@ -77,8 +77,10 @@ LFM2 = projector(
     "lfm2",
     spellings=(
         Spelling("model.vision_tower.", "vision_tower."),
+        *SIGLIP,
         Spelling("model.multi_modal_projector.", "multi_modal_projector."),
     ),
+    left_out=(LeftOut("*vision_model.head.*", "a head that the language model does not use"),),
     rows=(_PATCHES,),
 )
 

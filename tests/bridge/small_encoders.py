@@ -1,0 +1,200 @@
+"""Small random models of Transformers that see or hear: nobody's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .small_models import shaken
+
+WIDTH = 64
+"""Of the language model."""
+
+_TEXT = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 300,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": False,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_SIGHT = {
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 56,
+    "patch_size": 14,
+}
+_QWEN = {
+    "depth": 4,
+    "num_heads": 2,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
+_TURNED = {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
+_HEARING = {
+    "hidden_size": 48,
+    "intermediate_size": 192,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "d_model": 48,
+    "encoder_ffn_dim": 192,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "num_mel_bins": 80,
+    "max_source_positions": 1500,
+}
+
+ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
+    "gemma3": (
+        "Gemma3ForConditionalGeneration",
+        {"vision_config": _SIGHT, "text_config": _TEXT, "mm_tokens_per_image": 4},
+        (56, 56),
+    ),
+    "idefics3": (
+        "Idefics3ForConditionalGeneration",
+        {
+            "vision_config": _SIGHT,
+            "text_config": {**_TEXT, "model_type": "llama"},
+            "scale_factor": 2,
+        },
+        (56, 56),
+    ),
+    "mistral3": (
+        "Mistral3ForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "model_type": "pixtral", "head_dim": 12, "image_size": 280},
+            "text_config": {**_TEXT, "model_type": "mistral"},
+            "spatial_merge_size": 2,
+        },
+        (168, 112),
+    ),
+    "internvl": (
+        "InternVLForConditionalGeneration",
+        {
+            "vision_config": {
+                **_SIGHT,
+                "image_size": [56, 56],
+                "patch_size": [14, 14],
+                "use_qk_norm": True,
+                "attention_bias": True,
+            },
+            "text_config": {**_TEXT, "model_type": "qwen2"},
+            "downsample_ratio": 0.5,
+        },
+        (56, 56),
+    ),
+    "llama4": (
+        "Llama4ForConditionalGeneration",
+        {
+            "vision_config": {
+                **_SIGHT,
+                "intermediate_size": 192,
+                "vision_output_dim": 40,
+                "projector_input_dim": 40,
+                "projector_output_dim": 40,
+                "pixel_shuffle_ratio": 0.5,
+            },
+            "text_config": {
+                **_TEXT,
+                "num_hidden_layers": 4,
+                "intermediate_size_mlp": 96,
+                "num_local_experts": 2,
+                "moe_layers": [1, 3],
+            },
+        },
+        (56, 56),
+    ),
+    "lfm2_vl": (
+        "Lfm2VlForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "patch_size": 16, "num_patches": 256},
+            "text_config": {**_TEXT, "layer_types": ["full_attention"], "model_type": "lfm2"},
+            "downsample_factor": 2,
+            "projector_hidden_size": 56,
+        },
+        (256, 256),
+    ),
+    "qwen2_vl": (
+        "Qwen2VLForConditionalGeneration",
+        {
+            "vision_config": {**_QWEN, "embed_dim": 64, "hidden_size": WIDTH, "mlp_ratio": 2},
+            "text_config": {**_TEXT, **_TURNED},
+        },
+        (168, 112),
+    ),
+    "qwen2_5_vl": (
+        "Qwen2_5_VLForConditionalGeneration",
+        {
+            "vision_config": {
+                **_QWEN,
+                "hidden_size": 64,
+                "out_hidden_size": WIDTH,
+                "intermediate_size": 96,
+                "fullatt_block_indexes": [1, 3],
+            },
+            "text_config": {**_TEXT, **_TURNED},
+        },
+        (168, 280),
+    ),
+    "qwen3_vl": (
+        "Qwen3VLForConditionalGeneration",
+        {
+            "vision_config": {
+                **_QWEN,
+                "hidden_size": 64,
+                "out_hidden_size": WIDTH,
+                "intermediate_size": 96,
+                "num_position_embeddings": 64,
+                "deepstack_visual_indexes": [0, 2],
+            },
+            "text_config": {**_TEXT, **_TURNED},
+        },
+        (168, 112),
+    ),
+    "qwen2_audio": (
+        "Qwen2AudioForConditionalGeneration",
+        {
+            "audio_config": {**_HEARING, "model_type": "qwen2_audio_encoder"},
+            "text_config": {**_TEXT, "model_type": "qwen2"},
+        },
+        (0, 0),
+    ),
+    "voxtral": (
+        "VoxtralForConditionalGeneration",
+        {
+            "audio_config": {**_HEARING, "model_type": "voxtral_encoder"},
+            "text_config": {**_TEXT, "model_type": "llama"},
+        },
+        (0, 0),
+    ),
+    "audioflamingo3": (
+        "AudioFlamingo3ForConditionalGeneration",
+        {
+            "audio_config": {**_HEARING, "model_type": "audioflamingo3_encoder"},
+            "text_config": {**_TEXT, "model_type": "qwen2"},
+        },
+        (0, 0),
+    ),
+}
+"""``model_type`` to the class, its settings, and the width and height of an image."""
+
+
+def encoder(kind: str, **vision: Any) -> Any:
+    """One of `ENCODERS` in float32, with other settings for what sees or hears."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    name, settings, _ = ENCODERS[kind]
+    part = "vision_config" if "vision_config" in settings else "audio_config"
+    settings = {**settings, part: {**settings[part], **vision}}
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    return shaken(getattr(transformers, name)(config).float())

@@ -1,0 +1,200 @@
+"""Exported projectors in llama.cpp itself: what it sees and hears is what Transformers does.
+
+The differences that are left are those of GELU, which llama.cpp looks up in a table of half
+precision, and which is the tanh form for it where Transformers may have the exact one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gguf_lab as gl
+
+from .small_encoders import ENCODERS, WIDTH, encoder
+from .small_models import byte_level, causal
+from .test_llama_cpp import opened, say  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+llama_cpp = pytest.importorskip("llama_cpp")
+mtmd = pytest.importorskip("llama_cpp.mtmd_cpp")
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:llama.cpp computes differently"),
+]
+
+MEAN, STD = [0.4, 0.5, 0.6], [0.25, 0.3, 0.35]
+BREAK = 12
+SECONDS, RATE = 30, 16000
+SEEING = [kind for kind, (_, _, size) in ENCODERS.items() if size[0]]
+# It takes the mean of each two frames before it joins four, and then ends: 187.5 tokens are none.
+HEARING = [kind for kind in ENCODERS if kind not in {*SEEING, "voxtral"}]
+ROUGH = {"internvl": 5e-3, "qwen2_audio": 1e-4, "audioflamingo3": 1e-4}
+
+
+@contextmanager
+def seen(path: Path, text: Path, medium: Any) -> Iterator[list[np.ndarray]]:
+    """What llama.cpp makes of an image or a sound: rows of embeddings, for each part of it."""
+    with opened(text) as model:
+        settings = mtmd.mtmd_context_params_default()
+        settings.use_gpu = settings.warmup = False
+        settings.n_threads, settings.flash_attn_type = 2, 0
+        context = mtmd.mtmd_init_from_file(str(path).encode(), model.model, settings)
+        assert context
+        try:
+            yield list(_encoded(context, medium, model.n_embd()))
+        finally:
+            mtmd.mtmd_free(context)
+
+
+def _encoded(context: Any, medium: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    if medium.ndim == 3:
+        data = medium.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        bitmap = mtmd.mtmd_bitmap_init(medium.shape[1], medium.shape[0], data)
+    else:
+        data = medium.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        bitmap = mtmd.mtmd_bitmap_init_from_audio(medium.size, data)
+    chunks = mtmd.mtmd_input_chunks_init()
+    prompt = b"a" + mtmd.mtmd_default_marker() + b"b"
+    text = mtmd.mtmd_input_text(prompt, len(prompt), False, True)
+    bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
+    try:
+        assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(text), bitmaps, 1) == 0
+        for place in range(mtmd.mtmd_input_chunks_size(chunks)):
+            chunk = mtmd.mtmd_input_chunks_get(chunks, place)
+            if mtmd.mtmd_input_chunk_get_type(chunk) == 0:  # text
+                continue
+            count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
+            assert mtmd.mtmd_encode_chunk(context, chunk) == 0
+            values = mtmd.mtmd_get_output_embd(context)
+            yield np.ctypeslib.as_array(values, shape=(count * width,)).reshape(count, -1).copy()
+    finally:
+        mtmd.mtmd_bitmap_free(bitmap)
+        mtmd.mtmd_input_chunks_free(chunks)
+
+
+def files(kind: str, model: Any, folder: Path, width: int) -> tuple[Path, Path]:
+    """The projector, and any language model of the right width."""
+    size = ENCODERS[kind][2][0]
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": MEAN, "image_std": STD, "size": {"longest_edge": size}})
+    )
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}})
+    )
+    path = gl.export_mmproj(
+        model, folder / f"{kind}.gguf", processor=folder, qtype="F32", progress=False
+    )
+    language = causal("llama", hidden_size=width, head_dim=width // 4)
+    text = gl.export(
+        language, folder / "text.gguf", tokenizer=byte_level(), qtype="F32", progress=False
+    )
+    assert not isinstance(text, list)
+    return path, text
+
+
+def patches(kind: str, image: Any) -> dict[str, Any]:
+    """An image as Transformers gives it to a model of this type."""
+    import torch
+
+    height, width = image.shape[-2:]
+    if kind.startswith("qwen"):
+        down, across = height // 14, width // 14
+        twice = image.repeat(2, 1, 1, 1).reshape(1, 2, 3, down // 2, 2, 14, across // 2, 2, 14)
+        rows = twice.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(down * across, -1)
+        return {"pixel_values": rows, "image_grid_thw": torch.tensor([[1, down, across]])}
+    if kind == "lfm2_vl":
+        down, across = height // 16, width // 16
+        cut = image.reshape(3, down, 16, across, 16).permute(1, 3, 2, 4, 0)
+        return {
+            "pixel_values": cut.reshape(1, down * across, -1),
+            "spatial_shapes": torch.tensor([[down, across]]),
+            "pixel_attention_mask": torch.ones(1, down * across, dtype=torch.long),
+        }
+    if kind == "mistral3":
+        return {"pixel_values": image, "image_sizes": torch.tensor([[height, width]])}
+    return {"pixel_values": image[None] if kind == "idefics3" else image}
+
+
+def due_of_image(kind: str, model: Any, image: Any) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        found = model.get_image_features(**patches(kind, image))
+        if kind == "llama4":
+            hidden = found.last_hidden_state
+            rows = model.multi_modal_projector(hidden.reshape(-1, hidden.shape[-1]))
+            # llama.cpp goes through the image column by column, of which the export warns
+            return rows.reshape(2, 2, -1).transpose(0, 1).reshape(4, -1).numpy()
+        rows = found.pooler_output
+    rows = torch.cat([*rows]) if isinstance(rows, list | tuple) else rows
+    parts = [
+        rows,
+        *(torch.cat([*part]) for part in getattr(found, "deepstack_features", None) or ()),
+    ]
+    return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts], 1).numpy()
+
+
+def check(kind: str, found: list[np.ndarray], due: np.ndarray, say: Any) -> None:  # noqa: F811
+    assert found
+    for rows in found:
+        assert rows.shape == due.shape
+        worst = float(np.linalg.norm(rows - due) / np.linalg.norm(due))
+        say(f"{kind}: {len(due)} tokens, relative difference {worst:.1e}")
+        assert worst < ROUGH.get(kind, 1e-3)
+
+
+@pytest.mark.parametrize("kind", SEEING)
+def test_images(kind: str, tmp_path: Path, say: Any) -> None:  # noqa: F811
+    import torch
+
+    model = encoder(kind)
+    path, text = files(kind, model, tmp_path, WIDTH * (3 if kind == "qwen3_vl" else 1))
+    across, down = ENCODERS[kind][2]
+    image = np.random.default_rng(1).integers(0, 256, (down, across, 3), dtype=np.uint8)
+    if kind == "internvl":  # llama.cpp gives a patch the position of the one before
+        positions = next(p for n, p in model.named_parameters() if "position_embeddings" in n)
+        with torch.no_grad():
+            positions.copy_(torch.roll(positions, 1, 1))
+    normal = ((image / 255 - MEAN) / STD).astype(np.float32)
+    due = due_of_image(kind, model, torch.tensor(normal).permute(2, 0, 1)[None])
+    with seen(path, text, image) as found:
+        if kind == "mistral3":  # a token behind every row
+            rows, columns = down // 28, across // 28
+            (whole,) = found
+            cut = np.append(whole, whole[-1:], 0)[: rows * (columns + 1)]
+            cut = cut.reshape(rows, columns + 1, -1)
+            broken = model.get_input_embeddings().weight[BREAK].detach().numpy()
+            assert np.array_equal(cut[:-1, -1], np.broadcast_to(broken, cut[:-1, -1].shape))
+            check(kind, [cut[:, :-1].reshape(rows * columns, -1)], due, say)
+        else:
+            check(kind, found, due, say)
+
+
+@pytest.mark.parametrize("kind", HEARING)
+def test_sounds(kind: str, tmp_path: Path, say: Any) -> None:  # noqa: F811
+    """One as long as the encoder listens: what is made of a silence behind it differs."""
+    import torch
+    from transformers import WhisperFeatureExtractor
+
+    model = encoder(kind)
+    path, text = files(kind, model, tmp_path, WIDTH)
+    noise = np.random.default_rng(1).standard_normal(SECONDS * RATE)
+    sound = (0.1 * noise).astype(np.float32)
+    heard = WhisperFeatureExtractor(feature_size=80)(sound, sampling_rate=RATE, return_tensors="pt")
+    part = getattr(model, "model", model)
+    with torch.no_grad():
+        mask = None if kind == "qwen2_audio" else torch.ones(1, 3000, dtype=torch.long)
+        hidden = part.audio_tower(heard.input_features, mask).last_hidden_state
+        due = part.multi_modal_projector(hidden)[0].numpy()
+    with seen(path, text, sound) as found:
+        check(kind, found[:1], due, say)
