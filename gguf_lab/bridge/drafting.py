@@ -7,6 +7,7 @@ or a copy, and what becomes metadata), and everything that can be refused is ref
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ _EMBEDDING = "token_embd.weight"
 _WITHOUT_OUTPUT = frozenset(["gemma", "gemma2", "command-r", "cohere2"])
 # llama.cpp loads none without the number of sequences told apart, which is a tokenizer's key
 _WITH_TYPES = frozenset(["bert", "nomic-bert", "nomic-bert-moe"])
+# models around a language model that llama.cpp has as one of its own
+_AROUND = frozenset((
+    "audioflamingo3", "idefics3", "internvl", "internvl_chat", "lfm2_vl", "qwen2_audio", "smolvlm",
+    "voxtral",
+))  # fmt: skip
+_OF_THE_WHOLE = ("tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
 _AT_ONCE = 1 << 22  # values
 _PLAIN = ("F32", "F16", "BF16")
 
@@ -63,6 +70,7 @@ def draft_export(
     imatrix: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
+    source = _language_part(source)
     mix, metadata = mix_of(qtype), metadata or {}
     if not isinstance(metadata, Mapping):
         raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
@@ -120,6 +128,20 @@ def draft_export(
     if other_pooling:
         unsaid["pooling"] = f"{other_pooling} in modules.json; llama.cpp has mean, cls, lasttoken"
     return Draft(added(keys, metadata), tensors, plan.left_out, unsaid)
+
+
+def _language_part(source: Source) -> Source:
+    """Take the language model of one that sees or hears for the model, where it is an ordinary one.
+
+    What both parts of the configuration may say, the whole says.
+    """
+    whole = source.config
+    part = whole.get("llm_config" if whole.get("model_type") == "internvl_chat" else "text_config")
+    if whole.get("model_type") not in _AROUND or not isinstance(part, dict):
+        return source
+    shared = {name: whole[name] for name in _OF_THE_WHOLE if whole.get(name) is not None}
+    # its class, by which it has a head, stands nowhere
+    return replace(source, config={**part, **shared, "architectures": ["ForCausalLM"]})
 
 
 def _leave_out(plan: Plan, facts: Facts, tensors: Mapping[str, NamedRows]) -> None:

@@ -38,7 +38,9 @@ _QWEN = {
     "spatial_merge_size": 2,
     "temporal_patch_size": 2,
 }
-_TURNED = {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
+_TURNED = {"rope_parameters": {"rope_type": "default", "mrope_section": [3, 3, 2]}}
+# llama.cpp (llama-cpp-python 0.3.36) reads no epsilon of qwen2vl, and takes 0
+_NO_EPSILON = {**_TURNED, "rms_norm_eps": 1e-30}
 _HEARING = {
     "hidden_size": 48,
     "intermediate_size": 192,
@@ -55,7 +57,11 @@ _HEARING = {
 ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "gemma3": (
         "Gemma3ForConditionalGeneration",
-        {"vision_config": _SIGHT, "text_config": _TEXT, "mm_tokens_per_image": 4},
+        {
+            "vision_config": _SIGHT,
+            "text_config": {**_TEXT, "query_pre_attn_scalar": 16},
+            "mm_tokens_per_image": 4,
+        },
         (56, 56),
     ),
     "idefics3": (
@@ -107,7 +113,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
                 "num_hidden_layers": 4,
                 "intermediate_size_mlp": 96,
                 "num_local_experts": 2,
-                "moe_layers": [1, 3],
+                "interleave_moe_layer_step": 2,
             },
         },
         (56, 56),
@@ -116,7 +122,12 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         "Lfm2VlForConditionalGeneration",
         {
             "vision_config": {**_SIGHT, "patch_size": 16, "num_patches": 256},
-            "text_config": {**_TEXT, "layer_types": ["full_attention"], "model_type": "lfm2"},
+            "text_config": {
+                **_TEXT,
+                "num_hidden_layers": 2,
+                "layer_types": ["conv", "full_attention"],
+                "model_type": "lfm2",
+            },
             "downsample_factor": 2,
             "projector_hidden_size": 56,
         },
@@ -126,7 +137,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         "Qwen2VLForConditionalGeneration",
         {
             "vision_config": {**_QWEN, "embed_dim": 64, "hidden_size": WIDTH, "mlp_ratio": 2},
-            "text_config": {**_TEXT, **_TURNED},
+            "text_config": {**_TEXT, **_NO_EPSILON},
         },
         (168, 112),
     ),
@@ -140,7 +151,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
                 "intermediate_size": 96,
                 "fullatt_block_indexes": [1, 3],
             },
-            "text_config": {**_TEXT, **_TURNED},
+            "text_config": {**_TEXT, **_NO_EPSILON},
         },
         (168, 280),
     ),
@@ -158,6 +169,27 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
             "text_config": {**_TEXT, **_TURNED},
         },
         (168, 112),
+    ),
+    "qwen3_vl_moe": (
+        "Qwen3VLMoeForConditionalGeneration",
+        {
+            "vision_config": {
+                **_QWEN,
+                "hidden_size": 64,
+                "out_hidden_size": WIDTH,
+                "intermediate_size": 96,
+                "num_position_embeddings": 64,
+                "deepstack_visual_indexes": [1],
+            },
+            "text_config": {
+                **_TEXT,
+                **_TURNED,
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 24,
+            },
+        },
+        (112, 112),
     ),
     "qwen2_audio": (
         "Qwen2AudioForConditionalGeneration",

@@ -18,7 +18,7 @@ import gguf_lab as gl
 
 from .small_encoders import ENCODERS, WIDTH, encoder
 from .small_models import byte_level, causal
-from .test_llama_cpp import opened, say  # noqa: F401
+from .test_llama_cpp import TOKENS, expected, logits_of, opened, say  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,12 +153,26 @@ def check(kind: str, found: list[np.ndarray], due: np.ndarray, say: Any) -> None
         assert worst < ROUGH.get(kind, 1e-3)
 
 
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_language_models(kind: str, tmp_path: Path, say: Any) -> None:  # noqa: F811
+    """What reads is exported from the same model, and computes the same logits."""
+    model = encoder(kind)
+    path = gl.export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert not isinstance(path, list)
+    due = expected(model, TOKENS)
+    worst = float(np.abs(logits_of(path, TOKENS) - due).max())
+    say(f"{kind}: logits up to {np.abs(due).max():.2f}, off by {worst:.1e}")
+    assert np.abs(due).max() > 0.05
+    assert worst < (1e-3 if kind == "gemma3" else 1e-5)
+
+
 @pytest.mark.parametrize("kind", SEEING)
 def test_images(kind: str, tmp_path: Path, say: Any) -> None:  # noqa: F811
     import torch
 
     model = encoder(kind)
-    path, text = files(kind, model, tmp_path, WIDTH * (3 if kind == "qwen3_vl" else 1))
+    deep = getattr(model.config.vision_config, "deepstack_visual_indexes", ())
+    path, text = files(kind, model, tmp_path, WIDTH * (1 + len(deep)))
     across, down = ENCODERS[kind][2]
     image = np.random.default_rng(1).integers(0, 256, (down, across, 3), dtype=np.uint8)
     if kind == "internvl":  # llama.cpp gives a patch the position of the one before

@@ -39,6 +39,7 @@ from gguf_lab.reference.transforms import (
     UnitColumns,
     UnpermuteRotary,
     UnpermuteRotaryAxes,
+    Upright,
 )
 
 from .support import E2M1, ArrayRows
@@ -269,6 +270,17 @@ def test_transpose_is_numpys(shape: tuple[int, ...], dtype: str) -> None:
         Transpose().shape((3,))
 
 
+@given(shape=st.sampled_from([(3, 4), (2, 3, 4), (2, 4, 3), (2, 4, 4)]))
+def test_what_lies_is_set_upright(shape: tuple[int, ...]) -> None:
+    """By its columns; a square matrix is taken to lie."""
+    weights = array(*shape)
+    rows = Transformed(Upright(4), (ArrayRows(weights),))
+    stands = shape[-1] == 4 != shape[-2]
+    assert equal(whole(rows), weights if stands else weights.swapaxes(-1, -2))
+    with pytest.raises(ComparisonError, match="transposed"):
+        Upright(3).shape((3,))
+
+
 @given(
     rows=st.lists(st.integers(0, 3), min_size=1, max_size=3),
     lead=st.sampled_from([(), (1,), (3,)]),
@@ -494,6 +506,8 @@ def test_words_of_nested_transforms() -> None:
             (Half(1, alternating=True), [array(2, 6, 3)]),
             (Half(0, alternating=True, axis=-1), [array(5, 4)]),
             (Transpose(), [array(3, 4, 5)]),
+            (Upright(5), [array(3, 4, 5)]),
+            (Chain(Upright(4), Half(1)), [array(3, 4, 6)]),
             (Chain(HeadPart(3, 2), Transpose()), [array(15, 3)]),
             (Chain(Transpose(), Half(0, alternating=True)), [array(2, 3, 8)]),
             (Join(""), [array(2, 4, 3), array(2, 1, 3)]),

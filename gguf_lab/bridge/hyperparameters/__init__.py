@@ -36,6 +36,7 @@ from .phi import PHI2, PHI3
 from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, STARCODER2
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .qwen_linear import QWEN3NEXT, QWEN35, QWEN35MOE
+from .qwen_vl import QWEN2VL, QWEN3VL, QWEN3VLMOE
 from .rope import scaled_otherwise
 from .sigmoid_experts import DOTS1, GLM4MOE
 from .stablelm import STABLELM
@@ -53,6 +54,7 @@ __all__ = [
     "FACTOR_TENSORS",
     "FAMILIES",
     "MODEL_TYPES",
+    "WRITTEN",
     "config_of",
     "metadata_of",
     "rope_factors_of",
@@ -68,11 +70,16 @@ FAMILIES: tuple[Family, ...] = (
     NEMOTRON_H, MISTRAL3, APERTUS, FALCON_H1,
 )  # fmt: skip
 
+WRITTEN: tuple[Family, ...] = (QWEN2VL, QWEN3VL, QWEN3VLMOE)
+"""Families of which files are written, but not read as a model of Transformers."""
+
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """Tensors that hold settings: their values belong to `config_of`."""
 
 _BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
-MODEL_TYPES = frozenset(name for family in FAMILIES for name in (*family.classes, *family.also))
+MODEL_TYPES = frozenset(
+    name for family in (*FAMILIES, *WRITTEN) for name in (*family.classes, *family.also)
+)
 """Those of ``config.json`` for which there is a table."""
 
 _TOKENS = ("bos", "eos", "pad")
@@ -119,6 +126,15 @@ def config_of(
         )
     file = FileSide(architecture, metadata, shapes, factors or {})
     model_type = family.model_type(file) if family.model_type else next(iter(family.classes))
+    return {
+        "model_type": model_type,
+        "architectures": [family.classes[model_type]],
+        **_settings_in(family, file),
+    }
+
+
+def _settings_in(family: Family, file: FileSide) -> dict[str, Any]:
+    """Read the table of a family over a file."""
     config: dict[str, Any] = {}
     for line in family.lines:
         config.update(line.to_config(file))
@@ -126,8 +142,6 @@ def config_of(
         config.pop(name, None)
     config = {family.spelled.get(name, name): value for name, value in config.items()}
     return {
-        "model_type": model_type,
-        "architectures": [family.classes[model_type]],
         "vocab_size": file.shape("token_embd.weight")[0],
         "tie_word_embeddings": not file.tensor("output.weight"),
         **{f"{name}_token_id": _token(file, name) for name in _TOKENS},
@@ -197,7 +211,9 @@ def _family(values: Mapping[str, object]) -> Family:
             f"no table of hyper-parameters for the model type {model_type!r:.60};"
             f" there are tables for {', '.join(sorted(MODEL_TYPES))}"
         )
-    found = [family for family in FAMILIES if model_type in (*family.classes, *family.also)]
+    found = [
+        family for family in (*FAMILIES, *WRITTEN) if model_type in (*family.classes, *family.also)
+    ]
     # an encoder alone has the type of the whole, and a class of its own
     kinds = values.get("architectures") or [None]
     named = (family for family in found if kinds == [family.classes.get(model_type)])
@@ -252,7 +268,7 @@ def unsaid_of(
     family, side = _side(config, ())
     factors = {name: values.tolist() for name, values in rope_factors_of(config).items()}
     try:
-        read = config_of(architecture, metadata, shapes, factors)
+        read = _settings_in(family, FileSide(architecture, metadata, shapes, factors))
     except UnsupportedError:
         return {}
     names = [family.spelled.get(n, n) for n in _GUESSED]

@@ -8,7 +8,7 @@ keys, and normalizes the weights of the chosen experts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .common import (
     PREDICTORS,
@@ -110,9 +110,15 @@ QWEN3NEXT = Family(
 
 def _sections(config: ConfigSide) -> Mapping[str, object]:
     given = config.rope.get("mrope_section") or (11, 11, 10)  # as its class, and the converter
+    return interleaved(config, given, cast("int", _turned(config)["rope.dimension_count"]))
+
+
+def interleaved(config: ConfigSide, given: Any, turned: int) -> Mapping[str, object]:
+    """Write the sections of rotary pairs that take turns: time, height, width and again."""
+    if not isinstance(given, list | tuple):
+        raise config.wrong("mrope_section", given, "three numbers: of time, height and width")
     sections = [*(counted(config, "mrope_section", number) for number in given), 0, 0, 0][:4]
-    size, turned = config.head_size(), cast("int", _turned(config)["rope.dimension_count"])
-    whole = sum(sections)
+    size, whole = config.head_size(), sum(sections)
     if not 0 < whole <= size:
         raise refuse(
             f"mrope_section {[*given]} with heads of {size}: llama.cpp ends where the sum of the"

@@ -229,7 +229,7 @@ def _qwen2vl(side: Side) -> dict[str, object]:
     }
 
 
-QWEN2VL = Projector(("qwen2_vl",), _qwen2vl, needs(*_MERGER, "v.post_ln.*", layers=_SIGLIP), {})
+QWEN2VL = Projector(("qwen2_vl",), _qwen2vl, needs(*_MERGER, "v.post_ln.*", layers=_SIGLIP))
 
 
 def _qwen25vl(side: Side) -> dict[str, object]:

@@ -9,9 +9,17 @@ Facts: llama.cpp's converter, classes ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS, lying_experts
-from .family import Family, Spelling
+from ..facts import WIDTH, Quantity
+from ..transforms import Chain, Half, Upright
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS
+from .family import Family, Row, Spelling
+
+if TYPE_CHECKING:
+    from ..facts import Facts
+    from ..transforms import Transform
 
 __all__ = ["QWEN2", "QWEN2MOE", "QWEN2VL", "QWEN3", "QWEN3MOE", "QWEN3VL", "QWEN3VLMOE", "RND1"]
 
@@ -53,12 +61,35 @@ QWEN2VL = Family(
 
 QWEN3VL = replace(QWEN2VL, architectures=("qwen3vl",), model_types=("qwen3_vl",))
 
+_WIDTH_OF_EXPERTS = Quantity(
+    "width of an expert", "expert_feed_forward_length", ("moe_intermediate_size",)
+)
+
+
+def _standing(columns: Quantity, half: int | None, facts: Facts, _: int | None) -> Transform:
+    """Take experts as they were published, on their sides, or as Transformers 5 saves them."""
+    upright = Upright(facts.need(columns))
+    return upright if half is None else Chain(upright, Half(half))
+
+
 QWEN3VLMOE = replace(
     QWEN2VL,
     architectures=("qwen3vlmoe",),
     model_types=("qwen3_vl_moe",),
     rows=(
         *EXPERTS,
-        *lying_experts("mlp.experts"),
+        *(
+            Row(
+                "model.layers.{layer}.mlp.experts.gate_up_proj",
+                f"blk.{{layer}}.ffn_{kind}_exps.weight",
+                partial(_standing, WIDTH, half),
+            )
+            for half, kind in enumerate(("gate", "up"))
+        ),
+        Row(
+            "model.layers.{layer}.mlp.experts.down_proj",
+            "blk.{layer}.ffn_down_exps.weight",
+            partial(_standing, _WIDTH_OF_EXPERTS, None),
+        ),
     ),
 )

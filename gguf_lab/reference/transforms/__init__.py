@@ -47,8 +47,8 @@ from .shapes import (
     Split,
     Squeeze,
     Stack,
-    Transpose,
 )
+from .transposed import Transpose, Upright
 
 __all__ = [
     "BYTE_TYPES",
@@ -98,4 +98,5 @@ __all__ = [
     "UnitColumns",
     "UnpermuteRotary",
     "UnpermuteRotaryAxes",
+    "Upright",
 ]

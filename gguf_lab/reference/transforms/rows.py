@@ -36,6 +36,7 @@ __all__ = [
     "Transformed",
     "bytes_per_value",
     "gather",
+    "joined",
     "rearrange",
 ]
 
@@ -247,3 +248,8 @@ def bytes_per_value(source: Rows) -> int:
     if values == 0 or size % values:
         raise ComparisonError(f"elements of type {source.dtype} can't be moved one by one")
     return size // values
+
+
+def joined(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Put rows together; those of one part are not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

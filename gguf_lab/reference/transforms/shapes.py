@@ -1,15 +1,15 @@
-"""Tensors stacked, cut, transposed: what changes a shape and no number."""
+"""Tensors stacked, cut, joined: what changes a shape and no number."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import ComparisonError
-from .rows import OneSource, bytes_per_value, gather, rearrange
+from .rows import OneSource, bytes_per_value, gather, joined, rearrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +28,7 @@ __all__ = [
     "Split",
     "Squeeze",
     "Stack",
-    "Transpose",
 ]
-
-_TILE = 256  # rows that are transposed at a time: they stay in the cache
-
-
-def _joined(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Put rows together; those of one part are not copied."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ class Stack:
             sources[i].read(max(start - i * each, 0), min(stop - i * each, each))
             for i in range(start // each, -(-stop // each))
         ]
-        return _joined(parts)
+        return joined(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +155,7 @@ class Join:
                 first, last = max(low - end + size, 0), min(high - end + size, size)
                 if first < last:
                     parts.append(source.read(matrix * size + first, matrix * size + last))
-        return _joined(parts)
+        return joined(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,45 +203,6 @@ class Half(OneSource):
 
     def _order(self, index: NDArray[np.int64], half: int) -> NDArray[np.int64]:
         return 2 * index + self.which if self.alternating else index + self.which * half
-
-
-@dataclass(frozen=True, slots=True)
-class Transpose(OneSource):
-    """The last two dimensions change places.
-
-    A row of the result is a column of the source: any of them takes all bytes of the matrix.
-    """
-
-    words: str = "transposed"
-    needs_whole_matrices: ClassVar[bool] = True
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the shape with the last two dimensions exchanged."""
-        (shape,) = shapes
-        if len(shape) < 2:
-            raise ComparisonError(f"shape {shape} can't be transposed")
-        return (*shape[:-2], shape[-1], shape[-2])
-
-    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
-        """Read columns of each matrix that the rows belong to."""
-        (source,) = sources
-        *_, columns, rows = self.shape(source.shape)
-        if start == stop or rows == 0:
-            return np.empty((stop - start, 0), np.uint8)
-        # whole elements move much faster than their bytes
-        size = bytes_per_value(source)
-        element = np.dtype(f"u{size}") if size in {1, 2, 4, 8} else np.dtype(f"V{size}")
-        parts = []
-        for matrix in range(start // columns, -(-stop // columns)):
-            low = max(start - matrix * columns, 0)
-            high = min(stop - matrix * columns, columns)
-            data = np.ascontiguousarray(source.read(matrix * rows, (matrix + 1) * rows))
-            part = np.empty((high - low, rows), element)
-            for first in range(0, rows, _TILE):
-                tile = slice(first, first + _TILE)
-                part[:, tile] = data.view(element)[tile, low:high].T
-            parts.append(part.view(np.uint8))
-        return _joined(parts)
 
 
 @dataclass(frozen=True, slots=True)

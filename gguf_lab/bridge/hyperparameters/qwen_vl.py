@@ -1,0 +1,74 @@
+"""The language models of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, dense and with experts.
+
+They are written, and not read: Transformers has them with what sees only. Facts: llama.cpp's
+converter, classes ``Qwen2VLModel``, ``Qwen3VLTextModel`` and ``Qwen3VLMoeTextModel``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .config_side import counted, refuse
+from .family import Family, Rule
+from .qwen import QWEN2, QWEN3, QWEN3MOE
+from .qwen_linear import interleaved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .config_side import ConfigSide
+
+__all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE"]
+
+
+def _sections(config: ConfigSide) -> Mapping[str, object]:
+    given = config.rope.get("mrope_section")
+    if not isinstance(given, list | tuple) or len(given) != 3:
+        raise config.wrong("mrope_section", given, "three numbers: of time, height and width")
+    sections = [counted(config, "mrope_section", number) for number in given]
+    size = config.head_size()
+    if not size // 2 <= sum(sections) <= size:
+        raise refuse(
+            f"mrope_section {sections} with heads of {size}: llama.cpp turns pairs of no section"
+            " otherwise, and ends where the sum is more than the size of a head"
+        )
+    return {"rope.dimension_sections": [*sections, 0]}
+
+
+def _interleaved(config: ConfigSide) -> Mapping[str, object]:
+    return interleaved(config, config.rope.get("mrope_section"), config.head_size())
+
+
+def _deep(config: ConfigSide) -> Mapping[str, object]:
+    """Count the layers of the encoder that go around those between."""
+    part = config.find("vision_config")
+    marked = (part if isinstance(part, dict) else {}).get("deepstack_visual_indexes") or []
+    if not isinstance(marked, list | tuple):
+        raise config.wrong("deepstack_visual_indexes", marked, "a list of layers")
+    return {"n_deepstack_layers": len(marked)}
+
+
+QWEN2VL = Family(
+    architectures=("qwen2vl",),
+    classes={},
+    also=("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"),
+    lines=(*QWEN2.lines, Rule(_sections)),
+)
+
+_SEES_DEEP = (Rule(_interleaved), Rule(_deep))
+
+QWEN3VL = Family(
+    architectures=("qwen3vl",),
+    classes={},
+    also=("qwen3_vl", "qwen3_vl_text"),
+    lines=(*QWEN3.lines, *_SEES_DEEP),
+)
+
+QWEN3VLMOE = replace(
+    QWEN3MOE,
+    architectures=("qwen3vlmoe",),
+    classes={},
+    also=("qwen3_vl_moe", "qwen3_vl_moe_text"),
+    lines=(*QWEN3MOE.lines, *_SEES_DEEP),
+)
