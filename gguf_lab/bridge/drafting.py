@@ -137,7 +137,7 @@ def _language_part(source: Source) -> Source:
     """
     whole = source.config
     part = whole.get("llm_config" if whole.get("model_type") == "internvl_chat" else "text_config")
-    if whole.get("model_type") not in _AROUND or not isinstance(part, dict):
+    if str(whole.get("model_type")) not in _AROUND or not isinstance(part, dict):
         return source
     shared = {name: whole[name] for name in _OF_THE_WHOLE if whole.get(name) is not None}
     # its class, by which it has a head, stands nowhere

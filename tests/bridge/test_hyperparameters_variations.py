@@ -6,6 +6,7 @@ What the converter writes of each is recorded (tests/data/hyperparameters).
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -165,6 +166,9 @@ def test_junk_is_refused_or_means_something(name):
     assert sum(map(bool, words)) > len(words) // 4
 
 
+ADJUSTED = {"block_auto_adjust_ff_dim": True}
+
+
 @pytest.mark.parametrize(
     ("name", "setting"),
     [
@@ -188,4 +192,27 @@ def test_a_setting_of_a_wrong_type_is_a_clear_error(name, setting):
 def test_a_width_in_multiples_of_nothing_is_a_clear_error():
     config = RECORDED["lfm2"]["config"]
     with pytest.raises(CheckpointError, match="block_multiple_of"):
-        metadata_of(config | {"block_auto_adjust_ff_dim": True, "block_multiple_of": 0})
+        metadata_of(config | ADJUSTED | {"block_multiple_of": 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("llama", {"rope_parameters": {"rope_type": [1]}}, r"rope_type in config.json is \[1\]"),
+        ("llama", {"rope_parameters": {"type": {"a": 1}}}, "rope_type in config.json is"),
+        ("llama", {"rope_parameters": {"full_attention": 3}}, "full_attention in config.json is"),
+        ("llama", {"rope_parameters": {"sliding_attention": "x"}}, "sliding_attention in config"),
+        ("llama", {"rope_parameters": {"rope_type": "default", "mrope_section": 1.5}}, "is 1.5"),
+        ("llama", {"rope_parameters": {"rope_type": "default", "mrope_section": ["a"]}}, "is 'a'"),
+        (
+            "lfm2",
+            {"block_auto_adjust_ff_dim": True, "block_ffn_dim_multiplier": math.inf},
+            "is inf",
+        ),
+        ("llama", {"rms_norm_eps": math.nan}, "rms_norm_eps in config.json is nan"),
+    ],
+)
+def test_junk_within_settings_is_a_clear_error(name, settings, words):
+    config = {k: v for k, v in RECORDED[name]["config"].items() if not k.startswith("rope_")}
+    with pytest.raises(CheckpointError, match=words):
+        metadata_of(config | settings)

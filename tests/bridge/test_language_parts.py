@@ -118,13 +118,29 @@ def test_the_whole_says_whether_it_is_tied(tmp_path: Path) -> None:
         exported(folder, tmp_path / "f.gguf")
 
 
+@pytest.mark.parametrize("value", [[1], 3, None, "no such"])
+def test_a_model_type_that_is_none(value: object, tmp_path: Path) -> None:
+    folder = changed(tmp_path / "hf", "voxtral", lambda config: config.update(model_type=value))
+    with pytest.raises(UnsupportedError, match="can't be exported yet"):
+        exported(folder, tmp_path / "f.gguf")
+
+
+def test_layers_of_kinds_that_are_no_list(tmp_path: Path) -> None:
+    """A window is told of only where a list says who has it."""
+
+    def other(config: dict[str, Any]) -> None:
+        config["text_config"]["layer_types"] = 3
+
+    exported(changed(tmp_path / "hf", "internvl", other), tmp_path / "f.gguf")
+
+
 @pytest.mark.parametrize(
     ("kind", "sections", "words"),
     [
         ("qwen2_vl", [2, 2, 2], "turns pairs of no section otherwise"),
         ("qwen2_vl", [9, 9, 9], "more than the size of a head"),
         ("qwen2_vl", [2, 2], "mrope_section in config.json is .*; expected three numbers"),
-        ("qwen2_vl", "2", "mrope_section in config.json is '2'; expected three numbers"),
+        ("qwen2_vl", "2", "mrope_section in config.json is '2'; expected a list"),
         ("qwen3_vl", [2, 3, 3], "turns pairs of no section otherwise"),
         ("qwen3_vl", None, "mrope_section in config.json is None; expected three numbers"),
         ("qwen3_vl", [3, 3, -2], "mrope_section in config.json is -2"),

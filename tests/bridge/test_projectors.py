@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from contextlib import nullcontext
@@ -213,6 +214,8 @@ def refused(folder: Path, kind: type[Exception], words: str, **settings: Any) ->
         ("gemma3", "vision_config.image_size", [8, 4], r"image_size in config.json is \[8, 4\]"),
         ("gemma3", "mm_tokens_per_image", 9, "4 × 4 patches don't become so many"),
         ("gemma3", "mm_tokens_per_image", 0, "4 × 4 patches don't become so many"),
+        ("gemma3", "vision_config.patch_size", 0, "don't become so many"),
+        ("qwen2vl", "vision_config.mlp_ratio", math.inf, "mlp_ratio in config.json is inf"),
         ("smolvlm", "scale_factor", None, "config.json lacks scale_factor"),
         ("pixtral", "vision_config.model_type", "siglip_vision_model", "llama.cpp has 'pixtral'"),
         ("pixtral", "vision_feature_layer", -2, "vision_feature_layer -2 in config.json"),

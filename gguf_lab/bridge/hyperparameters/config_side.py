@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from math import isinf, isnan
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, UnsupportedError
@@ -101,12 +102,19 @@ def counted(config: ConfigSide, name: str, value: object) -> int:
 
 def real(config: ConfigSide, name: str, value: object) -> float:
     """Check that a value is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
         raise config.wrong(name, value, "a number")
     try:
         return float(value)
     except OverflowError:
         raise config.wrong(name, value, "a number that a float can be") from None
+
+
+def finite(config: ConfigSide, name: str, value: object) -> float:
+    """Check that a value is a number with an end."""
+    if isinf(number := real(config, name, value)):
+        raise config.wrong(name, value, "a finite number")
+    return number
 
 
 def filled_in(config: Mapping[str, object]) -> dict[str, Any]:
@@ -175,8 +183,9 @@ def rope_settings(values: Mapping[str, Any]) -> dict[str, Any]:
         return next((values[name] for name in names if name in values), None)
 
     found = deepcopy(values.get("rope_parameters", values.get("rope_scaling")) or {})
-    if not isinstance(found, dict):
-        raise CheckpointError("rope_parameters in config.json is no dictionary")
+    _check_rope("rope_parameters", found)
+    for name in ("full_attention", "sliding_attention"):
+        _check_rope(f"rope_parameters.{name}", found.get(name, {}))
     if "full_attention" in found or "sliding_attention" in found:
         return found
     local = first(
@@ -197,6 +206,14 @@ def rope_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     if "rope_type" not in found and (kind := found.get("type")) is not None:
         found["rope_type"] = kind
     return found
+
+
+def _check_rope(name: str, settings: object) -> None:
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{name} in config.json is no dictionary")
+    for kind in (settings.get("rope_type"), settings.get("type")):
+        if not isinstance(kind, str | None):
+            raise CheckpointError(f"rope_type in config.json is {kind!r:.60}; expected a name")
 
 
 def side_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .common import OPTIONAL_HEAD_DIM, VOCABULARY, WIDTH_INSIDE, base, biased, implied
-from .config_side import real, refuse
+from .config_side import finite, refuse
 from .family import Family, Pair, Rule, Written
 from .file_side import REQUIRED
 
@@ -47,7 +47,7 @@ def _width(config: ConfigSide) -> Mapping[str, object]:
     if config.find("block_auto_adjust_ff_dim"):
         width = 2 * width // 3
         if (factor := config.find("block_ffn_dim_multiplier")) is not None:
-            width = int(real(config, "block_ffn_dim_multiplier", factor) * width)
+            width = int(finite(config, "block_ffn_dim_multiplier", factor) * width)
         multiple = config.count("block_multiple_of")
         if not multiple:
             raise config.wrong("block_multiple_of", multiple, "at least 1")

@@ -22,8 +22,9 @@ __all__ = ["EXPERTS", "EXPERTS_EVERYWHERE", "QWEN2", "QWEN2MOE", "QWEN3", "QWEN3
 
 
 def _slides(config: ConfigSide) -> bool:
-    kinds = config.find("layer_types") or ()
-    return "sliding_attention" in kinds and config.find("sliding_window") is not None
+    kinds = config.find("layer_types")
+    slides = isinstance(kinds, list | tuple) and "sliding_attention" in kinds
+    return slides and config.find("sliding_window") is not None
 
 
 _BUILT_IN = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .config_side import ConfigSide, real
+from .config_side import ConfigSide, counted, real
 from .family import Rule
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ def _to_file(config: ConfigSide) -> Mapping[str, object]:
     settings = config.rope.get("full_attention", config.rope)
     written = _scaling_to_file(config, settings)
     if sections := config.rope.get("mrope_section"):
-        written["rope.dimension_sections"] = [*sections, 0, 0, 0, 0][:4]
+        if not isinstance(sections, list | tuple):
+            raise config.wrong("mrope_section", sections, "a list of numbers")
+        numbers = [counted(config, "mrope_section", number) for number in sections]
+        written["rope.dimension_sections"] = [*numbers, 0, 0, 0, 0][:4]
     if (base := settings.get("rope_theta")) is not None:
         written["rope.freq_base"] = real(config, "rope_theta", base)
     local = config.rope.get("sliding_attention", {}).get("rope_theta")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import isqrt
 
-from ..hyperparameters.config_side import counted, refuse
+from ..hyperparameters.config_side import counted, finite, refuse
 from .side import Projector, Side, images, needs
 
 __all__ = [
@@ -28,9 +28,10 @@ _LAST = ("vision_feature_layer", -1)
 def _gemma3(side: Side) -> dict[str, object]:
     side.gelu("vision_config.hidden_act")
     figures = images(side)
-    patches = side.side_length("vision_config.image_size") // side.count("vision_config.patch_size")
+    size = side.count("vision_config.patch_size")
+    patches = side.side_length("vision_config.image_size") // size if size else 0
     tokens = isqrt(side.count("mm_tokens_per_image"))
-    if not tokens or patches % tokens:
+    if not patches or not tokens or patches % tokens:
         raise refuse(f"mm_tokens_per_image: {patches} × {patches} patches don't become so many")
     factor = patches // tokens
     return {
@@ -215,14 +216,14 @@ def _qwen2vl(side: Side) -> dict[str, object]:
     _qwen_common(side)
     side.must_be(f"{part}hidden_act", "quick_gelu")
     side.must_be(f"{part}spatial_merge_size", 2)
-    width = side.count(f"{part}embed_dim")
+    width, ratio = side.count(f"{part}embed_dim"), f"{part}mlp_ratio"
     return {
         **images(
             side,
             image_size=560,
             embedding_length=width,
             # the converter writes the width of the language model
-            feed_forward_length=round(width * side.number(f"{part}mlp_ratio")),
+            feed_forward_length=round(width * finite(side, ratio, side.need(ratio))),
         ),
         "projector_type": "qwen2vl_merger",
         _EPSILON: _QWEN_EPSILON,
