@@ -18,6 +18,7 @@ from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
 from ..quantization import given_imatrix
+from ..reference.architectures.plan import LIMITS
 from .drafting import draft_export
 from .projectors.drafting import draft_projector
 from .requirement import require_transformers
@@ -244,7 +245,12 @@ def _write(
         Payload(t.name, t.shape, t.qtype, partial(t.chunks, imatrix, effort)) for t in draft.tensors
     ]
     # what is rounded is refused if it is not finite
-    unrounded = {t.name for t in draft.tensors if t.qtype.name in {"F32", t.source_qtype}}
+    unrounded = {
+        t.name
+        for t in draft.tensors
+        # a limit may be infinite: there is none
+        if t.qtype.name in {"F32", t.source_qtype} and not t.name.endswith(LIMITS)
+    }
     unsound: dict[str, None] = {}
     with counted(progress, sum(p.nbytes for p in payloads), "export", "B") as count:
         paths = write_file(

@@ -39,6 +39,7 @@ _QWEN = {
     "temporal_patch_size": 2,
 }
 _TURNED = {"rope_parameters": {"rope_type": "default", "mrope_section": [3, 3, 2]}}
+_PART = {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5}
 # llama.cpp (llama-cpp-python 0.3.36) reads no epsilon of qwen2vl, and takes 0
 _NO_EPSILON = {**_TURNED, "rms_norm_eps": 1e-30}
 _HEARING = {
@@ -61,6 +62,89 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
             "vision_config": _SIGHT,
             "text_config": {**_TEXT, "query_pre_attn_scalar": 16},
             "mm_tokens_per_image": 4,
+        },
+        (56, 56),
+    ),
+    "gemma4": (
+        "Gemma4ForConditionalGeneration",
+        {
+            "vision_config": {
+                **_SIGHT,
+                "num_key_value_heads": 4,
+                "head_dim": 12,
+                "patch_size": 16,
+                "pooling_kernel_size": 3,
+                "position_embedding_size": 64,
+                "standardize": True,
+            },
+            "audio_config": {
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "output_proj_dims": 40,
+                "subsampling_conv_channels": [16, 8],
+            },
+            "text_config": {
+                **_TEXT,
+                "num_hidden_layers": 2,
+                "layer_types": ["sliding_attention", "full_attention"],
+                "global_head_dim": 24,
+                "hidden_size_per_layer_input": 8,
+                "vocab_size_per_layer_input": 300,
+                "num_kv_shared_layers": 0,
+            },
+        },
+        (480, 336),
+    ),
+    "glm4v": (
+        "Glm4vForConditionalGeneration",
+        {
+            "vision_config": {
+                "depth": 3,
+                "hidden_size": 48,
+                "intermediate_size": 80,
+                "out_hidden_size": WIDTH,
+                "num_heads": 2,
+                "image_size": 112,
+                "patch_size": 14,
+                "spatial_merge_size": 2,
+                "temporal_patch_size": 2,
+            },
+            "text_config": {**_TEXT, "rope_parameters": _TURNED["rope_parameters"] | _PART},
+        },
+        (112, 112),
+    ),
+    "lighton_ocr": (
+        "LightOnOcrForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "model_type": "pixtral", "head_dim": 12, "image_size": 280},
+            "text_config": {**_TEXT, "model_type": "qwen3"},
+            "spatial_merge_size": 2,
+        },
+        (280, 196),
+    ),
+    "janus": (
+        "JanusForConditionalGeneration",
+        {
+            "vision_config": {
+                **_SIGHT,
+                "mlp_ratio": 2,
+                "projection_dim": WIDTH,
+                "depth": 2,
+                "num_image_tokens": 16,
+            },
+            "vq_config": {
+                "embed_dim": 4,
+                "num_embeddings": 5,
+                "latent_channels": 8,
+                "base_channels": 32,
+                "channel_multiplier": [1, 1],
+                "num_res_blocks": 0,
+                "num_patches": 4,
+                "image_token_embed_dim": 16,
+                "projection_dim": 16,
+            },
+            "text_config": {**_TEXT, "model_type": "llama"},
         },
         (56, 56),
     ),
@@ -229,4 +313,8 @@ def encoder(kind: str, **vision: Any) -> Any:
     part = "vision_config" if "vision_config" in settings else "audio_config"
     settings = {**settings, part: {**settings[part], **vision}}
     config = transformers.AutoConfig.for_model(kind, **settings)
-    return shaken(getattr(transformers, name)(config).float())
+    model = shaken(getattr(transformers, name)(config).float())
+    for name, limit in model.named_buffers():
+        if name.endswith(("put_min", "put_max")):  # of what gemma 4's layers let through
+            limit.fill_(4 if name.endswith("max") else -4)
+    return model

@@ -7,9 +7,8 @@ the range that YaRN ramps over; the export warns of it.)
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ import gguf_lab as gl
 from gguf_lab.bridge.exporting import export
 
 from .checkpoints import exported, with_scales
+from .running import TOKENS, expected, logits_of, opened
 from .small_models import (
     CAUSAL,
     TEXT,
@@ -29,13 +29,9 @@ from .small_models import (
     word_piece,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 llama_cpp = pytest.importorskip("llama_cpp")
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 
-TOKENS = [1, 5, 17, 99, 3, 64, 8, 8, 20, 110, 33, 7, 255, 200]
 PROSE = "The file is read, dequantized and compared; nothing is hidden. 1234 Wörter, twice!\n  Fin."
 ROUGHER = {
     *("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode", "phi"),
@@ -47,43 +43,6 @@ QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Show what was measured, also where the test passes."""
-
-    def show(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end=" ")
-
-    return show
-
-
-@contextmanager
-def opened(path: Path, **settings: Any) -> Iterator[Any]:
-    """A model in llama.cpp, its cache of keys and values in float32."""
-    exact = {"type_k": 0, "type_v": 0, "flash_attn": False}
-    model = llama_cpp.Llama(
-        str(path), n_ctx=256, n_threads=2, n_gpu_layers=0, verbose=False, **(exact | settings)
-    )
-    try:
-        yield model
-    finally:
-        model.close()
-
-
-def logits_of(path: Path, tokens: list[int]) -> np.ndarray:
-    with opened(path, logits_all=True) as model:
-        model.eval(tokens)
-        return np.array(model.scores[: len(tokens)])
-
-
-def expected(model: Any, tokens: list[int]) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0].numpy()
 
 
 @pytest.mark.filterwarnings("ignore:llama.cpp computes differently by truncate")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONVERTED = [
-    "audio-flamingo-3", "gemma3", "interns1", "internvl", "lfm2", "llama4", "pixtral",
+    "audio-flamingo-3", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
+    "janus_pro", "lfm2", "lightonocr", "llama4", "pixtral",
     "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
 ]  # fmt: skip
 COLORS = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -38,6 +39,8 @@ TOKENIZER = {"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}}
 OTHER_KEYS: dict[str, dict[str, object]] = {
     # 4 × 4 patches become 2 × 2 tokens; the converter asks only a file of the processor
     "gemma3": {"clip.vision.projector.scale_factor": 2},
+    # llama.cpp takes a quick approximation of GELU where no key says which it is
+    "gemma4": {"clip.use_gelu": True},
     # the converter writes the width of the language model
     "qwen2vl": {"clip.vision.feed_forward_length": 24},
 }
@@ -48,11 +51,25 @@ OTHER_NAMES = {
 }  # fmt: skip
 # Some models have them, and some don't: patterns.
 _SOME = r"v\.blk\.[0-9]\.(attn_[qkv](_norm\.weight|\.bias)|ln[12]\.bias)"
-OPTIONAL = {"internvl": _SOME, "interns1": _SOME, "lfm2": r"mm\.(input_norm\..*|[12]\.bias)"}
+_GLM = r"v\.(blk\.[0-9]\.(.*bias|attn_[qk]_norm\.weight)|(position|norm)_embd\.weight)"
+OPTIONAL = {
+    "gemma4": r"v\.std_.*|.*_(min|max)",
+    "glm4v": _GLM,
+    "glm-ocr": _GLM,
+    "internvl": _SOME,
+    "interns1": _SOME,
+    "lfm2": r"mm\.(input_norm\..*|[12]\.bias)",
+}
 # The converter means to write it, but drops the tensor that it is a row of before.
 ADDED = {"pixtral": {"v.token_embd.img_break"}}
 
 pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
+
+
+# What llama.cpp has built in, and the small model otherwise.
+SETTINGS: dict[str, dict[str, object]] = {
+    "gemma4": {"audio_config.attention_chunk_size": 12, "audio_config.attention_context_left": 13}
+}
 
 
 def checkpoint(name: str, folder: Path, **settings: Any) -> Path:
@@ -61,7 +78,7 @@ def checkpoint(name: str, folder: Path, **settings: Any) -> Path:
     (target / "preprocessor_config.json").write_text(json.dumps(COLORS))
     (target / "tokenizer_config.json").write_text(json.dumps(TOKENIZER))
     config = json.loads((target / "config.json").read_text())
-    for path, value in settings.items():
+    for path, value in (SETTINGS.get(name, {}) | settings).items():
         *parts, last = path.split(".")
         inner = config
         for part in parts:
@@ -101,8 +118,8 @@ def test_there_is_a_converters_file_for_every_type() -> None:
     types = {json.loads((DATA / n / "hf" / "config.json").read_text())["model_type"]
              for n in CONVERTED}  # fmt: skip
     every = {name for table in PROJECTORS for name in table.model_types}
-    # smolvlm is idefics3; the other three have Qwen3-VL's encoder
-    assert every - types == {"smolvlm", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
+    # smolvlm is idefics3; glm4v_moe has GLM-4V's encoder, and the other three have Qwen3-VL's
+    assert every - types == {"smolvlm", "glm4v_moe", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
     assert types <= every
 
 
@@ -328,6 +345,7 @@ def test_what_is_given_is_wrong(tmp_path: Path) -> None:
     refused(folder, CheckpointError, "not int", processor=3)
     refused(folder, CheckpointError, "is not a folder", processor=tmp_path / "none")
     refused(folder, UnsupportedError, "type 'Q9_9' is unknown", qtype="Q9_9")
+    refused(folder, UnsupportedError, "q4_k_m is a mix of types for language", qtype="q4_k_m")
     refused(folder, GGUFError, "metadata is", metadata=[1])
     refused(folder, GGUFError, "can't be set", metadata={"general.type": "model"})
     with pytest.raises(CheckpointError, match="nothing says image_mean"):

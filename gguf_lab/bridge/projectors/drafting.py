@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, GGUFError, UnsupportedError
+from ...file.qtypes import find_qtype
 from ...file.text import few, preview, quoted
 from ...reference.architectures import family_of
 from ...reference.architectures.family import number_in
@@ -15,7 +16,7 @@ from ...reference.transforms import Pick, Transformed
 from ..draft import Draft
 from ..draft_tensors import check_plan, draft_tensors, mostly, quantization_version
 from ..general import added, general_metadata
-from ..storage import chooser, file_type_of
+from ..storage import chooser, file_type_of, mix_of
 from . import PROJECTORS, side_of
 from .processing import open_processing
 
@@ -31,6 +32,7 @@ __all__ = ["draft_projector"]
 _TABLES = {name: table for table in PROJECTORS for name in table.model_types}
 _PATCHES = ("*.patch_embd.weight*", "*.patch_merger.weight*")
 _LAYERS = {"v.blk.": "vision.block_count", "a.blk.": "audio.block_count"}
+_HEARS = ("a.", "mm.a.")
 _EMBEDDING = "embed_tokens.weight"
 _BREAK, _BREAK_TOKEN = "v.token_embd.img_break", "[IMG_BREAK]"
 
@@ -52,6 +54,10 @@ def draft_projector(
         raise UnsupportedError(
             f"{source.words}: projectors of models of type {quoted(model_type)} can't be exported"
             f" yet; those of type {', '.join(sorted(_TABLES))} can."
+        )
+    if mix_of(qtype) and find_qtype(qtype) is None:
+        raise UnsupportedError(
+            f"{qtype} is a mix of types for language models: name one, such as F16 or Q8_0."
         )
     table, choose = _TABLES[model_type], chooser(qtype)
     with open_processing(processor, source.folder, source.config) as processing:
@@ -121,6 +127,7 @@ def _check_complete(
         name.replace("{layer}", str(layer))
         for name in table.needs
         for layer in range(counts.get(name[:6], 1))
+        if "audio.block_count" in figures or not name.startswith(_HEARS)
     ]
     marked = figures.get("vision.is_deepstack_layers")
     deep = [n for n, mark in enumerate(marked) if mark] if isinstance(marked, list) else []

@@ -14,12 +14,13 @@ from .side import Projector, Side, images, needs
 
 __all__ = [
     "GEMMA3", "IDEFICS3", "INTERNVL", "LFM2", "LLAMA4", "PIXTRAL", "QWEN2VL", "QWEN3VL", "QWEN25VL",
+    "SIGLIP", "pixtral",
 ]  # fmt: skip
 
 _EPSILON = "vision.attention.layer_norm_epsilon"
 _SCALE = "vision.projector.scale_factor"
 _ATTENTION = ("attn_q.*", "attn_k.*", "attn_v.*", "attn_out.*")
-_SIGLIP = ("ln1.*", "ln2.*", "ffn_up.*", "ffn_down.*", *_ATTENTION)
+SIGLIP = ("ln1.*", "ln2.*", "ffn_up.*", "ffn_down.*", *_ATTENTION)
 _PATCHES = ("v.patch_embd.*", "v.position_embd.weight")
 _IN_F32 = {"v.patch_embd.weight": "F32"}
 _LAST = ("vision_feature_layer", -1)
@@ -48,7 +49,7 @@ GEMMA3 = Projector(
     ("gemma3",),
     _gemma3,
     needs("mm.input_projection.weight", "mm.soft_emb_norm.weight", *_PATCHES, "v.post_ln.*",
-          layers=_SIGLIP),
+          layers=SIGLIP),
     {**_IN_F32, "mm.input_projection.weight": "F16"},
 )  # fmt: skip
 
@@ -72,12 +73,13 @@ def _idefics3(side: Side) -> dict[str, object]:
 IDEFICS3 = Projector(
     ("idefics3", "smolvlm"),
     _idefics3,
-    needs("mm.model.fc.weight", *_PATCHES, "v.post_ln.*", layers=_SIGLIP),
+    needs("mm.model.fc.weight", *_PATCHES, "v.post_ln.*", layers=SIGLIP),
     _IN_F32,
 )
 
 
-def _pixtral(side: Side) -> dict[str, object]:
+def pixtral(side: Side) -> dict[str, object]:
+    """Gather the figures of Pixtral's encoder."""
     side.must_be("vision_config.model_type", "pixtral")
     for name in ("rope_parameters.rope_theta", "rope_theta"):
         side.must_be(f"vision_config.{name}", 10000.0)
@@ -94,7 +96,7 @@ def _pixtral(side: Side) -> dict[str, object]:
 
 PIXTRAL = Projector(
     ("mistral3",),
-    _pixtral,
+    pixtral,
     needs(
         "mm.1.weight", "mm.2.weight", "mm.input_norm.weight", "mm.patch_merger.weight",
         "v.patch_embd.weight", "v.pre_ln.weight", "v.token_embd.img_break",
@@ -172,7 +174,7 @@ LLAMA4 = Projector(
     needs(
         "mm.model.fc.weight", "mm.model.mlp.1.weight", "mm.model.mlp.2.weight", "v.class_embd",
         "v.patch_embd.weight", "v.position_embd.weight", "v.pre_ln.*", "v.post_ln.*",
-        layers=_SIGLIP,
+        layers=SIGLIP,
     ),
     otherwise={"the order of tokens": "column by column of the image, not row by row"},
 )  # fmt: skip
@@ -195,7 +197,7 @@ def _lfm2(side: Side) -> dict[str, object]:
 LFM2 = Projector(
     ("lfm2_vl",),
     _lfm2,
-    needs("mm.1.weight", "mm.2.weight", *_PATCHES, "v.post_ln.*", layers=_SIGLIP),
+    needs("mm.1.weight", "mm.2.weight", *_PATCHES, "v.post_ln.*", layers=SIGLIP),
 )
 
 _QWEN_EPSILON = 1e-6
@@ -230,7 +232,7 @@ def _qwen2vl(side: Side) -> dict[str, object]:
     }
 
 
-QWEN2VL = Projector(("qwen2_vl",), _qwen2vl, needs(*_MERGER, "v.post_ln.*", layers=_SIGLIP))
+QWEN2VL = Projector(("qwen2_vl",), _qwen2vl, needs(*_MERGER, "v.post_ln.*", layers=SIGLIP))
 
 
 def _qwen25vl(side: Side) -> dict[str, object]:

@@ -14,7 +14,7 @@ from ..hyperparameters.config_side import ConfigSide, counted, filled_in, real, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Projector", "Side", "images", "needs", "side_of", "sounds"]
+__all__ = ["Projector", "Side", "images", "needs", "side_of", "sounds", "width_of_text"]
 
 _LAYERS = ("num_hidden_layers", "depth", "num_layers", "encoder_layers")
 _HEADS = ("num_attention_heads", "num_heads", "encoder_attention_heads")
@@ -83,7 +83,8 @@ def _dotted(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]
     return found
 
 
-def _width_of_text(side: Side) -> int:
+def width_of_text(side: Side) -> int:
+    """Return the width of the language model."""
     return side.count("text_config.hidden_size", "hidden_size")
 
 
@@ -101,7 +102,7 @@ def images(side: Side, **others: object) -> dict[str, object]:
     }
     return {
         "has_vision_encoder": True,
-        "vision.projection_dim": _width_of_text(side),
+        "vision.projection_dim": width_of_text(side),
         **{f"vision.{k}": value() if callable(value) else value for k, value in figures.items()},
         "vision.image_mean": _color(side, "image_mean"),
         "vision.image_std": _color(side, "image_std"),
@@ -114,7 +115,7 @@ def sounds(side: Side, projector_type: str) -> dict[str, object]:
     side.gelu(f"{part}activation_function")
     return {
         "has_audio_encoder": True,
-        "audio.projection_dim": _width_of_text(side),
+        "audio.projection_dim": width_of_text(side),
         "audio.embedding_length": side.count(f"{part}hidden_size", f"{part}d_model"),
         "audio.feed_forward_length": side.count(
             f"{part}intermediate_size", f"{part}encoder_ffn_dim"

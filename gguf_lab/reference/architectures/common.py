@@ -41,6 +41,7 @@ SPELLINGS = (
     # the text part of a model that sees or hears, of one that speaks too
     Spelling("thinker.", ""),
     Spelling("language_model.", "", "anywhere"),
+    Spelling("model.model.", "model."),
     # saved without the head on top
     Spelling("layers.", "model.layers."),
     Spelling("embed_tokens.", "model.embed_tokens."),
@@ -62,8 +63,10 @@ _ENCODERS = (
     *("*vision_*", "*vision.*", "*visual.*", "*audio_*", "*audio.*", "*projector.*"),
     *("*patch_merge_mlp.*", "model.connector.*", "*image_newline*", "vit.*", "siglip2.*"),
     *("mlp_AR.*", "mlp1.*", "sound_encoder.*", "sound_projection.*", "speech_embeddings.*"),
+    "model.aligner.*",
     *("model.embed_vision.*", "model.embed_audio.*", "embed_vision.*", "embed_audio.*"),
 )
+_DRAWS = ("model.vqmodel.*", "model.generation_*")
 _SPEAKS = ("talker.*", "code2wav.*", "token2wav.*")
 
 LEFT_OUT = (
@@ -72,8 +75,9 @@ LEFT_OUT = (
     LeftOut("*.attention.bias", _CONSTANT),
     *(LeftOut(pattern, _OTHER_PART) for pattern in _ENCODERS),
     *(
-        LeftOut(pattern, "part of what speaks, which the language model is not")
-        for pattern in _SPEAKS
+        LeftOut(pattern, f"part of what {does}, which the language model is not")
+        for does, patterns in (("speaks", _SPEAKS), ("makes images", _DRAWS))
+        for pattern in patterns
     ),
 )
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ..transforms import NamedRows
     from .family import Family
 
-__all__ = ["Origin", "Plan", "draw_plan", "has_name_map"]
+__all__ = ["LIMITS", "Origin", "Plan", "draw_plan", "has_name_map"]
 
 _ENDINGS = (".weight", ".bias", ".scale")
 # the limits between which layers of gemma4's encoders clip what they are given and what they give
-_LIMITS = tuple(f".{of}_{limit}" for of in ("input", "output") for limit in ("min", "max"))
+LIMITS = tuple(f".{of}_{limit}" for of in ("input", "output") for limit in ("min", "max"))
 _ENCODERS = ("v.", "a.", "mm.")
 _LAYERS_OF_ENCODERS = 128  # as many as the converter looks up for a file with several of them
 _LAYER_LIMIT = 1000  # no model has more; the name map grows with them, and file names are untrusted
@@ -220,7 +220,7 @@ def _name_map(facts: Facts, family: Family) -> Callable[[str], str | None]:
 
     def map_name(name: str) -> str | None:
         for names in maps:
-            found = names and names.get_name(name, try_suffixes=_ENDINGS + _LIMITS)
+            found = names and names.get_name(name, try_suffixes=_ENDINGS + LIMITS)
             if isinstance(found, str):
                 return found
         return None
