@@ -82,7 +82,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
                 "num_hidden_layers": 2,
                 "num_attention_heads": 2,
                 "output_proj_dims": 40,
-                "subsampling_conv_channels": [16, 8],
+                "subsampling_conv_channels": [128, 8],
             },
             "text_config": {
                 **_TEXT,

@@ -37,7 +37,7 @@ BREAK = 12
 SECONDS, RATE = 30, 16000
 SEEING = [kind for kind, (_, _, size) in ENCODERS.items() if size[0]]
 # It takes the mean of each two frames before it joins four, and then ends: 187.5 tokens are none.
-HEARING = [kind for kind in ENCODERS if kind not in {*SEEING, "voxtral"}]
+HEARING = ["gemma4", *(kind for kind in ENCODERS if kind not in {*SEEING, "voxtral"})]
 ROUGH_TEXT = {"gemma3": 1e-3, "gemma4": 5e-3}
 ROUGH = {"internvl": 5e-3, "qwen2_audio": 1e-4, "audioflamingo3": 1e-4}
 
@@ -205,21 +205,33 @@ def test_images(kind: str, tmp_path: Path, say: Any) -> None:
             check(kind, found, due, say)
 
 
+def due_of_sound(kind: str, model: Any, sound: np.ndarray) -> np.ndarray:
+    import torch
+    from transformers import Gemma4AudioFeatureExtractor, WhisperFeatureExtractor
+
+    extractor = (
+        Gemma4AudioFeatureExtractor()
+        if kind == "gemma4"
+        else WhisperFeatureExtractor(feature_size=80)
+    )
+    heard = extractor([sound], sampling_rate=RATE, return_tensors="pt")
+    part = getattr(model, "model", model)
+    with torch.no_grad():
+        if kind == "gemma4":
+            found = part.get_audio_features(heard.input_features, heard.input_features_mask)
+            return found.pooler_output[0].numpy()
+        mask = None if kind == "qwen2_audio" else torch.ones(1, 3000, dtype=torch.long)
+        hidden = part.audio_tower(heard.input_features, mask).last_hidden_state
+        return part.multi_modal_projector(hidden)[0].numpy()
+
+
 @pytest.mark.parametrize("kind", HEARING)
 def test_sounds(kind: str, tmp_path: Path, say: Any) -> None:
     """One as long as the encoder listens: what is made of a silence behind it differs."""
-    import torch
-    from transformers import WhisperFeatureExtractor
-
     model = encoder(kind)
     path, text = files(kind, model, tmp_path, WIDTH)
     noise = np.random.default_rng(1).standard_normal(SECONDS * RATE)
     sound = (0.1 * noise).astype(np.float32)
-    heard = WhisperFeatureExtractor(feature_size=80)(sound, sampling_rate=RATE, return_tensors="pt")
-    part = getattr(model, "model", model)
-    with torch.no_grad():
-        mask = None if kind == "qwen2_audio" else torch.ones(1, 3000, dtype=torch.long)
-        hidden = part.audio_tower(heard.input_features, mask).last_hidden_state
-        due = part.multi_modal_projector(hidden)[0].numpy()
+    due = due_of_sound(kind, model, sound)
     with seen(path, text, sound) as found:
         check(kind, found[:1], due, say)
