@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["ConfigSide", "filled_in", "flat"]
 
 _LAYERS = frozenset(
-    ("num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_decoder_layers", "depth")
+    (
+        "num_hidden_layers",
+        "n_layers",
+        "n_layer",
+        "num_layers",
+        "num_decoder_layers",
+        "depth",
+        "encoder_layers",
+    )
 )
 
 _NO_JSON = {"Infinity", "-Infinity", "NaN"}

@@ -99,9 +99,8 @@ def _take_break(plan: Plan, source: Source, processing: Processing | None) -> No
             " behind every row of an image. Give the processor (processor=...), or the folder with"
             " its tokenizer.json."
         )
-    embedding = next(
-        (t for n, t in source.tensors.items() if n.endswith("embed_tokens.weight")), None
-    )
+    named = (tensor for name, tensor in source.tensors.items() if name.endswith(_EMBEDDING))
+    embedding = next(named, None)
     if embedding is None:
         raise CheckpointError(
             f"{source.words} has no {_EMBEDDING}, of which the row {token} is needed:"
@@ -143,7 +142,7 @@ def _check_complete(
             " written. Give the folder with all of its files; if it is complete, llama.cpp has no"
             " such model."
         )
-    beyond = [n for n in shapes if n[:6] in _LAYERS and (number_in(n) or 0) >= counts[n[:6]]]
+    beyond = [n for n in shapes if n[:6] in _LAYERS and (number_in(n) or 0) >= counts.get(n[:6], 0)]
     if beyond:
         raise CheckpointError(
             f"{words}: config.json has fewer layers than the checkpoint: {few(map(quoted, beyond))}"
