@@ -94,7 +94,7 @@ class Draft:
         Tensors of the checkpoint that have no place in the file, and why.
     unsaid : dict of str to str
         Settings of ``config.json`` that no key of the file tells and llama.cpp takes differently,
-        in words.
+        in words; and what it does otherwise whatever a file says.
     """
 
     metadata: dict[str, object]

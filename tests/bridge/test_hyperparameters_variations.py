@@ -210,6 +210,7 @@ def test_a_width_in_multiples_of_nothing_is_a_clear_error():
             "is inf",
         ),
         ("llama", {"rms_norm_eps": math.nan}, "rms_norm_eps in config.json is nan"),
+        ("llama", {"rms_norm_eps": 10**400}, "a number that a float can be"),
     ],
 )
 def test_junk_within_settings_is_a_clear_error(name, settings, words):

@@ -110,12 +110,15 @@ def counted(config: ConfigSide, name: str, value: object) -> int:
 
 def real(config: ConfigSide, name: str, value: object) -> float:
     """Check that a value is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise config.wrong(name, value, "a number")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise config.wrong(name, value, "a number that a float can be") from None
+    if isnan(number):
+        raise config.wrong(name, value, "a number")
+    return number
 
 
 def finite(config: ConfigSide, name: str, value: object) -> float:
