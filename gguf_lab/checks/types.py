@@ -11,7 +11,7 @@ from ..file.layout import without_ones
 from ..model.names import split_name
 from ..model.words import bytes_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
-from ..quantization.roles import why_never
+from ..quantization.roles import TURNED, why_never
 from ..reference.architectures.plan import has_name_map
 from .rules import Found, counted, examples, rule
 
@@ -122,6 +122,26 @@ def unusable_type(subject: Subject) -> Iterator[Found]:
                 f"({examples(names)}): it stops when it computes with them",
                 "Convert the model again.",
             )
+
+
+@rule(
+    "turned-blocks",
+    "error",
+    "tools/mtmd: the graph of gemma3 transposes this matrix, which ggml can't do with blocks",
+    kinds=("mmproj",),
+)
+def turned_blocks(subject: Subject) -> Iterator[Found]:
+    """Expect no blocks in a matrix of a projector that llama.cpp turns over."""
+    tensors = subject.model.tensors
+    name = TURNED.get(str(subject.metadata.get("clip.projector_type")), "")
+    if name in tensors and tensors[name].info.qtype.block_size > 1:
+        yield Found(
+            name,
+            f"it is in {tensors[name].qtype}: llama.cpp turns it over, which makes"
+            " nonsense of blocks, and computes NaN",
+            "Quantize the F16 file again with GGUF Lab, which keeps this tensor, or let llama.cpp's"
+            " converter write the type (--mmproj --outtype q8_0).",
+        )
 
 
 @rule(

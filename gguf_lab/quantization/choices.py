@@ -224,7 +224,7 @@ class _Chooser:
         self.n_attn_v, self.tied = roles["attn_v"], not roles["output"]
 
     def choose(self, name: str, shape: tuple[int, ...], source: str) -> Choice:
-        if why := why_never(name, shape, self.facts.architecture):
+        if why := why_never(name, shape, self.facts.architecture, self.facts.projector):
             return Choice(source, f"never quantized: {why}", quantized=False)
         wanted, reason = self._wanted(name, shape)
         fits, reason = _fit(name, wanted, shape[-1], reason)

@@ -35,6 +35,8 @@ class Facts:
         Heads of the queries, and of the keys and values, in the first layer.
     n_expert : int
         Experts; 0 for a dense model.
+    projector : str
+        ``clip.projector_type``; empty for a language model.
     """
 
     architecture: str
@@ -43,6 +45,7 @@ class Facts:
     n_head: int = 0
     n_head_kv: int = 0
     n_expert: int = 0
+    projector: str = ""
 
     @property
     def n_gqa(self) -> int:
@@ -105,4 +108,5 @@ class Facts:
             n_head=n_head,
             n_head_kv=figure("attention.head_count_kv", n_head),
             n_expert=figure("expert_count"),
+            projector=str(metadata.get("clip.projector_type") or ""),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["WHOLE_NAMES", "layer_of", "role_of", "why_never"]
+__all__ = ["TURNED", "WHOLE_NAMES", "layer_of", "role_of", "why_never"]
 
 # The first of these that a name contains says what the tensor does.
 _ROLES = {
@@ -97,8 +97,20 @@ def role_of(name: str) -> str:
     return next((role for part, role in _ROLES.items() if part in name), "")
 
 
-def why_never(name: str, shape: tuple[int, ...], architecture: str) -> str | None:
+TURNED = {"gemma3": "mm.input_projection.weight"}
+"""What llama.cpp turns over when it calculates, by ``clip.projector_type``: blocks can't be.
+
+llama-quantize quantizes it all the same, and llama.cpp computes NaN with the file; its converter
+writes it in F16 whatever it is asked for.
+"""
+
+
+def why_never(
+    name: str, shape: tuple[int, ...], architecture: str, projector: str = ""
+) -> str | None:
     """Return why a tensor is never quantized, None if it may be."""
+    if TURNED.get(projector) == name:
+        return "llama.cpp turns it over"
     if sum(size > 1 for size in shape[:-1]) == 0:  # leading ones are no dimensions for ggml
         return "one-dimensional"
     if not name.endswith("weight"):

@@ -205,6 +205,24 @@ def test_images(kind: str, tmp_path: Path, say: Any) -> None:
             check(kind, found, due, say)
 
 
+@pytest.mark.parametrize("qtype", ["Q8_0", "Q4_K_M"])
+def test_a_quantized_projector(qtype: str, tmp_path: Path, say: Any) -> None:
+    """Without the exception to what llama-quantize does, llama.cpp computes NaN with gemma 3's."""
+    import torch
+
+    model = encoder("gemma3", hidden_size=64, intermediate_size=128)
+    path, text = files("gemma3", model, tmp_path, WIDTH)
+    gl.requantize(path, tmp_path / "q.gguf", qtype, progress=False)
+    assert gl.open(tmp_path / "q.gguf").tensors["v.blk.0.ffn_down.weight"].qtype != "F32"
+    image = np.random.default_rng(1).integers(0, 256, (56, 56, 3), dtype=np.uint8)
+    normal = ((image / 255 - MEAN) / STD).astype(np.float32)
+    due = due_of_image("gemma3", model, torch.tensor(normal).permute(2, 0, 1)[None])
+    with seen(tmp_path / "q.gguf", text, image) as found:
+        worst = float(np.linalg.norm(found[0] - due) / np.linalg.norm(due))
+        say(f"gemma3 in {qtype}: relative difference {worst:.1e}")
+        assert worst < (0.05 if qtype == "Q8_0" else 0.3)
+
+
 def due_of_sound(kind: str, model: Any, sound: np.ndarray) -> np.ndarray:
     import torch
     from transformers import Gemma4AudioFeatureExtractor, WhisperFeatureExtractor

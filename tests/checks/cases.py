@@ -20,11 +20,13 @@ QWEN2 = MODELS / "qwen2" / "qwen2-bf16.gguf"  # without a tokenizer
 GPT2 = MODELS / "gpt2" / "gpt2-bf16.gguf"
 MAMBA = MODELS / "mamba" / "mamba-bf16.gguf"
 MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
+PROJECTOR = MODELS.parent / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
     Q4_K_M: "Tiny-1.4M-v1.0-Q4_K_M.gguf",
     IMATRIX: "Tiny-imatrix.gguf",
+    PROJECTOR: "mmproj-Tiny-3.7K-v1.0-BF16.gguf",
 }
 """Names of the unchanged files by which nothing is unusual in them."""
 
@@ -583,6 +585,14 @@ TYPES = (
         "error",
         refused=False,
         **tensor("blk.1.attn_q.weight", 28, (96, 96), np.ones(96 * 96).tobytes()),
+    ),
+    case(
+        "turned-blocks",
+        "it is in Q8_0: llama.cpp turns it over",
+        "error",
+        source=PROJECTOR,
+        refused=False,  # when it is loaded
+        **tensor("mm.input_projection.weight", 8, (32, 12), (b"\0\x3c" + bytes(range(32))) * 12),
     ),
     case(
         "file-type",

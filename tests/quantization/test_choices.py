@@ -191,3 +191,13 @@ def test_metadata_without_the_facts(change, message):
     metadata = {"general.architecture": "llama", "llama.block_count": 2} | change
     with pytest.raises(GGUFError, match=message):
         Facts.of(metadata)
+
+
+def test_what_llama_cpp_turns_over_is_never_quantized():
+    """llama-quantize does it, and llama.cpp computes NaN with such a projector of gemma 3."""
+    tensors = [("mm.input_projection.weight", (64, 64), "F16"), ("mm.0.weight", (64, 64), "F16")]
+    for projector, kept in (("gemma3", True), ("gemma4v", False)):
+        facts = Facts.of({"general.architecture": "clip", "clip.projector_type": projector})
+        found = choose_types("Q8_0", tensors, facts)
+        assert found["mm.input_projection.weight"].quantized is not kept
+        assert found["mm.0.weight"].qtype == "Q8_0"
