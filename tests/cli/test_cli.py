@@ -264,8 +264,9 @@ def publish(*paths, publish=writer._publish):
     publish(*paths)
 
 writer._publish = publish
-if sys.argv[2] == "ignored":
-    signal.signal(getattr(signal, sys.argv[1]), signal.SIG_IGN)
+# whatever the tests were started by: nohup, say
+handler = signal.SIG_IGN if sys.argv[2] == "ignored" else signal.SIG_DFL
+signal.signal(getattr(signal, sys.argv[1]), handler)
 sys.exit(cli.main(["quantize", *sys.argv[3:], "Q8_0"]))
 """
 
