@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .small_models import shaken
+from .small_models import LINEAR, shaken
 
 WIDTH = 64
 """Of the language model."""
@@ -42,6 +42,33 @@ _TURNED = {"rope_parameters": {"rope_type": "default", "mrope_section": [3, 3, 2
 _PART = {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5}
 # llama.cpp (llama-cpp-python 0.3.36) reads no epsilon of qwen2vl, and takes 0
 _NO_EPSILON = {**_TURNED, "rms_norm_eps": 1e-30}
+_QWEN35 = {
+    **_QWEN,
+    "hidden_size": 64,
+    "out_hidden_size": WIDTH,
+    "intermediate_size": 96,
+    "num_position_embeddings": 64,
+}
+_RECURRENT = {
+    **_TEXT,
+    **LINEAR,
+    "num_hidden_layers": 3,
+    "rope_parameters": _TURNED["rope_parameters"] | _PART | {"partial_rotary_factor": 0.25},
+}
+_GLM: dict[str, Any] = {
+    "vision_config": {
+        "depth": 3,
+        "hidden_size": 48,
+        "intermediate_size": 80,
+        "out_hidden_size": WIDTH,
+        "num_heads": 2,
+        "image_size": 112,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "text_config": {**_TEXT, "rope_parameters": _TURNED["rope_parameters"] | _PART},
+}
 _HEARING = {
     "hidden_size": 48,
     "intermediate_size": 192,
@@ -96,24 +123,24 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (480, 336),
     ),
-    "glm4v": (
-        "Glm4vForConditionalGeneration",
+    "glm4v": ("Glm4vForConditionalGeneration", _GLM, (112, 112)),
+    "glm4v_moe": (
+        "Glm4vMoeForConditionalGeneration",
         {
-            "vision_config": {
-                "depth": 3,
-                "hidden_size": 48,
-                "intermediate_size": 80,
-                "out_hidden_size": WIDTH,
-                "num_heads": 2,
-                "image_size": 112,
-                "patch_size": 14,
-                "spatial_merge_size": 2,
-                "temporal_patch_size": 2,
+            **_GLM,
+            "text_config": {
+                **_GLM["text_config"],
+                "num_hidden_layers": 2,
+                "n_routed_experts": 4,
+                "n_shared_experts": 1,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 32,
+                "first_k_dense_replace": 1,
             },
-            "text_config": {**_TEXT, "rope_parameters": _TURNED["rope_parameters"] | _PART},
         },
-        (112, 112),
+        (168, 112),
     ),
+    "glm_ocr": ("GlmOcrForConditionalGeneration", _GLM, (168, 112)),
     "lighton_ocr": (
         "LightOnOcrForConditionalGeneration",
         {
@@ -254,6 +281,25 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (168, 112),
     ),
+    "qwen3_5": (
+        "Qwen3_5ForConditionalGeneration",
+        {"vision_config": _QWEN35, "text_config": _RECURRENT},
+        (168, 112),
+    ),
+    "qwen3_5_moe": (
+        "Qwen3_5MoeForConditionalGeneration",
+        {
+            "vision_config": _QWEN35,
+            "text_config": {
+                **_RECURRENT,
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 32,
+                "shared_expert_intermediate_size": 32,
+            },
+        },
+        (168, 112),
+    ),
     "qwen3_vl_moe": (
         "Qwen3VLMoeForConditionalGeneration",
         {
@@ -301,6 +347,9 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     ),
 }
 """``model_type`` to the class, its settings, and the width and height of an image."""
+
+READING = [kind for kind in ENCODERS if kind not in {"glm4v_moe", "glm_ocr"}]
+"""Those of which the language model is exported, too."""
 
 
 def encoder(kind: str, **vision: Any) -> Any:

@@ -23,7 +23,7 @@ BASE = {
     "tie_word_embeddings": False,
 }
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
-_LINEAR = {
+LINEAR = {
     "head_dim": 32,
     "layer_types": ["linear_attention", "full_attention", "linear_attention"],
     "linear_num_key_heads": 2,
@@ -68,9 +68,9 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "qwen3": {"head_dim": 24},
     # llama.cpp has these alone: the shares of the experts add up to 1
     "qwen3_moe": {**_EXPERTS, "head_dim": 24, "num_experts": 4, "norm_topk_prob": True},
-    "qwen3_next": {**_SHARED, **_LINEAR},
-    "qwen3_5_text": _LINEAR,
-    "qwen3_5_moe_text": {**_SHARED, **_LINEAR},
+    "qwen3_next": {**_SHARED, **LINEAR},
+    "qwen3_5_text": LINEAR,
+    "qwen3_5_moe_text": {**_SHARED, **LINEAR},
     "phi": {"num_key_value_heads": 4},
     "phi3": {"pad_token_id": 0},
     "bloom": {"n_layer": 3, "n_head": 4},

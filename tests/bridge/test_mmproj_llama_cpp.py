@@ -17,7 +17,7 @@ import pytest
 import gguf_lab as gl
 
 from .running import TOKENS, expected, logits_of, opened
-from .small_encoders import ENCODERS, WIDTH, encoder
+from .small_encoders import ENCODERS, READING, WIDTH, encoder
 from .small_models import byte_level, causal
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def check(kind: str, found: list[np.ndarray], due: np.ndarray, say: Any) -> None
         assert worst < ROUGH.get(kind, 1e-3)
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", READING)
 def test_language_models(kind: str, tmp_path: Path, say: Any) -> None:
     """What reads is exported from the same model, and computes the same logits."""
     model = encoder(kind)
