@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .sources import Source
     from .storage import Choose
 
-__all__ = ["PLAIN", "check_plan", "draft_tensors", "mostly", "quantization_version"]
+__all__ = ["check_plan", "draft_tensors", "mostly"]
 
-PLAIN = ("F32", "F16", "BF16")
+_PLAIN = ("F32", "F16", "BF16")
 
 
 def check_plan(plan: Plan, source: Source) -> None:
@@ -91,7 +91,7 @@ def draft_tensors(
             n for other in together if other in plan.origins for n in plan.origins[other].names
         )
         last = max((place[n] for n in parts if n in place), default=len(place))
-        found.append((rows.dtype in PLAIN, last, together.index(name), tensor))
+        found.append((rows.dtype in _PLAIN, last, together.index(name), tensor))
     yield from (tensor for *_, tensor in sorted(found, key=lambda item: item[:3]))
 
 
@@ -133,15 +133,8 @@ def mostly(qtype: str | Mapping[str, str] | Choose, tensors: tuple[DraftTensor, 
     """Name the type that stands for the file: the one that was asked for, or the most frequent."""
     blocks = any(t.qtype.name == "MXFP4" for t in tensors)
     if isinstance(qtype, str):
-        return "MXFP4" if blocks and qtype in PLAIN else qtype
+        return "MXFP4" if blocks and qtype in _PLAIN else qtype
     weights: Counter[str] = Counter()
     for tensor in tensors:
         weights[tensor.qtype.name] += prod(tensor.shape)
     return weights.most_common(1)[0][0]
-
-
-def quantization_version() -> int:
-    """Return ggml's number for the layout of the blocks."""
-    from gguf import GGML_QUANT_VERSION
-
-    return int(GGML_QUANT_VERSION)

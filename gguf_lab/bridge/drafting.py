@@ -6,7 +6,6 @@ or a copy, and what becomes metadata), and everything that can be refused is ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ import numpy as np
 from ..codec import REQUIRES_IMPORTANCE
 from ..errors import (
     CheckpointError,
-    GGUFError,
     QuantizationError,
     UnsupportedError,
 )
@@ -29,14 +27,16 @@ from ..reference.facts import LAYERS, Facts
 from ..reference.transforms import AsStored, Transformed
 from .activation import activation_of
 from .draft import Draft, DraftTensor
-from .draft_tensors import check_plan, draft_tensors, mostly, quantization_version
-from .general import added, general_metadata
+from .draft_tensors import check_plan, draft_tensors, mostly
+from .general import added, general_metadata, given_metadata, quantization_version
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
 from .loadable import check_loadable, check_zeros
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..reference.architectures.plan import Plan
     from ..reference.transforms import NamedRows
     from .sources import Source
@@ -57,7 +57,6 @@ _AROUND = frozenset((
 ))  # fmt: skip
 _OF_THE_WHOLE = ("tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
 _AT_ONCE = 1 << 22  # values
-_PLAIN = ("F32", "F16", "BF16")
 
 
 def draft_export(
@@ -71,9 +70,7 @@ def draft_export(
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export`."""
     source = _language_part(source)
-    mix, metadata = mix_of(qtype), metadata or {}
-    if not isinstance(metadata, Mapping):
-        raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
+    mix, metadata = mix_of(qtype), given_metadata(metadata)
     choose = chooser("F16" if mix else qtype)
     model_type = str(source.config.get("model_type"))
     if model_type not in MODEL_TYPES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,9 @@ from ..file.packing import check_key, type_of_value
 from ..file.text import preview, printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["added", "file_name", "general_metadata"]
+__all__ = ["added", "file_name", "general_metadata", "given_metadata", "quantization_version"]
 
 _STRUCTURAL = (
     "general.architecture",
@@ -133,6 +133,28 @@ def _parameters(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int, int, i
         else:
             shared += size
     return total, shared, per_expert, n_experts // n_tensors if n_tensors else 0
+
+
+def quantization_version() -> int:
+    """Return ggml's number for the layout of the blocks."""
+    from gguf import GGML_QUANT_VERSION
+
+    return int(GGML_QUANT_VERSION)
+
+
+def given_metadata(metadata: object) -> Mapping[str, object]:
+    """Take the keys that a user gives; None is none.
+
+    Raises
+    ------
+    GGUFError
+        If it is no mapping.
+    """
+    if not metadata:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
+    return metadata
 
 
 def added(metadata: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:

@@ -38,11 +38,12 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
     """Expect every hyper-parameter that the architecture needs, of the right type, in bounds."""
     from ..bridge.activation import activation_in
     from ..bridge.configuration import settings_of
+    from ..bridge.hyperparameters.file_side import full_key
 
     if not subject.architecture or not subject.model.tensors:
         return
     keys = required_keys(subject.architecture) if has_name_map(subject.architecture) else []
-    missing = [key if key.startswith("xielu.") else f"{subject.architecture}.{key}" for key in keys]
+    missing = [full_key(subject.architecture, key) for key in keys]
     missing = [key for key in missing if key not in subject.metadata]
     for key in missing:
         yield Found(key, "the key is missing: llama.cpp loads no model without it", CORRECT_KEY)

@@ -52,9 +52,14 @@ def with_scales(model: gl.Model, target: Path, *, scaled: bool = True) -> Path:
     )[0]
 
 
-def tensors_of(folder: str) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    tensors = open_checkpoint(DATA / folder / "hf").tensors.values()
+def contents(folder: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """What `write_checkpoint` writes as it was."""
+    tensors = open_checkpoint(folder).tensors.values()
     return {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes()) for t in tensors}
+
+
+def tensors_of(folder: str) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    return contents(DATA / folder / "hf")
 
 
 def llama_tensors() -> dict[str, tuple[str, tuple[int, ...], bytes]]:

@@ -15,7 +15,7 @@ from gguf_lab.errors import CheckpointError, UnsupportedError
 from gguf_lab.reference import open_checkpoint
 
 from ..reference.support import PROJECTORS, TABLES, write_checkpoint
-from .checkpoints import exported
+from .checkpoints import contents, exported
 from .small_encoders import READING, encoder
 from .test_exporting import plain
 
@@ -113,8 +113,7 @@ def test_the_whole_says_whether_it_is_tied(tmp_path: Path) -> None:
         config["text_config"]["tie_word_embeddings"] = True
 
     folder = changed(tmp_path / "hf", "idefics3", untied)
-    tensors = {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes())
-               for t in open_checkpoint(folder).tensors.values()}  # fmt: skip
+    tensors = contents(folder)
     tensors.pop("lm_head.weight", None)
     (folder / "model.safetensors").unlink()
     write_checkpoint(folder / "model.safetensors", tensors)

@@ -20,6 +20,7 @@ from gguf_lab.reference import align, open_checkpoint
 
 from ..reference.support import PROJECTORS as DATA
 from ..reference.support import write_checkpoint
+from .checkpoints import contents
 from .small_encoders import ENCODERS, encoder
 
 if TYPE_CHECKING:
@@ -277,8 +278,7 @@ def test_settings_that_llama_cpp_does_not_have(
 def test_a_tensor_is_missing(name: str, tmp_path: Path) -> None:
     """Most are optional to llama.cpp, which would compute something else without a word."""
     folder = checkpoint(name, tmp_path)
-    tensors = {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes())
-               for t in open_checkpoint(folder).tensors.values()}  # fmt: skip
+    tensors = contents(folder)
     model = exported(folder, tmp_path / "whole.gguf", qtype="BF16")
     pairs = align(model, open_checkpoint(folder)).pairs
     origin = {pair.name: pair.reference_names for pair in pairs}
@@ -299,8 +299,7 @@ def test_a_tensor_is_missing(name: str, tmp_path: Path) -> None:
 
 def test_a_tensor_too_many(tmp_path: Path) -> None:
     folder = checkpoint("gemma3", tmp_path)
-    tensors = {t.name: (t.dtype, t.shape, t.read(0, t.n_rows).tobytes())
-               for t in open_checkpoint(folder).tensors.values()}  # fmt: skip
+    tensors = contents(folder)
     tensors["vision_tower.lora.weight"] = ("F32", (1, 1), b"\0" * 4)
     write_checkpoint(folder / "model.safetensors", tensors)
     refused(folder, CheckpointError, "'vision_tower.lora.weight': no tensor of clip is known")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CheckpointError, UnsupportedError
 from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON, GPTNEOX
-from .config_side import ConfigSide, filled_in, flat, side_of
+from .config_side import GELU, ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
 from .ernie import ERNIE45, ERNIE45MOE
 from .falcon_h1 import FALCON_H1
@@ -238,7 +238,7 @@ def rope_factors_of(config: Mapping[str, object]) -> dict[str, npt.NDArray[np.fl
 
 
 # llama.cpp has one of each, whatever its exact form
-_SAME = ({"silu", "swish"}, {"gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh"})
+_SAME = (("silu", "swish"), GELU)
 # known to llama.cpp by other means than a key
 _GUESSED = ("query_pre_attn_scalar",)
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE", "CONTEXT", "EXPERT_COUNT", "GATE", "HEADS", "HEAD_DIM", "KV_HEADS", "LAYERS",
-    "OPTIONAL_HEAD_DIM", "PREDICTORS", "SOME_SLIDE", "VOCABULARY", "WIDTH", "WIDTH_INSIDE",
+    "NO_WINDOW", "OPTIONAL_HEAD_DIM", "PREDICTORS", "SIZES", "SOME_SLIDE", "VOCABULARY", "WIDTH",
+    "WIDTH_INSIDE",
     "as_many_heads", "base", "biased", "every", "heads_of_state", "implied", "layer_kinds",
     "limited", "other_base", "sliding_layers", "sliding_of", "without_predictors",
 ]  # fmt: skip
@@ -75,6 +76,13 @@ def _head_dim_to_config(file: FileSide) -> Mapping[str, object]:
 def _optional_head_dim_to_config(file: FileSide) -> Mapping[str, object]:
     return _head_dim_to_config(file) if file.has("attention.key_length") else {}
 
+
+def _no_window(_: FileSide) -> Mapping[str, object]:
+    return {"sliding_window": None}
+
+
+NO_WINDOW = Rule(to_config=_no_window)
+"""No file tells of one, and llama.cpp has none."""
 
 LAYERS = Rule(_layers_to_file, _layers_to_config)
 
@@ -138,13 +146,9 @@ KV_HEADS = Rule(
     _kv_heads_to_config,
 )
 
+SIZES: tuple[Line, ...] = (LAYERS, CONTEXT, WIDTH, WIDTH_INSIDE, HEADS, KV_HEADS)
 BASE: tuple[Line, ...] = (
-    LAYERS,
-    CONTEXT,
-    WIDTH,
-    WIDTH_INSIDE,
-    HEADS,
-    KV_HEADS,
+    *SIZES,
     Rule(_causal_to_file),
     ROPE,
     Pair("attention.layer_norm_rms_epsilon", ("rms_norm_eps", "norm_eps"), float),

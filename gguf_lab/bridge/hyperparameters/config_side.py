@@ -13,7 +13,7 @@ from ...model.names import MOST_LAYERS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["ConfigSide", "filled_in", "flat"]
+__all__ = ["GELU", "ConfigSide", "filled_in", "flat"]
 
 _LAYERS = frozenset(
     (
@@ -26,6 +26,9 @@ _LAYERS = frozenset(
         "encoder_layers",
     )
 )
+
+GELU = ("gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_python")
+"""The forms of it, of which llama.cpp has one."""
 
 _NO_JSON = {"Infinity", "-Infinity", "NaN"}
 

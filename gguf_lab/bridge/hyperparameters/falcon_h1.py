@@ -9,14 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .common import (
-    CONTEXT,
     HEAD_DIM,
-    HEADS,
-    KV_HEADS,
-    LAYERS,
+    SIZES,
     VOCABULARY,
-    WIDTH,
-    WIDTH_INSIDE,
     biased,
     heads_of_state,
     implied,
@@ -111,12 +106,7 @@ FALCON_H1 = Family(
     architectures=("falcon-h1",),
     classes={"falcon_h1": "FalconH1ForCausalLM"},
     lines=(
-        LAYERS,
-        CONTEXT,
-        WIDTH,
-        WIDTH_INSIDE,
-        HEADS,
-        KV_HEADS,
+        *SIZES,
         VOCABULARY,
         Rule(_base, ROPE.to_config),
         Pair("attention.layer_norm_rms_epsilon", ("rms_norm_eps",), float, True, REQUIRED),

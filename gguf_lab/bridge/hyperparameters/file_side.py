@@ -24,6 +24,11 @@ class _Required:
 REQUIRED = _Required()
 
 
+def full_key(architecture: str, key: str) -> str:
+    """Write a key in full: with the architecture in front, but for those that have none."""
+    return key if key.startswith(("tokenizer.", "xielu.")) else f"{architecture}.{key}"
+
+
 @dataclass(frozen=True, slots=True)
 class FileSide:
     """Metadata, tensor shapes and the factors of the rotary frequencies of one file.
@@ -47,7 +52,7 @@ class FileSide:
 
     def name(self, key: str) -> str:
         """Write a key in full."""
-        return key if key.startswith(("tokenizer.", "xielu.")) else f"{self.architecture}.{key}"
+        return full_key(self.architecture, key)
 
     def has(self, key: str) -> bool:
         """Say whether the key is there."""

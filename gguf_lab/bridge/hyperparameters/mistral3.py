@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .common import VOCABULARY, base
+from .common import NO_WINDOW, VOCABULARY, base
 from .config_side import real, refuse
 from .family import Family, Implied, Rule, always
 from .llama import WHOLE_HEAD
@@ -65,10 +65,6 @@ def _rope_to_config(file: FileSide) -> Mapping[str, object]:
     return {"rope_parameters": settings}
 
 
-def _no_window(_: FileSide) -> Mapping[str, object]:
-    return {"sliding_window": None}
-
-
 MISTRAL3 = Family(
     architectures=("mistral3",),
     classes={"ministral3": "Ministral3ForCausalLM", "mistral": "MistralForCausalLM"},
@@ -82,7 +78,7 @@ MISTRAL3 = Family(
         Rule(_scores),
         Implied("hidden_act", "silu"),
         Implied("sliding_window", None, when=always),
-        Rule(to_config=_no_window),
+        NO_WINDOW,
         rope=Rule(ROPE.to_file, _rope_to_config),
     ),
 )

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .common import (
+    NO_WINDOW,
     OPTIONAL_HEAD_DIM,
     PREDICTORS,
     as_many_heads,
@@ -119,17 +120,13 @@ def _slides(config: ConfigSide) -> bool:
     return shorter and "sliding_attention" in (config.find("layer_types") or ())
 
 
-def _no_window(_: FileSide) -> Mapping[str, object]:
-    return {"sliding_window": None}
-
-
 DOTS1 = Family(
     architectures=("dots1",),
     classes={"dots1": "Dots1ForCausalLM"},
     lines=base(
         as_many_heads("dots1"),
         *_EXPERTS,
-        Rule(to_config=_no_window),
+        NO_WINDOW,
         Implied("layer_types", "full_attention everywhere", when=_slides),
         head_dim=OPTIONAL_HEAD_DIM,
         gate=Rule(_gate, _gate_to_config),

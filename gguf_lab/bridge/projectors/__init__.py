@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from .images import (
-    GEMMA3,
-    IDEFICS3,
-    INTERNVL,
-    LFM2,
-    LLAMA4,
-    PIXTRAL,
-    QWEN2VL,
-    QWEN3VL,
-    QWEN25VL,
-)
-from .more_images import GEMMA4, GLM4V, JANUS, LIGHTONOCR
+from .gemma import GEMMA3, GEMMA4
+from .images import IDEFICS3, INTERNVL, JANUS, LFM2, LIGHTONOCR, LLAMA4, PIXTRAL
+from .qwen import GLM4V, QWEN2VL, QWEN3VL, QWEN25VL
 from .side import Projector, side_of
 from .sounds import AUDIO_FLAMINGO3, QWEN2_AUDIO, ULTRAVOX, VOXTRAL
 

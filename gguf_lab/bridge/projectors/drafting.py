@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CheckpointError, GGUFError, UnsupportedError
+from ...errors import CheckpointError, UnsupportedError
 from ...file.qtypes import find_qtype
-from ...file.text import few, preview, quoted
+from ...file.text import few, quoted
 from ...reference.architectures import family_of
 from ...reference.architectures.family import number_in
 from ...reference.architectures.plan import Origin, draw_plan
 from ...reference.facts import Facts
 from ...reference.transforms import Pick, Transformed
 from ..draft import Draft
-from ..draft_tensors import check_plan, draft_tensors, mostly, quantization_version
-from ..general import added, general_metadata
+from ..draft_tensors import check_plan, draft_tensors, mostly
+from ..general import added, general_metadata, given_metadata, quantization_version
 from ..storage import chooser, file_type_of, mix_of
 from . import PROJECTORS, side_of
 from .processing import open_processing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ...reference.architectures.plan import Plan
     from ..sources import Source
     from ..storage import Choose
@@ -46,9 +47,7 @@ def draft_projector(
     file_type: str | None = None,
 ) -> Draft:
     """Say what would be written, without reading a weight. Parameters as of `export_mmproj`."""
-    metadata = metadata or {}
-    if not isinstance(metadata, Mapping):
-        raise GGUFError(f"metadata is {preview(metadata)}. Expected a mapping of keys to values.")
+    metadata = given_metadata(metadata)
     model_type = str(source.config.get("model_type"))
     if model_type not in _TABLES:
         raise UnsupportedError(
@@ -110,6 +109,17 @@ def _take_break(plan: Plan, source: Source, processing: Processing | None) -> No
     plan.origins[_BREAK] = Origin((embedding.name,), row)
 
 
+def _numbers(figures: Mapping[str, object]) -> dict[str, Sequence[int]]:
+    """List the numbers that layers have, by how the names of their tensors begin."""
+    counts = {start: figures.get(key) for start, key in _LAYERS.items()}
+    marked = figures.get("vision.is_deepstack_layers")
+    deep = [n for n, mark in enumerate(marked) if mark] if isinstance(marked, list) else []
+    return {
+        **{start: range(n if isinstance(n, int) else 0) for start, n in counts.items()},
+        "v.deepstack.": deep,
+    }
+
+
 def _check_complete(
     words: str,
     table: Projector,
@@ -120,21 +130,12 @@ def _check_complete(
 
     Most tensors are optional to it: what a model lacks is just not calculated.
     """
-    layers = {start: figures.get(key) for start, key in _LAYERS.items()}
-    counts = {start: count for start, count in layers.items() if isinstance(count, int)}
+    numbers = _numbers(figures)
     due = [
         name.replace("{layer}", str(layer))
         for name in table.needs
-        for layer in range(counts.get(name[:6], 1))
+        for layer in (numbers[name.partition("{layer}")[0]] if "{layer}" in name else (0,))
         if "audio.block_count" in figures or not name.startswith(_HEARS)
-    ]
-    marked = figures.get("vision.is_deepstack_layers")
-    deep = [n for n, mark in enumerate(marked) if mark] if isinstance(marked, list) else []
-    due += [
-        f"v.deepstack.{n}.{part}.{end}"
-        for n in deep
-        for part in ("norm", "fc1", "fc2")
-        for end in ("weight", "bias")
     ]
     if absent := [name for name in due if name not in shapes]:
         raise CheckpointError(
@@ -142,7 +143,12 @@ def _check_complete(
             " written. Give the folder with all of its files; if it is complete, llama.cpp has no"
             " such model."
         )
-    beyond = [n for n in shapes if n[:6] in _LAYERS and (number_in(n) or 0) >= counts.get(n[:6], 0)]
+    beyond = [
+        name
+        for name in shapes
+        for start, known in numbers.items()
+        if name.startswith(start) and number_in(name) not in known
+    ]
     if beyond:
         raise CheckpointError(
             f"{words}: config.json has fewer layers than the checkpoint: {few(map(quoted, beyond))}"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError
 from ...file.text import preview
-from ...reference.links import check_links
-from ..tokenizers.source import Source
+from ..tokenizers.source import Source, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["Processing", "open_processing"]
 
@@ -56,25 +54,12 @@ def open_processing(
     CheckpointError
         If the files can't be read, or are no JSON.
     """
-    if hasattr(given, "save_pretrained"):
-        with TemporaryDirectory() as place:
-            given.save_pretrained(place)
-            yield _read(Source(Path(place), config))
-        return
-    if not (given is None or isinstance(given, str | Path)):
-        raise CheckpointError(
-            "A processor is a checkpoint's folder or a processor of Transformers, not"
-            f" {type(given).__name__}."
-        )
-    if given is not None:
-        folder = Path(given)
-        if not folder.is_dir():
-            raise CheckpointError(f"{folder} is not a folder.")
-    if folder is None:
+    given = folder if given is None else given
+    if given is None:
         yield None
         return
-    check_links(folder)
-    yield _read(Source(folder, config))
+    with open_folder(given, "processor") as place:
+        yield _read(Source(place, config))
 
 
 def _read(source: Source) -> Processing:

@@ -9,16 +9,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError
-from ..hyperparameters.config_side import ConfigSide, counted, filled_in, real, refuse
+from ..hyperparameters.config_side import GELU, ConfigSide, counted, filled_in, real, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Projector", "Side", "images", "needs", "side_of", "sounds", "width_of_text"]
+__all__ = [
+    "ATTENTION", "EPSILON", "PATCHES", "SCALE", "SIGLIP", "Projector", "Side", "images", "needs",
+    "side_of", "sounds", "width_of_text",
+]  # fmt: skip
+
+EPSILON = "vision.attention.layer_norm_epsilon"
+SCALE = "vision.projector.scale_factor"
+ATTENTION = ("attn_q.*", "attn_k.*", "attn_v.*", "attn_out.*")
+SIGLIP = ("ln1.*", "ln2.*", "ffn_up.*", "ffn_down.*", *ATTENTION)
+PATCHES = ("v.patch_embd.*", "v.position_embd.weight")
 
 _LAYERS = ("num_hidden_layers", "depth", "num_layers", "encoder_layers")
 _HEADS = ("num_attention_heads", "num_heads", "encoder_attention_heads")
-_GELU = ("gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,18 @@ class Side(ConfigSide):
     def activation(self, name: str) -> dict[str, object]:
         """Say what stands between the two halves of a layer: GELU or SiLU."""
         value = self.need(name)
-        if value not in (*_GELU, "silu"):
+        if value not in (*GELU, "silu"):
             raise refuse(f"{name} {value!r:.40} in config.json: llama.cpp has gelu or silu")
         return {"use_silu" if value == "silu" else "use_gelu": True}
 
     def gelu(self, name: str) -> None:
         """Refuse another activation than a GELU, which llama.cpp has in one form."""
-        self.must_be(name, *_GELU)
+        self.must_be(name, *GELU)
+
+    def rotary_base(self, due: float) -> None:
+        """Refuse another base of the rotary positions of images."""
+        for name in ("rope_parameters.rope_theta", "rope_theta"):
+            self.must_be(f"vision_config.{name}", due)
 
     def side_length(self, name: str) -> int:
         """Return one length of a square that may be given as two equal ones."""
@@ -88,22 +101,30 @@ def width_of_text(side: Side) -> int:
     return side.count("text_config.hidden_size", "hidden_size")
 
 
-def images(side: Side, **others: object) -> dict[str, object]:
-    """Gather what every encoder of images has; `others` overrides figures by their last name."""
+def images(
+    side: Side,
+    *,
+    image_size: int | None = None,
+    width: int | None = None,
+    width_inside: int | None = None,
+) -> dict[str, object]:
+    """Gather what every encoder of images has; some call it otherwise, and give it."""
     part = "vision_config."
-    figures: dict[str, object] = {
-        "image_size": lambda: side.side_length(f"{part}image_size"),
-        "patch_size": lambda: side.side_length(f"{part}patch_size"),
-        "embedding_length": lambda: side.count(f"{part}hidden_size"),
-        "feed_forward_length": lambda: side.count(f"{part}intermediate_size"),
-        "block_count": lambda: side.count(*(part + name for name in _LAYERS)),
-        "attention.head_count": lambda: side.count(*(part + name for name in _HEADS)),
-        **others,
-    }
+    if image_size is None:
+        image_size = side.side_length(f"{part}image_size")
+    if width is None:
+        width = side.count(f"{part}hidden_size")
+    if width_inside is None:
+        width_inside = side.count(f"{part}intermediate_size")
     return {
         "has_vision_encoder": True,
         "vision.projection_dim": width_of_text(side),
-        **{f"vision.{k}": value() if callable(value) else value for k, value in figures.items()},
+        "vision.image_size": image_size,
+        "vision.patch_size": side.side_length(f"{part}patch_size"),
+        "vision.embedding_length": width,
+        "vision.feed_forward_length": width_inside,
+        "vision.block_count": side.count(*(part + name for name in _LAYERS)),
+        "vision.attention.head_count": side.count(*(part + name for name in _HEADS)),
         "vision.image_mean": _color(side, "image_mean"),
         "vision.image_std": _color(side, "image_std"),
     }

@@ -18,7 +18,7 @@ from .sentencepiece import SentencePieceModel, read_sentencepiece
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_folder", "open_source"]
 
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 _VOCABULARIES = ("tokenizer.json", *_SENTENCEPIECE, "vocab.json", "vocab.txt", "*.tiktoken")
@@ -216,23 +216,45 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
-    """Give the `Source` of a folder, or of a tokenizer of Transformers."""
-    if isinstance(source, str | Path):
-        folder = Path(source)
+def open_folder(given: Any, what: str, method: str = "save_pretrained") -> Iterator[Path]:
+    """Give a folder, or one to which an object of Transformers is saved.
+
+    Parameters
+    ----------
+    given : path or object
+    what : str
+        How messages call the object.
+    method : str
+        That one has besides ``save_pretrained``.
+
+    Raises
+    ------
+    CheckpointError
+        If it is neither, or links in the folder lead out of it.
+    """
+    if isinstance(given, str | Path):
+        folder = Path(given)
         if not folder.is_dir():
             raise CheckpointError(f"{folder} is not a folder.")
         check_links(folder)
-        yield Source(folder, config)
-    elif hasattr(source, "save_pretrained") and hasattr(source, "get_vocab"):
+        yield folder
+    elif hasattr(given, "save_pretrained") and hasattr(given, method):
         with TemporaryDirectory() as place:
-            source.save_pretrained(place)
-            saved = Source(Path(place), config)
-            # No need to load again what is at hand.
-            saved.__dict__["tokenizer"] = source
-            yield saved
+            given.save_pretrained(place)
+            yield Path(place)
     else:
         raise CheckpointError(
-            f"A tokenizer is a checkpoint's folder or a tokenizer of Transformers, not"
-            f" {type(source).__name__}."
+            f"A {what} is a checkpoint's folder or a {what} of Transformers, not"
+            f" {type(given).__name__}."
         )
+
+
+@contextmanager
+def open_source(source: object, config: Mapping[str, Any]) -> Iterator[Source]:
+    """Give the `Source` of a folder, or of a tokenizer of Transformers."""
+    with open_folder(source, "tokenizer", "get_vocab") as folder:
+        found = Source(folder, config)
+        if not isinstance(source, str | Path):
+            # No need to load again what is at hand.
+            found.__dict__["tokenizer"] = source
+        yield found

@@ -5,11 +5,12 @@ Facts: llama.cpp's converter, classes ``ModelBase`` and ``TextModel``, and ``Lla
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ComparisonError
 from ..facts import Quantity
-from ..transforms import Added, Chain, Half, Split, Transform, Transpose, UnpermuteRotary
+from ..transforms import Added, Chain, Half, Split, Transform, Transpose, UnpermuteRotary, Upright
 from .family import LeftOut, Row, Spelling, stacked
 
 if TYPE_CHECKING:
@@ -171,25 +172,38 @@ def fused_experts(module: str) -> tuple[Row, ...]:
 FUSED_EXPERTS = fused_experts("mlp.experts")
 
 
-def lying_experts(module: str) -> tuple[Row, ...]:
+def _turned(columns: Quantity | None, half: int | None, facts: Facts, _: int | None) -> Transform:
+    upright = Transpose() if columns is None else Upright(facts.need(columns))
+    return upright if half is None else Chain(upright, Half(half))
+
+
+def lying_experts(
+    module: str, columns: tuple[Quantity, Quantity] | tuple[None, None] = (None, None)
+) -> tuple[Row, ...]:
     """Make rows for all experts of a layer in one tensor, the matrix of each on its side.
 
     Parameters
     ----------
     module : str
         As of `fused_experts`.
+    columns : two of Quantity, optional
+        Of the matrices for gate and up, and for down, if some checkpoints have them upright.
     """
-    experts = f"model.layers.{{layer}}.{module}"
+    experts, (inside, outside) = f"model.layers.{{layer}}.{module}", columns
     return (
         *(
             Row(
                 f"{experts}.gate_up_proj",
                 f"blk.{{layer}}.ffn_{kind}_exps.weight",
-                Chain(Transpose(), Half(half)),
+                partial(_turned, inside, half),
             )
             for half, kind in enumerate(("gate", "up"))
         ),
-        Row(f"{experts}.down_proj", "blk.{layer}.ffn_down_exps.weight", Transpose()),
+        Row(
+            f"{experts}.down_proj",
+            "blk.{layer}.ffn_down_exps.weight",
+            partial(_turned, outside, None),
+        ),
     )
 
 

@@ -9,17 +9,10 @@ Facts: llama.cpp's converter, classes ``Qwen2Model``, ``Qwen2MoeModel``, ``Qwen3
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
 
 from ..facts import WIDTH, Quantity
-from ..transforms import Chain, Half, Upright
-from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS
-from .family import Family, Row, Spelling
-
-if TYPE_CHECKING:
-    from ..facts import Facts
-    from ..transforms import Transform
+from .common import EXPERTS, FUSED_EXPERTS, LEFT_OUT, SPELLINGS, lying_experts
+from .family import Family, Spelling
 
 __all__ = ["QWEN2", "QWEN2MOE", "QWEN2VL", "QWEN3", "QWEN3MOE", "QWEN3VL", "QWEN3VLMOE", "RND1"]
 
@@ -66,30 +59,10 @@ _WIDTH_OF_EXPERTS = Quantity(
 )
 
 
-def _standing(columns: Quantity, half: int | None, facts: Facts, _: int | None) -> Transform:
-    """Take experts as they were published, on their sides, or as Transformers 5 saves them."""
-    upright = Upright(facts.need(columns))
-    return upright if half is None else Chain(upright, Half(half))
-
-
 QWEN3VLMOE = replace(
     QWEN2VL,
     architectures=("qwen3vlmoe",),
     model_types=("qwen3_vl_moe",),
-    rows=(
-        *EXPERTS,
-        *(
-            Row(
-                "model.layers.{layer}.mlp.experts.gate_up_proj",
-                f"blk.{{layer}}.ffn_{kind}_exps.weight",
-                partial(_standing, WIDTH, half),
-            )
-            for half, kind in enumerate(("gate", "up"))
-        ),
-        Row(
-            "model.layers.{layer}.mlp.experts.down_proj",
-            "blk.{layer}.ffn_down_exps.weight",
-            partial(_standing, _WIDTH_OF_EXPERTS, None),
-        ),
-    ),
+    # as they were published, on their sides, or as Transformers 5 saves them
+    rows=(*EXPERTS, *lying_experts("mlp.experts", (WIDTH, _WIDTH_OF_EXPERTS))),
 )

@@ -65,10 +65,6 @@ INTERNVL = projector(
 )
 
 
-def _always(_: Facts) -> bool:
-    return True
-
-
 def _is_written(facts: Facts) -> bool:
     return bool(facts.shapes)
 
@@ -80,13 +76,13 @@ LLAMA4 = projector(
         Spelling("multi_modal_projector.linear_1.", "mm.model.fc."),
     ),
     rows=tuple(
-        Row(
-            f"*layers.{{layer}}.post_attention_layernorm.{end}",
-            f"v.blk.{{layer}}.{name}.{end}",
-            when=when,
-        )
+        row
         for end in ("weight", "bias")
-        # since gemma4's norm has the same name, the converter gives it gemma4's place
-        for name, when in (("ln2", _always), ("attn_post_norm", _is_written))
+        for pattern in (f"*layers.{{layer}}.post_attention_layernorm.{end}",)
+        for row in (
+            Row(pattern, f"v.blk.{{layer}}.ln2.{end}"),
+            # since gemma4's norm has the same name, the converter gives it gemma4's place
+            Row(pattern, f"v.blk.{{layer}}.attn_post_norm.{end}", when=_is_written),
+        )
     ),
 )

@@ -1,18 +1,46 @@
-"""Further encoders of images, one of which hears too.
+"""The encoders of Gemma 3, and of Gemma 4, which hears too.
 
-Facts: llama.cpp's converter, classes ``Gemma4VisionAudioModel``, ``Glm4VVisionModel``,
-``LightOnOCRVisionModel`` and ``JanusProVisionModel``; and ``tools/mtmd`` for what no key tells.
+Facts: llama.cpp's converter, classes ``Gemma3VisionModel`` and ``Gemma4VisionAudioModel``; and
+``tools/mtmd`` for what no key tells.
 """
 
 from __future__ import annotations
 
+from math import isqrt
+
+from ...quantization.roles import TURNED
 from ..hyperparameters.config_side import refuse
-from .images import SIGLIP, pixtral
-from .side import Projector, Side, images, needs, width_of_text
+from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs, width_of_text
 
-__all__ = ["GEMMA4", "GLM4V", "JANUS", "LIGHTONOCR"]
+__all__ = ["GEMMA3", "GEMMA4"]
 
-_EPSILON = "vision.attention.layer_norm_epsilon"
+
+def _gemma3(side: Side) -> dict[str, object]:
+    side.gelu("vision_config.hidden_act")
+    figures = images(side)
+    size = side.count("vision_config.patch_size")
+    patches = side.side_length("vision_config.image_size") // size if size else 0
+    tokens = isqrt(side.count("mm_tokens_per_image"))
+    if not patches or not tokens or patches % tokens:
+        raise refuse(f"mm_tokens_per_image: {patches} × {patches} patches don't become so many")
+    factor = patches // tokens
+    return {
+        **figures,
+        "projector_type": "gemma3",
+        EPSILON: side.number("vision_config.layer_norm_eps"),
+        "use_gelu": True,
+        # the converter takes it from a file of the processor, and 4 where that is silent
+        **({SCALE: factor} if factor != 4 else {}),
+    }
+
+
+GEMMA3 = Projector(
+    ("gemma3",),
+    _gemma3,
+    needs("mm.input_projection.weight", "mm.soft_emb_norm.weight", *PATCHES, "v.post_ln.*",
+          layers=SIGLIP),
+    {"v.patch_embd.weight": "F32", TURNED["gemma3"]: "F16"},
+)  # fmt: skip
 
 _GEMMA4_SEES = needs(
     "mm.input_projection.weight", "v.patch_embd.weight", "v.position_embd.weight",
@@ -42,8 +70,7 @@ def _gemma4(side: Side) -> dict[str, object]:
     part = "vision_config."
     side.gelu(f"{part}hidden_activation")
     side.must_be(f"{part}pooling_kernel_size", 3)
-    for name in ("rope_parameters.rope_theta", "rope_theta"):
-        side.must_be(f"{part}{name}", 100.0)
+    side.rotary_base(100.0)
     figures = images(side, image_size=224)  # images have any size; the converter says this one
     width, heads = side.count(f"{part}hidden_size"), side.count(f"{part}num_attention_heads")
     side.must_be(f"{part}num_key_value_heads", heads)
@@ -54,7 +81,7 @@ def _gemma4(side: Side) -> dict[str, object]:
         **figures,
         **hears,
         "vision.projector_type": "gemma4v",
-        _EPSILON: side.number(f"{part}rms_norm_eps"),
+        EPSILON: side.number(f"{part}rms_norm_eps"),
         **heard,
         # without it llama.cpp takes a quick approximation; the converter does not write it
         "use_gelu": True,
@@ -91,73 +118,3 @@ GEMMA4 = Projector(
     (*_GEMMA4_SEES, *_GEMMA4_HEARS),
     dict.fromkeys(("a.conv1d.*", "a.input_projection.weight", "a.blk.*.conv_dw.weight"), "F32"),
 )
-
-
-def _glm4v(side: Side) -> dict[str, object]:
-    part = "vision_config."
-    side.must_be(f"{part}temporal_patch_size", 2)
-    side.must_be(f"{part}in_channels", 3)
-    side.must_be(f"{part}spatial_merge_size", 2)
-    for name in ("rope_parameters.rope_theta", "rope_theta"):
-        side.must_be(f"{part}{name}", 10000.0)
-    return {
-        **images(side),
-        "projector_type": "glm4v",
-        **side.activation(f"{part}hidden_act"),
-        _EPSILON: side.number(f"{part}rms_norm_eps"),
-    }
-
-
-GLM4V = Projector(
-    ("glm4v", "glm4v_moe", "glm_ocr"),
-    _glm4v,
-    needs(
-        "mm.patch_merger.*", "mm.post_norm.*", "mm.model.fc.weight", "mm.gate.weight",
-        "mm.up.weight", "mm.down.weight", "v.patch_embd.*", "v.patch_embd.weight.1",
-        "v.post_ln.weight",
-        layers=[
-            f"{name}.weight" for name in (
-                "ln1", "ln2", "attn_qkv", "attn_out", "ffn_gate", "ffn_up", "ffn_down",
-            )
-        ],
-    ),
-)  # fmt: skip
-
-
-def _lighton_ocr(side: Side) -> dict[str, object]:
-    return {**pixtral(side), "projector_type": "lightonocr"}
-
-
-LIGHTONOCR = Projector(
-    ("lighton_ocr",),
-    _lighton_ocr,
-    needs(
-        "mm.1.weight", "mm.2.weight", "mm.input_norm.weight", "mm.patch_merger.weight",
-        "v.patch_embd.weight", "v.pre_ln.weight",
-        layers=[
-            f"{name}.weight" for name in (
-                "attn_q", "attn_k", "attn_v", "attn_out", "ln1", "ln2", "ffn_gate", "ffn_up",
-                "ffn_down",
-            )
-        ],
-    ),
-)  # fmt: skip
-
-
-def _janus(side: Side) -> dict[str, object]:
-    part = "vision_config."
-    side.must_be(f"{part}use_qk_norm", False)
-    return {
-        **images(side),
-        "projector_type": "janus_pro",
-        _EPSILON: side.number(f"{part}layer_norm_eps"),
-        **side.activation(f"{part}hidden_act"),
-    }
-
-
-JANUS = Projector(
-    ("janus",),
-    _janus,
-    needs("mm.0.*", "mm.1.*", "v.patch_embd.*", "v.position_embd.weight", "v.post_ln.*",
-          layers=SIGLIP),
-)  # fmt: skip
