@@ -249,6 +249,7 @@ def refused(folder: Path, kind: type[Exception], words: str, **settings: Any) ->
         ("qwen2.5vl", "vision_config.fullatt_block_indexes", 3, "every so many layers"),
         ("qwen3vl", "vision_config.deepstack_visual_indexes", [2, 0], "layers in their order"),
         ("qwen3vl", "vision_config.deepstack_visual_indexes", [0, 3], "layers in their order"),
+        ("qwen3vl", "vision_config.deepstack_visual_indexes", [0], "'v.deepstack.\\?.fc1.bias'"),
         ("qwen3vl", "vision_config.temporal_patch_size", 1, "temporal_patch_size 1"),
         ("qwen2-audio", "audio_config.activation_function", "relu", "activation_function 'relu'"),
         ("voxtral", "audio_config.intermediate_size", 24, "joins 4 frames"),
