@@ -22,6 +22,7 @@ from . import (  # noqa: F401
     keys,
     layout,
     naming,
+    projectors,
     tokenizer,
     types,
     values,

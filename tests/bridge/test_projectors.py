@@ -113,6 +113,7 @@ def test_the_converters_file(name: str, tmp_path: Path) -> None:
         mine = ours.tensors[names.get(n, n)]
         assert (mine.shape, mine.qtype) == (tensor.shape, tensor.qtype), n
         assert mine.to_numpy().tobytes() == tensor.to_numpy().tobytes(), n
+    assert {f.code for f in gl.check(ours, progress=False)} <= {"name"}
 
 
 def test_there_is_a_converters_file_for_every_type() -> None:

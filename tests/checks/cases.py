@@ -21,6 +21,7 @@ GPT2 = MODELS / "gpt2" / "gpt2-bf16.gguf"
 MAMBA = MODELS / "mamba" / "mamba-bf16.gguf"
 MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
 PROJECTOR = MODELS.parent / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf"
+GEMMA4 = PROJECTOR.parents[1] / "gemma4" / "mmproj-gemma4-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
@@ -585,6 +586,97 @@ TYPES = (
         "error",
         refused=False,
         **tensor("blk.1.attn_q.weight", 28, (96, 96), np.ones(96 * 96).tobytes()),
+    ),
+    case(
+        "projector-type",
+        "neither this key nor clip.has_audio_encoder says that there is an encoder",
+        "error",
+        source=PROJECTOR,
+        **key("clip.has_vision_encoder", "bool", 0),
+    ),
+    case(
+        "projector-type",
+        'the type of its projector (vision) is "gemma33", which llama.cpp does not know',
+        "error",
+        source=PROJECTOR,
+        **key("clip.projector_type", "string", "gemma33"),
+    ),
+    case(
+        "projector-type",
+        "no key says the type of its projector (vision)",
+        "error",
+        source=PROJECTOR,
+        **key("clip.projector_type"),
+    ),
+    case(
+        "projector-keys",
+        "the key is missing, which llama.cpp needs for gemma3",
+        "error",
+        source=PROJECTOR,
+        **key("clip.vision.image_mean"),
+    ),
+    case(
+        "projector-keys",
+        "the key is of type uint64; llama.cpp reads it as uint32, and ends at another",
+        "error",
+        source=PROJECTOR,
+        **key("clip.vision.projector.scale_factor", "uint64", 4),
+    ),
+    case(
+        "projector-values",
+        "both this key and clip.use_silu are true",
+        "error",
+        source=PROJECTOR,
+        also="activation",
+        **key("clip.use_silu", "bool", 1),
+    ),
+    case(
+        "projector-values",
+        "the key is 9,000; llama.cpp takes 0 to 8,192",
+        "error",
+        source=PROJECTOR,
+        **key("clip.vision.image_size", "uint32", 9000),
+    ),
+    case(
+        "projector-values",
+        "the key has 2 values; llama.cpp needs one for each color",
+        "error",
+        source=PROJECTOR,
+        **key("clip.vision.image_std", "array[float32]", [0.5, 0.5]),
+    ),
+    case(
+        "projector-tensors",
+        "1 tensor is missing that llama.cpp needs for gemma3: 'mm.soft_emb_norm.weight'",
+        "error",
+        source=PROJECTOR,
+        **tensor("mm.soft_emb_norm.weight"),
+    ),
+    case(
+        "projector-tensors",
+        "1 tensor is missing that llama.cpp needs for gemma3: 'v.blk.1.attn_out.weight'",
+        "error",
+        source=PROJECTOR,
+        also="unlike-layers",
+        **tensor("v.blk.1.attn_out.weight"),
+    ),
+    case(
+        "unlike-layers",
+        "1 layer has no attn_q.bias (1), which 2 others have: llama.cpp computes without it",
+        source=PROJECTOR,
+        **tensor("v.blk.1.attn_q.bias"),
+    ),
+    case(
+        "activation",
+        "the key is not true, so llama.cpp takes the quick GELU, 1.702 in a sigmoid; its converter",
+        source=PROJECTOR,
+        **key("clip.use_gelu"),
+    ),
+    case(
+        "activation",
+        "Gemma 4 has GELU, in its tanh form. llama.cpp's converter leaves the key out",
+        "note",
+        source=GEMMA4,
+        name="mmproj-Hf-6.1K-v1.0-BF16.gguf",
     ),
     case(
         "turned-blocks",

@@ -9,7 +9,8 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.errors import GGUFLabError
 
-from .variants import MODELS
+from .loading_projectors import FITS_NOT, answers
+from .variants import LLAMA, MODELS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,23 @@ WRONG = {
     "gpt-oss-mxfp4-bf16": {("warning", "name-encoding")},
 }
 
+PROJECTORS = sorted(MODELS.parent.glob("projectors/*/*.gguf"))
+# Made smaller than llama.cpp has them: of fewer layers or parts, or without a processor.
+TOO_SMALL = {
+    "deepseek4v": "projector-tensors",
+    "deepseekocr": "projector-tensors",
+    "deepseekocr2": "projector-tensors",
+    "glm5v": "projector-keys",
+    "granite-speech": "projector-tensors",
+    "granite4_vision": "projector-tensors",
+    "lfm2a": "projector-tensors",
+    "nemotron": "projector-tensors",
+    "pixtral": "projector-tensors",  # of any size: the converter leaves out [IMG_BREAK]
+    "qwen3-tts": "projector-tensors",
+    "step3vl": "projector-tensors",
+    "youtuvl": "projector-keys",
+}
+
 
 def serious(found: gl.Findings) -> set[tuple[str, str]]:
     return {(f.severity, f.code) for f in found if f.severity != "note"}
@@ -47,6 +65,22 @@ def test_what_the_converter_wrote_is_in_order(path: Path) -> None:
         expected = set() if "tokenizer.ggml.model" in model.metadata else {NO_TOKENIZER}
     assert serious(found) == expected | WRONG.get(path.stem, set()), found
     assert found.skipped == {}
+
+
+@pytest.mark.parametrize("path", PROJECTORS, ids=lambda path: path.parent.name)
+def test_what_the_converter_wrote_of_projectors_is_in_order(path: Path) -> None:
+    with gl.open(path) as model:
+        found = gl.check(model, path.parent / "hf", progress=False)
+    wrong = TOO_SMALL.get(path.parent.name)
+    assert serious(found) == ({(E, wrong)} if wrong else set()), found
+
+
+@pytest.mark.oracle
+def test_llama_cpp_loads_these_projectors() -> None:
+    pytest.importorskip("llama_cpp")
+    loaded = [FITS_NOT in said for said in answers(LLAMA, PROJECTORS)]
+    found = dict(zip((path.parent.name for path in PROJECTORS), loaded, strict=True))
+    assert {name for name, fine in found.items() if not fine} == {*TOO_SMALL}
 
 
 def test_smollm2_is_in_order() -> None:

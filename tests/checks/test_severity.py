@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from .cases import CASES, IMATRIX, NAMES, PROJECTOR
-from .variants import variant
+from .cases import CASES, GEMMA4, IMATRIX, NAMES, PROJECTOR
+from .loading_projectors import FITS_NOT, answers
+from .variants import LLAMA, variant
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 
@@ -44,12 +45,15 @@ def test_llama_cpp_agrees(tmp_path: Any) -> None:
         folder.mkdir()
         due = "refused" if case.refused else "loaded"
         files.append((case.write(folder), case.source, case.id, due))
-    models = [file for file in files if file[1] not in {IMATRIX, PROJECTOR}]
+    projectors = [file for file in files if file[1] in {PROJECTOR, GEMMA4}]
+    models = [file for file in files if file[1] not in {IMATRIX, PROJECTOR, GEMMA4}]
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM, *(str(path) for path, *_ in models)],
         capture_output=True,
         text=True,
         check=True,
     )
-    found = zip(models, answer.stdout.split(), strict=True)
+    loaded = [FITS_NOT in said for said in answers(LLAMA, [path for path, *_ in projectors])]
+    verdicts = [*answer.stdout.split(), *("loaded" if fine else "refused" for fine in loaded)]
+    found = zip([*models, *projectors], verdicts, strict=True)
     assert [(name, due, got) for (_, _, name, due), got in found if got != due] == []
