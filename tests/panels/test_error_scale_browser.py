@@ -111,3 +111,10 @@ def test_one_tensor_is_both_ends_of_the_scale(harness: Harness) -> None:
     depth = harness.add(ErrorMap(StubComparison(rows)), "map").locator(".gl-depth")
     middle = depth.locator("text[text-anchor=middle]").all_text_contents()
     assert middle == ["0", "layer", "relative RMSE, %"]  # no layer that does not exist
+
+
+def test_nothing_stands_above_curves_that_are_not_there(harness: Harness) -> None:
+    exact = [row for row in three_rows() if row.max_abs_error == 0]
+    view = harness.add(ErrorMap(StubComparison(exact)))
+    headings = view.locator(".gl-map-right h4:visible")
+    expect(headings).to_have_text(["Tensors, the worst first"])
