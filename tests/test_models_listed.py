@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from gguf_lab.bridge.hyperparameters import FAMILIES as HANDED_OVER
-from gguf_lab.bridge.hyperparameters import WRITTEN as WRITTEN_ONLY
+from gguf_lab.bridge.hyperparameters import PARTS
 from gguf_lab.bridge.projectors import PROJECTORS as WRITTEN
+from gguf_lab.bridge.projectors.reading import READINGS
 from gguf_lab.reference.architectures import FAMILIES, PROJECTORS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
@@ -25,6 +26,8 @@ def test_every_table_is_listed_where_it_belongs() -> None:
     listed = [n for n in names["Encoders of images and sounds"] if not n.startswith("clip")]
     assert sorted(n for n in listed if n != "mmproj-*.gguf") == sorted(types)
     written = {name for table in WRITTEN for name in table.model_types}
-    only = {name for family in WRITTEN_ONLY for name in family.architectures}
     told = {*names["Encoders that are written"]} - {"export", "export_mmproj", "model_type"}
-    assert told == written | only
+    assert told == written
+    read = {reading.model_type for reading in READINGS.values()}
+    only = {name for family in PARTS for name in family.architectures} - there
+    assert {*names["Two files as one model"]} - {"model_type"} == read | only

@@ -75,12 +75,14 @@ class Blueprint:
             ) from error
 
 
-def settings_of(model: Model) -> dict[str, Any]:
+def settings_of(model: Model, *, part: bool = False) -> dict[str, Any]:
     """Say what config.json would say of a file.
 
     Parameters
     ----------
     model : Model
+    part : bool
+        Whether it is to be the language model of one that sees or hears.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def settings_of(model: Model) -> dict[str, Any]:
         raise GGUFError(f"{model.path} doesn't say what it is: it lacks general.architecture")
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
     factors = {name: _settings_in(model, name) for name in FACTOR_TENSORS if name in model.tensors}
-    settings = config_of(model.architecture, model.metadata, shapes, factors)
+    settings = config_of(model.architecture, model.metadata, shapes, factors, part=part)
     for key in _LAYERS:
         if isinstance(value := settings.get(key), int) and value > len(shapes):
             raise GGUFError(

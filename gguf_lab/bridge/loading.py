@@ -24,11 +24,12 @@ from .activation import activation_in
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
+from .projectors.reading import whole_settings
 from .requirement import require_transformers
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -46,6 +47,7 @@ _LISTED = 10  # names in a message
 def to_transformers(
     model: Model | str | os.PathLike[str],
     *,
+    projector: Model | str | os.PathLike[str] | None = None,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "cpu",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast | None]:
@@ -61,6 +63,9 @@ def to_transformers(
     ----------
     model : Model, str or path
         A model or its file; any file of a shard set.
+    projector : Model, str or path, optional
+        What sees or hears (mmproj), for a model that does. Its processor is not in the files: it is
+        that of the original.
     dtype : str or torch.dtype
         Type of the parameters. "auto": the type of the matrices in the file if that is F32, F16 or
         BF16 (next to the last two, converters leave small matrices such as those of routers in
@@ -82,7 +87,7 @@ def to_transformers(
     ------
     GGUFError
         If the file is malformed, a tensor is missing, has another shape than the metadata say, or
-        is unknown to the model.
+        is unknown to the model; if the projector is for another model.
     UnsupportedError
         If the architecture or the type of a tensor is not known, or not to Transformers.
     GGUFLabError
@@ -99,19 +104,25 @@ def to_transformers(
     require_transformers("to_transformers")
     with ExitStack() as stack:
         opened = given_model(model, stack)
+        senses = None if projector is None else given_model(projector, stack)
         kind = _dtype(opened, dtype)
         choose_backend(str(device))  # refuses a device that is none
-        settings = settings_of(opened)  # whatever is refused by its metadata is refused here
+        # whatever is refused by its metadata is refused here
+        settings = settings_of(opened, part=senses is not None)
+        whole = settings if senses is None else whole_settings(opened, senses, settings)
         with ClearedMemory(opened, kind, str(device)) as memory:
-            blueprint = Blueprint(settings)
+            blueprint = Blueprint(whole)
             tokenizer = _tokenizer(opened)
             sketch = blueprint.sketch()
             numbers = activation_in(opened.architecture or "", opened.metadata)
-            moves = _moves(opened, blueprint, sketch, numbers)
+            moves = _moves(opened, settings, sketch)
+            if senses is not None:
+                moves += _moves(senses, whole, sketch)
+            _check_missing(opened, senses, sketch, {*numbers, *_fed(moves)})
             weights = _weights(sketch, moves, kind, device, memory)
         _fill(weights, moves, device)
         weights |= _filled(sketch, numbers, device)
-        loaded = _assemble(blueprint, weights, kind, device, opened.metadata)
+        loaded = _assemble(blueprint, weights, kind, device, end_tokens(opened.metadata, settings))
         # as Transformers notes where a model is from: an export takes its name from there
         loaded.name_or_path = loaded.config._name_or_path = opened.name
         return loaded, tokenizer
@@ -149,14 +160,9 @@ class _Move:
     place: Place
 
 
-def _moves(
-    model: Model, blueprint: Blueprint, sketch: Any, numbers: Collection[str]
-) -> list[_Move]:
-    """Find where each tensor of the file belongs, before anything is decoded.
-
-    `numbers` are the parameters that are in the metadata.
-    """
-    family = family_of(model.architecture or "")
+def _moves(model: Model, settings: Mapping[str, Any], sketch: Any) -> list[_Move]:
+    """Find where each tensor of a file belongs, before anything is decoded."""
+    family = family_of(model.architecture or "", model.metadata)
     if family is None:
         raise UnsupportedError(f"no table for architecture {quoted(model.architecture or '')} yet")
     parameters = {
@@ -164,7 +170,7 @@ def _moves(
         for name, weight in sketch.state_dict().items()
     }
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    facts = Facts.of(model.architecture or "", model.metadata, blueprint.settings, shapes)
+    facts = Facts.of(model.architecture or "", model.metadata, settings, shapes)
     plan = draw_plan(family, facts, parameters)
     moves, unknown = [], []
     for name, tensor in model.tensors.items():
@@ -182,27 +188,28 @@ def _moves(
         if not same_shape(tensor.shape, shape):
             raise GGUFError(
                 f"{model.path}: {quoted(name)} has shape {tensor.shape}; by the metadata it should"
-                f" be {shape} ({', '.join(origin.names[:_LISTED])} of {blueprint.kind.__name__})"
+                f" be {shape} ({', '.join(origin.names[:_LISTED])} of {type(sketch).__name__})"
             )
         scale = scale_of(model, tensor, own=plan.origins)
         if scale is not None and (reason := why_unreadable(tensor, scale, "file")):
             raise GGUFError(f"{model.path}: {quoted(name)} can't be read: {reason}")
         moves.append(_Move(tensor, scale, place))
-    _check_unknown(model, unknown, blueprint, facts)
-    fed = {name for move in moves for name in move.place.names}
-    _check_missing(model, sketch, fed.union(numbers))
+    _check_unknown(model, unknown, type(sketch).__name__, facts)
     return moves
 
 
-def _check_unknown(
-    model: Model, unknown: Sequence[str], blueprint: Blueprint, facts: Facts
-) -> None:
+def _fed(moves: Sequence[_Move]) -> Iterator[str]:
+    """Name the parameters that get values, some more than once."""
+    return (name for move in moves for name in move.place.names)
+
+
+def _check_unknown(model: Model, unknown: Sequence[str], kind: str, facts: Facts) -> None:
     # a classifier on top of bert: its pooler is not in the file, and llama.cpp does without
     heads = [n for n in unknown if model.architecture == "bert" and n.startswith("cls.")]
     if heads:
         warnings.warn(
             f"{model.path}: the classifier ({_listed(heads)}) is left out, because converters leave"
-            f" out the pooler below it. What you get is the encoder, {blueprint.kind.__name__}.",
+            f" out the pooler below it. What you get is the encoder, {kind}.",
             stacklevel=4,
         )
     last = facts.next_layer() if facts.in_file(PREDICTORS) else None
@@ -210,23 +217,24 @@ def _check_unknown(
     if further:
         warnings.warn(
             f"{model.path}: what predicts further tokens ({_listed(further)}) is left out:"
-            f" {blueprint.kind.__name__} of Transformers has no such layer.",
+            f" {kind} of Transformers has no such layer.",
             stacklevel=4,
         )
     if rest := [name for name in unknown if name not in {*heads, *further}]:
         raise GGUFError(
-            f"{model.path}: {blueprint.kind.__name__} of Transformers has no place for"
+            f"{model.path}: {kind} of Transformers has no place for"
             f" {len(rest)} tensors of the file: {_listed(rest)}"
         )
 
 
-def _check_missing(model: Model, sketch: Any, fed: set[str]) -> None:
-    """Raise unless every weight gets its values from the file, or from a weight that it is."""
+def _check_missing(model: Model, senses: Model | None, sketch: Any, fed: set[str]) -> None:
+    """Raise unless every weight gets its values from a file, or from a weight that it is."""
     state = sketch.state_dict(keep_vars=True)
     known = {id(state[name]) for name in fed}
+    files = f"{model.path} lacks" if senses is None else f"{model.path} and {senses.path} lack"
     if missing := [name for name, weight in state.items() if id(weight) not in known]:
         raise GGUFError(
-            f"{model.path} lacks tensors for {len(missing)} parameters of"
+            f"{files} tensors for {len(missing)} parameters of"
             f" {type(sketch).__name__}: {_listed(missing)}"
         )
 
@@ -256,7 +264,7 @@ def _weights(
         name: memory.empty(
             tuple(state[name].shape), dtype if state[name].dim() > 1 else vectors, device
         )
-        for name in dict.fromkeys(name for move in moves for name in move.place.names)
+        for name in dict.fromkeys(_fed(moves))
     }
 
 
@@ -337,7 +345,7 @@ def _assemble(
     weights: dict[str, torch.Tensor],
     dtype: torch.dtype,
     device: str | torch.device,
-    metadata: Mapping[str, object],
+    ends: list[int],
 ) -> PreTrainedModel:
     """Let Transformers make the model of its weights, as it does with a checkpoint's.
 
@@ -361,7 +369,7 @@ def _assemble(
     # nothing was converted on the way in, but what is saved should have the usual names
     vars(model).pop("_weight_conversions", None)
     generation = getattr(model, "generation_config", None)
-    if generation is not None and (ends := end_tokens(metadata, blueprint.settings)):
+    if generation is not None and ends:
         generation.eos_token_id = ends if len(ends) > 1 else ends[0]
     return model  # type: ignore[no-any-return]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import gguf_lab as gl
-from gguf_lab.bridge.hyperparameters import WRITTEN, config_of
 from gguf_lab.errors import CheckpointError, UnsupportedError
 from gguf_lab.reference import open_checkpoint
 
@@ -174,12 +173,3 @@ def test_experts_as_published_and_as_saved(tmp_path: Path) -> None:
     assert lying.tensors["blk.0.ffn_gate_exps.weight"].shape == (4, 24, 64)
     for name, tensor in lying.tensors.items():
         assert np.array_equal(tensor.to_numpy(), upright.tensors[name].to_numpy()), name
-
-
-def test_they_are_not_read() -> None:
-    """Transformers has them with what sees only, and says so."""
-    for family in WRITTEN:
-        assert not family.classes
-        for name in family.architectures:
-            with pytest.raises(UnsupportedError, match=f"the architecture '{name}'"):
-                config_of(name, {}, {})

@@ -20,7 +20,7 @@ from .family import Implied
 from .file_side import FileSide
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
 from .gemma4 import GEMMA4
-from .glm4 import GLM4
+from .glm4 import GLM4, GLM4V
 from .gpt2 import GPT2, STARCODER
 from .gpt_oss import GPT_OSS
 from .granite import GRANITE, GRANITEHYBRID, GRANITEMOE
@@ -54,7 +54,7 @@ __all__ = [
     "FACTOR_TENSORS",
     "FAMILIES",
     "MODEL_TYPES",
-    "WRITTEN",
+    "PARTS",
     "config_of",
     "metadata_of",
     "rope_factors_of",
@@ -70,15 +70,18 @@ FAMILIES: tuple[Family, ...] = (
     NEMOTRON_H, MISTRAL3, APERTUS, FALCON_H1,
 )  # fmt: skip
 
-WRITTEN: tuple[Family, ...] = (QWEN2VL, QWEN3VL, QWEN3VLMOE)
-"""Families of which files are written, but not read as a model of Transformers."""
+PARTS: tuple[Family, ...] = (QWEN2VL, QWEN3VL, QWEN3VLMOE, GLM4V)
+"""Families that Transformers has only with what sees: two files are read as one model."""
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """Tensors that hold settings: their values belong to `config_of`."""
 
-_BY_ARCHITECTURE = {name: family for family in FAMILIES for name in family.architectures}
+_BY_ARCHITECTURE, _OF_PARTS = (
+    {name: family for family in families for name in family.architectures}
+    for families in (FAMILIES, PARTS)
+)
 MODEL_TYPES = frozenset(
-    name for family in (*FAMILIES, *WRITTEN) for name in (*family.classes, *family.also)
+    name for family in (*FAMILIES, *PARTS) for name in (*family.classes, *family.also)
 )
 """Those of ``config.json`` for which there is a table."""
 
@@ -90,6 +93,8 @@ def config_of(
     metadata: Mapping[str, object],
     shapes: Mapping[str, tuple[int, ...]],
     factors: Mapping[str, Sequence[float]] | None = None,
+    *,
+    part: bool = False,
 ) -> dict[str, Any]:
     """Say what ``config.json`` would say of the model in a file.
 
@@ -104,6 +109,8 @@ def config_of(
     factors : Mapping of str to sequence of float, optional
         The values of those of `FACTOR_TENSORS` that the file has (a handful of float32): the
         settings of llama 3's and phi 3's rotary embedding are nowhere else.
+    part : bool
+        Whether it is to be the language model of one that sees or hears: some are only that.
 
     Returns
     -------
@@ -118,7 +125,13 @@ def config_of(
     GGUFError
         If a key is missing or of the wrong type; the message names it.
     """
-    family = _BY_ARCHITECTURE.get(architecture)
+    family = _OF_PARTS.get(architecture) if part else None
+    family = family or _BY_ARCHITECTURE.get(architecture)
+    if family is None and architecture in _OF_PARTS:
+        raise UnsupportedError(
+            f"{architecture} as a Transformers model: it is there only with what sees, which is in"
+            " another file: give that one, too (projector=...)"
+        )
     if family is None:
         raise UnsupportedError(
             f"no table of hyper-parameters for the architecture {architecture!r:.60};"
@@ -212,7 +225,7 @@ def _family(values: Mapping[str, object]) -> Family:
             f" there are tables for {', '.join(sorted(MODEL_TYPES))}"
         )
     found = [
-        family for family in (*FAMILIES, *WRITTEN) if model_type in (*family.classes, *family.also)
+        family for family in (*FAMILIES, *PARTS) if model_type in (*family.classes, *family.also)
     ]
     # an encoder alone has the type of the whole, and a class of its own
     kinds = values.get("architectures") or [None]

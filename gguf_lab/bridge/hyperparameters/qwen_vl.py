@@ -1,7 +1,7 @@
 """The language models of Qwen2-VL, Qwen2.5-VL and Qwen3-VL, dense and with experts.
 
-They are written, and not read: Transformers has them with what sees only. Facts: llama.cpp's
-converter, classes ``Qwen2VLModel``, ``Qwen3VLTextModel`` and ``Qwen3VLMoeTextModel``.
+Transformers has them with what sees only. Facts: llama.cpp's converter, classes ``Qwen2VLModel``,
+``Qwen3VLTextModel`` and ``Qwen3VLMoeTextModel``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from .config_side import counted, refuse
 from .family import Family, Rule
 from .qwen import QWEN2, QWEN3, QWEN3MOE
 from .qwen_linear import interleaved
+from .rope import ROPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .config_side import ConfigSide
+    from .file_side import FileSide
 
 __all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE"]
+
+_SECTIONS = "rope.dimension_sections"
 
 
 def _sections(config: ConfigSide) -> Mapping[str, object]:
@@ -33,11 +37,16 @@ def _sections(config: ConfigSide) -> Mapping[str, object]:
             f"mrope_section {sections} with heads of {size}: llama.cpp turns pairs of no section"
             " otherwise, and ends where the sum is more than the size of a head"
         )
-    return {"rope.dimension_sections": [*sections, 0]}
+    return {_SECTIONS: [*sections, 0]}
 
 
 def _interleaved(config: ConfigSide) -> Mapping[str, object]:
     return interleaved(config, config.rope.get("mrope_section"), config.head_size())
+
+
+def _sections_to_config(file: FileSide) -> Mapping[str, object]:
+    rope = dict(ROPE.to_config(file)["rope_parameters"])  # type: ignore[call-overload]
+    return {"rope_parameters": rope | {"mrope_section": file.counts(_SECTIONS, 4)[:3]}}
 
 
 def _deep(config: ConfigSide) -> Mapping[str, object]:
@@ -51,24 +60,24 @@ def _deep(config: ConfigSide) -> Mapping[str, object]:
 
 QWEN2VL = Family(
     architectures=("qwen2vl",),
-    classes={},
-    also=("qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"),
-    lines=(*QWEN2.lines, Rule(_sections)),
+    classes={"qwen2_vl_text": "Qwen2VLTextModel"},
+    also=("qwen2_vl", "qwen2_5_vl", "qwen2_5_vl_text"),
+    lines=(*QWEN2.lines, Rule(_sections, _sections_to_config)),
 )
 
-_SEES_DEEP = (Rule(_interleaved), Rule(_deep))
+_SEES_DEEP = (Rule(_interleaved, _sections_to_config), Rule(_deep))
 
 QWEN3VL = Family(
     architectures=("qwen3vl",),
-    classes={},
-    also=("qwen3_vl", "qwen3_vl_text"),
+    classes={"qwen3_vl_text": "Qwen3VLTextModel"},
+    also=("qwen3_vl",),
     lines=(*QWEN3.lines, *_SEES_DEEP),
 )
 
 QWEN3VLMOE = replace(
     QWEN3MOE,
     architectures=("qwen3vlmoe",),
-    classes={},
-    also=("qwen3_vl_moe", "qwen3_vl_moe_text"),
+    classes={"qwen3_vl_moe_text": "Qwen3VLMoeTextModel"},
+    also=("qwen3_vl_moe",),
     lines=(*QWEN3MOE.lines, *_SEES_DEEP),
 )

@@ -1,0 +1,451 @@
+"""From two files, of a language model and of a projector, to the settings of one model.
+
+Each function says of the keys and shapes of a projector (`FileSide` of "clip") what ``config.json``
+would say of the whole, but for the language model: the way back from what the neighbouring files
+write.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...errors import GGUFError, UnsupportedError
+from ...file import ArrayValue
+from ...file.text import quoted
+from ...reference.architectures.projectors import projector_types
+from ..hyperparameters.file_side import FileSide
+from .side import SCALE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ...model import Model
+
+__all__ = ["READINGS", "Reading", "whole_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a projector is read beside a language model.
+
+    Attributes
+    ----------
+    model_type : str
+        In ``config.json``.
+    kind : str
+        The class of Transformers.
+    settings : callable
+        Of the whole, without those of the language model.
+    tokens : Mapping of str to str
+        Settings that are numbers of tokens, with the texts of these.
+    text : str
+        ``model_type`` of the language model, where it is another than alone.
+    """
+
+    model_type: str
+    kind: str
+    settings: Callable[[FileSide], dict[str, Any]]
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+
+
+def _sight(file: FileSide, **others: str) -> dict[str, Any]:
+    """Gather what every encoder of images has; some call it otherwise."""
+    found = {
+        "hidden_size": file.count("vision.embedding_length", least=1),
+        "intermediate_size": file.count("vision.feed_forward_length", least=1),
+        "num_hidden_layers": _layers(file, "vision"),
+        "num_attention_heads": file.count("vision.attention.head_count", least=1),
+        "image_size": file.count("vision.image_size", least=1),
+        "patch_size": file.count("vision.patch_size", least=1),
+        "layer_norm_eps": file.number("vision.attention.layer_norm_epsilon"),
+    }
+    return {others.get(name, name): value for name, value in found.items()}
+
+
+def _hearing(file: FileSide, *names: str) -> dict[str, Any]:
+    """Gather what every encoder of sounds has that is made from Whisper's."""
+    width, inside, layers, heads = names
+    return {
+        width: file.count("audio.embedding_length", least=1),
+        inside: file.count("audio.feed_forward_length", least=1),
+        layers: _layers(file, "audio"),
+        heads: file.count("audio.attention.head_count", least=1),
+        "num_mel_bins": file.count("audio.num_mel_bins", least=1),
+        "max_source_positions": file.shape("a.position_embd.weight")[0],
+    }
+
+
+def _layers(file: FileSide, part: str) -> int:
+    """Count the layers of an encoder: no more than there are tensors."""
+    key = f"{part}.block_count"
+    number = file.count(key, least=1)
+    if number > len(file.shapes):
+        raise file.wrong(key, f"no more layers than the file has tensors, {len(file.shapes)}")
+    return number
+
+
+def _activation(file: FileSide) -> str:
+    return "silu" if file.flag("use_silu", False) else "gelu"
+
+
+def _side_in_patches(file: FileSide) -> int:
+    size = file.count("vision.image_size", least=1)
+    return size // file.count("vision.patch_size", least=1)
+
+
+def _gemma3(file: FileSide) -> dict[str, Any]:
+    tokens = _side_in_patches(file) // file.count(SCALE, 4, least=1)
+    return {
+        "vision_config": {**_sight(file), "vision_use_head": False},
+        "mm_tokens_per_image": tokens * tokens,
+    }
+
+
+def _gemma4(file: FileSide) -> dict[str, Any]:
+    vision = _sight(file, layer_norm_eps="rms_norm_eps")
+    del vision["image_size"]  # images have any
+    heads = vision["num_attention_heads"]
+    return {
+        "vision_config": {
+            **vision,
+            "num_key_value_heads": heads,
+            "head_dim": vision["hidden_size"] // heads,
+            "position_embedding_size": file.shape("v.position_embd.weight")[1],
+            "standardize": file.tensor("v.std_bias"),
+            "use_clipped_linears": file.tensor("v.*.input_max"),
+        },
+        "audio_config": _gemma4_hears(file) if file.has("audio.block_count") else None,
+    }
+
+
+def _gemma4_hears(file: FileSide) -> dict[str, Any]:
+    return {
+        "hidden_size": file.count("audio.embedding_length", least=1),
+        "num_hidden_layers": _layers(file, "audio"),
+        "num_attention_heads": file.count("audio.attention.head_count", least=1),
+        "rms_norm_eps": file.number("audio.attention.layer_norm_epsilon"),
+        "subsampling_conv_channels": [file.shape(f"a.conv1d.{n}.weight")[0] for n in (0, 1)],
+        "conv_kernel_size": file.shape("a.blk.0.conv_dw.weight")[-1],
+        "output_proj_dims": file.shape("a.pre_encode.out.weight")[0],
+        "use_clipped_linears": file.tensor("a.*.input_max"),
+    }
+
+
+def _idefics3(file: FileSide) -> dict[str, Any]:
+    return {"vision_config": _sight(file), "scale_factor": file.count(SCALE, least=1)}
+
+
+def _pixtral(file: FileSide) -> dict[str, Any]:
+    if not file.tensor("mm.patch_merger.weight"):
+        raise file.unsupported("a Pixtral that merges no patches is none of Mistral 3")
+    vision = _sight(file)
+    del vision["layer_norm_eps"]  # stands in its class
+    return {
+        "vision_config": {
+            **vision,
+            "model_type": "pixtral",
+            "head_dim": vision["hidden_size"] // vision["num_attention_heads"],
+            "hidden_act": _activation(file),
+        },
+        "spatial_merge_size": file.count("vision.spatial_merge_size", least=1),
+        "multimodal_projector_bias": file.tensor("mm.1.bias"),
+    }
+
+
+def _internvl(file: FileSide) -> dict[str, Any]:
+    vision, scale = _sight(file), file.count(SCALE, least=1)
+    tokens = _side_in_patches(file) // scale
+    return {
+        "vision_config": {
+            **vision,
+            "image_size": [vision["image_size"]] * 2,
+            "patch_size": [vision["patch_size"]] * 2,
+            "attention_bias": file.tensor("v.blk.0.attn_q.bias"),
+            "use_qk_norm": file.tensor("v.blk.0.attn_q_norm.weight"),
+            "norm_type": "layer_norm" if file.tensor("v.blk.0.ln1.bias") else "rms_norm",
+            "hidden_act": _activation(file),
+        },
+        "downsample_ratio": 1 / scale,
+        "image_seq_length": tokens * tokens,
+    }
+
+
+def _llama4(file: FileSide) -> dict[str, Any]:
+    return {
+        "vision_config": {
+            **_sight(file, layer_norm_eps="norm_eps"),
+            "pixel_shuffle_ratio": 1 / file.count(SCALE, least=1),
+            "vision_output_dim": file.shape("mm.model.fc.weight")[-1],
+            "projector_input_dim": file.shape("mm.model.mlp.1.weight")[0],
+            "projector_output_dim": file.shape("mm.model.mlp.2.weight")[0],
+        }
+    }
+
+
+def _lfm2(file: FileSide) -> dict[str, Any]:
+    vision = _sight(file)
+    del vision["image_size"]  # images have any
+    return {
+        "vision_config": {
+            **vision,
+            "num_patches": file.shape("v.position_embd.weight")[0],
+            "vision_use_head": False,
+        },
+        "downsample_factor": file.count(SCALE, least=1),
+        "projector_hidden_size": file.shape("mm.1.weight")[0],
+        "projector_use_layernorm": file.tensor("mm.input_norm.weight"),
+        "projector_bias": file.tensor("mm.1.bias"),
+    }
+
+
+def _qwen(file: FileSide) -> dict[str, Any]:
+    """Gather what the encoders of Qwen-VL and GLM-4V have in common."""
+    return {
+        "depth": _layers(file, "vision"),
+        "hidden_size": file.count("vision.embedding_length", least=1),
+        "out_hidden_size": file.count("vision.projection_dim", least=1),
+        "intermediate_size": file.shape("v.blk.0.ffn_down.weight")[-1],
+        "num_heads": file.count("vision.attention.head_count", least=1),
+        "patch_size": file.count("vision.patch_size", least=1),
+    }
+
+
+def _qwen2vl(file: FileSide) -> dict[str, Any]:
+    vision = _qwen(file)
+    width, inside = vision.pop("hidden_size"), vision.pop("intermediate_size")
+    if inside % width:
+        raise file.unsupported(f"layers {inside} wide inside, which is no multiple of {width}")
+    vision |= {"embed_dim": width, "mlp_ratio": inside // width}
+    return {"vision_config": {**vision, "hidden_size": vision.pop("out_hidden_size")}}
+
+
+def _qwen25vl(file: FileSide) -> dict[str, Any]:
+    vision, step = _qwen(file), file.count("vision.n_wa_pattern", least=1)
+    whole = [*range(step - 1, vision["depth"], step)]
+    return {"vision_config": {**vision, "fullatt_block_indexes": whole}}
+
+
+def _qwen35(file: FileSide) -> dict[str, Any]:
+    positions = file.shape("v.position_embd.weight")[0]
+    merged = file.count("vision.spatial_merge_size", 2, least=1)
+    more = {"num_position_embeddings": positions, "spatial_merge_size": merged}
+    return {"vision_config": {**_qwen(file), **more}}
+
+
+def _qwen3vl(file: FileSide) -> dict[str, Any]:
+    found = _qwen35(file)
+    layers = range(found["vision_config"]["depth"])
+    deep = [n for n in layers if file.tensor(f"v.deepstack.{n}.norm.weight")]
+    found["vision_config"]["deepstack_visual_indexes"] = deep
+    return found
+
+
+def _glm4v(file: FileSide) -> dict[str, Any]:
+    return {
+        "vision_config": {
+            **_qwen(file),
+            "intermediate_size": file.count("vision.feed_forward_length", least=1),
+            "image_size": file.count("vision.image_size", least=1),
+            "rms_norm_eps": file.number("vision.attention.layer_norm_epsilon"),
+            "hidden_act": _activation(file),
+        }
+    }
+
+
+def _qwen2_audio(file: FileSide) -> dict[str, Any]:
+    names = ("d_model", "encoder_ffn_dim", "encoder_layers", "encoder_attention_heads")
+    return {"audio_config": _hearing(file, *names)}
+
+
+def _whisper(file: FileSide) -> dict[str, Any]:
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    return {"audio_config": _hearing(file, *names)}
+
+
+_QWEN_TOKENS = {
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+_ANY = ""
+
+# Type of the projector, architecture of the language model.
+READINGS: dict[tuple[str, str], Reading] = {
+    ("gemma3", "gemma3"): Reading(
+        "gemma3",
+        "Gemma3ForConditionalGeneration",
+        _gemma3,
+        {
+            "image_token_index": "<image_soft_token>",
+            "boi_token_index": "<start_of_image>",
+            "eoi_token_index": "<end_of_image>",
+        },
+    ),
+    ("gemma4v", "gemma4"): Reading(
+        "gemma4",
+        "Gemma4ForConditionalGeneration",
+        _gemma4,
+        {
+            "image_token_id": "<|image|>",
+            "boi_token_id": "<|image>",
+            "eoi_token_id": "<image|>",
+            "audio_token_id": "<|audio|>",
+            "boa_token_id": "<|audio>",
+            "eoa_token_index": "<audio|>",
+        },
+    ),
+    ("idefics3", _ANY): Reading(
+        "idefics3", "Idefics3ForConditionalGeneration", _idefics3, {"image_token_id": "<image>"}
+    ),
+    ("pixtral", _ANY): Reading(
+        "mistral3", "Mistral3ForConditionalGeneration", _pixtral, {"image_token_index": "[IMG]"}
+    ),
+    ("lightonocr", "qwen3"): Reading(
+        "lighton_ocr",
+        "LightOnOcrForConditionalGeneration",
+        _pixtral,
+        {"image_token_id": "<|image_pad|>"},
+    ),
+    ("internvl", _ANY): Reading(
+        "internvl",
+        "InternVLForConditionalGeneration",
+        _internvl,
+        {"image_token_id": "<IMG_CONTEXT>"},
+    ),
+    ("llama4", "llama4"): Reading(
+        "llama4",
+        "Llama4ForConditionalGeneration",
+        _llama4,
+        {
+            "image_token_index": "<|patch|>",
+            "boi_token_index": "<|image_start|>",
+            "eoi_token_index": "<|image_end|>",
+        },
+    ),
+    ("lfm2", "lfm2"): Reading(
+        "lfm2_vl", "Lfm2VlForConditionalGeneration", _lfm2, {"image_token_id": "<image>"}
+    ),
+    ("qwen2vl_merger", "qwen2vl"): Reading(
+        "qwen2_vl", "Qwen2VLForConditionalGeneration", _qwen2vl, _QWEN_TOKENS, "qwen2_vl_text"
+    ),
+    ("qwen2.5vl_merger", "qwen2vl"): Reading(
+        "qwen2_5_vl",
+        "Qwen2_5_VLForConditionalGeneration",
+        _qwen25vl,
+        _QWEN_TOKENS,
+        "qwen2_5_vl_text",
+    ),
+    ("qwen3vl_merger", "qwen3vl"): Reading(
+        "qwen3_vl", "Qwen3VLForConditionalGeneration", _qwen3vl, _QWEN_TOKENS
+    ),
+    ("qwen3vl_merger", "qwen3vlmoe"): Reading(
+        "qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration", _qwen3vl, _QWEN_TOKENS
+    ),
+    ("qwen3vl_merger", "qwen35"): Reading(
+        "qwen3_5", "Qwen3_5ForConditionalGeneration", _qwen35, _QWEN_TOKENS
+    ),
+    ("qwen3vl_merger", "qwen35moe"): Reading(
+        "qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", _qwen35, _QWEN_TOKENS
+    ),
+    ("glm4v", "glm4"): Reading(
+        "glm4v",
+        "Glm4vForConditionalGeneration",
+        _glm4v,
+        {
+            "image_token_id": "<|image|>",
+            "video_token_id": "<|video|>",
+            "image_start_token_id": "<|begin_of_image|>",
+            "image_end_token_id": "<|end_of_image|>",
+            "video_start_token_id": "<|begin_of_video|>",
+            "video_end_token_id": "<|end_of_video|>",
+        },
+    ),
+    ("qwen2a", "qwen2"): Reading(
+        "qwen2_audio",
+        "Qwen2AudioForConditionalGeneration",
+        _qwen2_audio,
+        {"audio_token_index": "<|AUDIO|>"},
+    ),
+    ("musicflamingo", "qwen2"): Reading(
+        "audioflamingo3",
+        "AudioFlamingo3ForConditionalGeneration",
+        _whisper,
+        {"audio_token_id": "<sound>"},
+    ),
+    ("voxtral", "llama"): Reading(
+        "voxtral", "VoxtralForConditionalGeneration", _whisper, {"audio_token_id": "[AUDIO]"}
+    ),
+}
+
+
+def whole_settings(text: Model, projector: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what ``config.json`` would say of the model that two files are together.
+
+    Parameters
+    ----------
+    text, projector : Model
+    settings : Mapping
+        Those of the language model.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no way to read this projector beside this language model.
+    GGUFError
+        If keys are missing or make no sense, or the two don't belong together.
+    """
+    if projector.kind != "mmproj":
+        raise UnsupportedError(f"{projector.path} is no projector, but of kind {projector.kind}")
+    kind = next(iter(projector_types(projector.metadata)), "")
+    found = [READINGS.get((kind, name)) for name in (text.architecture or "", _ANY)]
+    reading = next(filter(None, found), None)
+    if reading is None:
+        can = ", ".join(sorted({f"{name} of {of or 'any'}" for name, of in READINGS}))
+        raise UnsupportedError(
+            f"{projector.path}: projectors of type {quoted(kind)} beside a language model of "
+            f"architecture {quoted(text.architecture or '')} can't be read yet; those can: {can}"
+        )
+    shapes = {name: tensor.shape for name, tensor in projector.tensors.items()}
+    file = FileSide("clip", projector.metadata, shapes)
+    given = reading.settings(file)
+    width = file.count(f"{'vision' if 'vision_config' in given else 'audio'}.projection_dim")
+    if width != settings["hidden_size"]:
+        raise GGUFError(
+            f"{projector.path} is for a language model {width} numbers wide, {text.path} is"
+            f" {settings['hidden_size']}: they don't belong together"
+        )
+    language = {name: value for name, value in settings.items() if name != "architectures"}
+    if language["pad_token_id"] is None:
+        del language["pad_token_id"]  # some put it in the place of an image: then its default
+    if reading.text:
+        language["model_type"] = reading.text
+    return {
+        "model_type": reading.model_type,
+        "architectures": [reading.kind],
+        **given,
+        "text_config": language,
+        "tie_word_embeddings": settings["tie_word_embeddings"],
+        **_tokens(text, reading),
+    }
+
+
+def _tokens(text: Model, reading: Reading) -> dict[str, int]:
+    """Look the tokens up that stand for what is seen or heard."""
+    listed = text.metadata.get("tokenizer.ggml.tokens")
+    places = {word: name for name, word in reading.tokens.items()}
+    found = {
+        places[token]: number
+        for number, token in enumerate(listed if isinstance(listed, ArrayValue) else ())
+        if token in places
+    }
+    if absent := [word for name, word in reading.tokens.items() if name not in found]:
+        warnings.warn(
+            f"{text.path} has no token {', '.join(map(quoted, absent))}: which one stands for what"
+            " the model sees or hears is left at the default of Transformers",
+            stacklevel=4,
+        )
+    return found
