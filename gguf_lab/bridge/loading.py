@@ -24,7 +24,7 @@ from .activation import activation_in
 from .clearing import ClearedMemory
 from .configuration import Blueprint, end_tokens, settings_of
 from .placing import Parameter, find_place
-from .projectors.reading import whole_settings
+from .projectors.whole import whole_settings
 from .requirement import require_transformers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def to_transformers(
         What sees or hears (mmproj), for a model that does. Its processor is not in the files: it is
         that of the original.
     dtype : str or torch.dtype
-        Type of the parameters. "auto": the type of the matrices in the file if that is F32, F16 or
+        Type of the parameters. "auto": the type of the matrices in `model` if that is F32, F16 or
         BF16 (next to the last two, converters leave small matrices such as those of routers in
         F32); float32 if the file is quantized or mixed, because that is the type that ggml
         decodes to.

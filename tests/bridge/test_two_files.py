@@ -15,7 +15,7 @@ from gguf_lab.errors import GGUFError, UnsupportedError
 from .running import TOKENS, expected
 from .senses import MEAN, RATE, SEEING, STD, due_of_image, due_of_sound, processor
 from .small_encoders import ENCODERS, READING, encoder
-from .small_models import byte_level
+from .small_models import byte_level, causal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,29 @@ def test_they_become_the_model_again(kind: str, tmp_path: Path) -> None:
         for name, tensor in ones.items():
             off = np.abs(others[name].to_numpy() - tensor.to_numpy()).max()
             assert off <= 1e-6 * (kind in ROUNDED), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [
+        ("mistral3", "llama"),
+        ("internvl", "llama"),
+        ("internvl", "qwen3"),
+        ("internvl", "qwen3_moe"),
+        ("internvl", "gpt_oss"),
+    ],
+)
+def test_other_language_models(kind: str, architecture: str, tmp_path: Path) -> None:
+    _, senses = written(kind, encoder(kind), tmp_path)
+    language = causal(architecture, hidden_size=64, head_dim=16)
+    text = gl.export(
+        language, tmp_path / "f.gguf", tokenizer=byte_level(), qtype="F32", progress=False
+    )
+    assert not isinstance(text, list)
+    alone, _ = gl.to_transformers(text)
+    model, _ = gl.to_transformers(text, projector=senses)
+    assert model.config.text_config.model_type == alone.config.model_type
+    assert np.array_equal(expected(model, TOKENS), expected(alone, TOKENS))
 
 
 def test_in_few_bits(tmp_path: Path) -> None:
@@ -161,6 +184,16 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     _, sees = written("gemma3", encoder("gemma3"), tmp_path / "gemma3")
     with pytest.raises(UnsupportedError, match=r"type 'gemma3' beside .* architecture 'llama'"):
         gl.to_transformers(reads, projector=sees)
+
+
+def test_what_the_whole_does_not_do_is_refused(tmp_path: Path) -> None:
+    """A cap on the logits: the class around any language model has none."""
+    _, sees = written("internvl", encoder("internvl"), tmp_path)
+    language = causal("gemma2", hidden_size=64, head_dim=16)
+    caps = gl.export(language, tmp_path / "f.gguf", tokenizer=byte_level(), progress=False)
+    assert not isinstance(caps, list)
+    with pytest.raises(UnsupportedError, match=r"type 'internvl' beside .* 'gemma2' can't be"):
+        gl.to_transformers(caps, projector=sees)
 
 
 @pytest.mark.parametrize("name", ["v.blk.1.attn_q.bias", "mm.model.fc.weight"])

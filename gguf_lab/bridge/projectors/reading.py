@@ -1,29 +1,22 @@
-"""From two files, of a language model and of a projector, to the settings of one model.
+"""What ``config.json`` would say of the projectors in files, for each that is read.
 
-Each function says of the keys and shapes of a projector (`FileSide` of "clip") what ``config.json``
-would say of the whole, but for the language model: the way back from what the neighbouring files
-write.
+Each function says it of the keys and shapes of a file (`FileSide` of "clip"): of the whole model,
+but for the language model. It is the way back from what the neighbouring files write.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...errors import GGUFError, UnsupportedError
-from ...file import ArrayValue
-from ...file.text import quoted
-from ...reference.architectures.projectors import projector_types
-from ..hyperparameters.file_side import FileSide
 from .side import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ...model import Model
+    from ..hyperparameters.file_side import FileSide
 
-__all__ = ["READINGS", "Reading", "whole_settings"]
+__all__ = ["READINGS", "Reading"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,7 @@ def _gemma4(file: FileSide) -> dict[str, Any]:
             **vision,
             "num_key_value_heads": heads,
             "head_dim": vision["hidden_size"] // heads,
-            "position_embedding_size": file.shape("v.position_embd.weight")[1],
+            "position_embedding_size": file.shape("v.position_embd.weight")[-2:][0],
             "standardize": file.tensor("v.std_bias"),
             "use_clipped_linears": file.tensor("v.*.input_max"),
         },
@@ -271,9 +264,15 @@ _QWEN_TOKENS = {
     "vision_start_token_id": "<|vision_start|>",
     "vision_end_token_id": "<|vision_end|>",
 }
-_ANY = ""
+_MISTRAL3 = Reading(
+    "mistral3", "Mistral3ForConditionalGeneration", _pixtral, {"image_token_index": "[IMG]"}
+)
+_INTERNVL = Reading(
+    "internvl", "InternVLForConditionalGeneration", _internvl, {"image_token_id": "<IMG_CONTEXT>"}
+)
 
-# Type of the projector, architecture of the language model.
+# Type of the projector, architecture of the language model. Another one would find its layers, but
+# not what some do before and after them: the class of the whole has a plain head.
 READINGS: dict[tuple[str, str], Reading] = {
     ("gemma3", "gemma3"): Reading(
         "gemma3",
@@ -298,23 +297,18 @@ READINGS: dict[tuple[str, str], Reading] = {
             "eoa_token_index": "<audio|>",
         },
     ),
-    ("idefics3", _ANY): Reading(
+    ("idefics3", "llama"): Reading(
         "idefics3", "Idefics3ForConditionalGeneration", _idefics3, {"image_token_id": "<image>"}
     ),
-    ("pixtral", _ANY): Reading(
-        "mistral3", "Mistral3ForConditionalGeneration", _pixtral, {"image_token_index": "[IMG]"}
-    ),
+    **{("pixtral", name): _MISTRAL3 for name in ("mistral3", "llama")},
+    **{
+        ("internvl", name): _INTERNVL for name in ("llama", "qwen2", "qwen3", "qwen3moe", "gpt-oss")
+    },
     ("lightonocr", "qwen3"): Reading(
         "lighton_ocr",
         "LightOnOcrForConditionalGeneration",
         _pixtral,
         {"image_token_id": "<|image_pad|>"},
-    ),
-    ("internvl", _ANY): Reading(
-        "internvl",
-        "InternVLForConditionalGeneration",
-        _internvl,
-        {"image_token_id": "<IMG_CONTEXT>"},
     ),
     ("llama4", "llama4"): Reading(
         "llama4",
@@ -380,72 +374,3 @@ READINGS: dict[tuple[str, str], Reading] = {
         "voxtral", "VoxtralForConditionalGeneration", _whisper, {"audio_token_id": "[AUDIO]"}
     ),
 }
-
-
-def whole_settings(text: Model, projector: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what ``config.json`` would say of the model that two files are together.
-
-    Parameters
-    ----------
-    text, projector : Model
-    settings : Mapping
-        Those of the language model.
-
-    Raises
-    ------
-    UnsupportedError
-        If there is no way to read this projector beside this language model.
-    GGUFError
-        If keys are missing or make no sense, or the two don't belong together.
-    """
-    if projector.kind != "mmproj":
-        raise UnsupportedError(f"{projector.path} is no projector, but of kind {projector.kind}")
-    kind = next(iter(projector_types(projector.metadata)), "")
-    found = [READINGS.get((kind, name)) for name in (text.architecture or "", _ANY)]
-    reading = next(filter(None, found), None)
-    if reading is None:
-        can = ", ".join(sorted({f"{name} of {of or 'any'}" for name, of in READINGS}))
-        raise UnsupportedError(
-            f"{projector.path}: projectors of type {quoted(kind)} beside a language model of "
-            f"architecture {quoted(text.architecture or '')} can't be read yet; those can: {can}"
-        )
-    shapes = {name: tensor.shape for name, tensor in projector.tensors.items()}
-    file = FileSide("clip", projector.metadata, shapes)
-    given = reading.settings(file)
-    width = file.count(f"{'vision' if 'vision_config' in given else 'audio'}.projection_dim")
-    if width != settings["hidden_size"]:
-        raise GGUFError(
-            f"{projector.path} is for a language model {width} numbers wide, {text.path} is"
-            f" {settings['hidden_size']}: they don't belong together"
-        )
-    language = {name: value for name, value in settings.items() if name != "architectures"}
-    if language["pad_token_id"] is None:
-        del language["pad_token_id"]  # some put it in the place of an image: then its default
-    if reading.text:
-        language["model_type"] = reading.text
-    return {
-        "model_type": reading.model_type,
-        "architectures": [reading.kind],
-        **given,
-        "text_config": language,
-        "tie_word_embeddings": settings["tie_word_embeddings"],
-        **_tokens(text, reading),
-    }
-
-
-def _tokens(text: Model, reading: Reading) -> dict[str, int]:
-    """Look the tokens up that stand for what is seen or heard."""
-    listed = text.metadata.get("tokenizer.ggml.tokens")
-    places = {word: name for name, word in reading.tokens.items()}
-    found = {
-        places[token]: number
-        for number, token in enumerate(listed if isinstance(listed, ArrayValue) else ())
-        if token in places
-    }
-    if absent := [word for name, word in reading.tokens.items() if name not in found]:
-        warnings.warn(
-            f"{text.path} has no token {', '.join(map(quoted, absent))}: which one stands for what"
-            " the model sees or hears is left at the default of Transformers",
-            stacklevel=4,
-        )
-    return found
