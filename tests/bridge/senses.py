@@ -20,11 +20,10 @@ SEEING = [kind for kind, (_, _, size) in ENCODERS.items() if size[0]]
 
 def processor(kind: str, folder: Path) -> Path:
     """Write what an export looks up in the files of a processor."""
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {"image_mean": MEAN, "image_std": STD, "size": {"longest_edge": ENCODERS[kind][2][0]}}
-        )
-    )
+    longest = {"longest_edge": ENCODERS[kind][2][0]}
+    pixels = {"min_pixels": 784, "max_pixels": 1 << 20}
+    said = {"image_mean": MEAN, "image_std": STD, "size": longest, **pixels}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}})
     )
@@ -40,6 +39,11 @@ def patches(kind: str, image: Any) -> dict[str, Any]:
         down, across = height // 14, width // 14
         twice = image.repeat(2, 1, 1, 1).reshape(1, 2, 3, down // 2, 2, 14, across // 2, 2, 14)
         rows = twice.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(down * across, -1)
+        return {"pixel_values": rows, "image_grid_thw": torch.tensor([[1, down, across]])}
+    if kind == "paddleocr_vl":
+        down, across = height // 14, width // 14
+        cut = image.reshape(3, down, 14, across, 14).permute(1, 3, 0, 2, 4)
+        rows = cut.reshape(down * across, 3, 14, 14)
         return {"pixel_values": rows, "image_grid_thw": torch.tensor([[1, down, across]])}
     if kind == "gemma4":
         down, across = height // 16, width // 16

@@ -244,6 +244,14 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (256, 256),
     ),
+    "paddleocr_vl": (
+        "PaddleOCRVLForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "spatial_merge_size": 2},
+            "text_config": {**_TEXT, **_TURNED},
+        },
+        (168, 112),
+    ),
     "qwen2_vl": (
         "Qwen2VLForConditionalGeneration",
         {

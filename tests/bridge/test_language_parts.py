@@ -27,7 +27,7 @@ ARCHITECTURES = {
     "gemma3": "gemma3", "idefics3": "llama", "mistral3": "mistral3", "internvl": "qwen2",
     "llama4": "llama4", "lfm2_vl": "lfm2", "qwen2_vl": "qwen2vl", "qwen2_5_vl": "qwen2vl",
     "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe", "qwen2_audio": "qwen2",
-    "voxtral": "llama", "audioflamingo3": "qwen2",
+    "voxtral": "llama", "audioflamingo3": "qwen2", "paddleocr_vl": "paddleocr",
 }  # fmt: skip
 PARTS = ("mmproj", "rotary", "image", "tied")
 

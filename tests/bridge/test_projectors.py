@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 CONVERTED = [
     "audio-flamingo-3", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
-    "janus_pro", "lfm2", "lightonocr", "llama4", "pixtral",
+    "janus_pro", "lfm2", "lightonocr", "llama4", "paddleocr", "pixtral",
     "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
 ]  # fmt: skip
-COLORS = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+COLORS = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "min_pixels": 4, "max_pixels": 64}
 BREAK = 12
 TOKENIZER = {"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}}
 
@@ -333,6 +333,20 @@ def test_files_of_the_processor(file: str, content: str | None, words: str, tmp_
     else:
         (folder / file).write_text(content)
     refused(folder, CheckpointError, words)
+
+
+def test_how_many_pixels_an_image_has(tmp_path: Path) -> None:
+    """As it was published, and as Transformers 5 saves it."""
+    folder = checkpoint("paddleocr", tmp_path)
+    colors = {name: COLORS[name] for name in ("image_mean", "image_std")}
+    edges = {"size": {"shortest_edge": 5, "longest_edge": 100}}
+    for said, due in ((edges, (5, 100, 10)), ({**edges, "max_pixels": 64}, (5, 64, 8))):
+        (folder / "preprocessor_config.json").write_text(json.dumps({**colors, **said}))
+        metadata = exported(folder, tmp_path / "x.gguf", overwrite=True).metadata
+        names = ("image_min_pixels", "image_max_pixels", "image_size")
+        assert tuple(metadata[f"clip.vision.{name}"] for name in names) == due
+    (folder / "preprocessor_config.json").write_text(json.dumps({**colors, "size": 3}))
+    refused(folder, CheckpointError, "nothing says min_pixels, to which llama.cpp scales images")
 
 
 def test_the_break_is_found_in_either_file(tmp_path: Path) -> None:

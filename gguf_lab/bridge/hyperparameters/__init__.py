@@ -14,7 +14,7 @@ from .bert import BERT, NOMIC_BERT
 from .bloom import BLOOM, FALCON, GPTNEOX
 from .config_side import GELU, ConfigSide, filled_in, flat, side_of
 from .deepseek2 import DEEPSEEK2
-from .ernie import ERNIE45, ERNIE45MOE
+from .ernie import ERNIE45, ERNIE45MOE, PADDLEOCR
 from .falcon_h1 import FALCON_H1
 from .family import Implied
 from .file_side import FileSide
@@ -70,7 +70,7 @@ FAMILIES: tuple[Family, ...] = (
     NEMOTRON_H, MISTRAL3, APERTUS, FALCON_H1,
 )  # fmt: skip
 
-PARTS: tuple[Family, ...] = (QWEN2VL, QWEN3VL, QWEN3VLMOE, GLM4V)
+PARTS: tuple[Family, ...] = (QWEN2VL, QWEN3VL, QWEN3VLMOE, GLM4V, PADDLEOCR)
 """Families that Transformers has only with what sees: two files are read as one model."""
 
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

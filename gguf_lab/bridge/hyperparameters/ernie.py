@@ -1,6 +1,7 @@
-"""ernie 4.5, dense and with experts.
+"""ernie 4.5, dense and with experts, and PaddleOCR-VL's language model, which is made like it.
 
-Facts: llama.cpp's converter, classes ``Ernie4_5Model`` and ``Ernie4_5MoeModel``, and the graphs.
+Facts: llama.cpp's converter, classes ``Ernie4_5Model``, ``Ernie4_5MoeModel`` and
+``PaddleOCRModel``, and the graphs.
 For the width of the shared experts the converter writes that of a dense layer, divided by the heads
 of keys and values. In the models published that is what it should be, the width of an expert times
 the number of those that are shared, which we write: llama.cpp refuses a file with another number.
@@ -15,6 +16,7 @@ from .common import EXPERT_COUNT, OPTIONAL_HEAD_DIM, base, implied
 from .config_side import refuse
 from .family import Family, Implied, Pair, Rule, always
 from .file_side import REQUIRED
+from .qwen_vl import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["ERNIE45", "ERNIE45MOE"]
+__all__ = ["ERNIE45", "ERNIE45MOE", "PADDLEOCR"]
 
 _EXPERT, _SHARED = "expert_feed_forward_length", "expert_shared_feed_forward_length"
 _STEP, _DENSE = "interleave_moe_layer_step", "leading_dense_block_count"
@@ -34,12 +36,20 @@ def _text_only(file: FileSide) -> Mapping[str, object]:
     return {}
 
 
-_BUILT_IN = (Rule(to_config=_text_only), *implied(hidden_act="silu", use_bias=False))
+_PLAIN = implied(hidden_act="silu", use_bias=False)
+_BUILT_IN = (Rule(to_config=_text_only), *_PLAIN)
 
 ERNIE45 = Family(
     architectures=("ernie4_5",),
     classes={"ernie4_5": "Ernie4_5ForCausalLM"},
     lines=base(*_BUILT_IN),
+)
+
+PADDLEOCR = Family(
+    architectures=("paddleocr",),
+    classes={"paddleocr_vl_text": "PaddleOCRTextModel"},
+    also=("paddleocr_vl",),
+    lines=base(*_PLAIN, SECTIONS),
 )
 
 

@@ -49,9 +49,9 @@ GLM4 = Family(
     classes={"glm4": "Glm4ForCausalLM"},
     also=("glm4v_text", "glm4v"),
     lines=base(
+        TURNED,
         biased("attention_bias", "blk.*.attn_q.bias"),
         *implied(hidden_act="silu"),
-        TURNED,
         rope=PARTIAL_ROPE,
     ),
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .config_side import ConfigSide
     from .file_side import FileSide
 
-__all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE"]
+__all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE", "SECTIONS"]
 
 _SECTIONS = "rope.dimension_sections"
 
@@ -58,11 +58,14 @@ def _deep(config: ConfigSide) -> Mapping[str, object]:
     return {"n_deepstack_layers": len(marked)}
 
 
+SECTIONS = Rule(_sections, _sections_to_config)
+"""How the pairs of a head are shared out to time, height and width."""
+
 QWEN2VL = Family(
     architectures=("qwen2vl",),
     classes={"qwen2_vl_text": "Qwen2VLTextModel"},
     also=("qwen2_vl", "qwen2_5_vl", "qwen2_5_vl_text"),
-    lines=(*QWEN2.lines, Rule(_sections, _sections_to_config)),
+    lines=(*QWEN2.lines, SECTIONS),
 )
 
 _SEES_DEEP = (Rule(_interleaved, _sections_to_config), Rule(_deep))

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from .gemma import GEMMA3, GEMMA4
-from .images import IDEFICS3, INTERNVL, JANUS, LFM2, LIGHTONOCR, LLAMA4, PIXTRAL
+from .images import (
+    IDEFICS3,
+    INTERNVL,
+    JANUS,
+    LFM2,
+    LIGHTONOCR,
+    LLAMA4,
+    PADDLEOCR,
+    PIXTRAL,
+)
 from .qwen import GLM4V, QWEN2VL, QWEN3VL, QWEN25VL
 from .side import Projector, side_of
 from .sounds import AUDIO_FLAMINGO3, QWEN2_AUDIO, ULTRAVOX, VOXTRAL
@@ -12,5 +21,5 @@ __all__ = ["PROJECTORS", "Projector", "side_of"]
 
 PROJECTORS: tuple[Projector, ...] = (
     AUDIO_FLAMINGO3, GEMMA3, GEMMA4, GLM4V, IDEFICS3, INTERNVL, JANUS, LFM2, LIGHTONOCR, LLAMA4,
-    PIXTRAL, QWEN25VL, QWEN2VL, QWEN2_AUDIO, QWEN3VL, ULTRAVOX, VOXTRAL,
+    PADDLEOCR, PIXTRAL, QWEN25VL, QWEN2VL, QWEN2_AUDIO, QWEN3VL, ULTRAVOX, VOXTRAL,
 )  # fmt: skip

@@ -1,16 +1,21 @@
 """Encoders of images, and what projects them into the language model.
 
 Facts: llama.cpp's converter, classes ``SmolVLMModel``, ``LlavaVisionModel``,
-``LightOnOCRVisionModel``, ``InternVisionModel``, ``Llama4VisionModel``, ``LFM2VLModel`` and
-``JanusProVisionModel``; and ``tools/mtmd`` for what no key tells.
+``LightOnOCRVisionModel``, ``InternVisionModel``, ``Llama4VisionModel``, ``LFM2VLModel``,
+``JanusProVisionModel`` and ``PaddleOCRVisionModel``; and ``tools/mtmd`` for what no key tells.
 """
 
 from __future__ import annotations
 
+from math import isqrt
+
+from ...errors import CheckpointError
 from ..hyperparameters.config_side import counted
 from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs
 
-__all__ = ["IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "PIXTRAL"]
+__all__ = [
+    "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "PADDLEOCR", "PIXTRAL",
+]  # fmt: skip
 
 _LAST = ("vision_feature_layer", -1)
 
@@ -182,3 +187,44 @@ JANUS = Projector(
     needs("mm.0.*", "mm.1.*", "v.patch_embd.*", "v.position_embd.weight", "v.post_ln.*",
           layers=SIGLIP),
 )  # fmt: skip
+
+
+def _paddleocr(side: Side) -> dict[str, object]:
+    part = "vision_config."
+    side.gelu(f"{part}hidden_act")
+    side.must_be(f"{part}spatial_merge_size", 2)
+    side.rotary_base(10000.0)
+    least = _pixels(side, "min_pixels", "shortest_edge")
+    most = _pixels(side, "max_pixels", "longest_edge")
+    return {
+        # images have any size; the converter says this one
+        **images(side, image_size=isqrt(most)),
+        "projector_type": "paddleocr",
+        "vision.image_max_pixels": most,
+        "vision.image_min_pixels": least,
+        "use_gelu": True,
+        EPSILON: side.number(f"{part}layer_norm_eps"),
+    }
+
+
+def _pixels(side: Side, name: str, edge: str) -> int:
+    """Return how many pixels an image has, at least or at most; Transformers 5 calls it an edge."""
+    said = side.processing or {}
+    size = said.get("size")
+    value = said.get(name)
+    if value is None and isinstance(size, dict):
+        value = size.get(edge)
+    if value is None:
+        raise CheckpointError(
+            f"nothing says {name}, to which llama.cpp scales images: it stands in"
+            " preprocessor_config.json. Give the processor (processor=...) or the folder where it"
+            " is."
+        )
+    return counted(side, f"{name} of the processor", value)
+
+
+PADDLEOCR = Projector(
+    ("paddleocr_vl",),
+    _paddleocr,
+    needs("mm.input_norm.*", "mm.1.*", "mm.2.*", *PATCHES, "v.post_ln.*", layers=SIGLIP),
+)

@@ -7,6 +7,7 @@ but for the language model. It is the way back from what the neighbouring files 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from .side import SCALE
@@ -194,6 +195,12 @@ def _lfm2(file: FileSide) -> dict[str, Any]:
     }
 
 
+def _paddleocr(file: FileSide) -> dict[str, Any]:
+    vision = _sight(file)
+    side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
+    return {"vision_config": {**vision, "image_size": side}}
+
+
 def _qwen(file: FileSide) -> dict[str, Any]:
     """Gather what the encoders of Qwen-VL and GLM-4V have in common."""
     return {
@@ -322,6 +329,16 @@ READINGS: dict[tuple[str, str], Reading] = {
     ),
     ("lfm2", "lfm2"): Reading(
         "lfm2_vl", "Lfm2VlForConditionalGeneration", _lfm2, {"image_token_id": "<image>"}
+    ),
+    ("paddleocr", "paddleocr"): Reading(
+        "paddleocr_vl",
+        "PaddleOCRVLForConditionalGeneration",
+        _paddleocr,
+        {
+            "image_token_id": "<|IMAGE_PLACEHOLDER|>",
+            "vision_start_token_id": "<|IMAGE_START|>",
+            "vision_end_token_id": "<|IMAGE_END|>",
+        },
     ),
     ("qwen2vl_merger", "qwen2vl"): Reading(
         "qwen2_vl", "Qwen2VLForConditionalGeneration", _qwen2vl, _QWEN_TOKENS, "qwen2_vl_text"
