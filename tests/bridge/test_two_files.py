@@ -13,7 +13,16 @@ from gguf_lab.bridge.hyperparameters import PARTS, config_of
 from gguf_lab.errors import GGUFError, UnsupportedError
 
 from .running import TOKENS, expected
-from .senses import MEAN, RATE, SEEING, STD, due_of_image, due_of_sound, processor
+from .senses import (
+    MEAN,
+    RATE,
+    SEEING,
+    STD,
+    due_of_image,
+    due_of_sound,
+    processor,
+    read_around,
+)
 from .small_encoders import ENCODERS, READING, encoder
 from .small_models import byte_level, causal
 
@@ -72,6 +81,8 @@ def test_they_become_the_model_again(kind: str, tmp_path: Path) -> None:
         pixels = normal.permute(2, 0, 1)[None]
         seen, due = (due_of_image(kind, of, pixels) for of in (again, model))
         assert np.linalg.norm(seen - due) < 1e-3 * np.linalg.norm(due)
+        read, due = (read_around(kind, of, pixels) for of in (again, model))
+        assert np.abs(read - due).max() < (1e-3 if kind == "gemma3" else 1e-5)
     if kind == "gemma4" or kind not in SEEING:
         sound = 0.1 * np.random.default_rng(1).standard_normal(30 * RATE).astype(np.float32)
         heard, due = (due_of_sound(kind, of, sound) for of in (again, model))

@@ -225,7 +225,9 @@ def _qwen2vl(file: FileSide) -> dict[str, Any]:
 def _qwen25vl(file: FileSide) -> dict[str, Any]:
     vision, step = _qwen(file), file.count("vision.n_wa_pattern", least=1)
     whole = [*range(step - 1, vision["depth"], step)]
-    return {"vision_config": {**vision, "fullatt_block_indexes": whole}}
+    # of videos, which llama.cpp does not see: as in all models that were published
+    built_in = {"tokens_per_second": 2}
+    return {"vision_config": {**vision, "fullatt_block_indexes": whole, **built_in}}
 
 
 def _qwen35(file: FileSide) -> dict[str, Any]:
