@@ -21,7 +21,7 @@ SEEING = [kind for kind, (_, _, size) in ENCODERS.items() if size[0]]
 def processor(kind: str, folder: Path) -> Path:
     """Write what an export looks up in the files of a processor."""
     longest = {"longest_edge": ENCODERS[kind][2][0]}
-    pixels = {"min_pixels": 784, "max_pixels": 1 << 20}
+    pixels = {"min_pixels": 784, "max_pixels": 1 << 20, "scale_resolution": 112}
     said = {"image_mean": MEAN, "image_std": STD, "size": longest, **pixels}
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
     (folder / "tokenizer_config.json").write_text(
@@ -40,6 +40,11 @@ def patches(kind: str, image: Any) -> dict[str, Any]:
         twice = image.repeat(2, 1, 1, 1).reshape(1, 2, 3, down // 2, 2, 14, across // 2, 2, 14)
         rows = twice.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(down * across, -1)
         return {"pixel_values": rows, "image_grid_thw": torch.tensor([[1, down, across]])}
+    if kind == "minicpmv4_6":
+        down, across = height // 14, width // 14
+        cut = image.reshape(3, down, 14, across, 14).permute(0, 2, 1, 3, 4)
+        size = torch.tensor([[down, across]], dtype=torch.int32)
+        return {"pixel_values": cut.reshape(1, 3, 14, -1), "target_sizes": size}
     if kind == "paddleocr_vl":
         down, across = height // 14, width // 14
         cut = image.reshape(3, down, 14, across, 14).permute(1, 3, 0, 2, 4)

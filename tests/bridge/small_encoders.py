@@ -244,6 +244,15 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (256, 256),
     ),
+    "minicpmv4_6": (
+        "MiniCPMV4_6ForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "image_size": 980},
+            "text_config": {**_RECURRENT, "model_type": "qwen3_5_text"},
+            "insert_layer_id": 1,
+        },
+        (112, 112),
+    ),
     "paddleocr_vl": (
         "PaddleOCRVLForConditionalGeneration",
         {

@@ -28,6 +28,7 @@ ARCHITECTURES = {
     "llama4": "llama4", "lfm2_vl": "lfm2", "qwen2_vl": "qwen2vl", "qwen2_5_vl": "qwen2vl",
     "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe", "qwen2_audio": "qwen2",
     "voxtral": "llama", "audioflamingo3": "qwen2", "paddleocr_vl": "paddleocr",
+    "minicpmv4_6": "qwen35",
 }  # fmt: skip
 PARTS = ("mmproj", "rotary", "image", "tied")
 

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 
 CONVERTED = [
     "audio-flamingo-3", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
-    "janus_pro", "lfm2", "lightonocr", "llama4", "paddleocr", "pixtral",
+    "janus_pro", "lfm2", "lightonocr", "llama4", "minicpmv4.6", "paddleocr", "pixtral",
     "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
 ]  # fmt: skip
-COLORS = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "min_pixels": 4, "max_pixels": 64}
+COLORS: dict[str, object] = {
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+    "min_pixels": 4,
+    "max_pixels": 64,
+}
+COLORS["scale_resolution"] = 8
 BREAK = 12
 TOKENIZER = {"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}}
 
@@ -69,7 +75,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
 
 # What llama.cpp has built in, and the small model otherwise.
 SETTINGS: dict[str, dict[str, object]] = {
-    "gemma4": {"audio_config.attention_chunk_size": 12, "audio_config.attention_context_left": 13}
+    "gemma4": {"audio_config.attention_chunk_size": 12, "audio_config.attention_context_left": 13},
+    "minicpmv4.6": {"vision_config.image_size": 140},
 }
 
 
@@ -267,6 +274,13 @@ def refused(folder: Path, kind: type[Exception], words: str, **settings: Any) ->
         ("janus_pro", "vision_config.use_qk_norm", True, "use_qk_norm True in config.json"),
         ("lightonocr", "vision_feature_layer", -2, "vision_feature_layer -2 in config.json"),
         ("qwen3vl", "vision_config.depth", 10**9, r"expected at most 512 layers"),
+        ("paddleocr", "vision_config.spatial_merge_size", 3, "spatial_merge_size 3 in config"),
+        ("minicpmv4.6", "vision_config.image_size", 8, "4 × 4 positions: llama.cpp has 70 × 70"),
+        ("minicpmv4.6", "downsample_mode", "4x", "downsample_mode '4x' in config.json"),
+        ("minicpmv4.6", "merge_kernel_size", [2, 4], r"merge_kernel_size \[2, 4\] in config"),
+        ("minicpmv4.6", "merge_kernel_size", 2, "merge_kernel_size 2 in config.json"),
+        ("minicpmv4.6", "insert_layer_id", 3, "insert_layer_id in config.json is 3; expected one"),
+        ("minicpmv4.6", "vision_config.patch_size", 0, "140 × 140 positions"),
     ],
 )
 def test_settings_that_llama_cpp_does_not_have(

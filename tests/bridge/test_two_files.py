@@ -39,7 +39,7 @@ pytestmark = [
 # janus has parts that make images, which are in neither file
 READ = [kind for kind in READING if kind != "janus"]
 # 1 is added to norms, and taken away again, in float32; one factor goes through a logarithm
-ROUNDED = ("gemma3", "gemma4", "qwen3_5", "qwen3_5_moe")
+ROUNDED = ("gemma3", "gemma4", "minicpmv4_6", "qwen3_5", "qwen3_5_moe")
 # llama.cpp wants these in F16, whatever is asked for
 HALVED = ("mm_input_projection_weight", "conv1.weight", "conv2.weight")
 LEFT_OUT = ".vision_tower.head."  # in no file: it is not asked for

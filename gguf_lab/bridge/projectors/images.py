@@ -2,7 +2,8 @@
 
 Facts: llama.cpp's converter, classes ``SmolVLMModel``, ``LlavaVisionModel``,
 ``LightOnOCRVisionModel``, ``InternVisionModel``, ``Llama4VisionModel``, ``LFM2VLModel``,
-``JanusProVisionModel`` and ``PaddleOCRVisionModel``; and ``tools/mtmd`` for what no key tells.
+``JanusProVisionModel``, ``MiniCPMV4_6VisionModel`` and ``PaddleOCRVisionModel``; and
+``tools/mtmd`` for what no key tells.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from math import isqrt
 
 from ...errors import CheckpointError
-from ..hyperparameters.config_side import counted
+from ..hyperparameters.config_side import counted, refuse
 from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs
 
 __all__ = [
-    "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "PADDLEOCR", "PIXTRAL",
+    "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "MINICPMV", "PADDLEOCR",
+    "PIXTRAL",
 ]  # fmt: skip
 
 _LAST = ("vision_feature_layer", -1)
@@ -228,3 +230,56 @@ PADDLEOCR = Projector(
     _paddleocr,
     needs("mm.input_norm.*", "mm.1.*", "mm.2.*", *PATCHES, "v.post_ln.*", layers=SIGLIP),
 )
+
+_PLACES = 70  # in a row and in a column, among which llama.cpp spreads patches
+
+
+def _minicpmv(side: Side) -> dict[str, object]:
+    part = "vision_config."
+    said = side.processing or {}
+    side.gelu(f"{part}hidden_act")
+    side.must_be("downsample_mode", "16x")
+    side.must_be("merger_times", 1)
+    side.must_be("drop_vision_last_layer", False)
+    if said.get("downsample_mode", "16x") != "16x":
+        raise refuse(
+            f"downsample_mode {said['downsample_mode']!r:.40} of the processor: only 16x can be"
+            " exported yet"
+        )
+    for name in ("merge_kernel_size", f"{part}window_kernel_size"):
+        if side.find(name) not in (None, [2, 2], (2, 2)):
+            raise refuse(f"{name} {side.find(name)!r:.40} in config.json: llama.cpp has 2 × 2")
+    places = side.side_length(f"{part}image_size") // max(side.side_length(f"{part}patch_size"), 1)
+    if places != _PLACES:
+        raise refuse(f"{places} × {places} positions: llama.cpp has {_PLACES} × {_PLACES}")
+    # the size of the slices of an image
+    slices = said.get("scale_resolution")
+    size = None if slices is None else counted(side, "scale_resolution of the processor", slices)
+    layer = side.count("insert_layer_id", f"{part}insert_layer_id")
+    figures = images(side, image_size=size)
+    if layer >= side.count(f"{part}num_hidden_layers"):
+        raise side.wrong("insert_layer_id", layer, "one of the layers")
+    return {
+        **figures,
+        "projector_type": "minicpmv4_6",
+        SCALE: 4,
+        "vision.wa_layer_indexes": [layer],
+        "use_gelu": True,
+        EPSILON: side.number(f"{part}layer_norm_eps"),
+    }
+
+
+MINICPMV = Projector(
+    ("minicpmv4_6",),
+    _minicpmv,
+    needs(
+        "mm.input_norm.*", "mm.up.*", "mm.down.*", *PATCHES, "v.post_ln.*",
+        *(
+            f"v.vit_merger.{name}.*" for name in (
+                "ln1", "ds_ln", "ds_ffn_up", "ds_ffn_down", "attn_q", "attn_k", "attn_v",
+                "attn_out",
+            )
+        ),
+        layers=SIGLIP,
+    ),
+)  # fmt: skip

@@ -195,6 +195,15 @@ def _lfm2(file: FileSide) -> dict[str, Any]:
     }
 
 
+def _minicpmv(file: FileSide) -> dict[str, Any]:
+    if file.count(SCALE, 4) != 4:
+        raise file.unsupported("a projector that keeps four times as many tokens (4x)")
+    vision = _sight(file)
+    side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
+    (layer,) = file.counts("vision.wa_layer_indexes", 1)
+    return {"vision_config": {**vision, "image_size": side}, "insert_layer_id": layer}
+
+
 def _paddleocr(file: FileSide) -> dict[str, Any]:
     vision = _sight(file)
     side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
@@ -331,6 +340,12 @@ READINGS: dict[tuple[str, str], Reading] = {
     ),
     ("lfm2", "lfm2"): Reading(
         "lfm2_vl", "Lfm2VlForConditionalGeneration", _lfm2, {"image_token_id": "<image>"}
+    ),
+    ("minicpmv4_6", "qwen35"): Reading(
+        "minicpmv4_6",
+        "MiniCPMV4_6ForConditionalGeneration",
+        _minicpmv,
+        {name: _QWEN_TOKENS[name] for name in ("image_token_id", "video_token_id")},
     ),
     ("paddleocr", "paddleocr"): Reading(
         "paddleocr_vl",

@@ -64,7 +64,7 @@ _ENCODERS = (
     *("*vision_*", "*vision.*", "*visual.*", "*audio_*", "*audio.*", "*projector.*"),
     *("*patch_merge_mlp.*", "model.connector.*", "*image_newline*", "vit.*", "siglip2.*"),
     *("mlp_AR.*", "mlp1.*", "sound_encoder.*", "sound_projection.*", "speech_embeddings.*"),
-    "model.aligner.*",
+    *("model.aligner.*", "model.merger.*"),
     *("model.embed_vision.*", "model.embed_audio.*", "embed_vision.*", "embed_audio.*"),
 )
 _DRAWS = ("model.vqmodel.*", "model.generation_*")
