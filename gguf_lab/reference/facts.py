@@ -186,5 +186,5 @@ def _at(config: Mapping[str, object], path: str) -> object:
 
 
 def _positive(value: object) -> int | None:
-    # metadata and configuration are untrusted: True, 0, -1, "8" and 8.5 are no counts
-    return value if type(value) is int and value > 0 else None
+    # metadata and configuration are untrusted: True, 0, -1, "8", 8.5 and 10**400 are no counts
+    return value if type(value) is int and 0 < value < 1 << 63 else None

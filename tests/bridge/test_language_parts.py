@@ -137,6 +137,14 @@ def test_layers_of_kinds_that_are_no_list(tmp_path: Path) -> None:
     exported(changed(tmp_path / "hf", "internvl", other), tmp_path / "f.gguf")
 
 
+def test_a_number_of_tokens_that_no_float_can_be(tmp_path: Path) -> None:
+    def other(config: dict[str, Any]) -> None:
+        config["text_config"]["vocab_size"] = 10**400
+
+    folder = changed(tmp_path / "hf", "paddleocr_vl", other)
+    assert exported(folder, tmp_path / "f.gguf").tensors["token_embd.weight"].shape[0] == 300
+
+
 @pytest.mark.parametrize(
     ("kind", "sections", "words"),
     [
