@@ -8,7 +8,7 @@ from pathlib import Path
 from gguf_lab.bridge.hyperparameters import FAMILIES as HANDED_OVER
 from gguf_lab.bridge.hyperparameters import PARTS
 from gguf_lab.bridge.projectors import PROJECTORS as WRITTEN
-from gguf_lab.bridge.projectors.reading import READINGS
+from gguf_lab.bridge.projectors.readings import READINGS
 from gguf_lab.reference.architectures import FAMILIES, PROJECTORS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")

@@ -1,48 +1,23 @@
-"""What ``config.json`` would say of the projectors in files, for each that is read.
+"""What ``config.json`` would say of the projectors in files, a function for each family.
 
-Each function says it of the keys and shapes of a file (`FileSide` of "clip"): of the whole model,
-but for the language model. It is the way back from what the neighbouring files write.
+Each says it of the keys and shapes of a file (`FileSide` of "clip"): of the whole model, but for
+the language model. It is the way back from what the neighbouring files write.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from .side import SCALE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from ..hyperparameters.file_side import FileSide
 
-__all__ = ["READINGS", "Reading"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a projector is read beside a language model.
-
-    Attributes
-    ----------
-    model_type : str
-        In ``config.json``.
-    kind : str
-        The class of Transformers.
-    settings : callable
-        Of the whole, without those of the language model.
-    tokens : Mapping of str to str
-        Settings that are numbers of tokens, with the texts of these.
-    text : str
-        ``model_type`` of the language model, where it is another than alone.
-    """
-
-    model_type: str
-    kind: str
-    settings: Callable[[FileSide], dict[str, Any]]
-    tokens: Mapping[str, str] = field(default_factory=dict)
-    text: str = ""
+__all__ = [
+    "gemma3", "gemma4", "glm4v", "idefics3", "internvl", "lfm2", "llama4", "minicpmv",
+    "paddleocr", "pixtral", "qwen2_audio", "qwen2vl", "qwen3vl", "qwen25vl", "qwen35", "whisper",
+]  # fmt: skip
 
 
 def _sight(file: FileSide, **others: str) -> dict[str, Any]:
@@ -90,7 +65,8 @@ def _side_in_patches(file: FileSide) -> int:
     return size // file.count("vision.patch_size", least=1)
 
 
-def _gemma3(file: FileSide) -> dict[str, Any]:
+def gemma3(file: FileSide) -> dict[str, Any]:
+    """Say it of Gemma 3."""
     tokens = _side_in_patches(file) // file.count(SCALE, 4, least=1)
     return {
         "vision_config": {**_sight(file), "vision_use_head": False},
@@ -98,7 +74,8 @@ def _gemma3(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _gemma4(file: FileSide) -> dict[str, Any]:
+def gemma4(file: FileSide) -> dict[str, Any]:
+    """Say it of Gemma 4, which may hear."""
     vision = _sight(file, layer_norm_eps="rms_norm_eps")
     del vision["image_size"]  # images have any
     heads = vision["num_attention_heads"]
@@ -128,11 +105,13 @@ def _gemma4_hears(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _idefics3(file: FileSide) -> dict[str, Any]:
+def idefics3(file: FileSide) -> dict[str, Any]:
+    """Say it of Idefics 3 and SmolVLM."""
     return {"vision_config": _sight(file), "scale_factor": file.count(SCALE, least=1)}
 
 
-def _pixtral(file: FileSide) -> dict[str, Any]:
+def pixtral(file: FileSide) -> dict[str, Any]:
+    """Say it of Pixtral in Mistral Small 3.1 and LightOnOCR."""
     if not file.tensor("mm.patch_merger.weight"):
         raise file.unsupported("a Pixtral that merges no patches is none of Mistral 3")
     vision = _sight(file)
@@ -149,7 +128,8 @@ def _pixtral(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _internvl(file: FileSide) -> dict[str, Any]:
+def internvl(file: FileSide) -> dict[str, Any]:
+    """Say it of InternVL."""
     vision, scale = _sight(file), file.count(SCALE, least=1)
     tokens = _side_in_patches(file) // scale
     return {
@@ -167,7 +147,8 @@ def _internvl(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _llama4(file: FileSide) -> dict[str, Any]:
+def llama4(file: FileSide) -> dict[str, Any]:
+    """Say it of Llama 4."""
     return {
         "vision_config": {
             **_sight(file, layer_norm_eps="norm_eps"),
@@ -179,7 +160,8 @@ def _llama4(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _lfm2(file: FileSide) -> dict[str, Any]:
+def lfm2(file: FileSide) -> dict[str, Any]:
+    """Say it of LFM2-VL."""
     vision = _sight(file)
     del vision["image_size"]  # images have any
     return {
@@ -195,7 +177,8 @@ def _lfm2(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _minicpmv(file: FileSide) -> dict[str, Any]:
+def minicpmv(file: FileSide) -> dict[str, Any]:
+    """Say it of MiniCPM-V 4.6."""
     if file.count(SCALE, 4) != 4:
         raise file.unsupported("a projector that keeps four times as many tokens (4x)")
     vision = _sight(file)
@@ -204,7 +187,8 @@ def _minicpmv(file: FileSide) -> dict[str, Any]:
     return {"vision_config": {**vision, "image_size": side}, "insert_layer_id": layer}
 
 
-def _paddleocr(file: FileSide) -> dict[str, Any]:
+def paddleocr(file: FileSide) -> dict[str, Any]:
+    """Say it of PaddleOCR-VL."""
     vision = _sight(file)
     side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
     return {"vision_config": {**vision, "image_size": side}}
@@ -222,7 +206,8 @@ def _qwen(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _qwen2vl(file: FileSide) -> dict[str, Any]:
+def qwen2vl(file: FileSide) -> dict[str, Any]:
+    """Say it of Qwen2-VL."""
     vision = _qwen(file)
     width, inside = vision.pop("hidden_size"), vision.pop("intermediate_size")
     if inside % width:
@@ -231,7 +216,8 @@ def _qwen2vl(file: FileSide) -> dict[str, Any]:
     return {"vision_config": {**vision, "hidden_size": vision.pop("out_hidden_size")}}
 
 
-def _qwen25vl(file: FileSide) -> dict[str, Any]:
+def qwen25vl(file: FileSide) -> dict[str, Any]:
+    """Say it of Qwen2.5-VL."""
     vision, step = _qwen(file), file.count("vision.n_wa_pattern", least=1)
     whole = [*range(step - 1, vision["depth"], step)]
     # of videos, which llama.cpp does not see: as in all models that were published
@@ -239,22 +225,25 @@ def _qwen25vl(file: FileSide) -> dict[str, Any]:
     return {"vision_config": {**vision, "fullatt_block_indexes": whole, **built_in}}
 
 
-def _qwen35(file: FileSide) -> dict[str, Any]:
+def qwen35(file: FileSide) -> dict[str, Any]:
+    """Say it of Qwen3.5, dense and with experts."""
     positions = file.shape("v.position_embd.weight")[0]
     merged = file.count("vision.spatial_merge_size", 2, least=1)
     more = {"num_position_embeddings": positions, "spatial_merge_size": merged}
     return {"vision_config": {**_qwen(file), **more}}
 
 
-def _qwen3vl(file: FileSide) -> dict[str, Any]:
-    found = _qwen35(file)
+def qwen3vl(file: FileSide) -> dict[str, Any]:
+    """Say it of Qwen3-VL, dense and with experts."""
+    found = qwen35(file)
     layers = range(found["vision_config"]["depth"])
     deep = [n for n in layers if file.tensor(f"v.deepstack.{n}.norm.weight")]
     found["vision_config"]["deepstack_visual_indexes"] = deep
     return found
 
 
-def _glm4v(file: FileSide) -> dict[str, Any]:
+def glm4v(file: FileSide) -> dict[str, Any]:
+    """Say it of GLM-4V."""
     return {
         "vision_config": {
             **_qwen(file),
@@ -266,145 +255,13 @@ def _glm4v(file: FileSide) -> dict[str, Any]:
     }
 
 
-def _qwen2_audio(file: FileSide) -> dict[str, Any]:
+def qwen2_audio(file: FileSide) -> dict[str, Any]:
+    """Say it of Qwen2-Audio."""
     names = ("d_model", "encoder_ffn_dim", "encoder_layers", "encoder_attention_heads")
     return {"audio_config": _hearing(file, *names)}
 
 
-def _whisper(file: FileSide) -> dict[str, Any]:
+def whisper(file: FileSide) -> dict[str, Any]:
+    """Say it of Audio Flamingo 3 and Voxtral."""
     names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     return {"audio_config": _hearing(file, *names)}
-
-
-_QWEN_TOKENS = {
-    "image_token_id": "<|image_pad|>",
-    "video_token_id": "<|video_pad|>",
-    "vision_start_token_id": "<|vision_start|>",
-    "vision_end_token_id": "<|vision_end|>",
-}
-_MISTRAL3 = Reading(
-    "mistral3", "Mistral3ForConditionalGeneration", _pixtral, {"image_token_index": "[IMG]"}
-)
-_INTERNVL = Reading(
-    "internvl", "InternVLForConditionalGeneration", _internvl, {"image_token_id": "<IMG_CONTEXT>"}
-)
-
-# Type of the projector, architecture of the language model. Another one would find its layers, but
-# not what some do before and after them: the class of the whole has a plain head.
-READINGS: dict[tuple[str, str], Reading] = {
-    ("gemma3", "gemma3"): Reading(
-        "gemma3",
-        "Gemma3ForConditionalGeneration",
-        _gemma3,
-        {
-            "image_token_index": "<image_soft_token>",
-            "boi_token_index": "<start_of_image>",
-            "eoi_token_index": "<end_of_image>",
-        },
-    ),
-    ("gemma4v", "gemma4"): Reading(
-        "gemma4",
-        "Gemma4ForConditionalGeneration",
-        _gemma4,
-        {
-            "image_token_id": "<|image|>",
-            "boi_token_id": "<|image>",
-            "eoi_token_id": "<image|>",
-            "audio_token_id": "<|audio|>",
-            "boa_token_id": "<|audio>",
-            "eoa_token_index": "<audio|>",
-        },
-    ),
-    ("idefics3", "llama"): Reading(
-        "idefics3", "Idefics3ForConditionalGeneration", _idefics3, {"image_token_id": "<image>"}
-    ),
-    **{("pixtral", name): _MISTRAL3 for name in ("mistral3", "llama")},
-    **{
-        ("internvl", name): _INTERNVL for name in ("llama", "qwen2", "qwen3", "qwen3moe", "gpt-oss")
-    },
-    ("lightonocr", "qwen3"): Reading(
-        "lighton_ocr",
-        "LightOnOcrForConditionalGeneration",
-        _pixtral,
-        {"image_token_id": "<|image_pad|>"},
-    ),
-    ("llama4", "llama4"): Reading(
-        "llama4",
-        "Llama4ForConditionalGeneration",
-        _llama4,
-        {
-            "image_token_index": "<|patch|>",
-            "boi_token_index": "<|image_start|>",
-            "eoi_token_index": "<|image_end|>",
-        },
-    ),
-    ("lfm2", "lfm2"): Reading(
-        "lfm2_vl", "Lfm2VlForConditionalGeneration", _lfm2, {"image_token_id": "<image>"}
-    ),
-    ("minicpmv4_6", "qwen35"): Reading(
-        "minicpmv4_6",
-        "MiniCPMV4_6ForConditionalGeneration",
-        _minicpmv,
-        {name: _QWEN_TOKENS[name] for name in ("image_token_id", "video_token_id")},
-    ),
-    ("paddleocr", "paddleocr"): Reading(
-        "paddleocr_vl",
-        "PaddleOCRVLForConditionalGeneration",
-        _paddleocr,
-        {
-            "image_token_id": "<|IMAGE_PLACEHOLDER|>",
-            "vision_start_token_id": "<|IMAGE_START|>",
-            "vision_end_token_id": "<|IMAGE_END|>",
-        },
-    ),
-    ("qwen2vl_merger", "qwen2vl"): Reading(
-        "qwen2_vl", "Qwen2VLForConditionalGeneration", _qwen2vl, _QWEN_TOKENS, "qwen2_vl_text"
-    ),
-    ("qwen2.5vl_merger", "qwen2vl"): Reading(
-        "qwen2_5_vl",
-        "Qwen2_5_VLForConditionalGeneration",
-        _qwen25vl,
-        _QWEN_TOKENS,
-        "qwen2_5_vl_text",
-    ),
-    ("qwen3vl_merger", "qwen3vl"): Reading(
-        "qwen3_vl", "Qwen3VLForConditionalGeneration", _qwen3vl, _QWEN_TOKENS
-    ),
-    ("qwen3vl_merger", "qwen3vlmoe"): Reading(
-        "qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration", _qwen3vl, _QWEN_TOKENS
-    ),
-    ("qwen3vl_merger", "qwen35"): Reading(
-        "qwen3_5", "Qwen3_5ForConditionalGeneration", _qwen35, _QWEN_TOKENS
-    ),
-    ("qwen3vl_merger", "qwen35moe"): Reading(
-        "qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", _qwen35, _QWEN_TOKENS
-    ),
-    ("glm4v", "glm4"): Reading(
-        "glm4v",
-        "Glm4vForConditionalGeneration",
-        _glm4v,
-        {
-            "image_token_id": "<|image|>",
-            "video_token_id": "<|video|>",
-            "image_start_token_id": "<|begin_of_image|>",
-            "image_end_token_id": "<|end_of_image|>",
-            "video_start_token_id": "<|begin_of_video|>",
-            "video_end_token_id": "<|end_of_video|>",
-        },
-    ),
-    ("qwen2a", "qwen2"): Reading(
-        "qwen2_audio",
-        "Qwen2AudioForConditionalGeneration",
-        _qwen2_audio,
-        {"audio_token_index": "<|AUDIO|>"},
-    ),
-    ("musicflamingo", "qwen2"): Reading(
-        "audioflamingo3",
-        "AudioFlamingo3ForConditionalGeneration",
-        _whisper,
-        {"audio_token_id": "<sound>"},
-    ),
-    ("voxtral", "llama"): Reading(
-        "voxtral", "VoxtralForConditionalGeneration", _whisper, {"audio_token_id": "[AUDIO]"}
-    ),
-}

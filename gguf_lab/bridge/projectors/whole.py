@@ -10,13 +10,13 @@ from ...file import ArrayValue
 from ...file.text import quoted
 from ...reference.architectures.projectors import projector_types
 from ..hyperparameters.file_side import FileSide
-from .reading import READINGS
+from .readings import READINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...model import Model
-    from .reading import Reading
+    from .readings import Reading
 
 __all__ = ["whole_settings"]
 
