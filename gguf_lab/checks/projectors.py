@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from ..file import ArrayValue, preview
 from ..file.text import few
 from ..model.names import split_name
-from ..reference.demanded_projectors import PARTS, encoders_in
+from ..reference.demanded_projectors import FLAGS, PARTS, encoders_in
 from .rules import CORRECT_KEY, Found, counted, examples, rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from ..reference.demanded_projectors import Encoder
+    from ..file import Metadata
     from .rules import Subject
 
 __all__: list[str] = []
@@ -89,7 +89,7 @@ def projector_type(subject: Subject) -> Iterator[Found]:
 def projector_keys(subject: Subject) -> Iterator[Found]:
     """Expect every key that the type of a projector needs, each in the type that it is read as."""
     metadata = subject.metadata
-    due = {f"clip.has_{part.replace('.', '_')}_encoder": ("bool", "") for part in PARTS} | {
+    due = dict.fromkeys(FLAGS.values(), ("bool", "")) | {
         key: (kind, encoder.projector_type if needed else "")
         for encoder in encoders_in(metadata)
         if encoder.known
@@ -132,13 +132,13 @@ def projector_values(subject: Subject) -> Iterator[Found]:
             if smaller in keys and low is not None and high is not None and low > high:
                 words = f"the key is {low:,}, and {larger} only {high:,}: llama.cpp refuses that"
                 yield Found(smaller, words, CORRECT_KEY)
-        yield from _wrong_lengths(subject, encoder)
+        layers = metadata.integer(f"clip.{encoder.part}.block_count")
+        yield from _wrong_lengths(metadata, keys, layers)
 
 
-def _wrong_lengths(subject: Subject, encoder: Encoder) -> Iterator[Found]:
-    layers = subject.metadata.integer(f"clip.{encoder.part}.block_count")
-    for key in encoder.due_keys():
-        values = subject.metadata.get(key)
+def _wrong_lengths(metadata: Metadata, keys: Iterable[str], layers: int | None) -> Iterator[Found]:
+    for key in keys:
+        values = metadata.get(key)
         if not isinstance(values, ArrayValue):
             continue
         if key in _COLORS and len(values) < 3:

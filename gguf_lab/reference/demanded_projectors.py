@@ -21,10 +21,13 @@ from ..model.names import MOST_LAYERS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["PARTS", "TYPES", "Encoder", "encoders_in"]
+__all__ = ["FLAGS", "PARTS", "TYPES", "Encoder", "encoders_in"]
 
 PARTS = {"vision": "v", "audio": "a", "gen.audio": "a.gen.code"}
 """What keys of an encoder begin with, behind "clip.", and tensors in its layers."""
+
+FLAGS = {part: f"clip.has_{part.replace('.', '_')}_encoder" for part in PARTS}
+"""The key by which a file says that it has an encoder."""
 
 _IN_LAYER = (
     "{0}attn_out.weight",
@@ -319,7 +322,7 @@ class Encoder:
     @property
     def known(self) -> bool:
         """Whether llama.cpp has the type."""
-        return self.projector_type in _TABLE
+        return self.projector_type in TYPES
 
     @property
     def layers(self) -> str:
@@ -353,8 +356,8 @@ class Encoder:
 def encoders_in(metadata: Mapping[str, object]) -> list[Encoder]:
     """List the encoders of a file that llama.cpp loads."""
     found: list[Encoder] = []
-    for part in PARTS:
-        if metadata.get(f"clip.has_{part.replace('.', '_')}_encoder") is not True:
+    for part, flag in FLAGS.items():
+        if metadata.get(flag) is not True:
             continue
         told = [metadata.get(f"clip.{of}projector_type") for of in ("", f"{part}.")]
         name = next((text for text in told if text and isinstance(text, str)), "")

@@ -187,6 +187,10 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     qwen, _ = written("qwen2_vl", encoder("qwen2_vl"), tmp_path / "other")
     with pytest.raises(UnsupportedError, match=r"it is there only with what sees, .*projector="):
         gl.to_transformers(qwen)
+    (tmp_path / "glm4v").mkdir()
+    glm, _ = written("glm4v", encoder("glm4v"), tmp_path / "glm4v")
+    with pytest.raises(UnsupportedError, match=r"it is there only with what sees, .*projector="):
+        gl.to_transformers(glm)
     (tmp_path / "janus").mkdir()
     reads, makes = written("janus", encoder("janus"), tmp_path / "janus")
     with pytest.raises(UnsupportedError, match="type 'janus_pro' beside a language model of"):

@@ -17,7 +17,7 @@ from .deepseek2 import DEEPSEEK2
 from .ernie import ERNIE45, ERNIE45MOE, PADDLEOCR
 from .falcon_h1 import FALCON_H1
 from .family import Implied
-from .file_side import FileSide
+from .file_side import FileSide, full_key
 from .gemma import GEMMA, GEMMA2, GEMMA3, GEMMA_EMBEDDING
 from .gemma4 import GEMMA4
 from .glm4 import GLM4, GLM4V
@@ -37,7 +37,7 @@ from .plain import COHERE, COHERE2, EXAONE4, NEMOTRON, OLMO2, OLMOE, SEED_OSS, S
 from .qwen import QWEN2, QWEN2MOE, QWEN3, QWEN3MOE
 from .qwen_linear import QWEN3NEXT, QWEN35, QWEN35MOE
 from .qwen_vl import QWEN2VL, QWEN3VL, QWEN3VLMOE
-from .rope import scaled_otherwise
+from .rope import DIMENSION_SECTIONS, scaled_otherwise
 from .sigmoid_experts import DOTS1, GLM4MOE
 from .stablelm import STABLELM
 from .t5 import T5, T5ENCODER
@@ -127,7 +127,8 @@ def config_of(
     """
     family = _OF_PARTS.get(architecture) if part else None
     family = family or _BY_ARCHITECTURE.get(architecture)
-    if family is None and architecture in _OF_PARTS:
+    sees = family is None or full_key(architecture, DIMENSION_SECTIONS) in metadata
+    if not part and sees and architecture in _OF_PARTS:
         raise UnsupportedError(
             f"{architecture} as a Transformers model: it is there only with what sees, which is in"
             " another file: give that one, too (projector=...)"

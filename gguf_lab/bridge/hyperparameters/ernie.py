@@ -16,7 +16,7 @@ from .common import EXPERT_COUNT, OPTIONAL_HEAD_DIM, base, implied
 from .config_side import refuse
 from .family import Family, Implied, Pair, Rule, always
 from .file_side import REQUIRED
-from .qwen_vl import SECTIONS
+from .mrope import SECTIONS, TEXT_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +30,8 @@ _EXPERT, _SHARED = "expert_feed_forward_length", "expert_shared_feed_forward_len
 _STEP, _DENSE = "interleave_moe_layer_step", "leading_dense_block_count"
 
 
-def _text_only(file: FileSide) -> Mapping[str, object]:
-    if file.has("rope.dimension_sections"):
-        raise file.unsupported("this one sees (M-RoPE), and its other half is in another file")
-    return {}
-
-
 _PLAIN = implied(hidden_act="silu", use_bias=False)
-_BUILT_IN = (Rule(to_config=_text_only), *_PLAIN)
+_BUILT_IN = (TEXT_ONLY, *_PLAIN)
 
 ERNIE45 = Family(
     architectures=("ernie4_5",),

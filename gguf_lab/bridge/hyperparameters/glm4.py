@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .common import base, biased, implied
 from .config_side import real
 from .family import Family, Rule
+from .mrope import TEXT_ONLY, with_sections
 from .rope import PARTIAL_ROPE
 
 if TYPE_CHECKING:
@@ -27,22 +28,11 @@ def _turned(config: ConfigSide) -> Mapping[str, object]:
     return {"rope.dimension_count": int(config.head_size() * part)}
 
 
-def _text_only(file: FileSide) -> Mapping[str, object]:
-    if file.has("rope.dimension_sections"):
-        raise file.unsupported(
-            "this one sees (M-RoPE), and its other half is in another file: give that one, too"
-            " (projector=...)"
-        )
-    return {}
-
-
 def _sections(file: FileSide) -> Mapping[str, object]:
-    rope = dict(PARTIAL_ROPE.to_config(file)["rope_parameters"])  # type: ignore[call-overload]
-    sections = file.counts("rope.dimension_sections", 4)[:3]
-    return {"rope_parameters": rope | {"mrope_section": sections}}
+    return with_sections(PARTIAL_ROPE, file)
 
 
-TURNED = Rule(_turned, _text_only)
+TURNED = Rule(_turned)
 
 GLM4 = Family(
     architectures=("glm4",),
@@ -50,6 +40,7 @@ GLM4 = Family(
     also=("glm4v_text", "glm4v"),
     lines=base(
         TURNED,
+        TEXT_ONLY,
         biased("attention_bias", "blk.*.attn_q.bias"),
         *implied(hidden_act="silu"),
         rope=PARTIAL_ROPE,
@@ -60,5 +51,5 @@ GLM4V = replace(
     GLM4,
     classes={"glm4v_text": "Glm4vTextModel"},
     also=(),
-    lines=tuple(Rule(_turned, _sections) if line is TURNED else line for line in GLM4.lines),
+    lines=tuple(Rule(to_config=_sections) if line is TEXT_ONLY else line for line in GLM4.lines),
 )

@@ -15,7 +15,7 @@ import numpy as np
 from .common import base, biased, implied
 from .config_side import real, refuse
 from .family import Family, Rule
-from .rope import ROPE
+from .rope import DIMENSION_SECTIONS, ROPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def _alpha(config: ConfigSide) -> Mapping[str, object]:
 
 
 def _rope_to_config(file: FileSide) -> Mapping[str, object]:
-    for key in ("rope.dimension_sections", "rope.scaling.alpha"):
+    for key in (DIMENSION_SECTIONS, "rope.scaling.alpha"):
         if file.has(key):
             raise file.unsupported(f"this one has {file.name(key)}, as those that see")
     settings: dict[str, Any] = dict(ROPE.to_config(file)["rope_parameters"])  # type: ignore[call-overload]

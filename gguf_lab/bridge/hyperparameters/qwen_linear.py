@@ -8,7 +8,7 @@ keys, and normalizes the weights of the chosen experts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from .common import (
     PREDICTORS,
@@ -19,11 +19,12 @@ from .common import (
     implied,
     without_predictors,
 )
-from .config_side import counted, real, refuse
+from .config_side import real, refuse
 from .family import Family, Line, Pair, Rule
 from .file_side import REQUIRED
+from .mrope import interleaved, with_sections
 from .qwen import EXPERTS, EXPERTS_EVERYWHERE
-from .rope import PARTIAL_ROPE
+from .rope import DIMENSION_SECTIONS, PARTIAL_ROPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["QWEN3NEXT", "QWEN35", "QWEN35MOE"]
 
 _RECURRENT, _INTERVAL = "attention.recurrent_layers", "full_attention_interval"
-_SECTIONS = "rope.dimension_sections"
 
 
 def _predictors(config: ConfigSide) -> int:
@@ -113,28 +113,10 @@ def _sections(config: ConfigSide) -> Mapping[str, object]:
     return interleaved(config, given, cast("int", _turned(config)["rope.dimension_count"]))
 
 
-def interleaved(config: ConfigSide, given: Any, turned: int) -> Mapping[str, object]:
-    """Write the sections of rotary pairs that take turns: time, height, width and again."""
-    if not isinstance(given, list | tuple):
-        raise config.wrong("mrope_section", given, "three numbers: of time, height and width")
-    sections = [*(counted(config, "mrope_section", number) for number in given), 0, 0, 0][:4]
-    size, whole = config.head_size(), sum(sections)
-    if not 0 < whole <= size:
-        raise refuse(
-            f"mrope_section {[*given]} with heads of {size}: llama.cpp ends where the sum of the"
-            " sections is more than the size of a head, or nothing"
-        )
-    of_none = {i % whole for i in range(turned // 2) if i % whole >= 3 * sections[i % whole % 3]}
-    if of_none:
-        raise refuse(f"mrope_section {[*given]}: llama.cpp turns pairs of no section otherwise")
-    return {_SECTIONS: sections}
-
-
 def _sections_to_config(file: FileSide) -> Mapping[str, object]:
-    rope = dict(PARTIAL_ROPE.to_config(file)["rope_parameters"])  # type: ignore[call-overload]
-    if file.has(_SECTIONS):
-        rope |= {"mrope_section": file.counts(_SECTIONS, 4)[:3], "mrope_interleaved": True}
-    return {"rope_parameters": rope}
+    if not file.has(DIMENSION_SECTIONS):
+        return {}
+    return with_sections(PARTIAL_ROPE, file, mrope_interleaved=True)
 
 
 _IMAGES = Rule(_sections, _sections_to_config)

@@ -9,44 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .config_side import counted, refuse
 from .family import Family, Rule
+from .mrope import SECTIONS, interleaved
 from .qwen import QWEN2, QWEN3, QWEN3MOE
-from .qwen_linear import interleaved
-from .rope import ROPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .config_side import ConfigSide
-    from .file_side import FileSide
 
-__all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE", "SECTIONS"]
-
-_SECTIONS = "rope.dimension_sections"
-
-
-def _sections(config: ConfigSide) -> Mapping[str, object]:
-    given = config.rope.get("mrope_section")
-    if not isinstance(given, list | tuple) or len(given) != 3:
-        raise config.wrong("mrope_section", given, "three numbers: of time, height and width")
-    sections = [counted(config, "mrope_section", number) for number in given]
-    size = config.head_size()
-    if not size // 2 <= sum(sections) <= size:
-        raise refuse(
-            f"mrope_section {sections} with heads of {size}: llama.cpp turns pairs of no section"
-            " otherwise, and ends where the sum is more than the size of a head"
-        )
-    return {_SECTIONS: [*sections, 0]}
+__all__ = ["QWEN2VL", "QWEN3VL", "QWEN3VLMOE"]
 
 
 def _interleaved(config: ConfigSide) -> Mapping[str, object]:
     return interleaved(config, config.rope.get("mrope_section"), config.head_size())
-
-
-def _sections_to_config(file: FileSide) -> Mapping[str, object]:
-    rope = dict(ROPE.to_config(file)["rope_parameters"])  # type: ignore[call-overload]
-    return {"rope_parameters": rope | {"mrope_section": file.counts(_SECTIONS, 4)[:3]}}
 
 
 def _deep(config: ConfigSide) -> Mapping[str, object]:
@@ -58,9 +34,6 @@ def _deep(config: ConfigSide) -> Mapping[str, object]:
     return {"n_deepstack_layers": len(marked)}
 
 
-SECTIONS = Rule(_sections, _sections_to_config)
-"""How the pairs of a head are shared out to time, height and width."""
-
 QWEN2VL = Family(
     architectures=("qwen2vl",),
     classes={"qwen2_vl_text": "Qwen2VLTextModel"},
@@ -68,7 +41,7 @@ QWEN2VL = Family(
     lines=(*QWEN2.lines, SECTIONS),
 )
 
-_SEES_DEEP = (Rule(_interleaved, _sections_to_config), Rule(_deep))
+_SEES_DEEP = (Rule(_interleaved, SECTIONS.to_config), Rule(_deep))
 
 QWEN3VL = Family(
     architectures=("qwen3vl",),

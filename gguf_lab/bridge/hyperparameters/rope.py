@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .file_side import FileSide
 
 __all__ = [
+    "DIMENSION_SECTIONS",
     "FREQS",
     "LONG",
     "PARTIAL_ROPE",
@@ -36,6 +37,8 @@ __all__ = [
 FREQS = "rope_freqs.weight"
 LONG = "rope_factors_long.weight"
 SHORT = "rope_factors_short.weight"
+DIMENSION_SECTIONS = "rope.dimension_sections"
+"""How the pairs of a head are shared out, where something sees."""
 
 _YARN = (
     ("rope.scaling.yarn_ext_factor", ("extrapolation_factor",)),
@@ -52,7 +55,7 @@ def _to_file(config: ConfigSide) -> Mapping[str, object]:
         if not isinstance(sections, list | tuple):
             raise config.wrong("mrope_section", sections, "a list of numbers")
         numbers = [counted(config, "mrope_section", number) for number in sections]
-        written["rope.dimension_sections"] = [*numbers, 0, 0, 0, 0][:4]
+        written[DIMENSION_SECTIONS] = [*numbers, 0, 0, 0, 0][:4]
     if (base := settings.get("rope_theta")) is not None:
         written["rope.freq_base"] = real(config, "rope_theta", base)
     local = config.rope.get("sliding_attention", {}).get("rope_theta")

@@ -27,6 +27,7 @@ from .config_side import refuse
 from .family import Family, Implied, Line, Pair, Rule
 from .file_side import REQUIRED
 from .glm4 import TURNED
+from .mrope import TEXT_ONLY
 from .rope import PARTIAL_ROPE
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ GLM4MOE = Family(
         *_EXPERTS,
         Rule(_sigmoid, _gate_to_config),
         TURNED,
+        TEXT_ONLY,
         biased("use_qk_norm", "blk.*.attn_q_norm.weight"),
         head_dim=OPTIONAL_HEAD_DIM,
         rope=PARTIAL_ROPE,

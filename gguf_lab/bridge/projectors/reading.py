@@ -177,21 +177,24 @@ def lfm2(file: FileSide) -> dict[str, Any]:
     }
 
 
+def _with_places(file: FileSide) -> dict[str, Any]:
+    """Gather the same where the size in the file is another than that of the learned positions."""
+    vision = _sight(file)
+    side = isqrt(file.shape("v.position_embd.weight")[0])
+    return {**vision, "image_size": side * vision["patch_size"]}
+
+
 def minicpmv(file: FileSide) -> dict[str, Any]:
     """Say it of MiniCPM-V 4.6."""
     if file.count(SCALE, 4) != 4:
         raise file.unsupported("a projector that keeps four times as many tokens (4x)")
-    vision = _sight(file)
-    side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
     (layer,) = file.counts("vision.wa_layer_indexes", 1)
-    return {"vision_config": {**vision, "image_size": side}, "insert_layer_id": layer}
+    return {"vision_config": _with_places(file), "insert_layer_id": layer}
 
 
 def paddleocr(file: FileSide) -> dict[str, Any]:
     """Say it of PaddleOCR-VL."""
-    vision = _sight(file)
-    side = isqrt(file.shape("v.position_embd.weight")[0]) * vision["patch_size"]
-    return {"vision_config": {**vision, "image_size": side}}
+    return {"vision_config": _with_places(file)}
 
 
 def _qwen(file: FileSide) -> dict[str, Any]:
