@@ -1,8 +1,8 @@
 """Comparing a tensor with an original in few bits, beside the same one in bfloat16.
 
 A matrix of 33.6 million weights in Q4_K is compared, file to result, with its original in bfloat16,
-in FP8 with a scale for each 128 x 128 weights, in 4 bits with one for each 32 of a row, and in
-NVFP4; and a file of it in NVFP4, with its second scale beside it, with the one in bfloat16; all in
+in FP8 with a scale for each 128 x 128 weights, in 4 bits with one for each 32 of a row (without zero
+points, with them, and by GPTQ), and in NVFP4; and a file of it in NVFP4, with its second scale beside it, with the one in bfloat16; all in
 turns. Printed are nanoseconds a weight, medians, and how many times those of the first they are.
 
 Usage: ``python benchmarks/few_bits.py``
@@ -36,8 +36,9 @@ FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 INT4 = {
     "quant_method": "compressed-tensors",
     "format": "pack-quantized",
-    "config_groups": {"all": {"weights": {"num_bits": 4, "group_size": 32, "symmetric": True}}},
+    "config_groups": {"all": {"weights": {"num_bits": 4, "group_size": 32}}},
 }
+GPTQ = {"quant_method": "gptq", "bits": 4}
 
 
 def write_original(folder: Path, tensors: Mapping[str, torch.Tensor], how: Any = None) -> Path:
@@ -78,6 +79,14 @@ def main() -> None:
         scaled = {f"{STORED}.weight": ("NVFP4", SHAPE, blocks)}
         write_model(small, scaled | {f"{STORED}.scale": ("F32", (1,), scale)})
         packed = {f"{NAME}_packed": words, f"{NAME}_scale": torch.rand(rows, columns // 32)}
+        zeros = {f"{NAME}_zero_point": words[: rows // 8, : columns // 32].clone()}
+        stem, groups = NAME.removesuffix(".weight"), columns // 128
+        gptq = {
+            f"{stem}.qweight": words.reshape(columns // 8, rows),
+            f"{stem}.qzeros": words.reshape(columns, -1)[:groups, : rows // 8].clone(),
+            f"{stem}.scales": torch.rand(groups, rows).half(),
+            f"{stem}.g_idx": (torch.arange(columns) // 128).int(),
+        }
         original = write_original(folder / "bf16", {NAME: plain.bfloat16()})
         pairs = {
             "bfloat16": (file, original),
@@ -93,6 +102,8 @@ def main() -> None:
                 ),
             ),
             "4 bits": (file, write_original(folder / "int4", packed, INT4)),
+            "and zero points": (file, write_original(folder / "zeros", packed | zeros, INT4)),
+            "GPTQ": (file, write_original(folder / "gptq", gptq, GPTQ)),
             "NVFP4": (
                 file,
                 write_original(

@@ -7,5 +7,8 @@ from pathlib import Path
 MODELS = Path(__file__).parent / "data" / "models"
 # Their checkpoints are in few bits: Transformers loads them only with a package for each, or a GPU.
 QUANTIZED = frozenset(
-    ("deepseek3-fp8", "llama-int8", "llama-nvfp4", "qwen3moe-int4", "qwen3moe-nvfp4")
+    (
+        *("deepseek3-fp8", "llama-bitnet", "llama-gptq", "llama-int4-zeros", "llama-int8"),
+        *("llama-nvfp4", "qwen3moe-int4", "qwen3moe-nvfp4"),
+    )
 )

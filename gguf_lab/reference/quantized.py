@@ -9,10 +9,20 @@ numbers with their scales; so what the tables of the families speak of is the pr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..file.text import printable
-from .transforms import BYTE_TYPES, AsStored, Decoded, Reciprocal, Scaled, Transformed
+from .transforms import (
+    BYTE_TYPES,
+    AsStored,
+    Decoded,
+    PackedColumns,
+    PackedRows,
+    PackedTernary,
+    Reciprocal,
+    Scaled,
+    Transformed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +37,7 @@ _ELSEWHERE = (
     *(".input_global_scale", ".k_scale", ".v_scale"),
 )
 _GROUP = 16  # weights in NVFP4 that share a scale
+_SCALE = ".weight_scale"
 _FLOATS = frozenset(("F8_E4M3", "F8_E5M2"))
 _OF_DEEPSEEK = (128, 128)  # weights in FP8 that share a scale in its own format
 _MXFP4 = Scaled((1, 32), "e2m1")
@@ -98,18 +109,23 @@ def _decode_by(found: DecodedTensors, how: dict[str, Any]) -> None:
         _decode_bytes(found, "_scale_inv", _block(how.get("weight_block_size")))
     elif method == "modelopt":
         _decode_bytes(found, "_scale", ())
+    elif method == "gptq":
+        _unpack_columns(found, how.get("bits"), how.get("checkpoint_format", "gptq"))
+    elif method == "bitnet":
+        _unpack_ternary(found, divided=how.get("linear_class", "bitlinear") == "bitlinear")
     elif method == "compressed-tensors" and how.get("format") in _IN_BYTES and weights:
-        _decode_bytes(found, "_scale", _block(weights.get("block_structure")))
+        if weights.get("symmetric", True):
+            _decode_bytes(found, "_scale", _block(weights.get("block_structure")))
     elif method == "compressed-tensors" and how.get("format") == "pack-quantized" and weights:
-        _unpack(found, weights.get("num_bits"), weights.get("group_size"))
+        _unpack(found, weights)
 
 
 def _weights_of(how: dict[str, Any]) -> dict[str, Any]:
-    """Return what compressed-tensors says of all weights; empty if not of all alike, symmetric."""
+    """Return what compressed-tensors says of all weights; empty if not of all alike."""
     groups = how.get("config_groups")
     found = [*groups.values()] if isinstance(groups, dict) else []
     weights = found[0].get("weights") if len(found) == 1 and isinstance(found[0], dict) else None
-    return weights if isinstance(weights, dict) and weights.get("symmetric", True) else {}
+    return weights if isinstance(weights, dict) else {}
 
 
 def _block(given: object) -> tuple[int, ...]:
@@ -171,17 +187,47 @@ def _decode_bytes(found: DecodedTensors, end: str, block: tuple[int, ...]) -> No
             found.put(weights.name, Scaled(block), (weights, scales), (weights.name, name))
 
 
-def _unpack(found: DecodedTensors, bits: object, group: object) -> None:
-    """Put packed numbers and their scales together."""
-    if type(bits) is not int or bits not in {2, 4, 8} or type(group) is not int or group < 1:
+def _unpack(found: DecodedTensors, how: dict[str, Any]) -> None:
+    """Put packed numbers, their scales and zero points together."""
+    bits, group = how.get("num_bits"), how.get("group_size")
+    if not _packs(bits) or type(group) is not int or group < 1:
         return
     for name, words in [*found.tensors.items()]:
         whole = name.removesuffix("_packed")
         scales = found.tensors.get(f"{whole}_scale")
         if not name.endswith(".weight_packed") or scales is None or not scales.shape:
             continue
-        if any(f"{whole}_{part}" in found.tensors for part in ("zero_point", "g_idx")):
-            continue  # numbers are shifted, or columns have changed places
-        parts = (f"{whole}_{part}" for part in ("packed", "scale", "shape"))
+        if f"{whole}_g_idx" in found.tensors:
+            continue  # columns have changed places
+        parts = (f"{whole}_{part}" for part in ("packed", "scale", "zero_point", "shape"))
         told = tuple(part for part in parts if part in found.tensors)
-        found.put(whole, Scaled((1, group), f"int{bits}"), (words, scales), told)
+        if zeros := found.tensors.get(f"{whole}_zero_point"):
+            found.put(whole, PackedRows(bits, group), (words, scales, zeros), told)
+        elif how.get("symmetric", True):
+            found.put(whole, Scaled((1, group), f"int{bits}"), (words, scales), told)
+
+
+def _unpack_columns(found: DecodedTensors, bits: object, version: object) -> None:
+    """Put the parts of each matrix of GPTQ together."""
+    added = {"gptq": 1, "gptq_v2": 0}.get(version) if isinstance(version, str) else None
+    if not _packs(bits) or added is None:
+        return
+    for name in [*found.tensors]:
+        stem = name.removesuffix(".qweight")
+        names = tuple(f"{stem}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
+        if stem != name and all(part in found.tensors for part in names):
+            parts = tuple(found.tensors[part] for part in names)
+            found.put(f"{stem}.weight", PackedColumns(bits, added), parts, names)
+
+
+def _unpack_ternary(found: DecodedTensors, *, divided: bool) -> None:
+    """Put the packed numbers of BitNet and their scale together."""
+    for name, scale in [*found.tensors.items()]:
+        packed = found.stored(name.removesuffix("_scale")) if name.endswith(_SCALE) else None
+        if packed is not None and packed.dtype == "U8":
+            found.put(packed.name, PackedTernary(divided), (packed, scale), (packed.name, name))
+
+
+def _packs(bits: object) -> TypeGuard[int]:
+    """Whether so many bits to a number fill a word."""
+    return type(bits) is int and bits in {2, 4, 8}

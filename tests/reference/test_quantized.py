@@ -16,9 +16,9 @@ import gguf_lab as gl
 from gguf_lab.errors import ComparisonError
 from gguf_lab.reference import align, open_checkpoint
 from gguf_lab.reference.quantized import decode_tensors
-from gguf_lab.reference.transforms import Decoded
+from gguf_lab.reference.transforms import Decoded, products
 
-from .support import DATA, E2M1, ArrayRows, fake_model, write_checkpoint
+from .support import DATA, E2M1, TABLES, ArrayRows, fake_model, write_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +148,9 @@ def packed(width: object, group: object, **more: object) -> dict[str, Any]:
         {},
         "fp8",
         {"quant_method": "gptq"},
+        {"quant_method": "gptq", "bits": 3},
+        {"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"},
+        {"quant_method": "gptq", "bits": 4, "checkpoint_format": ["gptq"]},
         packed(4, 3, symmetric=False),
         packed(3, 3),
         packed([4], None),
@@ -163,20 +166,138 @@ def test_what_is_not_known_stays_as_it_is(how: Any) -> None:
         "a.weight_scale": torch.rand(6, 1),
         "b.weight_packed": bits((6, 5), torch.int32, 1),
         "b.weight_scale": torch.rand(6, 1),
+        "c.qweight": bits((1, 8), torch.int32, 1),
+        "c.qzeros": bits((2, 1), torch.int32, 1),
+        "c.scales": torch.rand(2, 8),
+        "c.g_idx": torch.zeros(8, dtype=torch.int32),
     }
     found = decoded(tensors, how)
     assert [*found] == [*tensors]
     assert not any(isinstance(tensor, Decoded) for tensor in found.values())
 
 
-@pytest.mark.parametrize("part", ["zero_point", "g_idx"])
-def test_packed_numbers_that_are_shifted_or_moved_stay_as_they_are(part: str) -> None:
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_packed_numbers_whose_columns_have_moved_stay_as_they_are(symmetric: bool) -> None:
     tensors = {
         "a.weight_packed": bits((6, 2), torch.int32, 1),
         "a.weight_scale": torch.rand(6, 4),
-        f"a.weight_{part}": bits((6, 1), torch.int32, 1),
+        "a.weight_zero_point": bits((1, 4), torch.int32, 1),
+        "a.weight_g_idx": bits((16,), torch.int32, 1),
     }
-    assert [*decoded(tensors, packed(4, 4))] == [*tensors]
+    assert [*decoded(tensors, packed(4, 4, symmetric=symmetric))] == [*tensors]
+
+
+def in_words(numbers: np.ndarray, width: int, axis: int) -> torch.Tensor:
+    """Numbers along an axis, the first one in the lowest bits of the first word."""
+    rows = np.moveaxis(numbers, axis, -1)
+    each = 32 // width
+    words = np.zeros((len(rows), -(-rows.shape[1] // each)), np.int64)
+    for column in range(rows.shape[1]):
+        words[:, column // each] |= rows[:, column].astype(np.int64) << column % each * width
+    packed = np.moveaxis(words.astype(np.uint32).view(np.int32), -1, axis)
+    return torch.from_numpy(np.ascontiguousarray(packed))
+
+
+WIDTHS = st.sampled_from([2, 4, 8])
+
+
+@given(WIDTHS, *[st.integers(1, 9)] * 3, st.sampled_from(["numba", "numpy"]), st.integers(0, 999))
+def test_packed_numbers_with_zero_points(
+    width: int, n_rows: int, groups: int, group: int, backend: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, 1 << width, (n_rows, groups * group))
+    zeros = rng.integers(0, 1 << width, (n_rows, groups))
+    scales = bits((n_rows, groups), torch.bfloat16, seed)
+    tensors = {
+        "a.weight_packed": in_words(numbers, width, 1),
+        "a.weight_scale": scales,
+        "a.weight_zero_point": in_words(zeros, width, 0),
+        "a.weight_shape": torch.tensor([n_rows, groups * group], dtype=torch.int32),
+    }
+    whole = torch.from_numpy(numbers - zeros.repeat(group, 1)).float()
+    due = (whole * scales.float().repeat_interleave(group, 1)).numpy()
+    check(tensors, packed(width, group, symmetric=False), due, backend, seed)
+
+
+@given(
+    WIDTHS,
+    *[st.integers(1, 4)] * 3,
+    st.sampled_from(["gptq", "gptq_v2", None]),
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    st.sampled_from(["numba", "numpy"]),
+    st.integers(0, 999),
+)
+def test_the_matrices_of_gptq_lie_on_their_side(
+    width: int,
+    outs: int,
+    ins: int,
+    groups: int,
+    version: str | None,
+    dtype: torch.dtype,
+    backend: str,
+    seed: int,
+) -> None:
+    """Columns are in any order of groups; the first version has its zero points less one."""
+    rng, each = np.random.default_rng(seed), 32 // width
+    n_rows, columns = outs * each, ins * each
+    numbers = rng.integers(0, 1 << width, (columns, n_rows))
+    zeros = rng.integers(0, 1 << width, (groups, n_rows))
+    scales, group_of = bits((groups, n_rows), dtype, seed), rng.integers(0, groups, columns)
+    tensors = {
+        "a.qweight": in_words(numbers, width, 0),
+        "a.qzeros": in_words(zeros, width, 1),
+        "a.scales": scales,
+        "a.g_idx": torch.from_numpy(group_of.astype(np.int32)),
+    }
+    added = 0 if version == "gptq_v2" else 1
+    whole = torch.from_numpy(numbers - zeros[group_of] - added).float()
+    due = (scales[group_of].float() * whole).T.numpy()
+    how = {"quant_method": "gptq", "bits": width}
+    how |= {} if version is None else {"checkpoint_format": version}
+    check(tensors, how, due, backend, seed)
+
+
+@given(*[st.integers(1, 5)] * 2, st.sampled_from([None, "bitlinear", "autobitlinear"]))
+def test_ternary_numbers_and_their_scale(n_rows: int, columns: int, linear: str | None) -> None:
+    """Transformers' ``BitLinear`` divides by the scale; its ``AutoBitLinear`` multiplies."""
+    rng = np.random.default_rng(n_rows * columns)
+    numbers = torch.from_numpy(rng.integers(-1, 2, (4 * n_rows, columns))).float()
+    scale = torch.tensor([1.7], dtype=torch.bfloat16)
+    quarters = (numbers + 1).to(torch.uint8).reshape(4, n_rows, columns)
+    packed = quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
+    tensors = {"a.weight": packed, "a.weight_scale": scale}
+    due = numbers * scale.float() if linear == "autobitlinear" else numbers / scale.float()
+    how = {"quant_method": "bitnet"} | ({} if linear is None else {"linear_class": linear})
+    check(tensors, how, due.numpy(), "numpy", n_rows)
+
+
+def check(
+    tensors: dict[str, torch.Tensor], how: dict[str, Any], due: np.ndarray, backend: str, seed: int
+) -> None:
+    found = decoded(tensors, how)
+    assert [*found] == ["a.weight"]
+    assert found["a.weight"].shape == due.shape
+    first, last = sorted(np.random.default_rng(seed).integers(0, len(due) + 1, 2).tolist())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "choose_backend", lambda: backend)
+        np.testing.assert_array_equal(values(found["a.weight"]), due)
+        np.testing.assert_array_equal(values(found["a.weight"], first, last), due[first:last])
+
+
+@pytest.mark.parametrize("group_of", [[0, 1, 2, 0, 0, 0, 0, 0], [0, -1, 0, 0, 0, 0, 0, 0]])
+def test_a_column_of_a_group_that_there_is_not_is_said(group_of: list[int]) -> None:
+    tensors = {
+        "a.qweight": bits((1, 8), torch.int32, 1),
+        "a.qzeros": bits((2, 1), torch.int32, 1),
+        "a.scales": torch.rand(2, 8),
+        "a.g_idx": torch.tensor(group_of, dtype=torch.int32),
+    }
+    found = decoded(tensors, {"quant_method": "gptq", "bits": 4})
+    with pytest.raises(
+        ComparisonError, match=r"a.g_idx: columns belong to groups -?\d to \d: there are 2"
+    ):
+        values(found["a.weight"])
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.sampled_from(["modelopt", "ct", "none"]))
@@ -308,8 +429,49 @@ def test_a_file_of_few_bits_is_compared_with_the_product() -> None:
     assert row.reference_name == f"{name} + {name}_scale_inv"
 
 
+def pack_bitnet(golden: Path, folder: Path, factor: float) -> Path:
+    """The original of a bitnet, whose matrices are ternary in the file; packed, times a factor."""
+    tensors, model = {}, gl.open(golden / f"{golden.name}-f32.gguf")
+    for name, tensor in open_checkpoint(golden / "hf").tensors.items():
+        stored = bytes(tensor.read(0, int(np.prod(tensor.shape[:-1]))))
+        tensors[name] = (tensor.dtype, tensor.shape, stored)
+    for pair in align(model, open_checkpoint(golden / "hf")).pairs:
+        if pair.transform.startswith("ternary"):
+            weights = np.asarray(model.tensor(pair.name).dequantize())
+            mean = np.abs(weights).max()
+            quarters = (np.sign(weights) + 1).astype(np.uint8).reshape(4, -1, weights.shape[1])
+            packed = quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
+            (name,) = pair.reference_names
+            tensors[name] = ("U8", packed.shape, packed.tobytes())
+            tensors[f"{name}_scale"] = ("F32", (1,), (mean * np.float32(factor)).tobytes())
+    write_checkpoint(folder / "model.safetensors", tensors)
+    config = json.loads((golden / "hf" / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return golden / f"{golden.name}-f32.gguf"
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_packed_bitnet_is_what_its_layers_calculate_with(tmp_path: Path, factor: float) -> None:
+    """Nothing is rounded a second time, as llama.cpp's converter does it: a scale too small shows.
+
+    It takes the mean of what is ternary already, zeros included.
+    """
+    file = pack_bitnet(TABLES / "bitnet-2b4t", tmp_path, factor)
+    result = gl.compare(file, tmp_path, progress=False)
+    ternary = [row for row in result.rows if row.transform.startswith("ternary")]
+    assert len(ternary) == 14
+    assert all(row.exact for row in result.rows if row not in ternary)
+    for row in ternary:
+        assert row.relative_rmse == pytest.approx(1 - 1 / factor, abs=1e-7)
+        assert row.cosine == pytest.approx(1)
+
+
 PARTS = ("weight", "weight_packed", "weight_scale", "weight_scale_2", "weight_global_scale")
-ENDS = (*PARTS, "weight_scale_inv", "scale", "qscale_weight", "weight_shape", "input_scale", "bias")
+ENDS = (
+    *(*PARTS, "weight_scale_inv", "scale", "qscale_weight", "weight_shape", "input_scale", "bias"),
+    *("weight_zero_point", "qweight", "qzeros", "scales", "g_idx"),
+)
 SHAPES = ((), (0,), (1,), (4,), (64,), (4, 32), (4, 16), (4, 1), (4, 2), (4, 0), (0, 4), (2, 4, 2))
 METHODS = (
     {"quant_method": "fp8", "weight_block_size": [2, 2]},
@@ -317,6 +479,8 @@ METHODS = (
     {"quant_method": "modelopt"},
     {"quant_method": ["fp8"]},
     packed(4, 4),
+    {"quant_method": "gptq", "bits": 4},
+    {"quant_method": "bitnet"},
 )
 
 

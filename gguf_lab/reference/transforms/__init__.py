@@ -35,6 +35,7 @@ from .heads import (
     UnpermuteRotary,
 )
 from .mxfp4 import DecodeMXFP4, RepackMXFP4
+from .packed import PackedColumns, PackedRows, PackedTernary
 from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transformed
 from .scaled import BYTE_TYPES, Scaled
 from .shapes import (
@@ -71,6 +72,9 @@ __all__ = [
     "NamedRows",
     "NegatedHalves",
     "Numbers",
+    "PackedColumns",
+    "PackedRows",
+    "PackedTernary",
     "Part",
     "Permute",
     "PermuteRotary",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ...errors import ComparisonError
+from ...file.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,6 +147,13 @@ class Decoded(Transformed):
 
     name: str
     names: tuple[str, ...]
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Read rows of the tensor; where its parts do not belong together, say which they are."""
+        try:
+            return self.transform.read(self.sources, start, stop)
+        except ComparisonError as error:
+            raise ComparisonError(f"{' + '.join(map(printable, self.names))}: {error}") from error
 
 
 class OneSource:
