@@ -1,9 +1,10 @@
 """Comparing a tensor with an original in few bits, beside the same one in bfloat16.
 
 A matrix of 33.6 million weights in Q4_K is compared, file to result, with its original in bfloat16,
-in FP8 with a scale for each 128 x 128 weights, in 4 bits with one for each 32 of a row (without zero
-points, with them, and by GPTQ), and in NVFP4; and a file of it in NVFP4, with its second scale beside it, with the one in bfloat16; all in
-turns. Printed are nanoseconds a weight, medians, and how many times those of the first they are.
+in FP8 with a scale for each 128 x 128 weights, in 4 bits with one for each 32 of a row (without
+zero points, with them, and by GPTQ), and in NVFP4; and a file of it in NVFP4, with its second scale
+beside it, with the one in bfloat16; all in turns. Printed are nanoseconds a weight, medians, and
+how many times those of the first they are.
 
 Usage: ``python benchmarks/few_bits.py``
 """

@@ -67,7 +67,7 @@ def patches(kind: str, image: Any) -> dict[str, Any]:
             "spatial_shapes": torch.tensor([[down, across]]),
             "pixel_attention_mask": torch.ones(1, down * across, dtype=torch.long),
         }
-    if kind in {"mistral3", "lighton_ocr"}:
+    if kind in {"llava", "mistral3", "lighton_ocr"}:
         return {"pixel_values": image, "image_sizes": torch.tensor([[height, width]])}
     return {"pixel_values": image[None] if kind == "idefics3" else image}
 

@@ -184,6 +184,16 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (56, 56),
     ),
+    "llava": (
+        "LlavaForConditionalGeneration",
+        {
+            "vision_config": {**_SIGHT, "model_type": "pixtral", "head_dim": 12, "image_size": 280},
+            "text_config": {**_TEXT, "model_type": "mistral"},
+            "vision_feature_layer": -1,
+            "vision_feature_select_strategy": "full",
+        },
+        (70, 112),
+    ),
     "mistral3": (
         "Mistral3ForConditionalGeneration",
         {

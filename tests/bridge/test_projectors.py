@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 CONVERTED = [
     "audio-flamingo-3", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
-    "janus_pro", "lfm2", "lightonocr", "llama4", "minicpmv4.6", "paddleocr", "pixtral",
-    "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
+    "janus_pro", "lfm2", "lightonocr", "llama4", "llava-pixtral", "minicpmv4.6", "paddleocr",
+    "pixtral", "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
 ]  # fmt: skip
 COLORS: dict[str, object] = {
     "image_mean": [0.5] * 3,
@@ -48,6 +48,8 @@ OTHER_KEYS: dict[str, dict[str, object]] = {
     "gemma3": {"clip.vision.projector.scale_factor": 2},
     # llama.cpp takes a quick approximation of GELU where no key says which it is
     "gemma4": {"clip.use_gelu": True},
+    # with the row of [IMG_BREAK]
+    "llava-pixtral": {"general.size_label": "4.0K"},
     # the converter writes the width of the language model
     "qwen2vl": {"clip.vision.feed_forward_length": 24},
 }
@@ -68,7 +70,7 @@ OPTIONAL = {
     "lfm2": r"mm\.(input_norm\..*|[12]\.bias)",
 }
 # The converter means to write it, but drops the tensor that it is a row of before.
-ADDED = {"pixtral": {"v.token_embd.img_break"}}
+ADDED = {name: {"v.token_embd.img_break"} for name in ("llava-pixtral", "pixtral")}
 
 pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
 
@@ -177,7 +179,7 @@ def test_a_model_in_memory(kind: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
     rows = [row for row in gl.compare(made, tmp_path / "hf", progress=False).rows if row.name]
     assert [row.name for row in rows if row.status != "compared"] == (
-        ["v.token_embd.img_break"] if kind == "mistral3" else []
+        ["v.token_embd.img_break"] if kind in {"llava", "mistral3"} else []
     )
     rounded = {row.name for row in rows if row.status == "compared" and not row.exact}
     assert rounded == {n for n, t in made.tensors.items() if t.qtype == "F16"}
@@ -244,6 +246,8 @@ def refused(folder: Path, kind: type[Exception], words: str, **settings: Any) ->
         ("qwen2vl", "vision_config.mlp_ratio", math.inf, "mlp_ratio in config.json is inf"),
         ("smolvlm", "scale_factor", None, "config.json lacks scale_factor"),
         ("pixtral", "vision_config.model_type", "siglip_vision_model", "llama.cpp has 'pixtral'"),
+        ("llava-pixtral", "vision_config.model_type", "clip_vision_model", "has 'pixtral'"),
+        ("llava-pixtral", "vision_feature_select_strategy", "default", "llama.cpp has 'full'"),
         ("pixtral", "vision_feature_layer", -2, "vision_feature_layer -2 in config.json"),
         ("pixtral", "vision_config.hidden_act", "quick_gelu", "llama.cpp has gelu or silu"),
         ("internvl", "downsample_ratio", 0.3, "1 divided by a whole number"),

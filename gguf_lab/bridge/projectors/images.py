@@ -15,8 +15,8 @@ from ..hyperparameters.config_side import counted, refuse
 from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs
 
 __all__ = [
-    "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "MINICPMV", "PADDLEOCR",
-    "PIXTRAL",
+    "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "LLAVA", "MINICPMV",
+    "MISTRAL3", "PADDLEOCR",
 ]  # fmt: skip
 
 _LAST = ("vision_feature_layer", -1)
@@ -56,27 +56,42 @@ def _pixtral(side: Side) -> dict[str, object]:
         "projector_type": "pixtral",
         EPSILON: 1e-5,  # of the norms, in whose class it stands
         **side.activation("vision_config.hidden_act"),
-        "vision.spatial_merge_size": side.count("spatial_merge_size"),
     }
 
 
 _PIXTRAL = needs(
-    "mm.1.weight", "mm.2.weight", "mm.input_norm.weight", "mm.patch_merger.weight",
-    "v.patch_embd.weight", "v.pre_ln.weight",
+    "mm.1.weight", "mm.2.weight", "v.patch_embd.weight", "v.pre_ln.weight",
     layers=[
         "attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_out.weight", "ln1.weight",
         "ln2.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
     ],
 )  # fmt: skip
 
-PIXTRAL = Projector(("mistral3",), _pixtral, (*_PIXTRAL, "v.token_embd.img_break"))
+_BREAK = "v.token_embd.img_break"
+
+
+def _llava(side: Side) -> dict[str, object]:
+    side.must_be("vision_feature_select_strategy", "full")
+    return _pixtral(side)
+
+
+LLAVA = Projector(("llava",), _llava, (*_PIXTRAL, *needs("mm.1.bias", "mm.2.bias"), _BREAK))
+
+_MERGED = (*_PIXTRAL, "mm.input_norm.weight", "mm.patch_merger.weight")
+
+
+def _mistral3(side: Side) -> dict[str, object]:
+    return {**_pixtral(side), "vision.spatial_merge_size": side.count("spatial_merge_size")}
+
+
+MISTRAL3 = Projector(("mistral3",), _mistral3, (*_MERGED, _BREAK))
 
 
 def _lighton_ocr(side: Side) -> dict[str, object]:
-    return {**_pixtral(side), "projector_type": "lightonocr"}
+    return {**_mistral3(side), "projector_type": "lightonocr"}
 
 
-LIGHTONOCR = Projector(("lighton_ocr",), _lighton_ocr, _PIXTRAL)
+LIGHTONOCR = Projector(("lighton_ocr",), _lighton_ocr, _MERGED)
 
 _ROOT_MEAN_SQUARE = (3200, 45)  # width and layers of the one that has such norms
 

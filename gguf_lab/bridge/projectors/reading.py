@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..hyperparameters.file_side import FileSide
 
 __all__ = [
-    "gemma3", "gemma4", "glm4v", "idefics3", "internvl", "lfm2", "llama4", "minicpmv",
+    "gemma3", "gemma4", "glm4v", "idefics3", "internvl", "lfm2", "llama4", "llava", "minicpmv",
     "paddleocr", "pixtral", "qwen2_audio", "qwen2vl", "qwen3vl", "qwen25vl", "qwen35", "whisper",
 ]  # fmt: skip
 
@@ -110,10 +110,7 @@ def idefics3(file: FileSide) -> dict[str, Any]:
     return {"vision_config": _sight(file), "scale_factor": file.count(SCALE, least=1)}
 
 
-def pixtral(file: FileSide) -> dict[str, Any]:
-    """Say it of Pixtral in Mistral Small 3.1 and LightOnOCR."""
-    if not file.tensor("mm.patch_merger.weight"):
-        raise file.unsupported("a Pixtral that merges no patches is none of Mistral 3")
+def _pixtral(file: FileSide) -> dict[str, Any]:
     vision = _sight(file)
     del vision["layer_norm_eps"]  # stands in its class
     return {
@@ -123,8 +120,23 @@ def pixtral(file: FileSide) -> dict[str, Any]:
             "head_dim": vision["hidden_size"] // vision["num_attention_heads"],
             "hidden_act": _activation(file),
         },
-        "spatial_merge_size": file.count("vision.spatial_merge_size", least=1),
         "multimodal_projector_bias": file.tensor("mm.1.bias"),
+    }
+
+
+def llava(file: FileSide) -> dict[str, Any]:
+    """Say it of Pixtral, of which each patch is a token."""
+    chosen = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full"}
+    return {**_pixtral(file), **chosen}
+
+
+def pixtral(file: FileSide) -> dict[str, Any]:
+    """Say it of Pixtral in Mistral Small 3.1 and LightOnOCR."""
+    if not file.tensor("mm.patch_merger.weight"):
+        raise file.unsupported("a Pixtral that merges no patches is none of Mistral 3")
+    return {
+        **_pixtral(file),
+        "spatial_merge_size": file.count("vision.spatial_merge_size", least=1),
     }
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from ..hyperparameters.file_side import FileSide
 
-__all__ = ["READINGS", "Reading"]
+__all__ = ["READINGS", "UNMERGED", "Reading"]
+
+UNMERGED = "pixtral without a merger"
+"""Pixtral before Mistral Small 3.1: each patch is a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ READINGS: dict[tuple[str, str], Reading] = {
         {"image_token_id": "<image>"},
     ),
     **{("pixtral", name): _MISTRAL3 for name in ("mistral3", "llama")},
+    (UNMERGED, "llama"): Reading(
+        "llava", "LlavaForConditionalGeneration", reading.llava, {"image_token_index": "[IMG]"}
+    ),
     **{
         ("internvl", name): _INTERNVL for name in ("llama", "qwen2", "qwen3", "qwen3moe", "gpt-oss")
     },

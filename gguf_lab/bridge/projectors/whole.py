@@ -10,7 +10,7 @@ from ...file import ArrayValue
 from ...file.text import quoted
 from ...reference.architectures.projectors import projector_types
 from ..hyperparameters.file_side import FileSide
-from .readings import READINGS
+from .readings import READINGS, UNMERGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ def whole_settings(text: Model, projector: Model, settings: Mapping[str, Any]) -
     if projector.kind != "mmproj":
         raise UnsupportedError(f"{projector.path} is no projector, but of kind {projector.kind}")
     kind = next(iter(projector_types(projector.metadata)), "")
+    if kind == "pixtral" and "mm.patch_merger.weight" not in projector.tensors:
+        kind = UNMERGED
     reading = READINGS.get((kind, text.architecture or ""))
     if reading is None:
         can = ", ".join(sorted(f"{name} beside {of}" for name, of in READINGS))
