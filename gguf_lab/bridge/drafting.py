@@ -52,8 +52,8 @@ _WITHOUT_OUTPUT = frozenset(["gemma", "gemma2", "command-r", "cohere2"])
 _WITH_TYPES = frozenset(["bert", "nomic-bert", "nomic-bert-moe"])
 # models around a language model that llama.cpp has as one of its own
 _AROUND = frozenset((
-    "audioflamingo3", "idefics3", "internvl", "internvl_chat", "janus", "lfm2_vl", "lighton_ocr",
-    "llava", "minicpmv4_6", "qwen2_audio", "smolvlm", "voxtral",
+    "audioflamingo3", "exaone4_5", "idefics3", "internvl", "internvl_chat", "janus", "lfm2_vl",
+    "lighton_ocr", "llava", "minicpmv4_6", "qwen2_audio", "smolvlm", "voxtral",
 ))  # fmt: skip
 _OF_THE_WHOLE = ("tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
 _AT_ONCE = 1 << 22  # values

@@ -35,7 +35,7 @@ def patches(kind: str, image: Any) -> dict[str, Any]:
     import torch
 
     height, width = image.shape[-2:]
-    if kind.startswith(("qwen", "glm")):
+    if kind.startswith(("qwen", "glm", "exaone")):
         down, across = height // 14, width // 14
         twice = image.repeat(2, 1, 1, 1).reshape(1, 2, 3, down // 2, 2, 14, across // 2, 2, 14)
         rows = twice.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(down * across, -1)

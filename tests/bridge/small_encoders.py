@@ -293,6 +293,26 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         },
         (168, 280),
     ),
+    "exaone4_5": (
+        "Exaone4_5_ForConditionalGeneration",
+        {
+            "vision_config": {
+                **_QWEN,
+                "hidden_size": 64,
+                "out_hidden_size": WIDTH,
+                "intermediate_size": 96,
+                "num_key_value_heads": 1,
+                "fullatt_block_indexes": [1, 3],
+            },
+            "text_config": {
+                **_TEXT,
+                "model_type": "exaone4",
+                "sliding_window": None,
+                "layer_types": ["full_attention"],
+            },
+        },
+        (168, 280),
+    ),
     "qwen3_vl": (
         "Qwen3VLForConditionalGeneration",
         {

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     "gemma4": "gemma4", "glm4v": "glm4", "lighton_ocr": "qwen3", "janus": "llama",
     "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
-    "gemma3": "gemma3", "llava": "llama", "idefics3": "llama", "mistral3": "mistral3",
-    "internvl": "qwen2",
+    "gemma3": "gemma3", "exaone4_5": "exaone4", "llava": "llama", "idefics3": "llama",
+    "mistral3": "mistral3", "internvl": "qwen2",
     "llama4": "llama4", "lfm2_vl": "lfm2", "qwen2_vl": "qwen2vl", "qwen2_5_vl": "qwen2vl",
     "qwen3_vl": "qwen3vl", "qwen3_vl_moe": "qwen3vlmoe", "qwen2_audio": "qwen2",
     "voxtral": "llama", "audioflamingo3": "qwen2", "paddleocr_vl": "paddleocr",

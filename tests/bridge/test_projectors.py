@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONVERTED = [
-    "audio-flamingo-3", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
+    "audio-flamingo-3", "exaone4.5", "gemma3", "gemma4", "glm-ocr", "glm4v", "interns1", "internvl",
     "janus_pro", "lfm2", "lightonocr", "llama4", "llava-pixtral", "minicpmv4.6", "paddleocr",
     "pixtral", "qwen2-audio", "qwen2.5vl", "qwen2vl", "qwen3vl", "smolvlm", "ultravox", "voxtral",
 ]  # fmt: skip
@@ -44,6 +44,7 @@ TOKENIZER = {"added_tokens_decoder": {str(BREAK): {"content": "[IMG_BREAK]"}}}
 # What is written otherwise than by the converter, and what llama.cpp computes by it is as
 # Transformers has it (`test_mmproj_llama_cpp`).
 OTHER_KEYS: dict[str, dict[str, object]] = {
+    "exaone4.5": {"clip.vision.window_size": 112},
     # 4 × 4 patches become 2 × 2 tokens; the converter asks only a file of the processor
     "gemma3": {"clip.vision.projector.scale_factor": 2},
     # llama.cpp takes a quick approximation of GELU where no key says which it is
@@ -77,6 +78,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
 
 # What llama.cpp has built in, and the small model otherwise.
 SETTINGS: dict[str, dict[str, object]] = {
+    "exaone4.5": {"vision_config.window_size": 112},
     "gemma4": {"audio_config.attention_chunk_size": 12, "audio_config.attention_context_left": 13},
     "minicpmv4.6": {"vision_config.image_size": 140},
 }
@@ -256,6 +258,8 @@ def refused(folder: Path, kind: type[Exception], words: str, **settings: Any) ->
         ("interns1", "vision_config.norm_type", "rms_norm", "llama.cpp has 'layer_norm'"),
         ("llama4", "vision_config.pixel_shuffle_ratio", 0.7, "1 divided by a whole number"),
         ("qwen2vl", "vision_config.spatial_merge_size", 4, "spatial_merge_size 4 in config.json"),
+        ("exaone4.5", "vision_config.window_size", 56, "window_size 56 in config.json"),
+        ("exaone4.5", "vision_config.num_key_value_heads", None, "lacks vision_config.num_key"),
         ("qwen2.5vl", "vision_config.window_size", 56, "window_size 56 in config.json"),
         ("qwen2.5vl", "vision_config.fullatt_block_indexes", [0, 2], "every so many layers"),
         ("qwen2.5vl", "vision_config.fullatt_block_indexes", 3, "every so many layers"),

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from math import isqrt
 
-from ...errors import CheckpointError
 from ..hyperparameters.config_side import counted, refuse
-from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs
+from .side import EPSILON, PATCHES, SCALE, SIGLIP, Projector, Side, images, needs, pixels
 
 __all__ = [
     "IDEFICS3", "INTERNVL", "JANUS", "LFM2", "LIGHTONOCR", "LLAMA4", "LLAVA", "MINICPMV",
@@ -211,8 +210,8 @@ def _paddleocr(side: Side) -> dict[str, object]:
     side.gelu(f"{part}hidden_act")
     side.must_be(f"{part}spatial_merge_size", 2)
     side.rotary_base(10000.0)
-    least = _pixels(side, "min_pixels", "shortest_edge")
-    most = _pixels(side, "max_pixels", "longest_edge")
+    least = pixels(side, "min_pixels", "shortest_edge")
+    most = pixels(side, "max_pixels", "longest_edge")
     return {
         # images have any size; the converter says this one
         **images(side, image_size=isqrt(most)),
@@ -222,22 +221,6 @@ def _paddleocr(side: Side) -> dict[str, object]:
         "use_gelu": True,
         EPSILON: side.number(f"{part}layer_norm_eps"),
     }
-
-
-def _pixels(side: Side, name: str, edge: str) -> int:
-    """Return how many pixels an image has, at least or at most; Transformers 5 calls it an edge."""
-    said = side.processing or {}
-    size = said.get("size")
-    value = said.get(name)
-    if value is None and isinstance(size, dict):
-        value = size.get(edge)
-    if value is None:
-        raise CheckpointError(
-            f"nothing says {name}, to which llama.cpp scales images: it stands in"
-            " preprocessor_config.json. Give the processor (processor=...) or the folder where it"
-            " is."
-        )
-    return counted(side, f"{name} of the processor", value)
 
 
 PADDLEOCR = Projector(

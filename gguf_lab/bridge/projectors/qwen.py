@@ -1,7 +1,7 @@
-"""The encoders of Qwen2-VL and what is made after them, and of GLM-4V, which is made alike.
+"""The encoders of Qwen2-VL and what is made after them, and those that are made alike.
 
-Facts: llama.cpp's converter, classes ``Qwen2VLVisionModel``, ``Qwen3VLVisionModel`` and
-``Glm4VVisionModel``; and ``tools/mtmd`` for what no key tells.
+Facts: llama.cpp's converter, classes ``Qwen2VLVisionModel``, ``Qwen3VLVisionModel``,
+``Exaone4_5VisionModel`` and ``Glm4VVisionModel``; and ``tools/mtmd`` for what no key tells.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import isqrt
 
 from ..hyperparameters.config_side import finite, refuse
-from .side import ATTENTION, EPSILON, SIGLIP, Projector, Side, images, needs
+from .side import ATTENTION, EPSILON, SIGLIP, Projector, Side, images, needs, pixels
 
-__all__ = ["GLM4V", "QWEN2VL", "QWEN3VL", "QWEN25VL"]
+__all__ = ["EXAONE", "GLM4V", "QWEN2VL", "QWEN3VL", "QWEN25VL"]
 
 _QWEN_EPSILON = 1e-6
 """In the classes of Transformers; no setting tells it."""
@@ -49,12 +49,16 @@ def _qwen2vl(side: Side) -> dict[str, object]:
 QWEN2VL = Projector(("qwen2_vl",), _qwen2vl, needs(*_MERGER, "v.post_ln.*", layers=SIGLIP))
 
 
-def _qwen25vl(side: Side) -> dict[str, object]:
+_WINDOW = 112
+
+
+def _windows(side: Side) -> int:
+    """Return how many layers later one sees the whole image again; all others see a window."""
     part = "vision_config."
     _two_frames(side)
     side.must_be(f"{part}hidden_act", "silu")
     side.must_be(f"{part}spatial_merge_size", 2)
-    side.must_be(f"{part}window_size", 112)
+    side.must_be(f"{part}window_size", _WINDOW)
     whole = side.need(f"{part}fullatt_block_indexes")
     layers = side.count(f"{part}depth")
     first = whole[0] if isinstance(whole, list | tuple) and whole else None
@@ -63,22 +67,49 @@ def _qwen25vl(side: Side) -> dict[str, object]:
             f"{part}fullatt_block_indexes {whole!r:.60} in config.json: in llama.cpp every so many"
             " layers one sees the whole image"
         )
+    return first + 1
+
+
+def _qwen25vl(side: Side) -> dict[str, object]:
     return {
         **images(side, image_size=560),
         "projector_type": "qwen2.5vl_merger",
         "use_silu": True,
-        "vision.n_wa_pattern": first + 1,
+        "vision.n_wa_pattern": _windows(side),
         EPSILON: _QWEN_EPSILON,
     }
 
 
+_GATED = ("ln1.weight", "ln2.weight", "ffn_gate.*", "ffn_up.*", "ffn_down.*")
+
 QWEN25VL = Projector(
     ("qwen2_5_vl",),
     _qwen25vl,
-    needs(*_MERGER, "v.post_ln.weight", layers=[
-        "ln1.weight", "ln2.weight", "ffn_gate.*", "ffn_up.*", "ffn_down.*", *ATTENTION,
-    ]),
-)  # fmt: skip
+    needs(*_MERGER, "v.post_ln.weight", layers=[*_GATED, *ATTENTION]),
+)
+
+
+def _exaone(side: Side) -> dict[str, object]:
+    side.rotary_base(10000.0)
+    pattern = _windows(side)
+    return {
+        **images(side, image_size=560),
+        "projector_type": "exaone4_5",
+        "use_silu": True,
+        "vision.image_min_pixels": pixels(side, "min_pixels", "shortest_edge"),
+        "vision.image_max_pixels": pixels(side, "max_pixels", "longest_edge"),
+        "vision.attention.head_count_kv": side.count("vision_config.num_key_value_heads"),
+        EPSILON: _QWEN_EPSILON,
+        "vision.window_size": _WINDOW,
+        "vision.n_wa_pattern": pattern,
+    }
+
+
+EXAONE = Projector(
+    ("exaone4_5",),
+    _exaone,
+    needs(*_MERGER, "v.post_ln.weight", layers=[*_GATED, "attn_qkv.*", "attn_out.*"]),
+)
 
 
 def _qwen3vl(side: Side) -> dict[str, object]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ..hyperparameters.file_side import FileSide
 
 __all__ = [
-    "gemma3", "gemma4", "glm4v", "idefics3", "internvl", "lfm2", "llama4", "llava", "minicpmv",
-    "paddleocr", "pixtral", "qwen2_audio", "qwen2vl", "qwen3vl", "qwen25vl", "qwen35", "whisper",
+    "exaone", "gemma3", "gemma4", "glm4v", "idefics3", "internvl", "lfm2", "llama4", "llava",
+    "minicpmv", "paddleocr", "pixtral", "qwen2_audio", "qwen2vl", "qwen3vl", "qwen25vl", "qwen35",
+    "whisper",
 ]  # fmt: skip
 
 
@@ -238,6 +239,14 @@ def qwen25vl(file: FileSide) -> dict[str, Any]:
     # of videos, which llama.cpp does not see: as in all models that were published
     built_in = {"tokens_per_second": 2}
     return {"vision_config": {**vision, "fullatt_block_indexes": whole, **built_in}}
+
+
+def exaone(file: FileSide) -> dict[str, Any]:
+    """Say it of EXAONE 4.5."""
+    (vision,) = qwen25vl(file).values()
+    del vision["tokens_per_second"]
+    heads = file.count("vision.attention.head_count_kv", least=1)
+    return {"vision_config": {**vision, "num_key_value_heads": heads}}
 
 
 def qwen35(file: FileSide) -> dict[str, Any]:

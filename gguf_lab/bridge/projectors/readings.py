@@ -147,6 +147,12 @@ READINGS: dict[tuple[str, str], Reading] = {
         _QWEN_TOKENS,
         "qwen2_5_vl_text",
     ),
+    ("exaone4_5", "exaone4"): Reading(
+        "exaone4_5",
+        "Exaone4_5_ForConditionalGeneration",
+        reading.exaone,
+        {name: _QWEN_TOKENS[name] for name in ("image_token_id", "video_token_id")},
+    ),
     ("qwen3vl_merger", "qwen3vl"): Reading(
         "qwen3_vl", "Qwen3VLForConditionalGeneration", reading.qwen3vl, _QWEN_TOKENS
     ),

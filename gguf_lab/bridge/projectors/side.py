@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTENTION", "EPSILON", "PATCHES", "SCALE", "SIGLIP", "Projector", "Side", "images", "needs",
-    "side_of", "sounds", "width_of_text",
+    "pixels", "side_of", "sounds", "width_of_text",
 ]  # fmt: skip
 
 EPSILON = "vision.attention.layer_norm_epsilon"
@@ -128,6 +128,22 @@ def images(
         "vision.image_mean": _color(side, "image_mean"),
         "vision.image_std": _color(side, "image_std"),
     }
+
+
+def pixels(side: Side, name: str, edge: str) -> int:
+    """Return how many pixels an image has, at least or at most; Transformers 5 calls it an edge."""
+    said = side.processing or {}
+    size = said.get("size")
+    value = said.get(name)
+    if value is None and isinstance(size, dict):
+        value = size.get(edge)
+    if value is None:
+        raise CheckpointError(
+            f"nothing says {name}, to which llama.cpp scales images: it stands in"
+            " preprocessor_config.json. Give the processor (processor=...) or the folder where it"
+            " is."
+        )
+    return counted(side, f"{name} of the processor", value)
 
 
 def sounds(side: Side, projector_type: str) -> dict[str, object]:
