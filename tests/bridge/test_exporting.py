@@ -33,7 +33,7 @@ from gguf_lab.reference import align, open_checkpoint, requirements
 
 from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
-from .checkpoints import checkpoint_with, exported, llama_tensors, llama_with, tensors_of
+from .checkpoints import checkpoint_with, contents, exported, llama_tensors, llama_with, tensors_of
 from .hyperparameters import ONES
 from .small_models import DATA, byte_level, causal, other
 
@@ -877,6 +877,25 @@ def test_the_exaone4_that_slides_is_not_warned_of(tmp_path: Path) -> None:
     model = causal("exaone4", sliding_window=64, **small, **layers)
     exported(model, tmp_path / "f.gguf", report=drafts.append)
     assert drafts[0].unsaid == {}
+    # and one that predicts further tokens, as EXAONE 4.5: a layer of the file, not of the window
+    model.save_pretrained(tmp_path / "hf")
+    tensors = contents(tmp_path / "hf")
+    last = "model.layers.63."
+    more = {n.replace(last, "mtp.layers.0."): t for n, t in tensors.items() if n.startswith(last)}
+    dtype, shape, data = tensors["model.norm.weight"]
+    more |= {f"mtp.{n}.weight": (dtype, shape, data)
+             for n in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")}  # fmt: skip
+    more["mtp.fc.weight"] = dtype, (8, 16), data * 16
+    (tmp_path / "hf" / "model.safetensors").unlink()
+    write_checkpoint(tmp_path / "hf" / "model.safetensors", tensors | more)
+    found = exported(tmp_path / "hf", tmp_path / "g.gguf")
+    assert found.metadata["exaone4.block_count"] == 65
+    assert found.metadata["exaone4.nextn_predict_layers"] == 1
+    assert len(found.metadata["exaone4.attention.sliding_window_pattern"]) == 64
+    assert gl.memory(found, 8192).n_windowed == 42
+    with pytest.warns(UserWarning, match="what predicts further tokens"):
+        again, _ = gl.to_transformers(tmp_path / "g.gguf")
+    assert again.config.layer_types == kinds
 
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}

@@ -46,8 +46,9 @@ TOO_SMALL = {
     "granite-speech": "projector-tensors",
     "granite4_vision": "projector-tensors",
     "lfm2a": "projector-tensors",
+    # of any size: the converter leaves out [IMG_BREAK]
+    **dict.fromkeys(("llava-pixtral", "pixtral"), "projector-tensors"),
     "nemotron": "projector-tensors",
-    "pixtral": "projector-tensors",  # of any size: the converter leaves out [IMG_BREAK]
     "qwen3-tts": "projector-tensors",
     "step3vl": "projector-tensors",
     "youtuvl": "projector-keys",

@@ -23,7 +23,7 @@ __all__ = [
     "NO_WINDOW", "OPTIONAL_HEAD_DIM", "PREDICTORS", "SIZES", "SOME_SLIDE", "VOCABULARY", "WIDTH",
     "WIDTH_INSIDE",
     "as_many_heads", "base", "biased", "every", "heads_of_state", "implied", "layer_kinds",
-    "limited", "other_base", "sliding_layers", "sliding_of", "without_predictors",
+    "limited", "other_base", "predictors", "sliding_layers", "sliding_of", "without_predictors",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -88,6 +88,13 @@ LAYERS = Rule(_layers_to_file, _layers_to_config)
 
 PREDICTORS = "nextn_predict_layers"
 """How many layers of a file only predict further tokens: the last ones."""
+
+
+def predictors(config: ConfigSide) -> int:
+    """Count the layers that predict further tokens by their tensors: settings may be silent."""
+    names = (name.removeprefix("model.") for name in config.names)
+    numbers = (name.split(".")[2] for name in names if name.startswith("mtp.layers."))
+    return len({*numbers})
 
 
 def without_predictors(file: FileSide) -> int:

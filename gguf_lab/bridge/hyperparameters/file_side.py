@@ -121,9 +121,10 @@ class FileSide:
             return [self._counted(key, value)] * layers
         return [self._counted(key, item) for item in self._items(key, value, layers)]
 
-    def flags_per_layer(self, key: str) -> list[bool]:
-        """Return one truth value per layer."""
-        items = self._items(key, self._raw(key, REQUIRED), self.layers())
+    def flags_per_layer(self, key: str, layers: int | None = None) -> list[bool]:
+        """Return one truth value per layer: of the file, or of so many."""
+        number = self.layers() if layers is None else layers
+        items = self._items(key, self._raw(key, REQUIRED), number)
         if not all(isinstance(item, bool | np.bool_) for item in items):
             raise self.wrong(key, "truth values, one per layer")
         return [bool(item) for item in items]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     OPTIONAL_HEAD_DIM,
+    PREDICTORS,
     SOME_SLIDE,
     VOCABULARY,
     as_many_heads,
@@ -19,7 +20,9 @@ from .common import (
     every,
     implied,
     layer_kinds,
+    predictors,
     sliding_layers,
+    without_predictors,
 )
 from .config_side import real, refuse
 from .family import Family, Implied, Pair, Rule, Written
@@ -92,6 +95,15 @@ COHERE2 = Family(
 )
 
 
+def _exaone4_layers(config: ConfigSide) -> Mapping[str, object]:
+    more = predictors(config)
+    return {"block_count": config.layers() + more, **({PREDICTORS: more} if more else {})}
+
+
+def _exaone4_layers_to_config(file: FileSide) -> Mapping[str, object]:
+    return {"num_hidden_layers": without_predictors(file)}
+
+
 def _exaone4_window(config: ConfigSide) -> Mapping[str, object]:
     windowed = config.find("sliding_window") is not None
     if config.layers() == 64 and not (windowed and any(_exaone4_pattern(config))):
@@ -126,10 +138,10 @@ def _exaone4_turns_all(config: ConfigSide) -> bool:
 
 
 def _exaone4_window_to_config(file: FileSide) -> Mapping[str, object]:
-    layers, key = file.layers(), "attention.sliding_window_pattern"
+    layers, key = without_predictors(file), "attention.sliding_window_pattern"
     if not (window := file.count("attention.sliding_window", 0)):
         return {"sliding_window": None, "layer_types": layer_kinds([False] * layers)}
-    sliding = file.flags_per_layer(key) if file.has(key) else every(4, layers)
+    sliding = file.flags_per_layer(key, layers) if file.has(key) else every(4, layers)
     return {"sliding_window": window, "layer_types": layer_kinds(sliding)}
 
 
@@ -138,6 +150,7 @@ EXAONE4 = Family(
     classes={"exaone4": "Exaone4ForCausalLM"},
     lines=base(
         VOCABULARY,
+        Rule(_exaone4_layers, _exaone4_layers_to_config),
         Rule(_exaone4_window, _exaone4_window_to_config),
         *implied(hidden_act="silu"),
         Implied("sliding_window", None, when=_exaone4_sees_all),

@@ -17,6 +17,7 @@ from .common import (
     biased,
     heads_of_state,
     implied,
+    predictors,
     without_predictors,
 )
 from .config_side import real, refuse
@@ -37,15 +38,8 @@ __all__ = ["QWEN3NEXT", "QWEN35", "QWEN35MOE"]
 _RECURRENT, _INTERVAL = "attention.recurrent_layers", "full_attention_interval"
 
 
-def _predictors(config: ConfigSide) -> int:
-    """Count the layers that predict further tokens by their tensors: settings are silent."""
-    names = (name.removeprefix("model.") for name in config.names)
-    numbers = (name.split(".")[2] for name in names if name.startswith("mtp.layers."))
-    return len({*numbers})
-
-
 def _layers(config: ConfigSide) -> Mapping[str, object]:
-    layers, more = config.layers(), _predictors(config)
+    layers, more = config.layers(), predictors(config)
     linear = [kind == "linear_attention" for kind in config.layer_types()]
     if len({*linear}) == 1:
         raise refuse("linear attention in all layers or in none: llama.cpp ends without both kinds")

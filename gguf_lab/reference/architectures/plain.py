@@ -19,6 +19,7 @@ from .common import (
     FUSED_EXPERTS,
     LEFT_OUT,
     PREDICTOR_ROWS,
+    PREDICTORS,
     ROPE_FACTORS,
     ROPE_FREQS,
     SPELLINGS,
@@ -93,8 +94,9 @@ COHERE2MOE = replace(
 EXAONE4 = Family(
     architectures=("exaone4",),
     model_types=("exaone4",),
-    spellings=SPELLINGS,
+    spellings=(*PREDICTORS, *SPELLINGS),
     left_out=LEFT_OUT,
+    rows=PREDICTOR_ROWS,
     made_up=(ROPE_FREQS,),
 )
 
