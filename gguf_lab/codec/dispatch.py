@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import GGUFLabError, UnsupportedError
 from ..file.qtypes import find_qtype
-from ..file.text import printable
+from ..file.text import printable, suggest
 from .formats import FORMATS
 
 if TYPE_CHECKING:
@@ -49,8 +49,13 @@ def find_format(qtype: str | int) -> type[Format]:
     """
     if fmt := _format_of(qtype):
         return fmt
+    name = str(qtype).upper()
+    hint = suggest(name, FORMATS)
+    if name.rpartition("_")[0] in FORMATS:  # Q4_K_M
+        hint = " It is a mix of types, for a whole model: see gguf_lab.requantize."
     raise UnsupportedError(
-        f"tensor type {printable(repr(qtype))} cannot be decoded: known are {', '.join(FORMATS)}"
+        f"tensor type {printable(repr(qtype))} is not known.{hint}"
+        f" Expected one of {', '.join(FORMATS)}."
     )
 
 
@@ -85,7 +90,9 @@ def _require_torch(device: str) -> None:
         torch.zeros(1, device=device).cpu()
     except Exception as error:
         raise GGUFLabError(
-            f"device {device!r} cannot be used with torch here: {type(error).__name__}: {error}"
+            f"device {device!r} cannot be used with torch here: {type(error).__name__}:"
+            f" {printable(str(error).partition('. ')[0], 300)}. Expected 'auto', 'cpu', or a device"
+            " that torch can use on this machine, such as 'cuda'."
         ) from error
 
 

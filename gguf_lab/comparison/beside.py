@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ComparisonError
+from ..file.called import called
 from ..file.text import preview, printable
 from ..markup import card, grid, more, note
 from ..model.words import bytes_in_words
@@ -199,8 +200,13 @@ class Beside(ByName[TensorPair]):
         from ..plots import plot_beside
 
         _check(statistic)
-        names = self.a_path.name, self.b_path.name
-        return plot_beside(self.pooled("layer"), statistic, names=names)
+        a, b, _ = self._names
+        return plot_beside(self.pooled("layer"), statistic, names=(a, b))
+
+    @property
+    def _names(self) -> tuple[str, str, str]:
+        """What A, B and the reference are called."""
+        return called(self.a_path), called(self.b_path), called(self.reference_path)
 
     @property
     def summary(self) -> str:
@@ -226,13 +232,11 @@ class Beside(ByName[TensorPair]):
         )
 
     def __repr__(self) -> str:
-        return (
-            f"A {self.a_path.name}, B {self.b_path.name}, against {self.reference_path.name}: "
-            f"{self.summary}"
-        )
+        a, b, reference = self._names
+        return f"A {a}, B {b}, against {reference}: {self.summary}"
 
     def _repr_html_(self) -> str:
-        names = [printable(path.name) for path in (self.a_path, self.b_path, self.reference_path)]
+        names = [*map(printable, self._names)]
         order = sorted(
             (row for row in self.compared if row.better("sqnr_db") in {"A", "B"}),
             key=lambda row: -abs(row.difference("sqnr_db") or 0.0),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from ..errors import ComparisonError
+from ..file.called import called
 from ..file.text import preview, printable
 from ..markup import Html, card, grid, more, note
 from ..model.words import bytes_in_words
@@ -206,14 +207,13 @@ class Comparison(ByName[TensorComparison]):
         return ", ".join(parts)
 
     def __repr__(self) -> str:
-        return (
-            f"Comparison of {self.model_path.name} with {self.reference_path.name}: {self.summary} "
-            f"({self.seconds:.2f} s, {self.backend} on {self.device})"
-        )
+        sides = f"{self.model_path.name} with {called(self.reference_path)}"
+        how = f"{self.seconds:.2f} s, {self.backend} on {self.device}"
+        return f"Comparison of {sides}: {self.summary} ({how})"
 
     def _repr_html_(self) -> str:
         return card(
-            f"{printable(self.model_path.name)} against {printable(self.reference_path.name)}",
+            f"{printable(self.model_path.name)} against {printable(called(self.reference_path))}",
             *self._worst("compared", "The tensors with the largest relative weight-space error:"),
             *self._worst(
                 "unverified",

@@ -50,7 +50,10 @@ _OTHER_FILES = (
     (b"lmgg", "a GGML file from before GGUF; convert the original model again"),
     (b"fmgg", "a GGML file from before GGUF; convert the original model again"),
     (b"tjgg", "a GGJT file from before GGUF; convert the original model again"),
-    (b"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint; give it as reference instead"),
+    (
+        b"PK\x03\x04",
+        "a zip archive, perhaps a PyTorch checkpoint; only safetensors are read",
+    ),
     (b"<", "a web page or XML; perhaps a failed download was saved under this name"),
     (b"{", "JSON, not a model"),
     (b"\x00\x00\x00\x00", "empty space; a download may have reserved the file without filling it"),

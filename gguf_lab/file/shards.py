@@ -8,6 +8,7 @@ tensors of all of them. Only the first shard carries the metadata of the model.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,7 @@ from ..errors import GGUFError, UnsupportedError
 from .header import Header, parse_header
 from .remote import Address, RemoteFile, location
 from .source import Bytes, ByteSource, LocalFile
-from .text import preview, quoted
+from .text import few, preview, quoted
 
 if TYPE_CHECKING:
     import os
@@ -201,7 +202,30 @@ def _open(
     path: str | os.PathLike[str] | Address, options: RemoteOptions | None
 ) -> LocalFile | RemoteFile:
     place = location(path)
-    return RemoteFile(place, options) if isinstance(place, Address) else LocalFile(place)
+    if not isinstance(place, Address):
+        if place.is_dir():
+            raise GGUFError(f"{place} is a folder; expected a file. {_files_in(place)}")
+        return LocalFile(place)
+    if place.repository and not place.path:
+        raise GGUFError(
+            f"{place} is a repository; expected a file in it, such as {place}/model-Q4_K_M.gguf."
+            f" gguf_lab.find({str(place)!r}) lists its files."
+        )
+    return RemoteFile(place, options)
+
+
+def _files_in(folder: Path) -> str:
+    """Say what to give instead of a folder."""
+    with suppress(OSError):
+        names = sorted(file.name for file in folder.iterdir())
+        if files := [name for name in names if name.lower().endswith(".gguf")]:
+            return f"Give one of those in it: {few(map(quoted, files), most=3)}."
+        if "config.json" in names or any(name.endswith(".safetensors") for name in names):
+            return (
+                "It looks like a checkpoint, which is what a file is compared with: the second of"
+                " the two that compare takes."
+            )
+    return "Give the path of the file."
 
 
 def _open_set(

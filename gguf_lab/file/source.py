@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import threading
@@ -24,7 +25,7 @@ except ImportError:  # Windows, which has no such limit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ByteSource", "Bytes", "LocalFile"]
+__all__ = ["ByteSource", "Bytes", "LocalFile", "expanded", "looked_for"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -75,6 +76,9 @@ class ByteSource(Protocol):
         ...
 
 
+# Owner and name of a repository on a hub, and what a path ends with that is none.
+_REPOSITORY = re.compile(r"\w[\w.-]*", re.ASCII)
+_FILES = (".gguf", ".safetensors", ".json", ".bin", ".pt", ".pth")
 # A header is read in steps into a buffer of one of these sizes: room not yet filled costs nothing.
 _STEP = 1 << 20
 _ROOMS = (1 << 16, 1 << 20, 1 << 24, 1 << 28)
@@ -97,11 +101,21 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def _here() -> str:
+def looked_for(path: Path) -> str:
+    """Say from where a path was looked for, and what it may be if it is the name of a repository.
+
+    >>> looked_for(Path("owner/model-GGUF"))  # doctest: +ELLIPSIS
+    '(looked from ...). Check the path. On a hub? Then begin with hf://owner/model-GGUF.'
+    """
     try:
-        return str(Path.cwd())
+        here = str(Path.cwd())
     except FileNotFoundError:
-        return "a folder that was deleted"
+        here = "a folder that was deleted"
+    parts = path.parts
+    alike = len(parts) == 2 and all(_REPOSITORY.fullmatch(part) for part in parts)
+    hub = alike and path.suffix.lower() not in _FILES
+    hint = f" On a hub? Then begin with hf://{path.as_posix()}." if hub else ""
+    return f"(looked from {here}). Check the path.{hint}"
 
 
 class _Descriptor:
@@ -225,9 +239,7 @@ class LocalFile:
             self._file: _Descriptor | None = _Descriptor(self.path)
             found = os.fstat(self._file.number)
         except FileNotFoundError:
-            raise error(
-                f"{self.name} does not exist (looked from {_here()}). Check the path."
-            ) from None
+            raise error(f"{self.name} does not exist {looked_for(self.path)}") from None
         except (OSError, ValueError) as problem:
             if isinstance(problem, GGUFLabError):
                 raise

@@ -10,10 +10,10 @@ import traitlets
 from ..comparison import Comparison, Run
 from ..comparison.beside import STATISTICS, Beside, beside
 from ..errors import ComparisonError
+from ..file.called import called
 from ..markup import stacked
 from ..reference import open_reference
 from .base import Panel, Static
-from .called import called
 from .columns import name_of
 from .comparing import Comparing
 from .pair_map import PairMap

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..comparison import Comparison, Run
+from ..file.called import called
 from ..file.text import printable
 from ..markup import stacked
 from ..quantization import open_imatrix
 from ..reference import open_reference
 from .base import Snapshot
-from .called import called
 from .columns import name_of
 from .comparing import Comparing
 from .headline import Headline

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError
 from ..file.layout import Shaped
 from ..file.remote import Address, location
-from ..file.source import LocalFile
+from ..file.source import LocalFile, looked_for
 from ..file.text import few, printable, quoted
 from ..markup import card, facts
 from .links import check_link, check_links
@@ -229,7 +229,7 @@ def _find_weights(path: Path) -> Path:
     if path.is_dir():
         return _find_in_folder(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no file or folder {path}.")
+        raise CheckpointError(f"There is no file or folder {path} {looked_for(path)}")
     if path.name.endswith((".safetensors", ".safetensors.index.json")):
         return path
     if path.suffix == ".gguf":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..comparison import SETTLED, Statistics, worst_first
 from ..comparison.pool import pools
 from ..file import printable
+from ..file.called import called
 from ..markup import Html
 from ..model.words import bits_in_words, bytes_in_words
 from .page import columns, paragraph, section, table
@@ -55,7 +56,7 @@ def weight_errors(found: Comparison) -> Section:
     name = "Error against the original"
     head = paragraph(
         f"{printable(found.model_path.name)} against "
-        f"{printable(found.reference_path.name)}: {found.summary}."
+        f"{printable(called(found.reference_path))}: {found.summary}."
     )
     if not found.compared:
         words = paragraph("No tensor was compared, so there are no figures.")

@@ -8,6 +8,7 @@ from importlib import metadata as installed
 from typing import TYPE_CHECKING
 
 from ..file import printable
+from ..file.called import called
 from ..markup import Html, facts
 from .page import paragraph, section
 
@@ -55,7 +56,7 @@ def how_it_was_made(model: Model, found: Comparison | None, version: str) -> tup
     pairs += versions
     pairs.append(("file", f"{printable(model.path.name, 200)} ({model.file.size:,} bytes)"))
     if found is not None:
-        pairs.append(("reference", printable(found.reference_path.name, 200)))
+        pairs.append(("reference", printable(called(found.reference_path), 200)))
         pairs.append(
             ("comparison", f"{found.backend} on {found.device}, {found.seconds:.1f} s, one pass")
         )

@@ -186,7 +186,8 @@ def test_words_and_pictures():
     rows = [row(f"blk.{i}.<b>attn", 0.1) for i in range(3)]
     finer = [row(f"blk.{i}.<b>attn", 0.01, 8.5) for i in range(3)]
     both = comparison(*rows).beside(comparison(*finer, path="b.gguf", complete=False))
-    assert repr(both).startswith("A a.gguf, B b.gguf, against hf: 3 tensors compared in both: A is")
+    assert repr(both).startswith("A a.gguf, B b.gguf, against " + both._names[2])
+    assert ": 3 tensors compared in both: A is" in repr(both)
     assert "B in 3, equal in 0; 432 bytes and 816 bytes; cancelled" in both.summary
     html = both._repr_html_()
     assert "&lt;b&gt;attn" in html

@@ -33,8 +33,21 @@ def test_file_shorter_than_its_counts(tmp_path: Path, length: int) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(GGUFError, match=r"nowhere\.gguf does not exist"):
         open_file(tmp_path / "nowhere.gguf")
-    with pytest.raises(GGUFError, match="is a folder"):
+    with pytest.raises(GGUFError, match=r"is a folder; expected a file\. Give the path"):
         open_file(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(GGUFError, match=r"looks like a checkpoint, which is what a file is comp"):
+        open_file(tmp_path)
+    for n in range(4):
+        (tmp_path / f"{n}.gguf").touch()
+    with pytest.raises(GGUFError, match=r"one of those in it: '0.gguf', '1.gguf', .* and 1 more"):
+        open_file(tmp_path)
+    with pytest.raises(GGUFError, match=r"begin with hf://owner/model\.v1-GGUF\.$"):
+        open_file("owner/model.v1-GGUF")
+    with pytest.raises(GGUFError, match=r"Check the path\.$"):
+        open_file("owner/model.gguf")
+    with pytest.raises(GGUFError, match=r"hf://owner/model is a repository; expected a file"):
+        open_file("hf://owner/model")
     with pytest.raises(GGUFLabError, match="name of what to open is empty"):
         open_file("")
 

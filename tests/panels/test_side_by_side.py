@@ -12,9 +12,9 @@ from playwright.sync_api import expect
 import gguf_lab as gl
 from gguf_lab.comparison import Run
 from gguf_lab.errors import ComparisonError
+from gguf_lab.file.called import called
 from gguf_lab.file.remote import parse_address
 from gguf_lab.panels import SideBySide
-from gguf_lab.panels.called import called
 from gguf_lab.panels.pairs import sentence, strength
 
 from ..comparison.test_beside import comparison, only, row

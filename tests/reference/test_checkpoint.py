@@ -111,8 +111,10 @@ def test_which_file_of_a_folder_is_taken(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no safetensors file: expected"):
         open_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="There is no file or folder"):
+    with pytest.raises(CheckpointError, match=r"There is no file or folder .*missing \(looked"):
         open_checkpoint(tmp_path / "missing")
+    with pytest.raises(CheckpointError, match="begin with hf://owner/model"):
+        open_checkpoint("owner/model")
 
 
 def test_several_files_without_an_index(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..file.remote import Address
+from .remote import Address
 
 if TYPE_CHECKING:
     from pathlib import Path
