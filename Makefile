@@ -33,7 +33,7 @@ lab: $(VENV)/.installed ## JupyterLab with the tour (LAB_ARGS: arguments for Jup
 	$(BIN)/python -m gguf_lab lab --LabApp.default_url=/lab/tree/$(NOTEBOOK) \
 		--LabApp.workspaces_dir=.cache/lab/workspaces $(LAB_ARGS)
 
-test: $(VENV)/.test ## all tests (TEST_ARGS: arguments for pytest)
+test: $(VENV)/.test ## all tests but the oracle's (TEST_ARGS: arguments for pytest)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not oracle" $(TEST_ARGS)
 
 test-fast: $(VENV)/.test ## tests without browser, notebooks and slow ones: two minutes at most

@@ -160,7 +160,8 @@ def _unnamed(
     values, right = numbers[k], task.right[k]
     assert values is not None
     wrong = _differing(values, right)
-    count = f"{wrong.sum()} of its {right.size} {task.unit}s are wrong."
+    verb = "is" if wrong.sum() == 1 else "are"
+    count = f"{wrong.sum()} of its {right.size} {task.unit}s {verb} wrong."
     if task.dtype.kind != "f":
         return [count]
     pairs = [(v, r) for v, r in zip(numbers, task.right, strict=True) if v is not None]

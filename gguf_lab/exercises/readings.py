@@ -29,6 +29,7 @@ _SCALE = Choice(
         "big-endian": "The two bytes of a scale were read in the wrong order: the low byte is the "
         "first one ('<f2', little endian).",
         "bfloat16": "A scale was read as bfloat16; it is IEEE half precision (float16).",
+        "none": "A scale was left out: the codes are multiplied with it.",
     },
 )
 _PRECISION = Choice(
@@ -47,6 +48,8 @@ _WRAPS = "uint8 arithmetic wraps around at 256"
 
 def _number(raw: npt.NDArray[np.uint8], how: str) -> np.float32:
     integer = raw.view("<u2")[0]
+    if how == "none":
+        return np.float32(1)
     if how == "integer":
         return np.float32(integer)
     if how == "bfloat16":
@@ -167,7 +170,8 @@ def _six_bits(
     if packing == "first half":
         return b[:8] & 63, b[4:] & 63
     s, m, rest = b[:4], b[4:8], b[8:]
-    mask = 255 if packing == "unmasked" else 63
+    unmasked = {"unmasked": "sm", "scales unmasked": "s", "mins unmasked": "m"}.get(packing, "")
+    mask_s, mask_m = (255 if part in unmasked else 63 for part in "sm")
     top_s, top_m = s >> 6 << 4, m >> 6 << 4
     low, high = rest & 15, rest >> 4
     if packing == "no high bits":
@@ -178,8 +182,8 @@ def _six_bits(
         top_s, top_m = top_m, top_s
     elif packing == "nibbles exchanged":
         low, high = high, low
-    scales = np.concatenate([s & mask, low | top_s])
-    mins = np.concatenate([m & mask, high | top_m])
+    scales = np.concatenate([s & mask_s, low | top_s])
+    mins = np.concatenate([m & mask_m, high | top_m])
     return (mins, scales) if packing == "exchanged" else (scales, mins)
 
 
@@ -231,6 +235,10 @@ _PACKED = (
     "groups 4 to 7 have their four low bits in bytes 8 to 11 of scales, and their two high bits "
     "in the two high bits of bytes 0 to 3 (scales) and 4 to 7 (mins)"
 )
+_MASKED = (
+    "The {} of groups 0 to 3 are the low six bits of a byte (& 63); the two bits above them were "
+    "left in"
+)
 _Q4_K = (
     Choice(
         "order",
@@ -259,8 +267,9 @@ _Q4_K = (
             f"exchanged; {_PACKED}.",
             "nibbles exchanged": "Of bytes 8 to 11 of scales, the low nibble belongs to the scale "
             "and the high nibble to the min: they are exchanged.",
-            "unmasked": "The scales and mins of groups 0 to 3 are the low six bits of a byte "
-            "(& 63); the two bits above them were left in.",
+            "unmasked": f"{_MASKED.format('scales and mins')}.",
+            "scales unmasked": f"{_MASKED.format('scales')} (mins are right).",
+            "mins unmasked": f"{_MASKED.format('mins')} (scales are right).",
             "exchanged": "Scales and mins are exchanged: bytes 0 to 3 of the 12 are scales, bytes "
             "4 to 7 are mins.",
             "stream": "The 12 bytes were read as a stream of six-bit numbers; groups 0 to 3 have "

@@ -27,9 +27,12 @@ def _q4_0(
     bound: str,
     order: str,
     scale: str,
+    zero: str,
 ) -> npt.NDArray[np.uint8]:
     x = weights.astype(np.float32)
-    extreme = x[np.argmax(np.abs(x))]
+    magnitudes = np.abs(x)
+    last = largest == "last"
+    extreme = x[len(x) - 1 - np.argmax(magnitudes[::-1])] if last else x[np.argmax(magnitudes)]
     if largest in {"magnitude / 7", "magnitude / 8"}:
         d = np.abs(extreme) / np.float32(largest[-1])
     elif largest == "maximum":
@@ -57,6 +60,8 @@ def _q4_0(
     else:
         low, high = (q[::2], q[1::2]) if order == "interleaved" else (q[1::2], q[::2])
     codes = (low | high << 4).astype(np.uint8)
+    if zero == "plain":
+        d = d + np.float32(0)  # -0 + 0 is 0
     half = np.array([d], ">f2" if scale == "big-endian" else "<f2").view(np.uint8)
     return np.concatenate([codes, half] if scale == "last" else [half, codes])
 
@@ -81,6 +86,7 @@ _CHOICES = (
             "the largest magnitude, with its sign, by -8: so all 16 codes are used.",
             "magnitude / 8": "The scale lost its sign: it is the weight of the largest magnitude, "
             "with its sign, divided by -8. Code 0 stands for -8, and there is no +8.",
+            "last": "Of two weights of the largest magnitude the last was taken; it is the first.",
             "maximum": "The largest weight was taken; it is the one of the largest magnitude, "
             "which may be negative.",
         },
@@ -122,6 +128,14 @@ _CHOICES = (
             "last": "The scale was written last; it comes first, in bytes 0 and 1.",
             "big-endian": "The two bytes of the scale are in the wrong order: the low byte comes "
             "first (little endian).",
+        },
+    ),
+    Choice(
+        "zero",
+        "divided",
+        {
+            "plain": "The scale of a block of zeros was written as 0; divided like any other, "
+            "0 / -8, it is -0.0, whose bytes are 00 and 80."
         },
     ),
 )

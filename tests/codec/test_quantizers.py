@@ -349,7 +349,7 @@ def test_other_bad_input_is_refused():
         gl.quantize(torch.ones((1, 32)).to_sparse(), "Q8_0")
     with pytest.raises(UnsupportedError, match="'Q9_9' is not known"):
         gl.quantize(rows(), "Q9_9")
-    with pytest.raises(UnsupportedError, match="'q4_k_m' .* mix of types, for a whole model"):
+    with pytest.raises(UnsupportedError, match=r"'q4_k_m' .* mix of types, for a whole model"):
         gl.quantize(rows(), "q4_k_m")
     assert not can_quantize("Q9_9")
     with pytest.raises(QuantizationError, match="row 0, column 0 is inf in float32"):

@@ -148,6 +148,13 @@ def unmasked(packed, g):
     return scale_and_min(packed, g) if g >= 4 else (packed[g], packed[g + 4])
 
 
+def one_unmasked(packed, g, which):
+    pair = list(scale_and_min(packed, g))
+    if g < 4:
+        pair[which] = packed[g + 4 * which]
+    return pair
+
+
 def wrapped_product(block):
     d, dmin = d_of(block), np.float32(block[2:4].view(np.float16)[0])
     pairs = np.array([scale_and_min(block[4:16], g) for g in range(8)], np.uint8)
@@ -198,6 +205,17 @@ def sixteen(x):
     return np.concatenate([np.array([d], np.float16).view(np.uint8), codes[:16] | codes[16:] << 4])
 
 
+def last_of_two(x):
+    largest = max(reversed(x.tolist()), key=abs)
+    d = np.float32(largest) / np.float32(-8)
+    return packed_block(x, d, np.trunc(x * (1 / d if d else d) + np.float32(8.5)))
+
+
+def plain_zero(x):
+    d = x[np.argmax(np.abs(x))] / np.float32(-8) if x.any() else np.float32(0)
+    return packed_block(x, d, np.trunc(x * (1 / d if d else d) + np.float32(8.5)))
+
+
 def neighbours(x):
     block = np.frombuffer(quantize_q4_0(x), np.uint8).copy()
     codes = halves(block)
@@ -208,6 +226,8 @@ def neighbours(x):
 WRONG = [
     ("Q8_0", "taken as unsigned", unsigned),
     ("Q8_0", "128 was subtracted", offset_128),
+    ("Q8_0", "A scale was left out", lambda b: b[2:].view(np.int8).astype("f4")),
+    ("Q4_0", "A scale was left out", lambda b: halves(b).astype("f4") - 8),
     ("Q4_0", "taken for neighbours", interleaved),
     ("Q4_0", "nibbles were exchanged", swapped),
     ("Q4_0", "8 was not subtracted", no_offset),
@@ -223,6 +243,8 @@ WRONG = [
     ("Q4_K", "they are exchanged", lambda b: k_quant(b, nibbles_exchanged)),
     ("Q4_K", "not shifted to the top", lambda b: k_quant(b, not_shifted)),
     ("Q4_K", "the two bits above them were left in", lambda b: k_quant(b, unmasked)),
+    ("Q4_K", "(mins are right)", lambda b: k_quant(b, lambda p, g: one_unmasked(p, g, 0))),
+    ("Q4_K", "(scales are right)", lambda b: k_quant(b, lambda p, g: one_unmasked(p, g, 1))),
     ("Q4_K", "The min was added", lambda b: k_quant(b, sign=1)),
     ("Q4_K", "The min was left out", lambda b: k_quant(b, sign=0)),
     ("Q4_K", "it has its own scale", lambda b: k_quant(b, dmin_at=0)),
@@ -233,6 +255,8 @@ WRONG = [
     ("Q4_K", "multiplied as uint8", wrapped_product),
     ("quantize Q4_0", "largest magnitude / 7", by_magnitude),
     ("quantize Q4_0", "The scale lost its sign", lost_sign),
+    ("quantize Q4_0", "it is the first", last_of_two),
+    ("quantize Q4_0", "it is -0.0", plain_zero),
     ("quantize Q4_0", "rounded to the even one", to_even),
     ("quantize Q4_0", "after its rounding to half", from_the_half),
     ("quantize Q4_0", "divided by the scale", divided),
