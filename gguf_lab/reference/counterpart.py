@@ -10,9 +10,10 @@ from ..file.remote import Address, location
 from ..file.text import printable, quoted
 from ..model import Model, open_model
 from .alignment import FITTING_MATRICES, align, same_shape
-from .architectures.grouping import Origin, regrouped
+from .architectures.grouping import UP, Origin, gated, regrouped
 from .checkpoint import Checkpoint, open_checkpoint
 from .pairs import Alignment, Pair, ReferenceOnly
+from .rotary import Arrangement
 from .stored import (
     in_words,
     role_of_scale,
@@ -87,13 +88,15 @@ def align_files(model: Model, reference: Model) -> Alignment:
     ComparisonError
         If they plainly aren't the same model: no tensor has a counterpart, or too few shapes agree.
     """
-    elsewhere = _elsewhere(model, reference)
+    arrangement = Arrangement.of(model, reference)
+    elsewhere = _elsewhere(model, reference, arrangement)
     _check_fit(model, reference, elsewhere)
     used = {*model.tensors, *(n for origin in elsewhere.values() for n in origin.names)}
     return Alignment(
         tuple(
-            _pair(model, tensor, reference, elsewhere.get(tensor.name))
+            _doubted(pair, arrangement)
             for tensor in model.tensors.values()
+            for pair in (_pair(model, tensor, reference, elsewhere.get(tensor.name), arrangement),)
         ),
         tuple(
             ReferenceOnly(name, t.shape, t.qtype, f"the file has no {printable(name)}")
@@ -103,19 +106,39 @@ def align_files(model: Model, reference: Model) -> Alignment:
     )
 
 
-def _elsewhere(model: Model, reference: Model) -> dict[str, Origin]:
-    """Find weights that the reference has under another name: fused or apart, stacked or not."""
+def _elsewhere(model: Model, reference: Model, arrangement: Arrangement) -> dict[str, Origin]:
+    """Find weights that the reference has in other tensors: fused or apart, stacked or not."""
     shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    missing = [name for name in shapes if name not in reference.tensors]
+    theirs = reference.tensors
+    missing = [
+        name
+        for name, shape in shapes.items()
+        # phi3 has both halves of a gated layer in what others call the second
+        if name not in theirs or (UP in name and not same_shape(shape, theirs[name].shape))
+    ]
     if not missing:
         return {}
-    origins = {
-        name: Origin((name,), Transformed(AsStored(), (stored_rows(tensor, scale),)))
-        for name, tensor in reference.tensors.items()
-        for scale in (second_scale_of(reference, tensor),)
-    }
-    found = ((name, regrouped(name, shapes, origins)) for name in missing)
+    origins = {name: _origin(reference, tensor, arrangement) for name, tensor in theirs.items()}
+    found = (
+        (name, gated(name, shapes, origins) or regrouped(name, shapes, origins)) for name in missing
+    )
     return {name: origin for name, origin in found if origin}
+
+
+def _origin(reference: Model, tensor: Tensor, arrangement: Arrangement) -> Origin:
+    rows = stored_rows(tensor, second_scale_of(reference, tensor))
+    try:
+        arranged = Transformed(AsStored(), (arrangement.arranged(tensor.name, rows),))
+    except ComparisonError as error:
+        return Origin((tensor.name,), None, str(error))
+    return Origin((tensor.name,), arranged)
+
+
+def _doubted(pair: Pair, arrangement: Arrangement) -> Pair:
+    """Say of a pair what it is worth where nobody knows how two architectures differ."""
+    if pair.status == "matched" and arrangement.doubted:
+        return replace(pair, status="unverified", reason=arrangement.words)
+    return pair
 
 
 def _regrouped(model: Model, ours: Tensor, reference: Model, origin: Origin) -> Pair:
@@ -140,7 +163,13 @@ def _regrouped(model: Model, ours: Tensor, reference: Model, origin: Origin) -> 
     return replace(pair, scale=scale.name if scale else "")
 
 
-def _pair(model: Model, ours: Tensor, reference: Model, elsewhere: Origin | None) -> Pair:
+def _pair(
+    model: Model,
+    ours: Tensor,
+    reference: Model,
+    elsewhere: Origin | None,
+    arrangement: Arrangement,
+) -> Pair:
     if role := role_of_scale(model, ours):
         return Pair(ours.name, status="scale", reason=role)
     if elsewhere:
@@ -163,8 +192,16 @@ def _pair(model: Model, ours: Tensor, reference: Model, elsewhere: Origin | None
             return replace(pair, status="unsupported", reason=reason)
         read.append(stored_rows(tensor, scale))
     stored, rows = read
-    pair = replace(pair, status="matched", dtype=rows.dtype, _rows=rows, _stored=stored)
-    return replace(pair, scale=scales[0].name if scales[0] else "")
+    pair = replace(pair, scale=scales[0].name if scales[0] else "", dtype=rows.dtype)
+    try:
+        turned = arrangement.arranged(theirs.name, rows)
+        if isinstance(turned, Transformed) and turned is not rows and turned.shape:
+            words = "; ".join(filter(None, (turned.transform.words, pair.transform)))
+            pair = replace(pair, transform=words)
+        return replace(pair, status="matched", _rows=turned, _stored=stored)
+    except ComparisonError as error:
+        doubt = replace(pair, status="unverified", reason=str(error))
+        return replace(doubt, _rows=rows, _stored=stored)
 
 
 def _shapes(ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from ..transforms import Rows
 
-__all__ = ["Origin", "regrouped"]
+__all__ = ["UP", "Origin", "gated", "regrouped"]
+
+UP = ".ffn_up.weight"
+_GATE = ".ffn_gate.weight"
 
 # What the converter joins on demand (--fuse-qkv, --fuse-gate-up-exps), and how.
 _FUSED = (
@@ -64,6 +67,26 @@ def regrouped(
         or _expert(name, origins)
         or _experts(name, shapes, origins)
     )
+
+
+def gated(
+    name: str, shapes: Mapping[str, tuple[int, ...]], origins: Mapping[str, Origin]
+) -> Origin | None:
+    """Find gate and up where one of two files has both in what it calls up, as phi3: gate first.
+
+    Parameters as of `regrouped`.
+    """
+    if not name.endswith((UP, _GATE)):
+        return None
+    up, gate = name.replace(_GATE, UP), name.replace(UP, _GATE)
+    theirs = [origins.get(up), origins.get(gate)]
+    rows = [origin.rows for origin in theirs if origin and origin.rows]
+    ours, lengths = shapes[name][:1], [_length(part) or 0 for part in rows]
+    if theirs[1] is None and gate in shapes and lengths == [2 * n for n in ours]:
+        return Origin((up,), Transformed(Half(int(name == up)), (rows[0],)))
+    if gate not in shapes and name == up and len(rows) == 2 and (sum(lengths),) == ours:
+        return Origin((gate, up), Transformed(Join("gate and up joined"), _alike(rows[::-1])))
+    return None
 
 
 def _joined(
