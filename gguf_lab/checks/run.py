@@ -77,7 +77,7 @@ def check(
     CheckpointError
         If the reference is malformed.
     ComparisonError
-        If `comparison` is of another file.
+        If `comparison` is of another file, or with another reference.
 
     Notes
     -----
@@ -96,7 +96,7 @@ def check(
         if reference is not None:
             reference = given_reference(reference, opened)
         if comparison is not None:
-            check_is_of(comparison, model)
+            check_is_of(comparison, model, reference)
         return _check(model, reference, comparison, deep=deep, progress=progress)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..file import Address
     from ..model import Model
+    from ..reference import Checkpoint
     from .histogram import Histogram
 
 __all__ = ["Comparison", "check_is_of"]
@@ -180,6 +181,11 @@ class Comparison(ByName[TensorComparison]):
         return plot_histogram(part.edges, part.density(), title=title, rmse=row.rmse or 0.0)
 
     @property
+    def compared_with(self) -> str:
+        """What to call the reference in a sentence: any GGUF file is no original."""
+        return "the reference" if self.reference_path.suffix == ".gguf" else "the original"
+
+    @property
     def summary(self) -> str:
         """What was compared and what was not, in one sentence."""
         status = Counter(row.status for row in self.rows if row.name is not None)
@@ -256,13 +262,15 @@ def _table(frame: pd.DataFrame) -> Html:
     return grid(list(frame.columns), rows, numeric)
 
 
-def check_is_of(comparison: Comparison, model: Model) -> None:
-    """Refuse figures that would stand beside the tensors of another file.
+def check_is_of(
+    comparison: Comparison, model: Model, reference: Checkpoint | Model | None = None
+) -> None:
+    """Refuse figures that would stand beside another file, or under the name of another reference.
 
     Raises
     ------
     ComparisonError
-        If another file was compared, or it is no comparison.
+        If another file was compared, or with another reference; or if it is no comparison.
     """
     if not isinstance(comparison, Comparison):
         raise ComparisonError(
@@ -275,3 +283,17 @@ def check_is_of(comparison: Comparison, model: Model) -> None:
             " stand beside the tensors of another file. Compare this file, or leave out"
             " comparison=..."
         )
+    if reference is not None and not _is_same(comparison.reference_path, reference):
+        raise ComparisonError(
+            f"the comparison is with {comparison.reference_path}, not with {reference.path}: its"
+            " figures are not those of this reference. Leave out one of the two."
+        )
+
+
+def _is_same(path: Path | Address, reference: Checkpoint | Model) -> bool:
+    """Whether a path leads to a reference: to what was opened, the folder it is in, or a shard."""
+    paths = [reference.path, *(reference.file.paths if hasattr(reference, "file") else ())]
+    if not hasattr(reference, "file"):  # a checkpoint: its folder, or the file in it
+        paths += [p.parent for p in paths if p.suffix in {".safetensors", ".json"}]
+        path = path.parent if path.suffix in {".safetensors", ".json"} else path
+    return place_of(path) in map(place_of, paths)

@@ -53,7 +53,7 @@ def _figures(of: TensorComparison | Statistics) -> tuple[str, ...]:
 
 def weight_errors(found: Comparison) -> Section:
     """Show the error by layer and by kind, and the worst tensors."""
-    name = "Error against the original"
+    name = f"Error against {found.compared_with}"
     head = paragraph(
         f"{printable(found.model_path.name)} against "
         f"{printable(called(found.reference_path))}: {found.summary}."
@@ -85,7 +85,7 @@ def _pictures(found: Comparison) -> list[Html]:
         picture(
             lambda: plot_layers(frame, layers, title=title),
             "Relative RMSE by layer: a line for each kind of matrix, and all weights of a layer "
-            "together (black). Lower is nearer to the original.",
+            f"together (black). Lower is nearer to {found.compared_with}.",
         ),
         picture(
             lambda: plot_heatmap(frame, title=title),
@@ -141,7 +141,7 @@ def _worst(found: Comparison) -> list[Html]:
     """List the tensors with the largest error, and draw the errors of the first."""
     lossy = worst_first((row for row in found.compared if not row.exact), "relative_rmse")
     if not lossy:
-        return [paragraph("Every compared tensor is exactly the original.")]
+        return [paragraph(f"Every compared tensor is exactly {found.compared_with}.")]
     rows = [
         (
             row.name or "",
@@ -152,7 +152,8 @@ def _worst(found: Comparison) -> list[Html]:
         )
         for row in lossy[:_WORST]
     ]
-    heads = columns("tensor", "=type", "=original", "#bits per weight", *_FIGURES)
+    other = found.compared_with.removeprefix("the ")
+    heads = columns("tensor", "=type", f"={other}", "#bits per weight", *_FIGURES)
     first = lossy[0].name or ""
     return [
         table(heads, rows, most=_WORST, title="The worst tensors"),
@@ -184,7 +185,7 @@ def left_out(found: Comparison) -> Section | None:
         "converter did is not undone; the figures are shown, and no summary counts them. "
         "Unsupported: the numbers cannot be read."
     )
-    heads = columns("tensor", "in the original", "=status", "~reason", *_FIGURES[:2])
+    heads = columns("tensor", f"in {found.compared_with}", "=status", "~reason", *_FIGURES[:2])
     return section("What was not compared", words, table(heads, rows, most=_ROWS))
 
 

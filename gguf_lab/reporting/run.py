@@ -75,7 +75,8 @@ def report(
     CheckpointError
         If the reference is malformed.
     ComparisonError
-        If the reference is of another model, or `comparison` of another file.
+        If the reference is of another model, or `comparison` of another file or
+        with another reference.
 
     See Also
     --------
@@ -94,7 +95,7 @@ def report(
                 " the page another name."
             )
         if comparison is not None:
-            check_is_of(comparison, model)
+            check_is_of(comparison, model, reference)
         names = {model.path.name, *(part.name for part in model.file.paths)}
         if findings is not None and findings.name not in names:
             raise GGUFError(

@@ -112,6 +112,10 @@ def test_a_comparison_at_hand_is_not_done_again(monkeypatch: pytest.MonkeyPatch)
     comparison = gl.compare(LLAMA, reference, progress=False)
     monkeypatch.setattr("gguf_lab.checks.run.Run", pytest.fail)
     found = gl.check(LLAMA, reference, comparison=comparison, progress=False)
+    inside = gl.check(LLAMA, reference / "model.safetensors", comparison=comparison, progress=False)
+    assert [f.code for f in inside] == [f.code for f in found]
+    with pytest.raises(ComparisonError, match=r"not those of this reference\. Leave out one"):
+        gl.check(LLAMA, LLAMA, comparison=comparison, progress=False)
     assert "exactness" in found.codes
 
 

@@ -121,7 +121,7 @@ def test_zeros_that_are_exact_are_not_among_the_worst(tmp_path: Path) -> None:
     assert page.rows("All tensors")["blk.1.ffn_norm.weight"][5] == "NaN"
     assert [*page.rows("The worst tensors")] == ["blk.1.ffn_up.weight"]
     page = Page.read(gl.report(theirs, tmp_path / "b.html", theirs, progress=False))
-    assert "Every compared tensor is exactly the original." in page.text
+    assert "Every compared tensor is exactly the reference." in page.text
 
 
 def test_pooled_figures_are_those_of_all_weights(path: Path, compared: Any) -> None:
@@ -185,7 +185,7 @@ def test_beside_another_file_it_tells_what_differs(tmp_path: Path) -> None:
     assert page.rows("Metadata that differ")["general.name"][1:] == ['"Hf"', '"Another"']
     (row,) = page.tables["What was not compared"][1:]
     assert row[:3] == ["-", "blk.0.extra.weight", "unmatched"]
-    assert "Every compared tensor is exactly the original." in page.text
+    assert "Every compared tensor is exactly the reference." in page.text
 
 
 def test_unverified_tensors_are_listed_and_in_no_sum(tmp_path: Path) -> None:
