@@ -144,7 +144,9 @@ def chat_prompt(
     model : Model, str or path
         The file. Only its metadata is read.
     messages : sequence of mappings
-        The conversation: ``[{"role": "user", "content": "Hello"}]``.
+        The conversation: ``[{"role": "user", "content": "Hello"}]``. A template that writes
+        nothing of it is given each text as a list of parts, as llama.cpp does it:
+        ``[{"type": "text", "text": "Hello"}]``.
     add_generation_prompt : bool
         End where the model's answer is to begin.
     tools : sequence of mappings or functions, optional
@@ -214,7 +216,43 @@ def chat_text(
         "add_generation_prompt": add_generation_prompt,
     }
     request.setdefault("documents", None)
-    return _render(_choose(model, template, tools=bool(tools)), request, timeout)
+    chosen = _choose(model, template, tools=bool(tools))
+    try:
+        text = _render(chosen, request, timeout)
+    except _FailedError as error:
+        if text := _in_parts(chosen, request, timeout):
+            return text
+        raise ChatTemplateError(str(error)) from None
+    return text if _says(text, messages) else _in_parts(chosen, request, timeout) or text
+
+
+def _says(text: str, messages: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a prompt has anything of what the user says; also if there is nothing to say."""
+    said = (message.get("content") for message in messages if message.get("role") == "user")
+    words = [content.strip() for content in said if isinstance(content, str)]
+    return not any(words) or any(part in text for part in words if part)
+
+
+def _in_parts(template: str, request: Mapping[str, Any], timeout: float) -> str:
+    """Render with contents as lists of parts, which templates of models that see may want.
+
+    llama.cpp does so, too (``messages_inp_normalizer``). Empty if that says no more.
+    """
+    parts = [
+        {**message, "content": [{"type": "text", "text": content}]}
+        if isinstance(content := message.get("content"), str)
+        else message
+        for message in request["messages"]
+    ]
+    with suppress(ChatTemplateError):
+        text = _render(template, {**request, "messages": parts}, timeout)
+        if _says(text, request["messages"]):
+            return text
+    return ""
+
+
+class _FailedError(ChatTemplateError):
+    """The template can't be rendered with these messages, though it does not refuse them."""
 
 
 class _NoTokensError(Exception):
@@ -299,7 +337,7 @@ def _render(template: str, variables: dict[str, object], timeout: float) -> str:
         raise ChatTemplateError(f"The chat template refuses these messages: {message}")
     if kind == "SecurityError":
         raise ChatTemplateError(f"The chat template tried what a template must not do: {message}.")
-    raise ChatTemplateError(
+    raise _FailedError(
         f"The chat template cannot be rendered{line}: {printable(kind, 80)}: {message}"
     )
 

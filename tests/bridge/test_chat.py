@@ -320,6 +320,30 @@ def test_where_there_can_be_no_process_the_template_is_not_at_fault(llama, monke
     assert not isinstance(caught.value, gl.ChatTemplateError)
 
 
+IN_PARTS = (
+    "{% for m in messages %}{{ m.role }}:{% for part in m.content %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}"
+    "{% elif part['type'] == 'image' %}<image>{% endif %}"
+    "{% endfor %};{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_template_that_wants_parts_is_given_parts(llama, strict):
+    """Those of models that see: of a text they would write nothing, or end with an error."""
+    template = IN_PARTS.replace("part['type'] ==", "part.type.lower() ==") if strict else IN_PARTS
+    talk = [*HELLO, {"role": "assistant", "content": "Hi"}]
+    text = gl.chat_prompt(llama, talk, template=template).text
+    assert text == "".join(f"{m['role']}:{m['content']};" for m in talk)
+    parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in talk]
+    assert gl.chat_prompt(llama, parts, template=template).text == text
+
+
+def test_a_template_that_says_nothing_says_nothing(llama):
+    assert gl.chat_prompt(llama, HELLO, template="{{ 1 + 1 }}").text == "2"
+    assert gl.chat_prompt(llama, [], template=IN_PARTS).text == ""
+
+
 def test_a_template_may_refuse(llama):
     template = "{{ raise_exception('Only users may\x1b[31m speak. ' ~ 'x' * 10000) }}"
     with pytest.raises(
