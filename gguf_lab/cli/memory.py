@@ -45,6 +45,9 @@ def add_memory(commands: Any) -> None:
     command.add_argument(
         "--ubatch", type=int, default=512, metavar="N", help="tokens at once (512)"
     )
+    command.add_argument(
+        "--batch", type=int, metavar="N", help="tokens of a batch (2048, or those at once)"
+    )
     command.add_argument("--parallel", type=int, default=1, metavar="N", help="sequences (1)")
     command.add_argument("--unified", action="store_true", help="all sequences share one cache")
     command.add_argument(
@@ -87,6 +90,7 @@ def _memory(arguments: argparse.Namespace) -> int:
         *(arguments.file, arguments.context),
         kv_type=arguments.cache,
         ubatch=arguments.ubatch,
+        batch=arguments.batch,
         parallel=arguments.parallel,
         unified=arguments.unified,
         gpu_layers=arguments.gpu_layers,

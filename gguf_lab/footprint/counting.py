@@ -30,7 +30,7 @@ __all__ = ["KV_TYPES", "MOST_TOKENS", "Counter", "memory"]
 
 KV_TYPES: Final = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
 _PAD: Final = 256  # cells of a cache come in multiples of it
-_BATCH: Final = 2048  # tokens of a batch (-b), which a micro-batch (-ub) does not exceed
+_BATCH: Final = 2048  # tokens of a batch (-b) where nothing else is said
 _STATE_BYTES: Final = 4  # of a number of a recurrence: float32
 MOST_TOKENS: Final = 1 << 28
 """Tokens of a context: no model is near."""
@@ -44,6 +44,7 @@ def memory(
     *,
     kv_type: str = "F16",
     ubatch: int = 512,
+    batch: int | None = None,
     parallel: int = 1,
     unified: bool = False,
     gpu_layers: int | None = None,
@@ -65,7 +66,9 @@ def memory(
     kv_type : str
         Type of the cache's keys and values (``-ctk``, ``-ctv``), in letters of any case.
     ubatch : int
-        Tokens that are computed at once (``-ub``).
+        Tokens that are computed at once (``-ub``). llama.cpp cuts it to the context and to a batch.
+    batch : int, optional
+        Tokens of a batch (``-b``). Default: 2048 as in llama.cpp, or `ubatch` if that is more.
     parallel : int
         Sequences (``-np``).
     unified : bool
@@ -96,6 +99,7 @@ def memory(
             context,
             kv_type=kv_type,
             ubatch=ubatch,
+            batch=batch,
             parallel=parallel,
             unified=unified,
             gpu_layers=gpu_layers,
@@ -110,6 +114,7 @@ class _Settings:
     context: int
     kv_type: str = "F16"
     ubatch: int = 512
+    batch: int | None = None
     parallel: int = 1
     unified: bool = False
     gpu_layers: int | None = None
@@ -119,11 +124,12 @@ class _Settings:
         for name, least, most in (
             ("context", 1, MOST_TOKENS),
             ("ubatch", 1, MOST_TOKENS),
+            ("batch", 1, MOST_TOKENS),
             ("parallel", 1, 256),  # LLAMA_MAX_SEQ
             ("gpu_layers", 0, MOST_TOKENS),
         ):
             value = getattr(self, name)
-            if name == "gpu_layers" and value is None:
+            if value is None and name in {"batch", "gpu_layers"}:
                 continue
             whole = isinstance(value, Integral) and not isinstance(value, bool)
             if not whole or not least <= value <= most:
@@ -141,7 +147,7 @@ class _Settings:
         try:
             good = all(math.isfinite(share) and share >= 0 for share in self.split)
             good = good and 0 < sum(self.split) < math.inf and len(self.split) <= _MOST_GPUS
-        except TypeError:  # no sequence, or not of numbers
+        except (TypeError, OverflowError):  # no sequence, or not of numbers, or of huge ones
             good = False
         if not good:
             raise GGUFLabError(
@@ -234,7 +240,8 @@ class Counter:
         kept = self._kept
         _check_heads(kept, chosen.kv_type)
         causal = kept.kind == "decoder"
-        batch = min(_BATCH, _padded(chosen.context)) if causal else _BATCH
+        batch = max(_BATCH, chosen.ubatch) if chosen.batch is None else chosen.batch
+        batch = min(batch, _padded(chosen.context)) if causal else batch
         tokens = min(chosen.ubatch, batch)
         cells = _cells(kept, chosen, tokens)
         working = _Working(cells, self._width, tokens, causal)

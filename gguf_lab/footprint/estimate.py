@@ -49,12 +49,15 @@ def width_of(model: Model, keys: HyperParameters, *, logits: bool) -> Width:
     embedding = keys.number("embedding_length")
     wide = max(keys.numbers("feed_forward_length", 0))
     expert, used = keys.number("expert_feed_forward_length", 0), keys.number("expert_used_count", 0)
-    # As the recorded sizes show: eight vectors of a layer live at once in attention.
+    # As the recorded sizes show: eight vectors of a layer live at once in attention, of an encoder
+    # that keeps no keys five; and both halves of a gated layer.
+    halves = 2 if _is_gated(model, wide) else 1
     layer = max(
-        8 * embedding,
-        3 * embedding + 2 * wide,
+        (8 if logits else 5) * embedding,
+        3 * embedding + halves * wide,
         3 * embedding + used * (embedding + 2 * expert),
         7 * keys.number("ssm.inner_size", 0),
+        _absorbed(keys),
     )
     rows = model.tensors["token_embd.weight"].n_rows if "token_embd.weight" in model.tensors else 0
     heads = max(keys.numbers("attention.head_count", 0))
@@ -63,6 +66,27 @@ def width_of(model: Model, keys: HyperParameters, *, logits: bool) -> Width:
         layer=layer,
         scores=_SCORES * heads if keys.architecture in _BIASED else 0,
     )
+
+
+def _is_gated(model: Model, wide: int) -> bool:
+    """Whether layers have a gate: a tensor of its own, or in one with what it gates, as phi3."""
+    tensors = model.tensors.values()
+    ups = (tensor for tensor in tensors if tensor.kind == "ffn_up")
+    return any(t.kind.startswith("ffn_gate") for t in tensors) or any(
+        tensor.n_rows == 2 * wide for tensor in ups
+    )
+
+
+def _absorbed(keys: HyperParameters) -> int:
+    """Count what latent attention keeps: queries in the space of the keys, and what comes of them.
+
+    As sizes recorded of DeepSeek V3's shapes show: three vectors for each head, and the rotary one.
+    """
+    if not keys.number("attention.key_length_mla", 0):
+        return 0
+    heads = max(keys.numbers("attention.head_count", 0))
+    latent = keys.number("attention.kv_lora_rank", 0)
+    return heads * (3 * latent + keys.number("rope.dimension_count", 0))
 
 
 def compute_buffer(width: Width, cells: int, tokens: int, *, output: bool = True) -> int:

@@ -103,6 +103,7 @@ def reserved(path: Path, **settings: Any) -> dict[str, Any]:
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = settings["context"]
         context.n_ubatch = settings.get("ubatch", 512)
+        context.n_batch = max(2048, context.n_ubatch)
         context.n_seq_max = settings.get("parallel", 1)
         context.kv_unified = settings.get("unified", False)
         context.swa_full = False

@@ -63,6 +63,7 @@ def test_the_estimate_of_a_real_model_is_close():
     [
         ("gemma4", {"context": 3000, "ubatch": 256, "parallel": 2}),
         ("deepseek2", {"context": 700}),
+        ("gemma3", {"context": 8192, "ubatch": 4096}),
         ("lfm2", {"context": 2048, "parallel": 4}),
         ("smollm2", {"context": 6000, "kv_type": "Q8_0"}),
     ],
@@ -70,6 +71,59 @@ def test_the_estimate_of_a_real_model_is_close():
 def test_llama_cpp_reports_them_again(name, settings):
     pytest.importorskip("llama_cpp")
     agree(gl.memory(path_of(name), **settings), llama_memory.measured(path_of(name), **settings))
+
+
+# Of the shapes of published models with two layers, but for their vocabulary: MiB that llama.cpp
+# (llama-cpp-python 0.3.36) says it reserves, by tokens of context and at once.
+PUBLISHED = {
+    "DeepSeek-V3": (
+        "deepseek2",
+        {
+            "embedding_length": 7168,
+            "feed_forward_length": 18432,
+            "attention.head_count": 128,
+            "attention.head_count_kv": 1,
+            "rope.dimension_count": 64,
+            "attention.kv_lora_rank": 512,
+            "attention.key_length": 576,
+            "attention.value_length": 512,
+            "attention.key_length_mla": 192,
+            "attention.value_length_mla": 128,
+        },
+        ("blk.0.ffn_gate.weight",),
+        {(4096, 512): 412.01, (32768, 512): 440.01, (32768, 2048): 1760.04},
+    ),
+    "bge-m3": (
+        "bert",
+        {"embedding_length": 1024, "feed_forward_length": 4096, "attention.head_count": 16},
+        (),
+        {(8192, 512): 14.51, (8192, 8192): 352.09},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_estimate_of_published_shapes_is_close(tmp_path, name):
+    architecture, numbers, gates, due = PUBLISHED[name]
+    tensors = {"token_embd.weight": (2, numbers["embedding_length"])}
+    tensors |= dict.fromkeys(gates, (2, 2))
+    path = write(tmp_path / "a.gguf", architecture, numbers=numbers, tensors=tensors)
+    for (context, ubatch), compute in due.items():
+        found = gl.memory(path, context, ubatch=ubatch)
+        assert found.ubatch == ubatch
+        assert found.compute / MIB == pytest.approx(compute, rel=0.03)
+
+
+def test_as_many_tokens_at_once_as_a_batch_has():
+    path = path_of("llama")
+    for given, due in (
+        ({}, 512),
+        ({"ubatch": 4096}, 4096),
+        ({"ubatch": 4096, "batch": 2048}, 2048),
+        ({"ubatch": 4096, "batch": 8192}, 4096),
+        ({"ubatch": 1 << 20}, 8192),
+    ):
+        assert gl.memory(path, 8192, **given).ubatch == due
 
 
 def write(path, architecture="llama", numbers=(), arrays=(), tensors=()):
@@ -259,6 +313,8 @@ def test_text_and_card_say_the_same():
         ({"context": 1 << 40}, "context is"),
         ({"context": 2.5}, "expected a whole number"),
         ({"ubatch": True}, "ubatch is True"),
+        ({"batch": 0}, "batch is 0"),
+        ({"gpu_layers": 1, "split": [10**400]}, "expected a share for each GPU"),
         ({"parallel": 300}, "parallel is 300"),
         ({"context": 2, "parallel": 3}, "3 sequences share it"),
         ({"kv_type": "Q4_K"}, "expected one of F32, F16"),
