@@ -47,15 +47,11 @@ class Width:
 def width_of(model: Model, keys: HyperParameters, *, logits: bool) -> Width:
     """Read the widths from the metadata."""
     embedding = keys.number("embedding_length")
-    wide = max(keys.numbers("feed_forward_length", 0))
-    expert, used = keys.number("expert_feed_forward_length", 0), keys.number("expert_used_count", 0)
-    # As the recorded sizes show: eight vectors of a layer live at once in attention, of an encoder
-    # that keeps no keys five; and both halves of a gated layer.
-    halves = 2 if _is_gated(model, wide) else 1
+    # As recorded sizes show: eight vectors of a layer live at once in attention, of an encoder that
+    # keeps no keys five.
     layer = max(
         (8 if logits else 5) * embedding,
-        3 * embedding + halves * wide,
-        3 * embedding + used * (embedding + 2 * expert),
+        _inside(model, keys, logits=logits),
         7 * keys.number("ssm.inner_size", 0),
         _absorbed(keys),
     )
@@ -68,13 +64,23 @@ def width_of(model: Model, keys: HyperParameters, *, logits: bool) -> Width:
     )
 
 
-def _is_gated(model: Model, wide: int) -> bool:
-    """Whether layers have a gate: a tensor of its own, or in one with what it gates, as phi3."""
-    tensors = model.tensors.values()
-    ups = (tensor for tensor in tensors if tensor.kind == "ffn_up")
-    return any(t.kind.startswith("ffn_gate") for t in tensors) or any(
-        tensor.n_rows == 2 * wide for tensor in ups
-    )
+def _inside(model: Model, keys: HyperParameters, *, logits: bool) -> int:
+    """Count what the second part of a layer keeps: gate, up and their product, or one of them.
+
+    As sizes recorded of thirty shapes show, of one to eight experts, exactly: what flows past it
+    has room for four vectors; for two where all fits into what attention has left.
+    """
+    embedding, wide = keys.number("embedding_length"), max(keys.numbers("feed_forward_length", 0))
+    kinds = {tensor.kind for tensor in model.tensors.values()}
+    expert = keys.number("expert_feed_forward_length", 0) or wide
+    used = keys.number("expert_used_count", 0) if "ffn_down_exps" in kinds else 0
+    found = 4 * embedding + used * max(3 * expert, embedding) if used else 0
+    if used and "ffn_down" not in kinds:
+        return found
+    ups = (tensor for tensor in model.tensors.values() if tensor.kind == "ffn_up")
+    if "ffn_gate" in kinds or any(tensor.n_rows == 2 * wide for tensor in ups):  # both: phi3
+        return max(found, 3 * wide + (4 if wide > 2 * embedding else 2) * embedding)
+    return max(found, wide + (4 if logits else 3) * embedding)
 
 
 def _absorbed(keys: HyperParameters) -> int:

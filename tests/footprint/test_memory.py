@@ -90,7 +90,7 @@ PUBLISHED = {
             "attention.key_length_mla": 192,
             "attention.value_length_mla": 128,
         },
-        ("blk.0.ffn_gate.weight",),
+        ("ffn_gate", "ffn_down_exps", "ffn_down"),
         {(4096, 512): 412.01, (32768, 512): 440.01, (32768, 2048): 1760.04},
     ),
     "bge-m3": (
@@ -99,14 +99,38 @@ PUBLISHED = {
         (),
         {(8192, 512): 14.51, (8192, 8192): 352.09},
     ),
+    "Mixtral-8x7B": (
+        "llama",
+        {
+            "embedding_length": 4096,
+            "feed_forward_length": 14336,
+            "attention.head_count": 32,
+            "attention.head_count_kv": 8,
+            "expert_count": 8,
+            "expert_used_count": 2,
+        },
+        ("ffn_gate_exps", "ffn_down_exps"),
+        {(4096, 512): 204.01, (32768, 512): 232.01, (32768, 2048): 928.05},
+    ),
+    "Mistral-7B": (
+        "llama",
+        {
+            "embedding_length": 4096,
+            "feed_forward_length": 14336,
+            "attention.head_count": 32,
+            "attention.head_count_kv": 8,
+        },
+        ("ffn_gate",),
+        {(1024, 512): 117.01},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_estimate_of_published_shapes_is_close(tmp_path, name):
-    architecture, numbers, gates, due = PUBLISHED[name]
+    architecture, numbers, kinds, due = PUBLISHED[name]
     tensors = {"token_embd.weight": (2, numbers["embedding_length"])}
-    tensors |= dict.fromkeys(gates, (2, 2))
+    tensors |= {f"blk.0.{kind}.weight": (2, 2) for kind in kinds}
     path = write(tmp_path / "a.gguf", architecture, numbers=numbers, tensors=tensors)
     for (context, ubatch), compute in due.items():
         found = gl.memory(path, context, ubatch=ubatch)
