@@ -1,27 +1,19 @@
-"""A conversation as the model gets to see it: the text that the file's own template makes of it.
-
-The template is a program that came with the file. It runs in a process of its own (see
-`chat_renderer.py`), with little memory and time, and all that comes back is a text.
-"""
+"""A conversation as the model gets to see it: the text that the file's own template makes of it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..errors import ChatTemplateError, GGUFLabError, starting_threads
+from ..errors import ChatTemplateError, GGUFLabError
 from ..file.text import preview, printable
 from ..markup import Html, card, escaped, fold, grid, mark, more, preformatted
 from ..model import Model, given_model
+from .chat_process import UnreadyTemplateError, render
 from .requirement import INSTALL
 from .tokenizers import has_tokenizer
 from .tokenizers.building import build
@@ -34,12 +26,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = ["ChatPrompt", "ChatToken", "chat_prompt", "chat_text"]
-
-MEMORY = 512 << 20
-"""Bytes of address space that a template gets, where the system can hold it to that."""
-
-LONGEST = 4 << 20
-"""Characters that a template may write."""
 
 _LONGEST_WAIT = 3600
 _SHOWN_TEXT, _SHOWN_TOKENS = 20_000, 1_000
@@ -218,8 +204,8 @@ def chat_text(
     request.setdefault("documents", None)
     chosen = _choose(model, template, tools=bool(tools))
     try:
-        text = _render(chosen, request, timeout)
-    except _FailedError as error:
+        text = render(chosen, request, timeout)
+    except UnreadyTemplateError as error:
         if text := _in_parts(chosen, request, timeout):
             return text
         raise ChatTemplateError(str(error)) from None
@@ -245,14 +231,10 @@ def _in_parts(template: str, request: Mapping[str, Any], timeout: float) -> str:
         for message in request["messages"]
     ]
     with suppress(ChatTemplateError):
-        text = _render(template, {**request, "messages": parts}, timeout)
+        text = render(template, {**request, "messages": parts}, timeout)
         if _says(text, request["messages"]):
             return text
     return ""
-
-
-class _FailedError(ChatTemplateError):
-    """The template can't be rendered with these messages, though it does not refuse them."""
 
 
 class _NoTokensError(Exception):
@@ -308,103 +290,6 @@ def _schema(tool: Mapping[str, object] | Callable[..., object]) -> object:
         return get_json_schema(tool)
     except (DocstringParsingException, TypeHintParsingException) as error:
         raise ChatTemplateError(f"A tool cannot be described: {error}") from None
-
-
-def _render(template: str, variables: dict[str, object], timeout: float) -> str:
-    if find_spec("jinja2") is None:
-        raise ChatTemplateError(f"Chat templates need jinja2: {INSTALL}.")
-    try:
-        request = json.dumps(
-            {
-                "template": template,
-                "variables": variables,
-                "longest": LONGEST,
-                "memory": MEMORY,
-                "seconds": timeout,
-            }
-        )
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ChatTemplateError(
-            f"Messages, tools and variables must be what JSON can say: {error}."
-        ) from None
-    answer = _answer(_ask(request, timeout), timeout)
-    if isinstance(answer.get("text"), str):
-        text: str = answer["text"]
-        return text
-    kind, message = str(answer.get("error")), printable(str(answer.get("message")), 500)
-    line = f" (line {printable(str(answer['line']), 20)})" if "line" in answer else ""
-    if kind == "TemplateError":
-        raise ChatTemplateError(f"The chat template refuses these messages: {message}")
-    if kind == "SecurityError":
-        raise ChatTemplateError(f"The chat template tried what a template must not do: {message}.")
-    raise _FailedError(
-        f"The chat template cannot be rendered{line}: {printable(kind, 80)}: {message}"
-    )
-
-
-def _ask(request: str, timeout: float) -> tuple[bytes | None, int]:
-    """Run the renderer; return what it wrote, None if its time was up, and how it ended."""
-    renderer = Path(__file__).with_name("chat_renderer.py")
-    most = 12 * LONGEST + 10_000  # an escape of JSON is twelve bytes at most
-    written: list[bytes] = []
-
-    def talk(stdin: IO[bytes], stdout: IO[bytes]) -> None:
-        with suppress(OSError), stdin:  # if it has ended, its status says so
-            stdin.write(request.encode())
-        written.append(stdout.read(most))
-
-    try:
-        # -I: neither the folder nor the environment of whoever runs this can change what it loads.
-        process = subprocess.Popen(  # noqa: S603 - a program of ours; the template is its input
-            [sys.executable, "-I", str(renderer), *_folders("jinja2", "markupsafe")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    except OSError as problem:
-        raise GGUFLabError(
-            f"no process can be started that renders the chat template ({problem}): a user or a "
-            "container may have only so many, or memory is full."
-        ) from None
-    with process:
-        reader = threading.Thread(target=talk, args=(process.stdin, process.stdout), daemon=True)
-        try:
-            with starting_threads():
-                reader.start()
-            reader.join(timeout)
-            in_time = not reader.is_alive()
-            if in_time:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(1)
-        finally:
-            process.kill()  # after Ctrl-C too; nothing is done to one that has ended
-        reader.join()
-        status = process.wait()
-    return (written[0] if in_time else None), status
-
-
-def _folders(*packages: str) -> list[str]:
-    """Return where packages are: -I leaves out those of a user alone, and PYTHONPATH."""
-    found = [spec.origin for spec in map(find_spec, packages) if spec and spec.origin]
-    return list(dict.fromkeys(str(Path(origin).parents[1]) for origin in found))
-
-
-def _answer(written: tuple[bytes | None, int], timeout: float) -> dict[str, Any]:
-    raw, status = written
-    if raw is None:
-        raise ChatTemplateError(
-            f"The chat template did not end within {timeout:g} seconds (`timeout`); it was stopped."
-        )
-    try:
-        answer = json.loads(raw)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise ChatTemplateError(
-            "The chat template broke the process that rendered it (it ended with status"
-            f" {status}): it asked for more memory, time or depth than there is."
-        )
-    return answer
 
 
 def _tokenizer(model: Model) -> Tokenizer:

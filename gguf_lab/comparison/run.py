@@ -134,10 +134,10 @@ class Run:
 
     def __iter__(self) -> Iterator[TensorComparison]:
         started = time.perf_counter()
-        self._rows, self.done, self._finished = [], 0, False  # once more is from the beginning
+        # once more is from the beginning
+        self._rows, self.done, self._cached, self._finished = [], 0, 0, False
         self._started, self._failure = True, None
         kept = self._look_up()
-        self._cached = len(kept)
         jobs = [
             (self.model.tensor(pair.name), pair)
             for pair in self._pairs
@@ -157,6 +157,7 @@ class Run:
                         return
                     row = TensorComparison.of(tensor, pair, statistics)
                     self._rows.append(row)
+                    self._cached += pair.name in kept
                     self.current = pair.name
                     self._seconds = time.perf_counter() - started
                     yield row

@@ -76,11 +76,13 @@ def digest_of(importance: Importance | None, model: Model) -> str:
     """Return a digest of all weights that count; "" without importance."""
     if importance is None:
         return ""
+    from ..quantization.imatrix import numbers_of
+
     found = hashlib.sha256()
     for name in model.tensors:
         if name in importance:
             found.update(name.encode() + b"\0")
-            found.update(np.ascontiguousarray(importance[name], np.float64).tobytes())
+            found.update(np.ascontiguousarray(numbers_of(importance[name], np.float64)).tobytes())
     return found.hexdigest()
 
 

@@ -107,6 +107,8 @@ def plan(
     with ExitStack() as opened:
         imatrix = given_imatrix(importance, opened)
         subject = opened.enter_context(open_subject(reference))
+        if not any(candidate.matrix.n_elements for candidate in subject.candidates):
+            raise GGUFLabError(f"{subject.words} has no weights: there is nothing to plan.")
         free = [c for c in subject.candidates if not c.fixed]
         check_knows(imatrix, [c.matrix.name for c in free], subject.words)
         offered = {c.matrix.name: _offered(c, names, imatrix) for c in free}

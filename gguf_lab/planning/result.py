@@ -173,7 +173,9 @@ class Plan:
         import pandas as pd
 
         rows = [[getattr(mix, column) for column in MIX_COLUMNS] for mix in self.basis.mixes]
-        return pd.DataFrame(rows, columns=list(MIX_COLUMNS)).astype({"nbytes": "Int64"})
+        frame = pd.DataFrame(rows, columns=list(MIX_COLUMNS))
+        numbers = [name for name in MIX_COLUMNS if name not in {"mix", "nbytes", "note"}]
+        return frame.astype({"nbytes": "Int64", **dict.fromkeys(numbers, "float64")})
 
     @property
     def curve(self) -> pd.DataFrame:

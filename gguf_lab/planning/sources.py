@@ -20,7 +20,7 @@ from ..reference import Checkpoint, is_gguf
 from ..reference.stored import second_scale_of, stored_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ..model import Tensor
     from ..quantization import Choice
@@ -122,12 +122,21 @@ def _of_model(model: Model, reference: Any, close: Callable[[], None]) -> Subjec
         reason = choice.reason if fixed else ""
         candidates.append(Candidate(_matrix(model, tensor), fixed, reason))
 
-    def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
-        exactly = {f"^{re.escape(name)}$": qtype for name, qtype in types.items()}
-        mix = _mix_for(types, candidates)
-        return requantize(reference, path, mix, overrides=exactly, **options)
-
+    write = _Requantizing(reference, {c.matrix.name: c.matrix.n_elements for c in candidates})
     return Subject(model.path.name, tuple(candidates), facts, write, close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Requantizing:
+    """How a plan for a GGUF file is written; n_elements: the weights of each tensor."""
+
+    reference: Any
+    n_elements: Mapping[str, int]
+
+    def __call__(self, path: Any, types: Mapping[str, str], **options: Any) -> Any:
+        exactly = {f"^{re.escape(name)}$": qtype for name, qtype in types.items()}
+        mix = _mix_for(types, self.n_elements)
+        return requantize(self.reference, path, mix, overrides=exactly, **options)
 
 
 def _matrix(model: Model, tensor: Tensor) -> Matrix:
@@ -139,14 +148,14 @@ def _matrix(model: Model, tensor: Tensor) -> Matrix:
     return replace(matrix, read=lambda start, stop: rows.read(start, stop).view(np.float32))
 
 
-def _mix_for(types: Mapping[str, str], candidates: Sequence[Candidate]) -> str:
+def _mix_for(types: Mapping[str, str], n_elements: Mapping[str, int]) -> str:
     """Name the mix that the file says it is of: by the type that most of its weights have."""
     weights: dict[str, int] = {}
-    for candidate in candidates:
-        kind = types.get(candidate.matrix.name, "")
+    for tensor, number in n_elements.items():
+        kind = types.get(tensor, "")
         name = {"MXFP4": "MXFP4_MOE"}.get(kind, ALIASES.get(kind, kind))
         if name in MIXES:
-            weights[name] = weights.get(name, 0) + candidate.matrix.n_elements
+            weights[name] = weights.get(name, 0) + number
     return max(weights, key=lambda name: weights[name]) if weights else "F16"
 
 
@@ -170,10 +179,18 @@ def _of_checkpoint(reference: Any) -> Subject:
         source.close()
         raise
 
-    def write(path: Any, types: Mapping[str, str], **options: Any) -> Any:
+    name = source.name or source.words
+    return Subject(name, tuple(candidates), facts, _Exporting(reference), source.close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exporting:
+    """How a plan for a checkpoint is written."""
+
+    reference: Any
+
+    def __call__(self, path: Any, types: Mapping[str, str], **options: Any) -> Any:
         def choose(name: str, _shape: tuple[int, ...]) -> str:
             return types.get(name, "F16")
 
-        return export(reference, path, qtype=choose, **options)
-
-    return Subject(source.name or source.words, tuple(candidates), facts, write, source.close)
+        return export(self.reference, path, qtype=choose, **options)

@@ -186,13 +186,16 @@ def plot_plan(
         label="named mixes of llama-quantize",
     )
     axes.plot([bits], [error], "*", color=CATEGORIES[2], markersize=15, label="this plan")
-    axes.set_yscale("log")
     points = [*mixes["bits_per_weight"], bits]
     axes.set_xlim(min(points) - 0.6, max(points) + 0.6)
     heights = [*mixes["relative_rmse"], *([error] if error > 0 else [])]
     near = curve[curve["bits_per_weight"].between(*axes.get_xlim())]["relative_rmse"]
     heights += [height for height in near if height > min(heights, default=0.0) / 2]
-    axes.set_ylim(min(heights) * 0.8, max(heights) * 1.4)
+    if heights:
+        axes.set_yscale("log")
+        axes.set_ylim(min(heights) * 0.8, max(heights) * 1.4)
+    else:  # all is exact
+        axes.set_ylim(-1, 1)
     low, high = axes.get_ylim()
     ticks = [t for t in _ERRORS if low <= t <= high]
     axes.set_yticks(ticks, [f"{100 * t:g} %" for t in ticks])

@@ -31,12 +31,12 @@ LABELS = {
 }
 
 
-# And LaTeX, if there is one, takes the names of tensors for formulas.
+# And names of tensors, which a stranger has chosen, are no formulas, of LaTeX or of matplotlib.
 _ON_WHITE: Any = {
     key: value
     for key, value in mpl.rcParamsDefault.items()
     if "color" in key or key == "text.usetex"
-}
+} | {"text.parse_math": False}
 
 
 @contextmanager

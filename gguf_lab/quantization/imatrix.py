@@ -9,9 +9,7 @@ Source: ``common_imatrix_load`` and ``load_imatrix`` of llama-quantize for both 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,15 +17,21 @@ import numpy.typing as npt
 
 from ..errors import GGUFError, QuantizationError
 from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
-from ..file.text import decode, few
+from ..file.source import expanded
+from ..file.text import few
 from ..model import open_model
+from .legacy_imatrix import LegacyReader
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from ..model import Model
 
-__all__ = ["Imatrix", "entry_of", "fitting", "importance_of", "keys_of", "open_imatrix", "portions"]
+__all__ = [
+    "Imatrix", "entry_of", "fitting", "importance_of", "keys_of", "numbers_of", "open_imatrix",
+    "portions",
+]  # fmt: skip
 
 _Values = npt.NDArray[np.float32]
 
@@ -136,7 +140,7 @@ def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     The values are those that llama-quantize computes: sums of squares divided by their count, and 1
     for all columns of an expert that no token came to.
     """
-    path = Path(path)
+    path = expanded(path)
     with LocalFile(path) as file:
         magic = bytes(file.read(0, min(4, file.size)))
     return _open_gguf(path) if magic in {b"GGUF", b"FUGG"} else _open_legacy(path)
@@ -175,10 +179,26 @@ def entry_of(
     """
     if imatrix is None or name not in imatrix:
         return None
-    values = np.asarray(imatrix[name], dtype)
+    values = numbers_of(imatrix[name], dtype)
     if name.endswith("token_embd.weight") and values.size != shape[-1]:
         return None
     return fitting(values, name, shape)
+
+
+def numbers_of(given: Any, dtype: Any = np.float32) -> npt.NDArray[Any]:
+    """Return what somebody gives as importance as an array; a tensor of torch may be of any type.
+
+    Raises
+    ------
+    QuantizationError
+        If it is no array of numbers.
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().double().numpy()
+    try:
+        return np.asarray(given, dtype)
+    except (TypeError, ValueError) as error:
+        raise QuantizationError(f"the importance is no array of numbers: {error}") from None
 
 
 def fitting(values: npt.NDArray[Any], name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -306,7 +326,7 @@ def _open_legacy(path: Path) -> Imatrix:
     """Read the format before GGUF: int32 numbers, names, float32 values, one after the other."""
     file = LocalFile(path)
     try:
-        reader = _Reader(file)
+        reader = LegacyReader(file)
         entries = _legacy_entries(reader)
         chunks, text = reader.origin()
     except BaseException:
@@ -318,7 +338,7 @@ def _open_legacy(path: Path) -> Imatrix:
     )
 
 
-def _legacy_entries(reader: _Reader) -> dict[str, Callable[[], _Values]]:
+def _legacy_entries(reader: LegacyReader) -> dict[str, Callable[[], _Values]]:
     n_entries = reader.count("the number of entries", at_least=1, bytes_each=12)
     entries: dict[str, Callable[[], _Values]] = {}
     for index in range(n_entries):
@@ -339,53 +359,3 @@ def _legacy_entry(file: LocalFile, offset: int, n: int, calls: int) -> Callable[
         return values / np.float32(calls) if calls > 0 else values
 
     return read
-
-
-class _Reader:
-    """Walks through a legacy file and believes no count before it has checked it."""
-
-    def __init__(self, file: LocalFile) -> None:
-        self.file, self.position = file, 0
-
-    @property
-    def left(self) -> int:
-        return self.file.size - self.position
-
-    def malformed(self, found: str, expected: str) -> GGUFError:
-        return GGUFError(
-            f"{self.file.name}, byte {self.position:,}: {found}. Expected {expected}. The file is "
-            "no importance matrix (neither GGUF nor the format before it), or damaged."
-        )
-
-    def number(self, what: str) -> int:
-        if self.left < 4:
-            raise self.malformed(f"{what} is missing: the file ends", "4 bytes")
-        number: int = struct.unpack("<i", bytes(self.file.read(self.position, 4)))[0]
-        self.position += 4
-        return number
-
-    def count(self, what: str, *, at_least: int, bytes_each: int) -> int:
-        number, most = self.number(what), self.left // bytes_each
-        if not at_least <= number <= most:
-            self.position -= 4
-            raise self.malformed(
-                f"{what} is {number}", f"{at_least} to {most}, for which there are bytes"
-            )
-        return number
-
-    def text(self, what: str) -> str:
-        length = self.count(f"the length of {what}", at_least=0, bytes_each=1)
-        raw = bytes(self.file.read(self.position, length))
-        self.position += length
-        return decode(raw.partition(b"\0")[0])
-
-    def origin(self) -> tuple[int, str]:
-        """Read how many chunks, of what: later writers say it at the end.
-
-        Whatever else follows the entries is passed over, as llama.cpp does: none of it counts.
-        """
-        chunks = self.number("the number of chunks") if self.left >= 4 else 0
-        length = self.number("the length of the dataset's name") if self.left >= 4 else 0
-        if not 0 < length <= self.left:
-            return chunks, ""
-        return chunks, decode(bytes(self.file.read(self.position, length)).partition(b"\0")[0])

@@ -15,7 +15,7 @@ from ..errors import GGUFLabError, QuantizationError
 from ..file import quoted
 from ..file.layout import Shaped
 from ..model import Tensor
-from .imatrix import fitting
+from .imatrix import fitting, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,13 +150,7 @@ def chunks_of(
     rows = np.arange(matrix.n_rows) if rows is None else rows
     weights = None
     if importance is not None:
-        if hasattr(importance, "detach"):
-            importance = importance.detach().cpu().float().numpy()
-        try:
-            given = np.asarray(importance, np.float32)
-        except (TypeError, ValueError) as error:
-            raise QuantizationError(f"the importance is no array of numbers: {error}") from None
-        weights = fitting(given, matrix.name, matrix.shape)
+        weights = fitting(numbers_of(importance), matrix.name, matrix.shape)
     part = matrix.shape[-2] if len(matrix.shape) > 1 else 1
     starts = np.arange(0, matrix.n_rows, part) if weights is not None and len(weights) > 1 else [0]
     step = max(1, _CHUNK // matrix.row_values)

@@ -251,7 +251,7 @@ def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan, family: Family)
         return
     if not any(t.name in plan.origins for t in tensors):
         kind = checkpoint.model_type
-        raise _not_its_checkpoint(
+        raise _unfit(
             model,
             checkpoint,
             f"no tensor of the file (architecture {quoted(model.architecture or '')}) has a"
@@ -259,7 +259,7 @@ def _check_fit(model: Model, checkpoint: Checkpoint, plan: Plan, family: Family)
         )
     example = next(((t, s) for t, s in shapes if not same_shape(t.shape, s)), None)
     words = f", such as {quoted(example[0].name)}: {_shapes(*example)}" if example else ""
-    raise _not_its_checkpoint(
+    raise _unfit(
         model,
         checkpoint,
         f"only {fitting} of the file's {len(ours)} matrices are in the checkpoint in name and"
@@ -305,12 +305,27 @@ def _not_its_checkpoint(model: Model, checkpoint: Checkpoint, why: str) -> Compa
     )
 
 
+def _unfit(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:
+    """Tell a checkpoint that cannot be read from one of another model."""
+    method = _method_of(checkpoint)
+    if not method or decode_tensors(checkpoint.tensors, checkpoint.config).beside:
+        return _not_its_checkpoint(model, checkpoint, why)
+    return ComparisonError(
+        f"{checkpoint.path} is quantized ({printable(method, 40)}), in a way that is not read:"
+        f" {why}. Give the folder of the original weights, before they were quantized."
+    )
+
+
+def _method_of(checkpoint: Checkpoint) -> str:
+    """Name the quantization that ``config.json`` tells of; empty if it tells of none."""
+    how = checkpoint.config.get("quantization_config")
+    method = how.get("quant_method") if isinstance(how, dict) else None
+    return method if isinstance(method, str) else ""
+
+
 def _what_it_is(checkpoint: Checkpoint) -> str:
     """Say what is often given in place of the original, if it is that."""
     if checkpoint.tensors and all(".lora_" in name for name in checkpoint.tensors):
         return " It is an adapter (LoRA) to a model, not the model."
-    how = checkpoint.config.get("quantization_config")
-    method = how.get("quant_method") if isinstance(how, dict) else None
-    if not isinstance(method, str):
-        return ""
-    return f" By its config.json it is quantized ({printable(method, 40)})."
+    method = _method_of(checkpoint)
+    return f" By its config.json it is quantized ({printable(method, 40)})." if method else ""

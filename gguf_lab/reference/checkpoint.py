@@ -18,6 +18,7 @@ from ..file.source import LocalFile, looked_for
 from ..file.text import few, printable, quoted
 from ..markup import card, facts
 from .links import check_link, check_links
+from .quantized import QUANTIZER, needs_quantizer, with_quantizer
 from .safetensors_header import (
     DTYPE_BITS,
     HEADER_LIMIT,
@@ -217,6 +218,8 @@ def open_checkpoint(
             tensors = _open_shards(weights, sources)
         else:
             tensors = _open_file(weights, sources)
+        if needs_quantizer(config, tensors):
+            config = with_quantizer(config, _read_config(weights.parent / QUANTIZER))
     except BaseException:
         for source in sources:
             source.close()

@@ -31,8 +31,9 @@ def check_links(folder: Path) -> None:
 def check_link(path: Path, folder: Path, what: str) -> None:
     """Raise CheckpointError if a path leads out of a folder; `what` says what it is."""
     target, home = path.resolve(), folder.resolve()
-    # the cache of huggingface_hub: snapshots/<revision>/<file> -> ../../blobs/<hash>
-    cached = home.parent.name == "snapshots" and target.parent == home.parent.parent / "blobs"
+    # the cache of huggingface_hub: snapshots/<revision>/.../<file> -> blobs/<hash> beside snapshots
+    places = (place.parent for place in home.parents if place.name == "snapshots")
+    cached = any(target.parent == place / "blobs" for place in places)
     if not target.is_relative_to(home) and not cached:
         raise CheckpointError(
             f"{what} is a link that leads out of the folder, to {printable(str(target))}. Put the"

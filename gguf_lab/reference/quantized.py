@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
     from .transforms import NamedRows, Rows, Transform
 
-__all__ = ["DecodedTensors", "decode_tensors"]
+__all__ = [
+    "QUANTIZER", "DecodedTensors", "decode_tensors", "needs_quantizer", "with_quantizer",
+]  # fmt: skip
+
+QUANTIZER = "hf_quant_config.json"
+"""What modelopt writes beside ``config.json``, and sometimes there alone."""
 
 # Of what a layer calculates: no file has them.
 _ELSEWHERE = (
@@ -71,6 +76,27 @@ class DecodedTensors:
         """Have one tensor for several parts of the checkpoint."""
         self.tensors[name] = Decoded(transform, sources, name, parts)
         self.beside.update((part, f"part of {printable(name)}") for part in parts if part != name)
+
+
+def needs_quantizer(config: Mapping[str, object], tensors: Mapping[str, NamedRows]) -> bool:
+    """Whether weights are in FP8, and ``config.json`` does not say by which method."""
+    how = config.get("quantization_config")
+    told = isinstance(how, dict) and how.get("quant_method") is not None
+    return not told and any(tensor.dtype in _FLOATS for tensor in tensors.values())
+
+
+def with_quantizer(config: dict[str, object], said: Mapping[str, object]) -> dict[str, object]:
+    """Take the method from the file that modelopt writes beside ``config.json``.
+
+    llama.cpp's converter takes the name of the producer for it (``ModelBase.prepare_tensors``).
+    """
+    producer = said.get("producer")
+    name = producer.get("name") if isinstance(producer, dict) else None
+    if not isinstance(name, str):
+        return config
+    how = config.get("quantization_config")
+    method = {"quant_method": name.lower()}
+    return {**config, "quantization_config": {**(how if isinstance(how, dict) else {}), **method}}
 
 
 def decode_tensors(

@@ -27,6 +27,7 @@ from .checkpoint import (
     tensors_of,
     weight_map_of,
 )
+from .quantized import QUANTIZER, needs_quantizer, with_quantizer
 from .safetensors_header import HEADER_LIMIT, parse_json
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ def open_remote_checkpoint(address: Address, options: RemoteOptions | None) -> C
         undo.callback(reader.close)
         tensors, weights = _open(address, reader)
         config = _read_config(weights.parent.child("config.json"), reader)
+        if needs_quantizer(config, tensors):
+            said = _read_config(weights.parent.child(QUANTIZER), reader)
+            config = with_quantizer(config, said)
         undo.pop_all()
     return Checkpoint(
         address, config, MappingProxyType(tensors), tuple(reader.sources), reader.fetched

@@ -135,7 +135,12 @@ def parse_safetensors(source: ByteSource) -> tuple[dict[str, HeaderEntry], dict[
             f"{where}: {source.size} bytes are too few for a safetensors file, which begins with"
             " 8 bytes of header length. Is the download complete?"
         )
-    length = int.from_bytes(source.read(0, 8).tobytes(), "little")
+    first = source.read(0, 8).tobytes()
+    if first == b"version ":
+        raise CheckpointError(
+            f"{where} is a Git LFS pointer: fetch the file itself with `git lfs pull`."
+        )
+    length = int.from_bytes(first, "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(
             f"{where}: the header claims {length:,} bytes (offset 0), more than the"

@@ -15,7 +15,7 @@ from jinja2.exceptions import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 import gguf_lab as gl
-from gguf_lab.bridge import chat, chat_renderer
+from gguf_lab.bridge import chat, chat_process, chat_renderer
 from gguf_lab.bridge.tokenizers import to_tokenizer
 
 from .vocabularies import metadata, write_vocabulary
@@ -145,7 +145,9 @@ def test_an_unknown_tokenizer_leaves_the_text(tmp_path):
 
 def test_without_the_extra(llama, monkeypatch):
     absent = {"tokenizers"}
-    monkeypatch.setattr(chat, "find_spec", lambda name: None if name in absent else find_spec(name))
+    for part in (chat, chat_process):
+        look = lambda name: None if name in absent else find_spec(name)  # noqa: E731
+        monkeypatch.setattr(part, "find_spec", look)
     assert "pip install 'gguf-lab[transformers]'" in gl.chat_prompt(llama, HELLO).reason
     absent.add("jinja2")
     with pytest.raises(gl.ChatTemplateError, match=r"need jinja2: pip install"):
@@ -242,7 +244,7 @@ def test_a_renderer_stays_below_its_limit_of_memory(tmp_path):
     """The process itself: what it used at most, as the system counts it."""
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    request = {"template": BOMBS[5], "variables": {}, "longest": 100, "memory": chat.MEMORY}
+    request = {"template": BOMBS[5], "variables": {}, "longest": 100, "memory": chat_process.MEMORY}
     answer = subprocess.run(
         [sys.executable, "-I", chat_renderer.__file__],
         input=json.dumps(request | {"seconds": 20}).encode(),
@@ -251,7 +253,7 @@ def test_a_renderer_stays_below_its_limit_of_memory(tmp_path):
     )
     assert json.loads(answer.stdout)["error"] == "MemoryError"
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert used <= max(before, chat.MEMORY // 1024)
+    assert used <= max(before, chat_process.MEMORY // 1024)
 
 
 LONG = [

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import gguf_lab as gl
@@ -97,6 +98,23 @@ def test_a_remote_comparison_is_the_local_one(hub, local):
     assert "fetched 905 kB of the model" in result._repr_html_()
     assert (local.model_fetched, local.reference_fetched) == (0, 0)
     assert "fetched" not in local.summary
+
+
+def test_a_remote_original_whose_quantizer_tells_the_method(hub, tmp_path):
+    tensors, half = {}, 1 / 2
+    for name, values in load_file(ORIGINAL / "model.safetensors").items():
+        small = name.endswith("_proj.weight")
+        tensors[name] = (values / half).to(torch.float8_e4m3fn) if small else values
+        if small:
+            tensors[f"{name}_scale"] = torch.tensor(half)
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((ORIGINAL / "config.json").read_bytes())
+    (tmp_path / "hf_quant_config.json").write_text('{"producer": {"name": "modelopt"}}')
+    hub.add_repository("org/small", tmp_path)
+    here = gl.compare(Q4_K_M, tmp_path, progress=False)
+    there = gl.compare(Q4_K_M, "hf://org/small", progress=False)
+    assert len(here.compared) == 21
+    assert figures(there) == figures(here)
 
 
 def sum_of_bodies(hub):

@@ -82,6 +82,16 @@ def test_a_part_serves_the_whole(tmp_path, whole, measured):
     assert compare(cache=tmp_path, tensors="blk.1.*").cached == 9
 
 
+def test_what_was_not_taken_is_not_counted(tmp_path, whole):
+    compare(cache=tmp_path)
+    run = Run(Q4_K_M, ORIGINAL, cache=tmp_path, threads=1)
+    for _ in run:
+        run.cancel()
+    result = run.result()
+    assert not result.complete
+    assert result.cached == len(result.rows) == 1
+
+
 def test_after_a_cancelled_run(tmp_path, whole, measured):
     run = Run(Q4_K_M, ORIGINAL, cache=tmp_path, threads=1)
     for row in run:

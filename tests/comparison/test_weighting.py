@@ -11,7 +11,7 @@ import gguf_lab as gl
 from gguf_lab.codec import dequantize
 from gguf_lab.comparison import measuring
 from gguf_lab.comparison.weighting import weigh
-from gguf_lab.errors import ComparisonError, QuantizationError
+from gguf_lab.errors import ComparisonError, GGUFError, QuantizationError
 
 from ..models import MODELS
 
@@ -123,6 +123,20 @@ def test_the_cache_keeps_it_and_knows_other_weights(tmp_path, importance):
 def test_importance_that_does_not_fit_is_refused(given, words):
     with pytest.raises(QuantizationError, match=words):
         compare(given)
+
+
+def test_importance_in_tensors_and_at_home(tmp_path, importance, monkeypatch):
+    import torch
+
+    due = compare({NAMES[0]: np.ones(256)}, tensors=NAMES[:1])
+    given = {NAMES[0]: torch.ones(256, dtype=torch.bfloat16, requires_grad=True)}
+    found = compare(given, tensors=NAMES[:1], cache=tmp_path)
+    assert found[NAMES[0]].weighted_relative_rmse == due[NAMES[0]].weighted_relative_rmse
+    with pytest.raises(QuantizationError, match="the importance is no array of numbers"):
+        compare({NAMES[0]: [[1], [1, 2]]})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(GGUFError, match=f"{tmp_path}/none.gguf does not exist"):
+        compare("~/none.gguf")
 
 
 @pytest.mark.parametrize("given", [3, np.ones(256)])

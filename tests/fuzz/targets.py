@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gguf_lab.bridge.chat import _answer, _choose, _special_tokens
+from gguf_lab.bridge.chat import _choose, _special_tokens
+from gguf_lab.bridge.chat_process import _answer
 from gguf_lab.bridge.hyperparameters import FACTOR_TENSORS, config_of
 from gguf_lab.bridge.tokenizers.building import build
 from gguf_lab.bridge.tokenizers.vocabulary import read_vocabulary

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gguf_lab.bridge.chat import _answer
+from gguf_lab.bridge.chat_process import _answer
 from gguf_lab.bridge.tokenizers.building import build, merges_of_scores
 from gguf_lab.bridge.tokenizers.vocabulary import read_vocabulary
 from gguf_lab.errors import ChatTemplateError, CheckpointError, GGUFError, GGUFLabError

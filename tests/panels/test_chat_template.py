@@ -197,7 +197,7 @@ def test_a_refusal_is_words_and_no_failure(template: str, words: str) -> None:
 
 
 def test_without_jinja2_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gguf_lab.bridge.chat.find_spec", lambda name: None)
+    monkeypatch.setattr("gguf_lab.bridge.chat_process.find_spec", lambda name: None)
     panel = ChatTemplate(Chat("{{ messages }}"))
     panel.wait(30)
     assert "pip install 'gguf-lab[transformers]'" in panel.refusal

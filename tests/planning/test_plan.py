@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 import re
 from itertools import product
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from ..bridge.checkpoints import with_scales
 from ..models import MODELS
 from ..quantization.record_files import importance, weights
 from ..quantization.record_mixes import Sketch, describe, write
+from ..reference.support import write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -427,6 +430,32 @@ def test_the_picture_has_plan_mixes_and_curve(full):
     assert mixes.get_xdata().tolist() == full.mixes["bits_per_weight"].tolist()
     assert lines["best plans of each size"].get_drawstyle() == "steps-post"
     assert "all rows" in axes.get_title(loc="left")
+
+
+def test_pictures_of_little(small):
+    """Without mixes to compare with, and of a plan that loses nothing."""
+    quiet(small, target_bits_per_weight=7, allowed=FEW, mixes=()).plot().savefig(io.BytesIO())
+    exact = quiet(small, target_bits_per_weight=33, mixes=["F16"], allowed=["F32"])
+    assert exact.relative_rmse == 0
+    exact.plot().savefig(io.BytesIO())
+
+
+def test_a_file_without_weights(tmp_path):
+    path = write_model(tmp_path / "vocabulary.gguf", {})
+    with pytest.raises(GGUFLabError, match=r"vocabulary\.gguf has no weights: there is nothing"):
+        quiet(path, target_bits_per_weight=5)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_plan_can_be_kept(small, tmp_path, checkpoint):
+    reference = HF if checkpoint else small
+    found = quiet(reference, target_bits_per_weight=7, allowed=FEW, mixes=(), rows=2)
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_frame().equals(found.to_frame())
+    options = {"tokenizer": False} if checkpoint else {}
+    for name, one in (("a", found), ("b", again)):
+        one.export(tmp_path / f"{name}.gguf", progress=False, **options)
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
 
 
 def test_html_escapes_names(small, tmp_path):

@@ -45,6 +45,16 @@ def test_what_was_not_compared_is_not_drawn():
     assert np.ma.getmaskarray(image.get_array()).tolist() == [[False, False], [False, True]]
 
 
+def test_names_are_no_formulas():
+    """Two dollars in the name of a tensor, or of a file."""
+    kinds = ["price_$5_and_$6", "a$\\frac{", "price_$5_and_$6", "$x_{$"]
+    for figure in (
+        plot_layers(rows(kind=kinds), LAYERS, "rmse", title="we$ird_{$.gguf"),
+        plot_heatmap(rows(kind=kinds), "rmse", title="we$ird_{$.gguf"),
+    ):
+        figure.savefig(io.BytesIO())
+
+
 @pytest.mark.parametrize("draw", [plot_heatmap, lambda *a, **k: plot_layers(a[0], LAYERS, *a[1:])])
 def test_nothing_to_draw_is_an_error_that_says_so(draw):
     with pytest.raises(GGUFLabError, match="no tensor of a layer"):

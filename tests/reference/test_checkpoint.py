@@ -11,6 +11,7 @@ import pytest
 
 from gguf_lab.errors import CheckpointError
 from gguf_lab.reference import Checkpoint, open_checkpoint
+from gguf_lab.reference.quantized import decode_tensors
 
 from .support import DATA, ramp, write_checkpoint, write_raw
 
@@ -272,6 +273,61 @@ def test_the_cache_of_the_hub_may_link_to_its_blobs(tmp_path: Path) -> None:
     (folder / "a.safetensors").symlink_to("../../blobs/hash")
     write_index(folder, {"w": "a.safetensors"})
     assert list(open_checkpoint(folder).tensors) == ["w"]
+
+
+def test_a_folder_in_the_cache_of_the_hub_may_too(tmp_path: Path) -> None:
+    """The text encoder of a model that draws."""
+    blobs, folder = tmp_path / "blobs", tmp_path / "snapshots" / "0123abc" / "text_encoder"
+    blobs.mkdir()
+    folder.mkdir(parents=True)
+    write_checkpoint(blobs / "hash", {"w": ramp(1)})
+    (folder / "model.safetensors").symlink_to("../../../blobs/hash")
+    assert list(open_checkpoint(folder).tensors) == ["w"]
+    (tmp_path / "elsewhere").mkdir()
+    (blobs / "hash").rename(tmp_path / "elsewhere" / "hash")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../../../elsewhere/hash")
+    with pytest.raises(CheckpointError, match="leads out of the folder"):
+        open_checkpoint(folder)
+
+
+def test_what_git_leaves_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CheckpointError, match="is a Git LFS pointer: fetch the file itself"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("told", [None, {}, {"quant_algo": "FP8"}])
+def test_the_method_may_stand_in_a_file_of_the_quantizer(tmp_path: Path, told: object) -> None:
+    """And is asked for only where weights are in FP8, and nothing else tells it."""
+    write_checkpoint(
+        tmp_path / "model.safetensors",
+        {"a.weight": ("F8_E4M3", (1, 2), b"88"), "a.weight_scale": ("F32", (), b"\0\0\0@")},
+    )
+    config = {"model_type": "llama"} | ({} if told is None else {"quantization_config": told})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_checkpoint(tmp_path).config == config
+    said = {"producer": {"name": "ModelOpt"}, "quantization": {"quant_algo": "FP8"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(said))
+    checkpoint = open_checkpoint(tmp_path)
+    how = {**(told or {}), "quant_method": "modelopt"}  # type: ignore[dict-item]
+    assert checkpoint.config["quantization_config"] == how
+    found = decode_tensors(checkpoint.tensors, checkpoint.config).tensors["a.weight"]
+    assert found.read(0, 1).view("<f4").tolist() == [[2.0, 2.0]]
+    config["quantization_config"] = {"quant_method": "fp8"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_checkpoint(tmp_path).config == config
+
+
+@pytest.mark.parametrize("said", [[], {"producer": 3}, {"producer": {"name": None}}])
+def test_a_file_of_the_quantizer_that_says_nothing(tmp_path: Path, said: object) -> None:
+    write_checkpoint(tmp_path / "model.safetensors", {"a.weight": ("F8_E4M3", (1, 2), b"88")})
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(said))
+    if said == []:
+        with pytest.raises(CheckpointError, match="should be a JSON object"):
+            open_checkpoint(tmp_path)
+    else:
+        assert open_checkpoint(tmp_path).config == {}
 
 
 def test_a_bad_shard_is_named(tmp_path: Path) -> None:
