@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["CATEGORIES", "LABELS", "MARKERS", "LabFigure", "label_of", "new_figure", "on_white"]
 
 # Okabe and Ito's colours that stay apart for colour-blind readers; never without a marker.
-CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Grey comes to them: llama has seven kinds of matrices, and black is for all of a layer.
+CATEGORIES = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000"),
+)
 MARKERS = "osD^vP*X<>"
 
 LABELS = {

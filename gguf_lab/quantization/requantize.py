@@ -120,8 +120,9 @@ class _Work:
             return "none: no entry"
         else:
             advice = "The importance matrix has no entry for it: choose more bits"
+        why = f" ({choice.reason})" if choice.reason != choice.qtype else ""
         raise QuantizationError(
-            f"tensor {quoted(tensor.name)} would become {choice.qtype} ({choice.reason}), which "
+            f"tensor {quoted(tensor.name)} would become {choice.qtype}{why}, which "
             f"without importance is of no use; llama-quantize refuses it too. {advice}."
         )
 

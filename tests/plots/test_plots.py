@@ -39,6 +39,15 @@ def test_each_kind_is_a_line_with_its_own_marker():
     assert axes.get_ylabel() == "RMSE (units of the weights)"
 
 
+def test_the_matrices_of_a_llama_have_a_colour_each():
+    kinds = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+    frame = pd.concat([rows().iloc[[0]].assign(kind=kind) for kind in kinds])
+    colours = {
+        to_hex(line.get_color()) for line in plot_layers(frame, LAYERS, "rmse").axes[0].lines
+    }
+    assert len(colours) == len(kinds) + 1
+
+
 def test_what_was_not_compared_is_not_drawn():
     status = ["compared", "compared", "compared", "unmatched"]
     image = plot_heatmap(rows(status=status, rmse=[0.1, 0.2, 0.3, 9.0]), "rmse").axes[0].images[0]

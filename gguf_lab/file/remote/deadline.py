@@ -121,7 +121,7 @@ def _given_up(
     words = f"{what} cannot be had: {failed.words} (tried {times})."
     if asked is not None and asked > min(options.longest_pause, options.total_timeout):
         return f"{words} The server asks to come back in {asked:,.0f} seconds; do so."
-    return f"{words} Try again later."
+    return f"{words} Check the network (of a mirror: HF_ENDPOINT), or try again later."
 
 
 def _seconds(wait: str | None) -> float | None:
