@@ -78,6 +78,8 @@ def check(
         If the reference is malformed.
     ComparisonError
         If `comparison` is of another file, or with another reference.
+    RemoteError
+        If either lies on a server and cannot be had from there.
 
     Notes
     -----

@@ -55,7 +55,8 @@ def memory(
     Weights and cache are counted as llama.cpp counts them, the compute buffer is an estimate; all
     of it with flash attention, which llama.cpp uses where it can (``-fa auto``). Without it the
     buffer is larger, often several times, and so is the cache where layers have values of unlike
-    widths.
+    widths. Layers with a sliding window keep no more than it needs, as llama-cli and llama-server
+    do it; with ``--swa-full``, the default of llama.cpp's C interface, they keep the whole context.
 
     Parameters
     ----------

@@ -187,6 +187,11 @@ def open_checkpoint(
     options : RemoteOptions, optional
         How a server is read. Default: `RemoteOptions.from_environment`.
 
+    Returns
+    -------
+    Checkpoint
+        Also a context manager, which closes its files.
+
     Raises
     ------
     CheckpointError

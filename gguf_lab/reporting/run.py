@@ -77,6 +77,8 @@ def report(
     ComparisonError
         If the reference is of another model, or `comparison` of another file or
         with another reference.
+    RemoteError
+        If either lies on a server and cannot be had from there.
 
     See Also
     --------
