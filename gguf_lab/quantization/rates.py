@@ -93,7 +93,8 @@ class RateDistortion:
         Of the weights that were measured.
     weighted : bool
         Whether an importance was given: ggml's types are then encoded for the weighted error.
-    effort : str
+    effort : {"ggml", "best"}
+        How the types of ggml were quantized.
     rates : tuple of Rate
         By bits per weight; methods that were not measured last.
     """
