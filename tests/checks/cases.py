@@ -23,6 +23,8 @@ MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
 PROJECTOR = MODELS.parent / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf"
 GEMMA4 = PROJECTOR.parents[1] / "gemma4" / "mmproj-gemma4-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
+OLMO = MODELS.parent / "tables" / "olmo" / "olmo-bf16.gguf"  # without a table of its own
+OLMO_NAME = "Tiny-4K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
     Q4_K_M: "Tiny-1.4M-v1.0-Q4_K_M.gguf",
@@ -471,8 +473,8 @@ ARCHITECTURE = (
     case(
         "foreign-tensor",
         "1 tensor is not among those that the architecture olmo has",
-        source=MODELS.parent / "tables" / "olmo" / "olmo-bf16.gguf",
-        name="Tiny-4K-v1.0-BF16.gguf",
+        source=OLMO,
+        name=OLMO_NAME,
         also="tokenizer",
         refused=True,
         **tensor("blk.0.what.weight", F32, (1,), struct.pack("<f", 1)),

@@ -17,7 +17,7 @@ from gguf_lab.checks import RULES
 from gguf_lab.checks.keys import due_types
 
 from ..file.builders import Builder, small
-from .cases import CASES, NAMES, QWEN2, QWEN2_NAME, Case, key
+from .cases import CASES, NAMES, OLMO, OLMO_NAME, QWEN2, QWEN2_NAME, Case, key
 from .variants import LLAMA, MODELS, Q4_K_M, variant
 
 BESIDE = {"unmatched", "exactness", "unlike", "changed", "outlier", "template-differs"}
@@ -68,7 +68,7 @@ def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None
     assert found.worst == "error"
 
 
-@pytest.mark.parametrize("source", [LLAMA, QWEN2], ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [LLAMA, QWEN2, OLMO], ids=lambda path: path.stem)
 def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path: Any) -> None:
     """As ``convert_hf_to_gguf.py --fuse-qkv`` writes it."""
     tensors: dict[str, Any] = {}
@@ -83,7 +83,8 @@ def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path
                     raw = b"".join(part.blocks().tobytes() for part in parts)
                     ne = (*parts[0].shape[:0:-1], rows)
                     tensors[f"blk.{layer}.attn_qkv.{tail}"] = parts[0].info.qtype.id, ne, raw
-    path = variant(source, tmp_path / NAMES.get(source, QWEN2_NAME), tensors=tensors)
+    name = {**NAMES, QWEN2: QWEN2_NAME, OLMO: OLMO_NAME}[source]
+    path = variant(source, tmp_path / name, tensors=tensors)
     assert gl.check(path, progress=False).codes <= {"tokenizer"}
 
 
