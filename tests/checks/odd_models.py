@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..file.builders import Builder
-from .variants import MODELS, variant
+from .cases import bpe
+from .variants import LLAMA, MODELS, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,6 +153,12 @@ def _file(name: str) -> Path:
     return TABLES / name / f"{name}-bf16.gguf"
 
 
+def _without_ids(kind: str) -> dict[str, Any]:
+    """Changes to a tokenizer for which llama.cpp knows what begins a text, or never asks."""
+    end = {} if kind == "rwkv" else {"eos_token_id": None}
+    return bpe(model=("string", kind), bos_token_id=None, **end)
+
+
 _INNER = [20, 20, 20, 0, 20]  # the third layer has no attention, the fourth nothing at all
 _INDEX = {"d2t": (27, (10,), bytes(80)), "token_embd.weight": (0, (16, 20), b"\1" * 1280)}
 _CLASSES = {"cls.output.weight": (0, (16, 2), np.full(32, 0.5, np.float32).tobytes())}
@@ -169,6 +176,17 @@ ODD = (
         _file("deci"),
         "layers",
         _table("deci", feed_forward_length=[20] * 5),
+    ),
+    Odd("Kimi K2, which has no merges", LLAMA, "", bpe(pre=("string", "kimi-k2"), merges=None)),
+    *(
+        Odd(f"{kind} without ids of special tokens", LLAMA, "", _without_ids(kind))
+        for kind in ("plamo2", "rwkv", "llama")
+    ),
+    Odd(
+        "words between spaces",
+        LLAMA,
+        "",
+        bpe(model=("string", "whitespace"), pre=("string", "whitespace")),
     ),
     Odd("HRM", _file("hrm_text"), "", _table("hrm_text")),
     Odd(
