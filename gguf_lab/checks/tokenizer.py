@@ -155,7 +155,7 @@ def merges(subject: Subject) -> Iterator[Found]:
         return
     value = subject.metadata.get(key)
     if value is None and kind in _BPE and subject.metadata.text(_PRE) == "kimi-k2":
-        return  # which merges by the numbers of tokens
+        return  # llama.cpp loads it without
     if not isinstance(value, ArrayValue) or value.item_type != "string":
         found = "is missing" if value is None else f"is {preview(value)}"
         yield Found(key, f"the key {found}: without merges a BPE cannot join letters", _CONVERT)

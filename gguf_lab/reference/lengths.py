@@ -122,7 +122,7 @@ def filled_layers(facts: Facts, layers: int) -> Iterator[int]:
 
 
 def _at_most(layers: int, number: float) -> int:
-    return layers if math.isnan(number) else min(layers, int(number))
+    return layers if math.isnan(number) else int(min(layers, number))
 
 
 def wrong_heads(facts: Facts) -> tuple[str, str] | None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import gguf_lab as gl
+from gguf_lab.reference.facts import Facts
+from gguf_lab.reference.lengths import filled_layers
 
 from .loading import verdicts
 from .odd_models import ODD, Odd
@@ -17,6 +19,14 @@ def test_odd_models_are_in_order_until_something_is_wrong(odd: Odd, tmp_path: An
     found = gl.check(odd.write(tmp_path / "odd.gguf"), progress=False)
     assert {f.code for f in found if f.severity == "error"} == {odd.wrong} - {""}, found
     assert found.codes <= {odd.wrong, "name", "unknown-architecture"}, found
+
+
+@pytest.mark.parametrize(
+    ("said", "layers"), [(0, 0), (1, 2), (9, 4), (-1, 4), ("x", 4), (float("inf"), 4), ([2, 1], 4)]
+)
+def test_of_two_stacks_no_more_layers_are_expected_than_there_are(said: Any, layers: int) -> None:
+    facts = Facts.of("hrm_text", {"hrm_text.hrm.layers_per_stack": said}, {})
+    assert [*filled_layers(facts, 4)] == [*range(layers)]
 
 
 @pytest.mark.oracle
