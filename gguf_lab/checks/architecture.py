@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from ..errors import GGUFError, UnsupportedError
 from ..file import ArrayValue
 from ..file.text import few
-from ..model.names import MOST_LAYERS
+from ..model.names import MOST_LAYERS, split_name
 from ..reference.architectures.plan import has_name_map
 from ..reference.demanded import REQUIRED
 from ..reference.facts import HEADS, KV_HEADS, LAYERS, WIDTH, Facts
-from ..reference.lengths import VOCABULARY, wrong_heads, wrong_lengths
+from ..reference.lengths import VOCABULARY, filled_layers, wrong_heads, wrong_lengths
 from ..reference.requirements import (
     missing_tensors,
+    more_asked,
     required_keys,
     unasked_tensors,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .rules import Subject
 
 __all__: list[str] = []
+
+_CODES = 3072  # rows of qwen3tts's output, whatever its vocabulary
 
 
 @rule(
@@ -76,7 +79,8 @@ def layers(subject: Subject) -> Iterator[Found]:
         return
     there = {t.layer for t in subject.model.tensors.values() if t.layer is not None}
     # Layers that only predict further tokens may be left out.
-    if absent := sorted(set(range(subject.layers)) - there):
+    facts = Facts.of(subject.architecture, subject.metadata, {})
+    if absent := sorted({*filled_layers(facts, subject.layers)} - there):
         yield Found(
             key,
             f"the key says {count} layers, but {counted(len(absent), 'of them have')} no tensor "
@@ -122,13 +126,12 @@ def missing(subject: Subject) -> Iterator[Found]:
 @rule(
     "foreign-tensor",
     "warning",
-    "llama.cpp counts tensors: 'wrong number of tensors'; names from gguf.MODEL_TENSORS",
+    "llama.cpp counts tensors: 'wrong number of tensors'; names from gguf.MODEL_TENSORS, and more "
+    "in reference/requirements.py",
     kinds=("model",),
 )
 def foreign(subject: Subject) -> Iterator[Found]:
     """Expect no tensor that the architecture does not know."""
-    import re
-
     import gguf
 
     number = next(
@@ -137,12 +140,14 @@ def foreign(subject: Subject) -> Iterator[Found]:
     if number is None or subject.architecture in REQUIRED:  # of these more is known
         return
     known = {gguf.TENSOR_NAMES[kind] for kind in gguf.MODEL_TENSORS[number]}
+    known |= more_asked(subject.architecture, known)
     # what predicts further tokens is listed only where it did when the package was made
     if subject.figure("nextn_predict_layers"):
         known |= {name for name in gguf.TENSOR_NAMES.values() if ".nextn." in name}
     odd = []
     for name in subject.model.tensors:
-        stem = re.sub(r"(^|\.)blk\.[0-9]+\.", r"\1blk.{bid}.", name)
+        layer, _ = split_name(name)
+        stem = name if layer is None else name.replace(f".{layer}.", ".{bid}.", 1)
         if not known & {stem, stem.rpartition(".")[0]}:
             odd.append(name)
     if odd:
@@ -211,7 +216,7 @@ def shapes(subject: Subject) -> Iterator[Found]:
     kinds=("model",),
 )
 def vocabulary_size(subject: Subject) -> Iterator[Found]:
-    """Expect as many rows of the embedding as there are tokens."""
+    """Expect as many rows of the embedding as there are tokens, and of the output."""
     shape = subject.shape("token_embd.weight")
     if not shape or len(shape) != 2:
         return
@@ -226,13 +231,24 @@ def vocabulary_size(subject: Subject) -> Iterator[Found]:
             f"there are {number:,} tokens by this key, but token_embd.weight has {shape[0]:,} rows",
             "Convert again: the tokenizer is of another model, or the vocabulary was padded.",
         )
-    output = subject.shape("output.weight")
-    if output and len(output) == 2 and output[0] != shape[0]:
+    output, (due, words) = subject.shape("output.weight"), _output_rows(subject, shape[0])
+    if output and len(output) == 2 and due is not None and output[0] != due:
         yield Found(
             "output.weight",
-            f"it has {output[0]:,} rows, token_embd.weight {shape[0]:,}",
+            f"it has {output[0]:,} rows, {words} {due:,}",
             "Convert the model again.",
         )
+
+
+def _output_rows(subject: Subject, tokens: int) -> tuple[int | None, str]:
+    """Return how many rows the output is to have, and in words where the number is from."""
+    if subject.architecture == "qwen3tts":
+        return _CODES, "and llama.cpp asks for"
+    if subject.architecture == "wavtokenizer-dec":  # of what comes out another rule speaks
+        return None, ""
+    if few_tokens := subject.shape("d2t"):  # of a model that drafts for another
+        return few_tokens[0], "d2t"
+    return tokens, "token_embd.weight"
 
 
 def _tokens(subject: Subject) -> int | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..file import FileName, quoted
+from ..footprint import active_parameters
 from ..model.words import count_in_words
 from ..quantization.mixes import ALIASES
 from .rules import Found, rule
@@ -23,7 +25,10 @@ _SIZE = re.compile(r"(?:([0-9]{1,6})x)?([0-9.]{1,12})([KMBTQ])", re.IGNORECASE)
 # Uploaders' own mixes (Q4_K_XL, Q6_K_L, UD-…): the metadata name the mix that they began with.
 _OWN_MIX = re.compile(r"_X?L$|^UD-", re.IGNORECASE)
 _SAME = {"FP16": "F16", "FP32": "F32", "MXFP4": "MXFP4_MOE", **ALIASES}
+_BITS = re.compile(r"Q([0-9]+)")  # nothing but bits: "phi-3-q4.gguf"
 _SLACK = 1.5  # sizes in names are rounded, and some leave the embeddings out
+# Of a small model that sees, up to half is in another file: SmolVLM-256M has 163 M beside it.
+_SMALL, _SLACK_OF_SMALL = 1e9, 2.0
 
 
 @rule("name", "note", "GGUF naming convention: <BaseName>-<SizeLabel>-<Version>-<Encoding>.gguf")
@@ -53,6 +58,8 @@ def name_encoding(subject: Subject) -> Iterator[Found]:
     if parts is None or parts.encoding is None or told is None or _OWN_MIX.search(parts.encoding):
         return
     named = parts.encoding.removeprefix("i1-").upper()
+    if (bits := _BITS.fullmatch(named)) and re.findall("[0-9]+", told)[:1] == [bits[1]]:
+        return
     if _SAME.get(named, named) != _SAME.get(told, told):
         yield Found(
             "general.file_type",
@@ -67,24 +74,35 @@ def name_size(subject: Subject) -> Iterator[Found]:
     if subject.model.kind != "model":
         return
     parts = subject.model.file_name
-    labels = {"file": parts.size_label if parts else None}
-    labels["general.size_label"] = subject.metadata.text("general.size_label")
+    labels = {"file": (parts and parts.size_label) or ""}
+    labels["general.size_label"] = subject.metadata.text("general.size_label") or ""
     n = subject.model.n_parameters
+    # Of experts names count all, or those that are used: Llama-4-Scout-17B-16E, OLMoE-1B-7B.
+    active = active_parameters(subject.model)
+    counts = [n] if active is None else [n, active]
+    least = _SLACK_OF_SMALL if n < _SMALL else _SLACK
     for where, label in labels.items():
-        if not n or not label or not (match := _SIZE.match(label)):
-            continue
-        try:
-            size = float(match[2]) * _UNITS[match[3].upper()]
-        except ValueError:
-            continue  # two dots
-        # Of experts the label counts one; what they share is counted once.
-        if not size / _SLACK <= n <= size * int(match[1] or 1) * _SLACK:
+        sizes = _sizes(label)[: None if active else 1]
+        # Of experts the label may count one; what they share is counted once.
+        fits = (
+            size / least <= m <= size * experts * _SLACK for experts, size in sizes for m in counts
+        )
+        if n and sizes and not any(fits):
             yield Found(
                 where,
                 f"the size label is {quoted(label)}, but the tensors have {count_in_words(n)} "
                 "weights",
                 _RENAME,
             )
+
+
+def _sizes(label: str) -> list[tuple[int, float]]:
+    """Return the sizes in a label that begins with one, each with how many of it there are."""
+    found = []
+    for match in _SIZE.finditer(label) if _SIZE.match(label) else ():
+        with suppress(ValueError):  # two dots
+            found.append((int(match[1] or 1), float(match[2]) * _UNITS[match[3].upper()]))
+    return found
 
 
 @rule(

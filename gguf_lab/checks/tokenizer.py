@@ -24,13 +24,22 @@ __all__: list[str] = []
 
 _CONVERT = "Convert the tokenizer again from the original checkpoint."
 _MODEL, _TOKENS = "tokenizer.ggml.model", "tokenizer.ggml.tokens"
+_PRE = "tokenizer.ggml.pre"
 _ID = re.compile(r"tokenizer\.ggml\.[a-z_]+_token_id")
-_MODELS = frozenset(
-    (
-        *("llama", "gpt2", "bert", "t5", "gemma4", "rwkv", "plamo2", "hybriddna", "whitespace"),
-        *("none", "no_vocab"),
-    )
-)
+_FALCONS = 11
+# What llama.cpp takes for the beginning and the end of a text where no key says; None: nothing.
+_DEFAULTS: dict[str, tuple[int | None, int | None]] = {
+    **dict.fromkeys(("llama", "plamo2"), (1, 2)),
+    "bert": (101, None),
+    "t5": (None, 1),
+    **dict.fromkeys(("gpt2", "hybriddna", "whitespace"), (_FALCONS, _FALCONS)),
+    **dict.fromkeys(("gemma4", "rwkv", "test"), (None, None)),
+}
+_MODELS = frozenset((*_DEFAULTS, "none", "no_vocab"))
+_NO_BEGINNING = frozenset(("chatglm-bpe", "glm4", "glm5"))  # pre-tokenizers without that default
+_NEVER_BEGUN = frozenset(("plamo2", "rwkv", "test"))  # whatever the keys say
+_BPE = frozenset(("gpt2", "hybriddna", "whitespace"))  # gemma4 has a pre-tokenizer of its own
+_PRE_TOKENIZERS = frozenset((*PRE_TOKENIZERS, "whitespace"))  # the last is not made here
 # Texts by which llama.cpp knows the end of a text or a turn (llama-vocab.cpp, `special_eot_id`).
 _ENDS = frozenset(
     (
@@ -139,11 +148,14 @@ def duplicate_token(subject: Subject) -> Iterator[Found]:
 
 @rule("merges", "error", "llama-vocab.cpp: 'cannot find tokenizer merges in model file'")
 def merges(subject: Subject) -> Iterator[Found]:
-    """Expect merges for a byte-level BPE, each of two tokens that make up a third."""
+    """Expect merges for a BPE, each of two tokens that make up a third."""
     tokens, key = _tokens(subject), "tokenizer.ggml.merges"
-    if tokens is None or subject.metadata.text(_MODEL) not in {"gpt2", "gemma4"}:
+    kind = subject.metadata.text(_MODEL)
+    if tokens is None or kind not in _BPE | {"gemma4"}:
         return
     value = subject.metadata.get(key)
+    if value is None and kind in _BPE and subject.metadata.text(_PRE) == "kimi-k2":
+        return  # llama.cpp loads it without
     if not isinstance(value, ArrayValue) or value.item_type != "string":
         found = "is missing" if value is None else f"is {preview(value)}"
         yield Found(key, f"the key {found}: without merges a BPE cannot join letters", _CONVERT)
@@ -189,20 +201,24 @@ def end_token(subject: Subject) -> Iterator[Found]:
     if not has_tokenizer(subject.metadata) or subject.model.kind not in {"model", "vocabulary"}:
         return
     kind = subject.metadata.text(_MODEL)
-    has = {name: f"tokenizer.ggml.{name}_token_id" in subject.metadata for name in ("bos", "eos")}
-    if not (has["eos"] or kind in {"bert", "t5", "llama"}):
-        yield Found(
-            "tokenizer.ggml.eos_token_id",
-            "the key is missing: llama.cpp takes token 11, which is Falcon's",
-            _CONVERT,
-        )
-    add = subject.metadata.get("tokenizer.ggml.add_bos_token")
-    if add is True and not (has["bos"] or kind in {"bert", "llama"}):
-        yield Found(
-            "tokenizer.ggml.bos_token_id",
-            "the key is missing, but tokenizer.ggml.add_bos_token is true",
-            _CONVERT,
-        )
+    if kind not in _DEFAULTS:
+        return
+    bos, eos = _DEFAULTS[kind]
+    falcons = f"llama.cpp takes token {_FALCONS}, which is Falcon's"
+    key = "tokenizer.ggml.eos_token_id"
+    if key not in subject.metadata and eos in {None, _FALCONS} and kind != "bert":
+        instead = falcons if eos else "llama.cpp takes none in its place"
+        yield Found(key, f"the key is missing: {instead}", _CONVERT)
+    key, add = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.add_bos_token"
+    begun = subject.metadata.get(add) is True or kind == "gemma4"
+    if key in subject.metadata or not begun or kind in _NEVER_BEGUN:
+        return
+    why = "gemma4 begins every text with it" if kind == "gemma4" else f"{add} is true"
+    if bos is None or (kind in _BPE and subject.metadata.text(_PRE) in _NO_BEGINNING):
+        what = f"the key is missing, but {why}: llama.cpp ends at the first text"
+        yield Found(key, what, _CONVERT, "error")
+    elif bos == _FALCONS:
+        yield Found(key, f"the key is missing, but {why}: {falcons}", _CONVERT)
 
 
 @rule("special-type", "warning", "llama-vocab.cpp: 'control-looking token is not control-type'")
@@ -223,25 +239,28 @@ def special_type(subject: Subject) -> Iterator[Found]:
         )
 
 
-@rule("pre-tokenizer", "warning", "llama-vocab.cpp: 'missing pre-tokenizer type'")
+@rule(
+    "pre-tokenizer",
+    "error",
+    "llama-vocab.cpp: 'unknown pre-tokenizer type', 'missing pre-tokenizer type'",
+)
 def pre_tokenizer(subject: Subject) -> Iterator[Found]:
-    """Expect a byte-level BPE to say how text is cut into words."""
-    if not has_tokenizer(subject.metadata):
+    """Expect a BPE to say how text is cut into words, in a way that llama.cpp has."""
+    if not has_tokenizer(subject.metadata) or subject.metadata.text(_MODEL) not in _BPE:
         return
-    if subject.metadata.text(_MODEL) != "gpt2":
-        return
-    key = "tokenizer.ggml.pre"
-    value = subject.metadata.get(key)
-    if value is None:
+    value = subject.metadata.get(_PRE)
+    if value is None or value == "":
         yield Found(
-            key,
-            "the key is missing: llama.cpp cuts text by its default, and tokens differ from those "
-            "that the model was trained on",
+            _PRE,
+            f"the key is {'missing' if value is None else 'empty'}: llama.cpp cuts text by its "
+            "default, and tokens differ from those that the model was trained on",
             _CONVERT,
+            "warning",
         )
-    elif isinstance(value, str) and value not in PRE_TOKENIZERS:
+    elif isinstance(value, str) and value not in _PRE_TOKENIZERS:
         yield Found(
-            key,
-            f"the key is {preview(value)}, which is not known here; an older llama.cpp refuses it",
-            severity="note",
+            _PRE,
+            f"the key is {preview(value)}: no llama.cpp that is known here has it, and one that "
+            "has not refuses the file",
+            "Convert the tokenizer again, or run the model with a newer llama.cpp.",
         )

@@ -104,6 +104,8 @@ def unusable_type(subject: Subject) -> Iterator[Found]:
     matrices: list[str] = []
     for name, tensor in subject.model.tensors.items():
         kind = split_name(name)[1]
+        if kind == "d2t":  # numbers of tokens, which are looked up
+            continue
         short = len(without_ones(tensor.shape)) < 2 and kind not in _OF_ONE_ROW
         alone = short or kind.endswith((".bias", *_ALONE))
         if alone and tensor.qtype != "F32" and tensor.info.qtype.known:

@@ -32,6 +32,8 @@ _HYPER_PARAMETERS = (
     ("attention.head_count_kv", "key-value heads"),
     ("expert_count", "experts"),
     ("expert_used_count", "experts used"),
+    ("model_hint", "for models like"),
+    ("layer_count", "directions for layers"),
 )
 _OTHER_KEYS = (
     ("adapter.type", "adapter type"),
@@ -48,6 +50,7 @@ _KINDS = {
     "vocabulary": "vocabulary without weights",
     "imatrix": "importance matrix",
     "mmproj": "multimodal projector",
+    "controlvector": "control vector",
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Model", "given_model", "open_model"]
 
-Kind = Literal["model", "adapter", "vocabulary", "imatrix", "mmproj"]
+Kind = Literal["model", "adapter", "vocabulary", "imatrix", "mmproj", "controlvector"]
 
 
 def open_model(
@@ -106,7 +106,8 @@ class Model:
         """What sort of file it is.
 
         By ``general.type``; a file of architecture "clip" is a projector even if it does not say
-        so, and one that has a tokenizer but no tensors is a vocabulary.
+        so, one of "controlvector" (of llama-cvector-generator) adds to what layers put out, and one
+        that has a tokenizer but no tensors is a vocabulary.
         """
         told = self.metadata.text("general.type")
         if told == "adapter":
@@ -115,6 +116,8 @@ class Model:
             return "imatrix"
         if told == "mmproj" or self.architecture == "clip":
             return "mmproj"
+        if self.architecture == "controlvector":
+            return "controlvector"
         if not self.tensors and any(key.startswith("tokenizer.") for key in self.metadata):
             return "vocabulary"
         return "model"

@@ -11,7 +11,8 @@ MOST_LAYERS: Final = 512
 """llama.cpp's LLAMA_MAX_LAYERS: it refuses what is beyond."""
 
 # At most six digits: a layer is a number that fits everywhere, or it is no layer.
-_LAYER = re.compile(r"(?:^|(?<=\.))blk\.([0-9]{1,6})\.")
+# The layers of WavTokenizer are called by what they are of, which stays in the kind.
+_LAYER = re.compile(r"(?:(?:^|(?<=\.))blk\.|(?<=^posnet\.)|(?<=^convnext\.))([0-9]{1,6})\.")
 
 
 def split_name(name: str) -> tuple[int | None, str]:
@@ -28,6 +29,8 @@ def split_name(name: str) -> tuple[int | None, str]:
     (3, 'attn_q')
     >>> split_name("enc.blk.0.attn_q.bias")
     (0, 'enc.attn_q.bias')
+    >>> split_name("posnet.2.attn_q.weight")
+    (2, 'posnet.attn_q')
     >>> split_name("token_embd.weight")
     (None, 'token_embd')
     """

@@ -19,6 +19,7 @@ from .facts import HEADS, KV_HEADS, LAYERS, WIDTH, Quantity
 from .sides import (
     ALL_ROTATED,
     ANYWHERE,
+    ELSEWHERE,
     FIXED_HEADS,
     KEYS_AS_VALUES,
     NOT_ROTATED,
@@ -32,7 +33,14 @@ if TYPE_CHECKING:
 
     from .facts import Facts
 
-__all__ = ["VOCABULARY", "WrongLength", "wrong_experts", "wrong_heads", "wrong_lengths"]
+__all__ = [
+    "VOCABULARY",
+    "WrongLength",
+    "filled_layers",
+    "wrong_experts",
+    "wrong_heads",
+    "wrong_lengths",
+]
 
 VOCABULARY = Quantity("size of the vocabulary", "vocab_size", ("vocab_size",))
 _INNER, _EXPERT = "feed_forward_length", "expert_feed_forward_length"
@@ -41,6 +49,7 @@ _KEY, _VALUE, _ROTARY = "attention.key_length", "attention.value_length", "rope.
 _QUERY_RANK, _RANK = "attention.q_lora_rank", "attention.kv_lora_rank"
 _SSM, _STEPS, _GROUPS = "ssm.inner_size", "ssm.time_step_rank", "ssm.group_count"
 _LATENT = "moe_latent_size"
+_CONVNEXT = "convnext.embedding_length"
 _BUCKETS, _INPUTS = "attention.relative_buckets_count", "embedding_length_per_layer_input"
 
 
@@ -91,6 +100,31 @@ def wrong_lengths(facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
                 yield WrongLength(name, shape, Quantity(words, key, ()), has, int(due))
 
 
+def filled_layers(facts: Facts, layers: int) -> Iterator[int]:
+    """Yield the layers that have tensors: all, but for three architectures.
+
+    Parameters
+    ----------
+    facts : Facts
+    layers : int
+        How many there are, without those that only predict further tokens.
+    """
+    told, kind = partial(_told, facts, 0), facts.architecture
+    if kind == "hrm_text":  # two stacks, which are run again and again
+        layers = _at_most(layers, 2 * told("hrm.layers_per_stack"))
+    elif kind == "wavtokenizer-dec":
+        layers = _at_most(layers, max(told("posnet.block_count"), told("convnext.block_count")))
+    for layer in range(layers):
+        # what deci has none of in a layer is left out, and of some layers all
+        needs = (_told(facts, layer, key, 0) for key in (HEADS.key, KV_HEADS.key, _INNER))
+        if kind != "deci" or any(needs):
+            yield layer
+
+
+def _at_most(layers: int, number: float) -> int:
+    return layers if math.isnan(number) else int(min(layers, number))
+
+
 def wrong_heads(facts: Facts) -> tuple[str, str] | None:
     """Say which key contradicts how llama.cpp computes attention, and in which way."""
     if facts.architecture not in REQUIRED or not facts.in_file(HEADS, 0):
@@ -130,7 +164,7 @@ def _sides(architecture: str, layer: int | None, kind: str) -> list[str]:
     """Name each side; nothing where nothing is known."""
     kind = kind.removeprefix("enc.").removeprefix("dec.")
     if architecture not in REQUIRED:
-        table = ANYWHERE if layer is None else {}
+        table = ELSEWHERE.get(architecture, ANYWHERE) if layer is None else {}
     else:
         table = OUTSIDE if layer is None else OF_ARCHITECTURE[architecture]
     sides = table.get(kind, table.get(kind.removesuffix(".bias"), "")).split(", ")
@@ -201,6 +235,8 @@ def _lengths(facts: Facts, layer: int) -> dict[str, tuple[str, str, float]]:
             *(VOCABULARY.words, VOCABULARY.key),
             facts.number(VOCABULARY) or math.nan,
         ),
+        "features": ("width of a code", "features_length", told("features_length")),
+        "convnext": ("width of the convolutions", _CONVNEXT, told(_CONVNEXT)),
         "positions": ("length of the context", "context_length", told("context_length")),
         "inner": ("width of the feed-forward layers", _INNER, inner),
         "inner x 2": ("width of the feed-forward layers, twice,", _INNER, 2 * inner),

@@ -15,7 +15,7 @@ from .demanded import GATED, QK_NORM, REQUIRED, SHARED, full_name, names_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["missing_tensors", "required_keys", "unasked_tensors"]
+__all__ = ["missing_tensors", "more_asked", "required_keys", "unasked_tensors"]
 
 # With so many layers it needs norms of queries and keys; with fewer it has no place for them.
 _QK_NORMS_FROM = {"command-r": 64}
@@ -185,6 +185,30 @@ _OPTIONAL: dict[str, tuple[str, str]] = {
     ),
     "t5encoder": ("output", "enc.attn_rel_b enc.ffn_gate"),
 }
+_EXPERTS = f"ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps {SHARED}"
+# The same of other architectures: what is asked for that the package gguf does not list.
+_UNLISTED = {
+    **dict.fromkeys(("qwen3vl", "qwen3tts"), ("cls.output", "")),
+    "cogvlm": ("rope_freqs", ""),
+    **dict.fromkeys(("deci", "granite_swa", "step35"), (_LONG, "")),
+    "pangu-embedded": (f"rope_freqs {_LONG}", ""),
+    "llama-embed": (_LONG, SHARED),
+    "minicpm": ("", SHARED),
+    "paddleocr": ("", f"exp_probs_b {_EXPERTS}"),
+    "refact": (f"rope_freqs {_LONG}", _EXPERTS),
+    "mimo2": ("", "layer_output_norm"),
+    "mpt": ("", "ffn.act"),
+    "hy_v3": ("", "ffn_gate_up_exps"),
+    **dict.fromkeys(("codeshell", "jina-bert-v3", "spark2_5"), ("", "attn_q attn_k attn_v")),
+}
+# Of these it takes no queries, keys and values in one tensor.
+_APART = frozenset(
+    (
+        *("bitnet", "deepseek32", "dflash", "eagle3", "gemma4-assistant", "glm-dsa", "mistral4"),
+        "plm",
+    )
+)
+_IN_LAYER = "blk.{bid}."
 _SCALES = (".scale", ".input_scale")  # of a matrix in NVFP4, in any architecture
 
 
@@ -222,3 +246,19 @@ def unasked_tensors(architecture: str, names: Iterable[str], layers: int) -> lis
         if kind not in (outside if layer is None else inside) and (layer or 0) < layers:
             found.append(name)
     return found
+
+
+def more_asked(architecture: str, listed: Iterable[str]) -> set[str]:
+    """Return what llama.cpp asks for besides what the package gguf lists of an architecture.
+
+    Parameters
+    ----------
+    architecture : str
+    listed : iterable of str
+        Names as in ``gguf.TENSOR_NAMES``: without an ending, and a layer is ``{bid}``.
+    """
+    outside, inside = _UNLISTED.get(architecture, ("", ""))
+    more = {*outside.split(), *(_IN_LAYER + name for name in inside.split())}
+    if architecture not in _APART and f"{_IN_LAYER}attn_q" in {*listed}:
+        more.add(f"{_IN_LAYER}attn_qkv")
+    return more

@@ -11,6 +11,7 @@ from .demanded import REQUIRED
 __all__ = [
     "ALL_ROTATED",
     "ANYWHERE",
+    "ELSEWHERE",
     "FIXED_HEADS",
     "KEYS_AS_VALUES",
     "NOT_ROTATED",
@@ -23,6 +24,10 @@ __all__ = [
 ANYWHERE = {
     "token_embd": "vocabulary, width",
     "output": "vocabulary, width",
+}
+# The same of architectures of which else nothing is known here.
+ELSEWHERE = {
+    "wavtokenizer-dec": {"token_embd": "vocabulary, features", "output": "width, convnext"},
 }
 OUTSIDE = ANYWHERE | {
     "position_embd": "positions, width",

@@ -23,6 +23,8 @@ MIXTRAL = MODELS / "mixtral" / "mixtral-bf16.gguf"
 PROJECTOR = MODELS.parent / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf"
 GEMMA4 = PROJECTOR.parents[1] / "gemma4" / "mmproj-gemma4-bf16.gguf"
 QWEN2_NAME = "Tiny-13K-v1.0-BF16.gguf"
+OLMO = MODELS.parent / "tables" / "olmo" / "olmo-bf16.gguf"  # without a table of its own
+OLMO_NAME = "Tiny-4K-v1.0-BF16.gguf"
 NAMES = {
     LLAMA: "Tiny-311K-v1.0-BF16.gguf",
     Q4_K_M: "Tiny-1.4M-v1.0-Q4_K_M.gguf",
@@ -471,8 +473,8 @@ ARCHITECTURE = (
     case(
         "foreign-tensor",
         "1 tensor is not among those that the architecture olmo has",
-        source=MODELS.parent / "tables" / "olmo" / "olmo-bf16.gguf",
-        name="Tiny-4K-v1.0-BF16.gguf",
+        source=OLMO,
+        name=OLMO_NAME,
         also="tokenizer",
         refused=True,
         **tensor("blk.0.what.weight", F32, (1,), struct.pack("<f", 1)),
@@ -796,7 +798,20 @@ TOKENIZER = (
         "error",
         **tokens({400: "or"}),
     ),
-    case("merges", "the key is missing", "error", **bpe(merges=None)),
+    *(
+        case(
+            "merges",
+            "the key is missing",
+            "error",
+            **bpe(model=("string", kind), pre=("string", pre), merges=None),
+        )
+        for kind, pre in (
+            ("gpt2", "llama-bpe"),
+            ("gemma4", "kimi-k2"),
+            ("hybriddna", "llama-bpe"),
+            ("whitespace", "whitespace"),
+        )
+    ),
     case(
         "merges",
         "1 of 2 merges are not of two tokens that make up a third, the first is 'x y'",
@@ -808,10 +823,32 @@ TOKENIZER = (
         **key("tokenizer.ggml.padding_token_id", "uint32", 512),
     ),
     case("end-token", "llama.cpp takes token 11", **bpe(eos_token_id=None)),
+    *(
+        case(
+            "end-token",
+            "llama.cpp takes none in its place",
+            **bpe(model=("string", kind), eos_token_id=None),
+        )
+        for kind in ("gemma4", "rwkv")
+    ),
     case(
         "end-token",
-        "the key is missing, but tokenizer.ggml.add_bos_token is true",
+        "but tokenizer.ggml.add_bos_token is true: llama.cpp takes token 11, which is Falcon's",
         **bpe(bos_token_id=None),
+    ),
+    *(
+        case(
+            "end-token",
+            f"but {why}: llama.cpp ends at the first text",
+            "error",
+            refused=False,  # when it is loaded
+            **bpe(model=("string", kind), pre=("string", pre), bos_token_id=None),
+        )
+        for kind, pre, why in (
+            ("t5", "llama-bpe", "tokenizer.ggml.add_bos_token is true"),
+            ("gpt2", "glm4", "tokenizer.ggml.add_bos_token is true"),
+            ("gemma4", "llama-bpe", "gemma4 begins every text with it"),
+        )
     ),
     case(
         "special-type",
@@ -821,12 +858,15 @@ TOKENIZER = (
     case(
         "pre-tokenizer", "the key is missing: llama.cpp cuts text by its default", **bpe(pre=None)
     ),
-    case(
-        "pre-tokenizer",
-        'the key is "mine", which is not known here',
-        "note",
-        refused=True,
-        **bpe(pre=("string", "mine")),
+    case("pre-tokenizer", "the key is empty: llama.cpp cuts text", **bpe(pre=("string", ""))),
+    *(
+        case(
+            "pre-tokenizer",
+            'the key is "mine": no llama.cpp that is known here has it',
+            "error",
+            **bpe(model=("string", kind), pre=("string", "mine")),
+        )
+        for kind in ("gpt2", "hybriddna", "whitespace")
     ),
 )
 

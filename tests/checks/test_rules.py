@@ -17,7 +17,7 @@ from gguf_lab.checks import RULES
 from gguf_lab.checks.keys import due_types
 
 from ..file.builders import Builder, small
-from .cases import CASES, NAMES, QWEN2, QWEN2_NAME, Case, key
+from .cases import CASES, MIXTRAL, NAMES, OLMO, OLMO_NAME, QWEN2, QWEN2_NAME, Case, key
 from .variants import LLAMA, MODELS, Q4_K_M, variant
 
 BESIDE = {"unmatched", "exactness", "unlike", "changed", "outlier", "template-differs"}
@@ -68,7 +68,7 @@ def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None
     assert found.worst == "error"
 
 
-@pytest.mark.parametrize("source", [LLAMA, QWEN2], ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [LLAMA, QWEN2, OLMO], ids=lambda path: path.stem)
 def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path: Any) -> None:
     """As ``convert_hf_to_gguf.py --fuse-qkv`` writes it."""
     tensors: dict[str, Any] = {}
@@ -83,7 +83,8 @@ def test_what_the_converter_joins_on_demand_is_not_foreign(source: Any, tmp_path
                     raw = b"".join(part.blocks().tobytes() for part in parts)
                     ne = (*parts[0].shape[:0:-1], rows)
                     tensors[f"blk.{layer}.attn_qkv.{tail}"] = parts[0].info.qtype.id, ne, raw
-    path = variant(source, tmp_path / NAMES.get(source, QWEN2_NAME), tensors=tensors)
+    name = {**NAMES, QWEN2: QWEN2_NAME, OLMO: OLMO_NAME}[source]
+    path = variant(source, tmp_path / name, tensors=tensors)
     assert gl.check(path, progress=False).codes <= {"tokenizer"}
 
 
@@ -94,6 +95,37 @@ def test_files_of_other_programs_have_vectors_in_any_type(tmp_path: Any) -> None
         builder = Builder().key("general.architecture", "string", architecture)
         path = builder.tensor("norm.scale", [64], 1, half).write(tmp_path / "x.gguf")
         assert ("unusable-type" in gl.check(path, progress=False).codes) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "wrong"),
+    [
+        (LLAMA, "Tiny-500K-v1.0-BF16.gguf", set()),  # as SmolVLM-256M, whose text has 163 M
+        (LLAMA, "Tiny-700K-v1.0-BF16.gguf", {"name-size"}),
+        (LLAMA, "Tiny-200K-v1.0-BF16.gguf", {"name-size"}),
+        (MIXTRAL, "Tiny-48K-v1.0-BF16.gguf", set()),
+        (MIXTRAL, "Tiny-28K-v1.0-BF16.gguf", set()),  # as Llama-4-Scout-17B-16E: those in use
+        (MIXTRAL, "Tiny-10K-v1.0-BF16.gguf", {"name-size"}),
+        (MIXTRAL, "Tiny-200K-v1.0-BF16.gguf", {"name-size"}),
+        (Q4_K_M, "Tiny-1.4M-v1.0-Q4.gguf", set()),  # as Phi-3-mini-4k-instruct-q4
+        (Q4_K_M, "Tiny-1.4M-v1.0-Q5.gguf", {"name-encoding"}),
+        (Q4_K_M, "Tiny-1.4M-v1.0-Q4_0.gguf", {"name-encoding"}),
+    ],
+)
+def test_names_say_sizes_and_encodings_in_several_ways(
+    source: Any, name: str, wrong: set[str], tmp_path: Any
+) -> None:
+    used = {"llama.expert_used_count": ("uint32", 1)} if source == MIXTRAL else {}
+    path = variant(source, tmp_path / name, keys=used)
+    assert gl.check(path, progress=False).codes - {"tokenizer"} == wrong
+
+
+@pytest.mark.parametrize("label", ["3B-28K", "28K-3B", "A28K", "3B"])
+def test_of_experts_any_size_in_the_label_will_do(label: str, tmp_path: Any) -> None:
+    """As of OLMoE, which is called 1B-7B."""
+    keys = {"llama.expert_used_count": ("uint32", 1), "general.size_label": ("string", label)}
+    path = variant(MIXTRAL, tmp_path / "Tiny-48K-v1.0-BF16.gguf", keys=keys)
+    assert ("name-size" in gl.check(path, progress=False).codes) is (label == "3B")
 
 
 def test_a_classifier_of_one_class_is_a_matrix(tmp_path: Any) -> None:

@@ -40,6 +40,9 @@ def model_of(folder: Path, builder: Builder) -> Model:
         ("blk.3.attn_q.bias", 3, "attn_q.bias"),
         ("enc.blk.0.attn_q.weight", 0, "enc.attn_q"),
         ("v.blk.12.ffn_up.weight", 12, "v.ffn_up"),
+        ("posnet.5.attn_norm.weight", 5, "posnet.attn_norm"),
+        ("convnext.11.pw1.bias", 11, "convnext.pw1.bias"),
+        ("a.convnext.1.w", None, "a.convnext.1.w"),
         ("token_embd.weight", None, "token_embd"),
         ("blk.0.attn_q.weight.lora_a", 0, "attn_q.weight.lora_a"),
         ("xblk.0.attn_q.weight", None, "xblk.0.attn_q"),
@@ -231,6 +234,7 @@ def test_missing_names_name_their_neighbours() -> None:
         ({"general.type": "imatrix"}, 1, "imatrix"),
         ({"general.type": "mmproj"}, 1, "mmproj"),
         ({"general.architecture": "clip"}, 1, "mmproj"),
+        ({"general.architecture": "controlvector"}, 1, "controlvector"),
         ({"general.architecture": "llama", "tokenizer.ggml.model": "gpt2"}, 0, "vocabulary"),
         ({"general.type": "model", "tokenizer.ggml.model": "gpt2"}, 0, "vocabulary"),
         ({"general.architecture": "llama", "tokenizer.ggml.model": "gpt2"}, 1, "model"),
@@ -253,6 +257,22 @@ def test_a_projector_says_what_it_is() -> None:
     model = open_model(DATA / "projectors" / "gemma3" / "mmproj-gemma3-bf16.gguf")
     assert model.kind == "mmproj"
     assert 'projector "gemma3"; vision layers 3; vision embedding length 12' in repr(model)
+
+
+def test_a_control_vector_is_no_model(tmp_path: Path) -> None:
+    """As llama-cvector-generator writes it."""
+    builder = Builder().key("general.architecture", "string", "controlvector")
+    builder.key("controlvector.model_hint", "string", "llama")
+    builder.key("controlvector.layer_count", "int32", 2)
+    for layer in (1, 2):
+        builder.tensor(f"direction.{layer}", [8], F32, np.ones(8, np.float32).tobytes())
+    path = builder.write(tmp_path / "control_vector.gguf")
+    with open_model(path) as model:
+        assert "control vector; architecture controlvector" in repr(model)
+        assert 'for models like "llama"; directions for layers 2' in repr(model)
+    assert list(gl.check(path, progress=False)) == []
+    with pytest.raises(UnsupportedError, match="no model but of kind controlvector"):
+        gl.memory(path)
 
 
 def test_importance_matrix() -> None:
