@@ -260,7 +260,7 @@ def pre_tokenizer(subject: Subject) -> Iterator[Found]:
     elif isinstance(value, str) and value not in _PRE_TOKENIZERS:
         yield Found(
             _PRE,
-            f"the key is {preview(value)}: no llama.cpp that is known here has it, and one that "
-            "has not refuses the file",
+            f"the key is {preview(value)}: the llama.cpp that is known here has no such "
+            "pre-tokenizer, and refuses the file",
             "Convert the tokenizer again, or run the model with a newer llama.cpp.",
         )

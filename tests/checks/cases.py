@@ -862,7 +862,7 @@ TOKENIZER = (
     *(
         case(
             "pre-tokenizer",
-            'the key is "mine": no llama.cpp that is known here has it',
+            'the key is "mine": the llama.cpp that is known here has no such',
             "error",
             **bpe(model=("string", kind), pre=("string", "mine")),
         )
