@@ -345,8 +345,8 @@ def compare(
     has been laid out as the converter lays it out, and weights with a scale beside them (NVFP4 has
     one in a tensor of its own) have been multiplied with it: in float32, or before any rounding to
     it where either side is I32, I64 or F64. Between two files of unlike architectures the rows of
-    queries and keys are arranged as llama.cpp turns them. Where the layout is not known and only names and shapes
-    agree, the row is "unverified": it has figures, and no summary counts them.
+    queries and keys are arranged as llama.cpp turns them. Where the layout is not known and only
+    names and shapes agree, the row is "unverified": it has figures, and no summary counts them.
 
     It is an error in weight space: it does not say how well the model answers.
 
