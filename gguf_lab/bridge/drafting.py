@@ -107,15 +107,19 @@ def draft_export(
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling
     number = file_type_of(file_type or mostly(mix or qtype, tensors))
-    keys: dict[str, object] = {
+    general: dict[str, object] = {
         "general.architecture": architecture,
         "general.type": "model",
         **general_metadata(source.name, source.folder, shapes),
+    }
+    rows = shapes.get(_EMBEDDING, (0,))[0]
+    keys: dict[str, object] = {
+        **general,
         **settings,
         **activation,
         "general.file_type": number,
         "general.quantization_version": quantization_version(),
-        **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),
+        **_vocabulary(source, tokenizer, rows, {**general, **metadata}),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
@@ -210,8 +214,9 @@ def _correct_width(
 
 
 def _vocabulary(
-    source: Source, tokenizer: Any, architecture: str, rows: int, metadata: Mapping[str, Any]
+    source: Source, tokenizer: Any, rows: int, general: Mapping[str, Any]
 ) -> dict[str, object]:
+    architecture = str(general["general.architecture"])
     if tokenizer is False:
         # the converter of most families leaves the number to the tokens
         found = {"tokenizer.ggml.model": "none", f"{architecture}.vocab_size": rows}
@@ -229,5 +234,6 @@ def _vocabulary(
         given,
         config=source.config,
         vocabulary=rows,
-        pre_tokenizer=metadata.get("tokenizer.ggml.pre"),
+        pre_tokenizer=general.get("tokenizer.ggml.pre"),
+        general=general,
     )
