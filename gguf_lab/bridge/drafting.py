@@ -30,7 +30,7 @@ from .draft import Draft, DraftTensor
 from .draft_tensors import check_plan, draft_tensors, mostly
 from .general import added, general_metadata, given_metadata, quantization_version
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
-from .loadable import check_loadable, check_zeros
+from .loadable import check_classifier, check_loadable, check_zeros
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of
 
@@ -85,6 +85,7 @@ def draft_export(
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts, source.tensors)
     check_plan(plan, source)
+    check_classifier(source.words, facts, plan.origins)
     lines = {name: line_in(family.left_out, family.spell(name)) for name in plan.left_out}
     due = [source.tensors[name] for name, line in lines.items() if line and line.if_zero]
     check_zeros(source.words, due)

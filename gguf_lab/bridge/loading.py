@@ -80,6 +80,7 @@ def to_transformers(
     model : transformers.PreTrainedModel
         The class that the architecture stands for. bert and its like come without the pooler,
         which converters leave out: load what was saved of them with ``add_pooling_layer=False``.
+        With what scores a text in the file, a bert is a ``BertForSequenceClassification``.
     tokenizer : transformers.PreTrainedTokenizerFast or None
         None if the file has none.
 
@@ -204,12 +205,12 @@ def _fed(moves: Sequence[_Move]) -> Iterator[str]:
 
 
 def _check_unknown(model: Model, unknown: Sequence[str], kind: str, facts: Facts) -> None:
-    # a classifier on top of bert: its pooler is not in the file, and llama.cpp does without
+    # a classifier on top of bert of which half is in the file, or that of a distilbert
     heads = [n for n in unknown if model.architecture == "bert" and n.startswith("cls.")]
     if heads:
         warnings.warn(
             f"{model.path}: the classifier ({_listed(heads)}) is left out, because converters leave"
-            f" out the pooler below it. What you get is the encoder, {kind}.",
+            f" out the layer below it, or its activation. What you get is the encoder, {kind}.",
             stacklevel=4,
         )
     last = facts.next_layer() if facts.in_file(PREDICTORS) else None
