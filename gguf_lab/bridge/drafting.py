@@ -111,7 +111,7 @@ def draft_export(
     general: dict[str, object] = {
         "general.architecture": architecture,
         "general.type": "model",
-        **general_metadata(source.name, source.folder, shapes),
+        **general_metadata(source.name, source.folder, shapes, source.generation),
     }
     rows = shapes.get(_EMBEDDING, (0,))[0]
     keys: dict[str, object] = {

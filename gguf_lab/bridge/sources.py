@@ -58,6 +58,8 @@ class Source:
         What the model is called: the last part of its path or of its id on the hub.
     files : tuple of ByteSource
         Where the weights are read from, none if they are in memory: these are not overwritten.
+    generation : dict
+        Of a model in memory, what ``generation_config.json`` would say.
     """
 
     words: str
@@ -67,6 +69,7 @@ class Source:
     name: str
     files: tuple[ByteSource, ...]
     _opened: ExitStack = field(repr=False)
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def close(self) -> None:
         """Let go of the files that were opened for it."""
@@ -234,7 +237,16 @@ def _of_model(model: Any) -> Source:
         Path(path).name,
         (),
         ExitStack(),
+        _generation_of(model),
     )
+
+
+def _generation_of(model: Any) -> dict[str, Any]:
+    """Return what ``save_pretrained`` would write of how a model generates."""
+    settings: Any = getattr(model, "generation_config", None)
+    if settings is None or not model.can_generate():
+        return {}
+    return dict(json.loads(settings.to_json_string(use_diff=True)))
 
 
 def _tensors_of(model: Any) -> dict[str, SourceTensor]:
