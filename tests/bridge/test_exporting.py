@@ -995,6 +995,13 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("phi3", {"sliding_window": 256}, []),
         ("qwen2_moe", {"sliding_window": 64, **LOCAL}, ["layer_types"]),
         ("smollm3", {"sliding_window": 64}, []),
+        (
+            "smollm3",
+            {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"] * 2},
+            ["layer_types"],
+        ),
+        ("gemma", {}, []),
+        ("gemma", {"use_bidirectional_attention": True}, ["use_bidirectional_attention"]),
         ("gemma3_text", {"use_bidirectional_attention": True}, ["use_bidirectional_attention"]),
         ("gemma3_text", {"rope_parameters": LOCALLY_SCALED}, ["rope_type"]),
         ("exaone4", {"layer_types": ["full_attention"] * 3}, ["layer_types"]),  # no positions there
@@ -1064,6 +1071,30 @@ def test_what_llama_cpp_has_not_of_encoders_is_said(
     drafts: list[Any] = []
     exported(other(kind, **settings), tmp_path / "f.gguf", report=drafts.append)
     assert [*drafts[0].unsaid] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("t5", {}, False),
+        ("t5", {"feed_forward_proj": "relu"}, False),
+        ("t5", {"feed_forward_proj": "relu", "tie_word_embeddings": False}, True),
+        ("mt5", {}, False),
+        ("mt5", {"feed_forward_proj": "relu"}, True),
+    ],
+)
+def test_whether_a_t5_scales_comes_back(
+    kind: str, settings: dict[str, Any], told: bool, tmp_path: Path
+) -> None:
+    """Of one without a gate a key says it, which nothing but the way back looks at."""
+    model = other(kind, **settings)
+    file = exported(model, tmp_path / "f.gguf")
+    assert file.metadata.get("t5.logit_scale") == (1.0 if told else None)
+    given = {"input_ids": torch.arange(3, 9)[None], "decoder_input_ids": torch.arange(5)[None]}
+    loaded, _ = to_transformers(file)
+    if settings or kind == "mt5":  # the other has a gate and scales, which nobody publishes
+        with torch.no_grad():
+            assert torch.equal(loaded(**given).logits, model(**given).logits)
 
 
 @pytest.mark.parametrize(
