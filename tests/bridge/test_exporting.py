@@ -370,6 +370,30 @@ def test_an_output_of_its_own_is_written_whatever_the_settings_say(
     assert torch.equal(loaded(text).logits, model(text).logits)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_layer_that_is_there_twice_is_written_twice(tied: bool, tmp_path: Path) -> None:
+    """Transformers saves no such model."""
+    model = causal("llama", tie_word_embeddings=tied)
+    model.model.layers[2] = model.model.layers[1]
+    model.model.layers[0].mlp.up_proj.weight = model.model.layers[1].mlp.up_proj.weight
+    file = exported(model, tmp_path / "f.gguf")
+    assert ("output.weight" in file.tensors) != tied
+    one, two = (file.tensors[f"blk.{layer}.attn_q.weight"].blocks() for layer in (1, 2))
+    assert np.array_equal(one, two)
+    loaded, text = to_transformers(file)[0], torch.arange(5)[None]
+    # with a cache, which two layers of one number share, the model computes something else
+    due = model(text, use_cache=False).logits
+    assert torch.equal(loaded(text, use_cache=False).logits, due)
+
+
+def test_parameters_that_are_parts_of_each_other_are_refused(tmp_path: Path) -> None:
+    model = causal("llama")
+    model.model.norm.weight = torch.nn.Parameter(model.lm_head.weight.detach()[0])
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach())
+    with pytest.raises(UnsupportedError, match="parameters that are parts of each other"):
+        exported(model, tmp_path / "f.gguf")
+
+
 @pytest.mark.parametrize("model_type", ["gemma", "cohere"])
 def test_an_output_of_its_own_without_a_place_is_refused(model_type: str, tmp_path: Path) -> None:
     model = causal(model_type)
