@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 
     from ..model import Model
 
-__all__ = ["Blueprint", "end_tokens", "settings_of"]
+__all__ = ["Blueprint", "end_tokens", "sampling_of", "settings_of"]
 
 _BUFFERS = 1 << 28  # bytes that constants may take that no tensor of the file vouches for
+# keys of a file, what Transformers calls them, and what they may be at most
+_SAMPLING: dict[str, tuple[str, type[float], float]] = {
+    "top_k": ("top_k", int, 1 << 31),
+    "top_p": ("top_p", float, 1.0),
+    "min_p": ("min_p", float, 1.0),
+    "temp": ("temperature", float, 1e6),
+}
 _LAYERS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "n_layer", "n_layers")
 
 
@@ -127,3 +134,20 @@ def end_tokens(metadata: Mapping[str, object], settings: Mapping[str, Any]) -> l
     found += [metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eot", "eom")]
     rows = settings["vocab_size"]
     return [token for token in dict.fromkeys(found) if type(token) is int and 0 <= token < rows]
+
+
+def sampling_of(metadata: Mapping[str, object]) -> dict[str, float | bool]:
+    """Say how tokens are drawn by default, as Transformers says it; nothing if the first is taken.
+
+    What makes no sense is passed over: it is a default, and no reason to refuse a model.
+    """
+    from .hyperparameters.file_side import shortest
+
+    found: dict[str, float | bool] = {}
+    for key, (name, kind, most) in _SAMPLING.items():
+        value = metadata.get(f"general.sampling.{key}")
+        if type(value) is kind and 0 <= value <= most:
+            found[name] = shortest(value) if kind is float else value
+    if not found or found.get("temperature") == 0:
+        return {}
+    return {"do_sample": True, **found}

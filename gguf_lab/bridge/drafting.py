@@ -30,7 +30,7 @@ from .draft import Draft, DraftTensor
 from .draft_tensors import check_plan, draft_tensors, mostly
 from .general import added, general_metadata, given_metadata, quantization_version
 from .hyperparameters import MODEL_TYPES, metadata_of, rope_factors_of, unsaid_of
-from .loadable import check_loadable, check_zeros
+from .loadable import check_classifier, check_loadable, check_zeros
 from .pooling import pooling_of
 from .storage import chooser, file_type_of, mix_chooser, mix_of
 
@@ -85,6 +85,7 @@ def draft_export(
     plan = draw_plan(family, facts, source.tensors)
     _leave_out(plan, facts, source.tensors)
     check_plan(plan, source)
+    check_classifier(source.words, facts, plan.origins)
     lines = {name: line_in(family.left_out, family.spell(name)) for name in plan.left_out}
     due = [source.tensors[name] for name, line in lines.items() if line and line.if_zero]
     check_zeros(source.words, due)
@@ -107,15 +108,19 @@ def draft_export(
     if pooling is not None:
         settings[f"{architecture}.pooling_type"] = pooling
     number = file_type_of(file_type or mostly(mix or qtype, tensors))
-    keys: dict[str, object] = {
+    general: dict[str, object] = {
         "general.architecture": architecture,
         "general.type": "model",
-        **general_metadata(source.name, source.folder, shapes),
+        **general_metadata(source.name, source.folder, shapes, source.generation),
+    }
+    rows = shapes.get(_EMBEDDING, (0,))[0]
+    keys: dict[str, object] = {
+        **general,
         **settings,
         **activation,
         "general.file_type": number,
         "general.quantization_version": quantization_version(),
-        **_vocabulary(source, tokenizer, architecture, shapes.get(_EMBEDDING, (0,))[0], metadata),
+        **_vocabulary(source, tokenizer, rows, {**general, **metadata}),
         **(keys_of(imatrix) if imatrix is not None else {}),
     }
     unsaid = {
@@ -210,8 +215,9 @@ def _correct_width(
 
 
 def _vocabulary(
-    source: Source, tokenizer: Any, architecture: str, rows: int, metadata: Mapping[str, Any]
+    source: Source, tokenizer: Any, rows: int, general: Mapping[str, Any]
 ) -> dict[str, object]:
+    architecture = str(general["general.architecture"])
     if tokenizer is False:
         # the converter of most families leaves the number to the tokens
         found = {"tokenizer.ggml.model": "none", f"{architecture}.vocab_size": rows}
@@ -229,5 +235,6 @@ def _vocabulary(
         given,
         config=source.config,
         vocabulary=rows,
-        pre_tokenizer=metadata.get("tokenizer.ggml.pre"),
+        pre_tokenizer=general.get("tokenizer.ggml.pre"),
+        general=general,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +47,10 @@ _NUMPY = {
 
 
 def general_metadata(
-    name: str, folder: Path | None, shapes: Mapping[str, tuple[int, ...]]
+    name: str,
+    folder: Path | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    generation: Mapping[str, Any] | None = None,
 ) -> dict[str, object]:
     """Gather what is known about a model.
 
@@ -59,6 +62,8 @@ def general_metadata(
         Of the checkpoint.
     shapes : Mapping of str to tuple of int
         Of the tensors of the file.
+    generation : mapping, optional
+        What ``generation_config.json`` would say, where there is no folder.
 
     Returns
     -------
@@ -77,6 +82,8 @@ def general_metadata(
         gathered = gguf.Metadata.load(None, folder, None, total)
         if folder is None and name:
             gathered = _named(gathered, name, total)
+        if generation:
+            _set_sampling(gathered, generation)
         if gathered.name is None:
             gathered.name = name or "model"
         if gathered.size_label is None and total > 0:
@@ -87,7 +94,9 @@ def general_metadata(
         for key, value in writer.kv_data[0].items():
             _check_number(key, value)
     except Exception as error:  # what YAML or JSON of a stranger can be is without end
-        where = f"{folder}: README.md or generation_config.json" if folder else "the model's name"
+        where = "the model's name or generation_config"
+        if folder:
+            where = f"{folder}: README.md or generation_config.json"
         raise CheckpointError(
             f"{where} can't be read: {type(error).__name__}: {printable(str(error), 200)}."
         ) from error
@@ -101,6 +110,14 @@ def _named(gathered: Any, name: str, total: int) -> Any:
     gathered.basename, gathered.finetune = base, tune
     gathered.version, gathered.size_label = version, size
     return gathered
+
+
+def _set_sampling(gathered: Any, generation: Mapping[str, Any]) -> None:
+    """Take settings as `gguf.Metadata` takes them of the file, where all but one are called so."""
+    for field in fields(gathered):
+        name = field.name.removeprefix("sampling_")
+        if name != field.name:
+            setattr(gathered, field.name, generation.get({"temp": "temperature"}.get(name, name)))
 
 
 def _check_number(key: str, value: Any) -> None:

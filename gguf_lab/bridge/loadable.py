@@ -16,12 +16,12 @@ from ..reference.lengths import wrong_experts, wrong_heads, wrong_lengths
 from ..reference.requirements import missing_tensors, unasked_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ..reference.facts import Facts
     from ..reference.transforms import NamedRows
 
-__all__ = ["check_loadable", "check_zeros"]
+__all__ = ["check_classifier", "check_loadable", "check_zeros"]
 
 
 def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -80,6 +80,26 @@ def check_loadable(words: str, facts: Facts, shapes: Mapping[str, tuple[int, ...
         raise CheckpointError(
             f"{words}: {few(wrong, '; ')}. Nothing was written. Give the complete checkpoint with"
             " its own config.json; if it is that, llama.cpp has no such model."
+        )
+
+
+def check_classifier(words: str, facts: Facts, names: Collection[str]) -> None:
+    """Refuse a classifier on top of bert that llama.cpp would compute otherwise.
+
+    It has one kind: the first token through a layer and a tanh, then through the classifier.
+
+    Raises
+    ------
+    UnsupportedError
+        If the checkpoint has another.
+    """
+    parts = {"cls.weight", "cls.output.weight"} & {*names}
+    distilled = facts.config.get("model_type") == "distilbert"  # there it is a ReLU
+    if facts.architecture == "bert" and (len(parts) == 1 or (parts and distilled)):
+        raise UnsupportedError(
+            f"{words}: llama.cpp scores a text by its first token, a layer and a tanh, which this"
+            " classifier does not. Nothing was written. Export the model below it:"
+            " AutoModel.from_pretrained(...)."
         )
 
 

@@ -22,7 +22,7 @@ from ..reference.facts import PREDICTORS, Facts
 from ..reference.stored import role_of_scale, scale_of, stored_rows, why_unreadable
 from .activation import activation_in
 from .clearing import ClearedMemory
-from .configuration import Blueprint, end_tokens, settings_of
+from .configuration import Blueprint, end_tokens, sampling_of, settings_of
 from .placing import Parameter, find_place
 from .projectors.whole import whole_settings
 from .requirement import require_transformers
@@ -78,8 +78,10 @@ def to_transformers(
     Returns
     -------
     model : transformers.PreTrainedModel
-        The class that the architecture stands for. bert and its like come without the pooler,
-        which converters leave out: load what was saved of them with ``add_pooling_layer=False``.
+        The class that the architecture stands for; how it draws tokens by default the file says.
+        bert and its like come without the pooler, which converters leave out: load what was saved
+        of them with ``add_pooling_layer=False``. With what scores a text in the file, a bert is a
+        ``BertForSequenceClassification``.
     tokenizer : transformers.PreTrainedTokenizerFast or None
         None if the file has none.
 
@@ -122,7 +124,10 @@ def to_transformers(
             weights = _weights(sketch, moves, kind, device, memory)
         _fill(weights, moves, device)
         weights |= _filled(sketch, numbers, device)
-        loaded = _assemble(blueprint, weights, kind, device, end_tokens(opened.metadata, settings))
+        generation: dict[str, object] = {**sampling_of(opened.metadata)}
+        if ends := end_tokens(opened.metadata, settings):
+            generation["eos_token_id"] = ends if len(ends) > 1 else ends[0]
+        loaded = _assemble(blueprint, weights, kind, device, generation)
         # as Transformers notes where a model is from: an export takes its name from there
         loaded.name_or_path = loaded.config._name_or_path = opened.name
         return loaded, tokenizer
@@ -204,12 +209,12 @@ def _fed(moves: Sequence[_Move]) -> Iterator[str]:
 
 
 def _check_unknown(model: Model, unknown: Sequence[str], kind: str, facts: Facts) -> None:
-    # a classifier on top of bert: its pooler is not in the file, and llama.cpp does without
+    # a classifier on top of bert of which half is in the file, or that of a distilbert
     heads = [n for n in unknown if model.architecture == "bert" and n.startswith("cls.")]
     if heads:
         warnings.warn(
             f"{model.path}: the classifier ({_listed(heads)}) is left out, because converters leave"
-            f" out the pooler below it. What you get is the encoder, {kind}.",
+            f" out the layer below it, or its activation. What you get is the encoder, {kind}.",
             stacklevel=4,
         )
     last = facts.next_layer() if facts.in_file(PREDICTORS) else None
@@ -345,7 +350,7 @@ def _assemble(
     weights: dict[str, torch.Tensor],
     dtype: torch.dtype,
     device: str | torch.device,
-    ends: list[int],
+    generation: Mapping[str, object],
 ) -> PreTrainedModel:
     """Let Transformers make the model of its weights, as it does with a checkpoint's.
 
@@ -368,9 +373,9 @@ def _assemble(
         raise GGUFError(f"Transformers could not load all weights: {printable(str(wrong)):.1000}")
     # nothing was converted on the way in, but what is saved should have the usual names
     vars(model).pop("_weight_conversions", None)
-    generation = getattr(model, "generation_config", None)
-    if generation is not None and ends:
-        generation.eos_token_id = ends if len(ends) > 1 else ends[0]
+    if (settings := getattr(model, "generation_config", None)) is not None:
+        for name, value in generation.items():
+            setattr(settings, name, value)
     return model  # type: ignore[no-any-return]
 
 

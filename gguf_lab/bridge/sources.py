@@ -58,6 +58,8 @@ class Source:
         What the model is called: the last part of its path or of its id on the hub.
     files : tuple of ByteSource
         Where the weights are read from, none if they are in memory: these are not overwritten.
+    generation : dict
+        Of a model in memory, what ``generation_config.json`` would say.
     """
 
     words: str
@@ -67,6 +69,7 @@ class Source:
     name: str
     files: tuple[ByteSource, ...]
     _opened: ExitStack = field(repr=False)
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def close(self) -> None:
         """Let go of the files that were opened for it."""
@@ -234,12 +237,19 @@ def _of_model(model: Any) -> Source:
         Path(path).name,
         (),
         ExitStack(),
+        _generation_of(model),
     )
 
 
-def _tensors_of(model: Any) -> dict[str, SourceTensor]:
-    from transformers.modeling_utils import remove_tied_weights_from_state_dict
+def _generation_of(model: Any) -> dict[str, Any]:
+    """Return what ``save_pretrained`` would write of how a model generates."""
+    settings: Any = getattr(model, "generation_config", None)
+    if settings is None or not model.can_generate():
+        return {}
+    return dict(json.loads(settings.to_json_string(use_diff=True)))
 
+
+def _tensors_of(model: Any) -> dict[str, SourceTensor]:
     # a layer that torch.compile has wrapped has another name
     state = {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
     # what PEFT wraps around a layer, or around the whole model, is told by its names
@@ -250,7 +260,7 @@ def _tensors_of(model: Any) -> dict[str, SourceTensor]:
         )
     for name in getattr(model, "_keys_to_ignore_on_save", None) or ():
         state.pop(name, None)
-    state = remove_tied_weights_from_state_dict(state, model)
+    state = _without_tied(state, model)
     if missing := [name for name, value in state.items() if value.device.type == "meta"]:
         raise UnsupportedError(
             f"{len(missing)} parameters have no data, such as {quoted(missing[0])}: load the model"
@@ -273,6 +283,32 @@ def _tensors_of(model: Any) -> dict[str, SourceTensor]:
                 same.get(id(value), _Part(desk, layer, name)),
             )
     return {name: tensors[name] for name in sorted(tensors)}
+
+
+def _without_tied(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
+    """Leave out what is tied by the model's class, as saving does it.
+
+    What somebody made one (a layer that is there twice) has no such name: there are as many tensors
+    in a file, and each is written.
+    """
+    from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+    ties = getattr(model, "all_tied_weights_keys", None) or {}
+    seen: set[tuple[object, ...]] = set()
+    once: dict[str, torch.Tensor] = {}
+    again: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        place = (value.device, value.data_ptr(), value.shape, value.stride())
+        tied = name in ties or name in ties.values() or value.device.type == "meta"
+        (again if place in seen and not tied and value.numel() else once)[name] = value
+        seen.add(place)
+    try:
+        return {**remove_tied_weights_from_state_dict(once, model), **again}
+    except RuntimeError as error:
+        raise UnsupportedError(
+            f"the {type(model).__name__} has parameters that are parts of each other, and can't be"
+            f" saved: {error}"
+        ) from error
 
 
 def _dtype_of(name: str, value: torch.Tensor) -> str:

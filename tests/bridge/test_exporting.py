@@ -35,7 +35,7 @@ from ..models import QUANTIZED
 from ..reference.support import ramp, write_checkpoint
 from .checkpoints import checkpoint_with, contents, exported, llama_tensors, llama_with, tensors_of
 from .hyperparameters import ONES
-from .small_models import DATA, byte_level, causal, other
+from .small_models import DATA, byte_level, causal, other, shaken
 
 # Three of the models have a setting that no file tells: `test_what_no_key_tells_is_said`.
 pytestmark = pytest.mark.filterwarnings("ignore:llama.cpp computes differently")
@@ -92,7 +92,9 @@ OTHER_VALUES = {
     # rounded by another library: one unit in the last place
     **{name: re.compile(r"blk\..*\.ssm_a") for name in RECURRENT},
     # the names of the folders at the time
-    **dict.fromkeys(("bert", "llama-bias", "llama3-tied", "mixtral"), re.compile("general.name")),
+    **dict.fromkeys(("llama-bias", "llama3-tied", "mixtral"), re.compile("general.name")),
+    # and there is more in the file (the pooler)
+    "bert": re.compile("general.(name|size_label)"),
 }
 
 
@@ -141,9 +143,11 @@ def test_the_converters_own_files(path: Path, tmp_path: Path) -> None:
     assert ours.metadata[vocabulary] == ours.tensors["token_embd.weight"].shape[0]
     if vocabulary not in theirs.metadata:
         differing.remove(vocabulary)
-    assert ours.tensors.keys() == theirs.tensors.keys()
+    # the pooler below a classifier, without which llama.cpp would score something else
+    more = {"cls.weight", "cls.bias"} if folder == "bert" else set()
+    assert ours.tensors.keys() - theirs.tensors.keys() == more
     if folder != "llama3-tied":  # a checkpoint in shards: the converter goes shard by shard
-        assert list(ours.tensors) == list(theirs.tensors)
+        assert [name for name in ours.tensors if name not in more] == list(theirs.tensors)
     for name, tensor in theirs.tensors.items():
         mine = ours.tensors[name]
         assert mine.qtype == tensor.qtype
@@ -196,10 +200,7 @@ def test_there_and_back_is_the_identity(path: Path, tmp_path: Path) -> None:
 
     folder = path.parent.name
     config = json.loads((DATA / folder / "hf" / "config.json").read_text())
-    # of a classifier that llama.cpp has without its pooler, the encoder comes back
     name, aloud = config["architectures"][0], contextlib.nullcontext()
-    if folder == "bert":
-        name, aloud = "BertModel", pytest.warns(UserWarning, match="classifier")
     if folder in PREDICTS:
         aloud = pytest.warns(UserWarning, match="further tokens")
     kind = getattr(transformers, name)
@@ -207,7 +208,8 @@ def test_there_and_back_is_the_identity(path: Path, tmp_path: Path) -> None:
     file = exported(DATA / folder / "hf", tmp_path / "f.gguf")
     with aloud:
         after = to_transformers(file, dtype="float32")[0].state_dict()
-    lost = {name for name in before if "pooler" in name}  # llama.cpp has none
+    # llama.cpp has a pooler only below a classifier
+    lost = {name for name in before if "pooler" in name and folder != "bert"}
     assert after.keys() == before.keys() - lost
     for name in before.keys() - lost:
         ours = after[name]
@@ -366,6 +368,30 @@ def test_an_output_of_its_own_is_written_whatever_the_settings_say(
     loaded, _ = to_transformers(file.path)
     text = torch.arange(5)[None]
     assert torch.equal(loaded(text).logits, model(text).logits)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_layer_that_is_there_twice_is_written_twice(tied: bool, tmp_path: Path) -> None:
+    """Transformers saves no such model."""
+    model = causal("llama", tie_word_embeddings=tied)
+    model.model.layers[2] = model.model.layers[1]
+    model.model.layers[0].mlp.up_proj.weight = model.model.layers[1].mlp.up_proj.weight
+    file = exported(model, tmp_path / "f.gguf")
+    assert ("output.weight" in file.tensors) != tied
+    one, two = (file.tensors[f"blk.{layer}.attn_q.weight"].blocks() for layer in (1, 2))
+    assert np.array_equal(one, two)
+    loaded, text = to_transformers(file)[0], torch.arange(5)[None]
+    # with a cache, which two layers of one number share, the model computes something else
+    due = model(text, use_cache=False).logits
+    assert torch.equal(loaded(text, use_cache=False).logits, due)
+
+
+def test_parameters_that_are_parts_of_each_other_are_refused(tmp_path: Path) -> None:
+    model = causal("llama")
+    model.model.norm.weight = torch.nn.Parameter(model.lm_head.weight.detach()[0])
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach())
+    with pytest.raises(UnsupportedError, match="parameters that are parts of each other"):
+        exported(model, tmp_path / "f.gguf")
 
 
 @pytest.mark.parametrize("model_type", ["gemma", "cohere"])
@@ -773,7 +799,9 @@ def test_a_tokenizer_goes_with_the_model(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    hf, path = str(DATA / "bert" / "hf"), str(tmp_path / "f.gguf")
+    tensors = {n: t for n, t in tensors_of("bert").items() if not n.startswith("classifier")}
+    encoder = checkpoint_with(tmp_path / "hf", "bert", tensors, architectures=["BertModel"])
+    hf, path = str(encoder), str(tmp_path / "f.gguf")
     assert main(["export", hf, path, "--no-tokenizer", "--qtype", "q8_0"]) == 0
     out = capsys.readouterr().out
     assert "rows of 24 are no multiple of 32, the block of Q8_0" in out
@@ -991,6 +1019,13 @@ def test_a_scaling_of_positions_that_llama_cpp_takes_otherwise_is_said(
         ("phi3", {"sliding_window": 256}, []),
         ("qwen2_moe", {"sliding_window": 64, **LOCAL}, ["layer_types"]),
         ("smollm3", {"sliding_window": 64}, []),
+        (
+            "smollm3",
+            {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"] * 2},
+            ["layer_types"],
+        ),
+        ("gemma", {}, []),
+        ("gemma", {"use_bidirectional_attention": True}, ["use_bidirectional_attention"]),
         ("gemma3_text", {"use_bidirectional_attention": True}, ["use_bidirectional_attention"]),
         ("gemma3_text", {"rope_parameters": LOCALLY_SCALED}, ["rope_type"]),
         ("exaone4", {"layer_types": ["full_attention"] * 3}, ["layer_types"]),  # no positions there
@@ -1063,6 +1098,30 @@ def test_what_llama_cpp_has_not_of_encoders_is_said(
 
 
 @pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("t5", {}, False),
+        ("t5", {"feed_forward_proj": "relu"}, False),
+        ("t5", {"feed_forward_proj": "relu", "tie_word_embeddings": False}, True),
+        ("mt5", {}, False),
+        ("mt5", {"feed_forward_proj": "relu"}, True),
+    ],
+)
+def test_whether_a_t5_scales_comes_back(
+    kind: str, settings: dict[str, Any], told: bool, tmp_path: Path
+) -> None:
+    """Of one without a gate a key says it, which nothing but the way back looks at."""
+    model = other(kind, **settings)
+    file = exported(model, tmp_path / "f.gguf")
+    assert file.metadata.get("t5.logit_scale") == (1.0 if told else None)
+    given = {"input_ids": torch.arange(3, 9)[None], "decoder_input_ids": torch.arange(5)[None]}
+    loaded, _ = to_transformers(file)
+    if settings or kind == "mt5":  # the other has a gate and scales, which nobody publishes
+        with torch.no_grad():
+            assert torch.equal(loaded(**given).logits, model(**given).logits)
+
+
+@pytest.mark.parametrize(
     ("groups", "chosen", "method", "written"),
     [
         (2, 1, "group_limited_greedy", 2),
@@ -1108,3 +1167,51 @@ def test_a_phi2_of_grouped_heads_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hf" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedError, match="a phi-2 with fewer heads of keys"):
         export(tmp_path / "hf", tmp_path / "out.gguf", tokenizer=False)
+
+
+def scoring(name: str, config: str, **settings: Any) -> Any:
+    """A small model that tells texts or tokens apart."""
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 64, "intermediate_size": 96}
+    sizes |= {"num_attention_heads": 4, "num_hidden_layers": 2}
+    if config == "DistilBertConfig":
+        sizes = {"vocab_size": 300, "dim": 64, "hidden_dim": 96, "n_heads": 4, "n_layers": 2}
+    kind = getattr(transformers, name)
+    return shaken(kind(getattr(transformers, config)(**sizes, **settings)).float())
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "XLMRoberta"])
+@pytest.mark.parametrize("labels", [1, 2, 3])
+@pytest.mark.parametrize("saved", [True, False])
+def test_what_scores_a_text_comes_back(kind: str, labels: int, saved: bool, tmp_path: Path) -> None:
+    """Of a roberta as what computes the same; a comparison finds the layer below the scores."""
+    model = scoring(f"{kind}ForSequenceClassification", f"{kind}Config", num_labels=labels)
+    model.save_pretrained(tmp_path / "hf")
+    file = exported(tmp_path / "hf" if saved else model, tmp_path / "f.gguf")
+    assert file.tensors["cls.output.weight"].shape == (labels, 64)
+    result = gl.compare(file, tmp_path / "hf", progress=False)
+    assert all(row.exact for row in result.rows)
+    loaded, _ = to_transformers(file)
+    assert type(loaded).__name__ == "BertForSequenceClassification"
+    tokens = torch.tensor([[4, 5, 17, 99, 3, 64, 2]])
+    with torch.no_grad():
+        assert torch.equal(loaded(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "labels"),
+    [
+        ("DistilBertForSequenceClassification", "DistilBertConfig", 3),
+        ("DistilBertForTokenClassification", "DistilBertConfig", 3),
+        ("BertForTokenClassification", "BertConfig", 2),
+        ("BertForTokenClassification", "BertConfig", 3),
+        ("RobertaForTokenClassification", "RobertaConfig", 3),
+    ],
+)
+def test_other_classifiers_are_refused(name: str, config: str, labels: int, tmp_path: Path) -> None:
+    model = scoring(name, config, num_labels=labels)
+    with pytest.raises(UnsupportedError, match="which this classifier does not"):
+        exported(model, tmp_path / "f.gguf")
+    exported(model.base_model, tmp_path / "f.gguf")

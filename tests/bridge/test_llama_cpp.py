@@ -180,6 +180,38 @@ def test_encoders_without_a_tokenizer(kind: str, tmp_path: Path, say: Any) -> No
     assert worst < (1e-5 if kind == "nomic_bert" else 1e-3)
 
 
+@pytest.mark.parametrize("labels", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Bert", "Roberta"])
+def test_scores(kind: str, labels: int, tmp_path: Path, say: Any) -> None:
+    """What is made of the first token: a layer (bert calls it the pooler), tanh, the classifier."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=300,
+        hidden_size=64,
+        intermediate_size=96,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        num_labels=labels,
+    )
+    model = shaken(getattr(transformers, f"{kind}ForSequenceClassification")(config).float())
+    path = export(model, tmp_path / "f.gguf", qtype="F32", tokenizer=False, progress=False)
+    assert isinstance(path, Path)
+    tokens = [token for token in TOKENS if token > 1]  # 1 is roberta's padding
+    with torch.no_grad():
+        due = model(torch.tensor([tokens])).logits[0].numpy()
+    pooling = llama_cpp.LLAMA_POOLING_TYPE_RANK
+    with opened(path, embedding=True, pooling_type=pooling) as ranking:
+        context = ranking._ctx.ctx
+        assert llama_cpp.llama_decode(context, batch(tokens)) == 0
+        found = np.ctypeslib.as_array(llama_cpp.llama_get_embeddings_seq(context, 0), (labels,))
+        worst = np.abs(found - due).max()
+    say(f"{kind}: scores up to {np.abs(due).max():.2f}, off by {worst:.1e}")
+    assert worst < 1e-3
+
+
 @pytest.mark.filterwarnings("ignore:llama.cpp computes differently by tie_word_embeddings")
 @pytest.mark.parametrize(
     ("kind", "settings", "scale"),

@@ -20,13 +20,14 @@ transformers = pytest.importorskip("transformers")
 
 import gguf_lab as gl  # noqa: E402
 from gguf_lab.bridge import to_transformers  # noqa: E402
-from gguf_lab.bridge.configuration import end_tokens  # noqa: E402
+from gguf_lab.bridge.configuration import end_tokens, sampling_of  # noqa: E402
 from gguf_lab.errors import GGUFError, GGUFLabError, UnsupportedError  # noqa: E402
 from gguf_lab.file import qtype  # noqa: E402
 from gguf_lab.file.writer import Payload, write_file  # noqa: E402
 from gguf_lab.reference.quantized import decode_tensors  # noqa: E402
 
 from ..models import QUANTIZED  # noqa: E402
+from .small_models import causal  # noqa: E402
 
 pytestmark = pytest.mark.slow  # a model of every family: half a minute in all
 
@@ -441,6 +442,49 @@ def test_generation_ends_where_llama_cpp_ends() -> None:
     assert end_tokens(keys, {"eos_token_id": 2, "vocab_size": 30}) == [2, 7]
     assert end_tokens(keys, {"eos_token_id": None, "vocab_size": 7}) == [2]
     assert end_tokens({}, {"eos_token_id": None, "vocab_size": 7}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "settings"),
+    [
+        ({}, {}),
+        ({"top_k": 20}, {"do_sample": True, "top_k": 20}),
+        (
+            {"temp": float(np.float32(0.6)), "top_p": float(np.float32(0.95)), "min_p": 0.0},
+            {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "min_p": 0.0},
+        ),
+        ({"temp": 0.0, "top_k": 20}, {}),  # the likeliest
+        ({"temp": float("nan"), "top_p": 2.0, "top_k": -1, "min_p": "x"}, {}),
+        ({"temp": True, "top_k": 1.5, "top_p": float("inf")}, {}),
+    ],
+)
+def test_tokens_are_drawn_as_the_file_says(keys, settings) -> None:
+    assert sampling_of({f"general.sampling.{key}": v for key, v in keys.items()}) == settings
+
+
+def test_how_tokens_are_drawn_goes_to_a_file_and_back(tmp_path) -> None:
+    """By way of a folder, or of a model in memory: the same keys."""
+    drawn = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20}
+    model = causal("qwen3")
+    for name, value in drawn.items():
+        setattr(model.generation_config, name, value)
+    model.save_pretrained(tmp_path / "hf")
+    paths = [tmp_path / f"{number}.gguf" for number in range(3)]
+    named = {"tokenizer": False, "progress": False, "metadata": {"general.name": "Same"}}
+    gl.export(tmp_path / "hf", paths[0], **named)
+    gl.export(model, paths[1], **named)
+    loaded = load(paths[0])
+    assert {name: getattr(loaded.generation_config, name) for name in drawn} == drawn
+    gl.export(loaded, paths[2], **named)
+    keys = gl.open(paths[0]).metadata
+    assert {k: v for k, v in keys.items() if "sampling" in k} == {
+        "general.sampling.temp": float(np.float32(0.6)),
+        "general.sampling.top_p": float(np.float32(0.95)),
+        "general.sampling.top_k": 20,
+    }
+    for path in paths[1:]:
+        assert {**gl.open(path).metadata} == {**keys}
+    loaded.save_pretrained(tmp_path / "saved")
 
 
 def test_it_generates(tmp_path) -> None:

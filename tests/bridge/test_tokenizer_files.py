@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from gguf_lab.bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from gguf_lab.bridge.tokenizers.vocabulary import TokenType
 
 from .small_models import TEXT, byte_level, causal
-from .vocabularies import DATA, expected, metadata
+from .vocabularies import DATA, expected, metadata, write_vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -528,3 +529,226 @@ def test_tokens_around_a_text_that_no_key_tells(
     else:
         with pytest.warns(UserWarning, match=words):
             exported(folder, 384)
+
+
+TOGGLED = ("llama", "llama-json", "gemma", "llama3", "gpt2", "t5")
+ADD_BOS, ADD_EOS = (f"tokenizer.ggml.add_{name}_token" for name in ("bos", "eos"))
+
+
+def without_ends(name: str) -> Any:
+    """A tokenizer of Transformers that puts nothing around a text."""
+    return to_tokenizer(metadata(name) | {ADD_BOS: False, ADD_EOS: False})
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("name", TOGGLED)
+def test_a_text_that_begins_with_nothing_is_told(name: str, saved: bool, tmp_path: Path) -> None:
+    """No post-processor says so, and of most vocabularies llama.cpp begins a text with bos."""
+    ours, case = without_ends(name), expected(name)
+    ours.save_pretrained(tmp_path)
+    source = tmp_path if saved else ours
+    found = metadata_of_tokenizer(source, config=case["config"], vocabulary=case["vocabulary"])
+    key = {"t5": ADD_EOS, "gpt2": None}.get(name, ADD_BOS)
+    assert {k: found[k] for k in (ADD_BOS, ADD_EOS) if k in found} == ({key: False} if key else {})
+    assert to_tokenizer(found)("the")["input_ids"] == ours("the")["input_ids"]
+
+
+def test_what_gemma4_begins_with_is_said_where_no_key_changes_it() -> None:
+    ours, case = to_tokenizer(metadata("gemma4")), expected("gemma4")
+    ours.add_bos_token = False
+    with pytest.warns(UserWarning, match=r"llama.cpp puts \['<s>'\] around a text.* \[\]"):
+        metadata_of_tokenizer(ours, config=case["config"], vocabulary=case["vocabulary"])
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("name", TOGGLED)
+def test_a_text_that_begins_with_nothing_does_so_in_llama_cpp(
+    name: str, saved: bool, tmp_path: Path
+) -> None:
+    ours, case = without_ends(name), expected(name)
+    ours.save_pretrained(tmp_path)
+    source = tmp_path if saved else ours
+    found = metadata_of_tokenizer(source, config=case["config"], vocabulary=case["vocabulary"])
+    texts = ["Hello", "the the"]
+    theirs = ids_in_llama_cpp(write_vocabulary(tmp_path / "v.gguf", found), texts)
+    assert theirs == [ours(text)["input_ids"] for text in texts]
+
+
+def ids_in_llama_cpp(path: Path, texts: list[str]) -> list[list[int]]:
+    llama_cpp = pytest.importorskip("llama_cpp")
+    model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    try:
+        return [model.tokenize(text.encode(), add_bos=True, special=True) for text in texts]
+    finally:
+        model.close()
+
+
+# --- Where added tokens are found ---
+
+PLAIN = {"normalized": False}
+PHI3 = {"general.name": "A Phi-3 tuned"}
+REST = ["<|endoftext|>"]  # what else of Phi-3's tokens llama.cpp asks for
+# vocabulary, added token, how it is found, what else the file says; the words of the note, and a
+# text of which llama.cpp and Transformers make other tokens if there is one
+FOUND: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], str | None, str]] = {
+    "before": (
+        *("qwen2", "<img>", {"lstrip": True, **PLAIN}, {}),
+        *("keeps spaces before '<img>', which Transformers takes in", "a <img>b"),
+    ),
+    "behind": (
+        *("qwen2", "<img>", {"rstrip": True, **PLAIN}, {}),
+        *("keeps spaces behind '<img>', which Transformers takes in", "a<img> \n b"),
+    ),
+    "spaces of WordPiece": ("bert", "<img>", {"rstrip": True, **PLAIN}, {}, None, "a <img> b"),
+    "alone": (
+        *("qwen2", "foo", {"single_word": True, **PLAIN}, {}),
+        *("finds 'foo' within words too", "food"),
+    ),
+    "lower case": (
+        *("bert", "NEW", {"normalized": True}, {}),
+        *("finds 'NEW' in a text as it stands", "a new b"),
+    ),
+    "as it stands": ("bert", "NEW", PLAIN, {}, None, "a new NEWb"),
+    "a space in front": (
+        *("llama-json", "NEW", {"normalized": True}, {}),
+        *("finds 'NEW' in a text as it stands", "a NEW b"),
+    ),
+    "composed": ("qwen2", "NÄW", {"normalized": True}, {}, None, "a NÄWb"),
+    "not composed": (
+        *("qwen2", "NA\u0308W", {"normalized": True}, {}),
+        *("finds 'NA\u0308W' in a text as it stands", "aN\u00c4Wb"),
+    ),
+    "phi-3 by another name": (
+        *("llama-json", "<|user|>", {"rstrip": True, **PLAIN}, {}),
+        *(r"behind '<\|user\|>', .* takes them in with 'phi-3' in general.name", "<|user|>\nthe"),
+    ),
+    "phi-3": (
+        *("llama-json", "<|user|>", {"rstrip": True, **PLAIN}, PHI3),
+        *("takes in spaces behind '</s>', .* by the name of the model", "a</s> the"),
+    ),
+}
+
+
+def with_added(case: str) -> tuple[Any, dict[str, Any]]:
+    """A tokenizer with an added token, and the arguments to export it."""
+    from tokenizers import AddedToken
+
+    name, text, how, general, *_ = FOUND[case]
+    ours, rows = to_tokenizer(metadata(name)), expected(name)
+    more = [AddedToken(text, special=False, **how)]
+    if name == "llama-json":
+        more += [AddedToken(token, special=True, normalized=False) for token in REST]
+    ours.add_tokens(more)
+    count = rows["vocabulary"] + 2
+    return ours, {"config": rows["config"], "vocabulary": count, "general": general}
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("case", FOUND)
+def test_tokens_that_llama_cpp_finds_elsewhere_are_named(
+    case: str, saved: bool, tmp_path: Path
+) -> None:
+    ours, arguments = with_added(case)
+    ours.save_pretrained(tmp_path)
+    words = FOUND[case][4]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        metadata_of_tokenizer(tmp_path if saved else ours, **arguments)
+    notes = [str(one.message) for one in caught if "control tokens" not in str(one.message)]
+    assert len(notes) == (words is not None)
+    assert words is None or re.search(words, notes[0])
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore:the tokenizer")
+@pytest.mark.parametrize("case", FOUND)
+def test_tokens_that_are_named_llama_cpp_finds_elsewhere(case: str, tmp_path: Path) -> None:
+    """Just those: where nothing is noted, it finds them where Transformers does."""
+    ours, arguments = with_added(case)
+    found = metadata_of_tokenizer(ours, **arguments) | arguments["general"]
+    words, text = FOUND[case][4:]
+    theirs = ids_in_llama_cpp(write_vocabulary(tmp_path / "v.gguf", found), [text])
+    assert (theirs == [ours(text)["input_ids"]]) == (words is None)
+    # and what is read of the file finds them as llama.cpp does
+    assert theirs == [to_tokenizer(found)(text)["input_ids"]]
+
+
+def llama_tokenizer(*more: str) -> Any:
+    """Transformers' own class, which puts a space before a text and behind no special token."""
+    from transformers import LlamaTokenizer
+
+    model = json.loads((DATA / "llama-json" / "tokenizer.json").read_text())["model"]
+    merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    ours = LlamaTokenizer(vocab=model["vocab"], merges=merges)
+    ours.add_special_tokens({"additional_special_tokens": [*more]})
+    return ours
+
+
+def test_a_space_behind_special_tokens_is_said(tmp_path: Path) -> None:
+    words = (
+        r"a space before the text behind '<\|user\|>', too; Transformers does so at the beginning"
+    )
+    ours = llama_tokenizer("<|user|>")
+    ours.save_pretrained(tmp_path)
+    for source in ours, tmp_path:
+        with pytest.warns(UserWarning, match=words):
+            metadata_of_tokenizer(source, config={"model_type": "x"}, vocabulary=len(ours))
+    alone = llama_tokenizer()
+    metadata_of_tokenizer(alone, config={"model_type": "x"}, vocabulary=len(alone))
+    # of SentencePiece's own file the settings say it
+    folder = folder_of("llama", tmp_path / "own", tokenizer_config={"legacy": False})
+    with pytest.warns(UserWarning, match="at the beginning alone"):
+        exported(folder, 500, model_type="nemotron")
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore:the tokenizer")
+def test_a_space_behind_special_tokens_is_put_by_llama_cpp(tmp_path: Path) -> None:
+    ours = llama_tokenizer("<|user|>")
+    found = metadata_of_tokenizer(ours, config={"model_type": "x"}, vocabulary=len(ours))
+    texts = ["the", "<|user|>the"]
+    theirs = ids_in_llama_cpp(write_vocabulary(tmp_path / "v.gguf", found), texts)
+    assert [a == ours(t)["input_ids"] for a, t in zip(theirs, texts, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["qwen2", "llama-json"])
+@pytest.mark.parametrize("called", ["Distilled from phi3", "My PHI-3", "Phi 3"])
+def test_a_name_by_which_llama_cpp_looks_for_tokens_is_refused(name: str, called: str) -> None:
+    rows, ours = expected(name), to_tokenizer(metadata(name))
+    arguments = {"config": rows["config"], "vocabulary": rows["vocabulary"]}
+    arguments["general"] = {"general.name": called}
+    if called == "Phi 3":
+        metadata_of_tokenizer(ours, **arguments)
+        return
+    words = rf'"{called}" for a Phi-3.*<\|endoftext\|>.*general.name'
+    if name == "qwen2":
+        words = rf'"{called}" for a Phi-3.*</s>.*general.name'
+    with pytest.raises(gl.UnsupportedError, match=words):
+        metadata_of_tokenizer(ours, **arguments)
+    # a name that is looked at for something else
+    arguments["general"]["general.architecture"] = "nomic-bert-moe"
+    metadata_of_tokenizer(ours, **arguments)
+
+
+@pytest.mark.oracle
+def test_a_name_by_which_llama_cpp_looks_for_tokens_is_not_loaded(tmp_path: Path) -> None:
+    found = metadata("qwen2")
+    for name, loads in ("Phi 3", True), ("Distilled from phi3", False):
+        path = write_vocabulary(tmp_path / "v.gguf", found | {"general.name": name})
+        if loads:
+            ids_in_llama_cpp(path, ["the"])
+        else:
+            with pytest.raises(ValueError, match="Failed to load"):
+                ids_in_llama_cpp(path, ["the"])
+
+
+def test_the_name_that_a_user_gives_counts(tmp_path: Path) -> None:
+    from gguf_lab.bridge import export
+
+    model, settings = causal("gpt2"), {"tokenizer": byte_level(), "progress": False}
+    model.name_or_path = "somebody/phi3-distilled"
+    with pytest.raises(gl.UnsupportedError, match="for a Phi-3"):
+        export(model, tmp_path / "f.gguf", **settings)
+    assert not [*tmp_path.iterdir()]
+    export(model, tmp_path / "f.gguf", metadata={"general.name": "Mine"}, **settings)

@@ -334,6 +334,30 @@ def test_of_hunyuans_several_ends_the_first_is_that_of_a_turn(tmp_path):
     assert ends == {"eos": 1, "eot": 2}
 
 
+def test_hunyuans_end_is_that_of_a_tokenizer_with_another():
+    """Not what config.json says that a document ends with."""
+    config = {"model_type": "hunyuan_v1_dense", "eos_token_id": 2, "eod_token_id": 1}
+    for published, due in (True, 1), (False, 384):
+        ours = to_tokenizer(metadata("qwen2"))
+        if not published:
+            ours.add_special_tokens({"eos_token": "<fin>"})
+        found = metadata_of_tokenizer(ours, config=config, vocabulary=385)
+        assert found["tokenizer.ggml.eos_token_id"] == due
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("name", ["qwen2", "llama-json", "llama3"])
+def test_a_text_may_end_with_an_ordinary_word(name, saved, tmp_path):
+    ours, case = to_tokenizer(metadata(name)), expected(name)
+    word = next(i for i, kind in enumerate(metadata(name)[TYPES]) if i > 290 and kind == 1)
+    ours.eos_token = ours.convert_ids_to_tokens(word)
+    ours.save_pretrained(tmp_path)
+    found = metadata_of_tokenizer(
+        tmp_path if saved else ours, config=case["config"], vocabulary=case["vocabulary"]
+    )
+    assert found["tokenizer.ggml.eos_token_id"] == word
+
+
 def test_an_unknown_pre_tokenizer_can_be_named(tmp_path):
     shutil.copytree(DATA / "gpt2", tmp_path, dirs_exist_ok=True)
     path = tmp_path / "tokenizer.json"

@@ -2,8 +2,9 @@
 
 Facts: llama.cpp's converter, classes ``BertModel``, ``DistilBertModel``, ``RobertaModel``,
 ``XLMRobertaModel`` and ``NomicBertModel``. It cuts the rows off roberta's positions that nothing
-reaches; what is left is a bert, and read as one. Poolers and heads of the pretraining aren't
-written. llama.cpp computes GELU by the tanh formula; the models are trained with the exact one.
+reaches; what is left is a bert, and read as one. Heads of the pretraining aren't written, and
+poolers only where they are the layer below a classifier (there it forgets them). llama.cpp computes
+GELU by the tanh formula; the models are trained with the exact one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = ["BERT", "NOMIC_BERT"]
 
 _FROM_PADDING = ("roberta", "xlm-roberta")
 _MOST_LABELS = 100_000
+_CLASSIFIER = "BertForSequenceClassification"
+_SCORES = ("cls.weight", "cls.output.weight")
 
 
 def _positions_to_file(config: ConfigSide) -> Mapping[str, object]:
@@ -42,9 +45,19 @@ def _labels_to_file(config: ConfigSide) -> Mapping[str, object]:
     labels = config.find("id2label")
     if labels and not isinstance(labels, dict):
         raise config.wrong("id2label", labels, "a name for each number")
-    if not labels or (len(labels) == 2 and labels.get(0) == "LABEL_0"):  # made up by Transformers
+    if not labels:
+        return {}
+    # Transformers makes up two for any model; what scores a text is loaded by their number
+    if len(labels) == 2 and labels.get(0) == "LABEL_0" and not _is_classifier(config):
         return {}
     return {"classifier.output_labels": [text for _, text in sorted(labels.items())]}
+
+
+def _is_classifier(config: ConfigSide) -> bool:
+    kinds = config.find("architectures")
+    return isinstance(kinds, list) and any(
+        str(kind).endswith("ForSequenceClassification") for kind in kinds
+    )
 
 
 def _labels_to_config(file: FileSide) -> Mapping[str, object]:
@@ -55,6 +68,13 @@ def _labels_to_config(file: FileSide) -> Mapping[str, object]:
         "id2label": dict(enumerate(labels)),
         "label2id": {label: index for index, label in enumerate(labels)},
     }
+
+
+def _classifier_to_config(file: FileSide) -> Mapping[str, object]:
+    """Read what scores a text as what it is, also where it was another kind's: they are alike."""
+    if _bert_type(file) != "bert" or not all(map(file.tensor, _SCORES)):
+        return {}
+    return {"architectures": [_CLASSIFIER], "num_labels": file.shape(_SCORES[1])[0]}
 
 
 def _epsilon(config: ConfigSide) -> Mapping[str, object]:
@@ -102,6 +122,7 @@ BERT = Family(
         Rule(_positions_to_file, _positions_to_config),
         Rule(_epsilon),
         Written("attention.causal", False),
+        Rule(to_config=_classifier_to_config),
         Rule(_labels_to_file, _labels_to_config),
         Rule(to_config=_spelled),
         *implied(hidden_act="gelu"),

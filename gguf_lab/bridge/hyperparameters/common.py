@@ -23,7 +23,8 @@ __all__ = [
     "NO_WINDOW", "OPTIONAL_HEAD_DIM", "PREDICTORS", "SIZES", "SOME_SLIDE", "VOCABULARY", "WIDTH",
     "WIDTH_INSIDE",
     "as_many_heads", "base", "biased", "every", "heads_of_state", "implied", "layer_kinds",
-    "limited", "other_base", "predictors", "sliding_layers", "sliding_of", "without_predictors",
+    "limited", "other_base", "predictors", "slides", "sliding_layers", "sliding_of",
+    "without_predictors",
 ]  # fmt: skip
 
 _GATES = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -202,6 +203,13 @@ def biased(name: str, *tensors: str) -> Rule:
 def layer_kinds(sliding: list[bool]) -> list[str]:
     """Name the kind of attention of each layer."""
     return ["sliding_attention" if item else "full_attention" for item in sliding]
+
+
+def slides(config: ConfigSide) -> bool:
+    """Say whether any layer slides, where that is not what ``use_sliding_window`` says."""
+    kinds = config.find("layer_types")
+    named = isinstance(kinds, list | tuple) and "sliding_attention" in kinds
+    return named and config.find("sliding_window") is not None
 
 
 def every(number: int, layers: int) -> list[bool]:

@@ -55,7 +55,12 @@ _SIZES: tuple[Line, ...] = (
 GEMMA = Family(
     architectures=("gemma",),
     classes={"gemma": "GemmaForCausalLM"},
-    lines=(*_SIZES, *implied(hidden_act="gelu_pytorch_tanh", attention_bias=False)),
+    lines=(
+        *_SIZES,
+        *implied(
+            hidden_act="gelu_pytorch_tanh", attention_bias=False, use_bidirectional_attention=False
+        ),
+    ),
 )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import UnsupportedError
-from .common import OPTIONAL_HEAD_DIM, VOCABULARY, base, biased, implied
+from .common import OPTIONAL_HEAD_DIM, VOCABULARY, base, biased, implied, slides
 from .family import Family, Implied, Rule
 from .rope import llama3_tensor
 
@@ -106,6 +106,7 @@ SMOLLM3 = Family(
         *_SHARED,
         Rule(_turned),
         *implied(hidden_act="silu", mlp_bias=False, use_sliding_window=False, sliding_window=None),
+        Implied("layer_types", "full_attention everywhere", when=slides),
         head_dim=OPTIONAL_HEAD_DIM,
     ),
 )

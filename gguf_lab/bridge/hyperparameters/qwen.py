@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import OPTIONAL_HEAD_DIM, base, biased, implied
+from .common import OPTIONAL_HEAD_DIM, base, biased, implied, slides
 from .family import Family, Implied, Line, Pair, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .config_side import ConfigSide
     from .file_side import FileSide
 
 __all__ = ["EXPERTS", "EXPERTS_EVERYWHERE", "QWEN2", "QWEN2MOE", "QWEN3", "QWEN3MOE"]
 
 
-def _slides(config: ConfigSide) -> bool:
-    kinds = config.find("layer_types")
-    slides = isinstance(kinds, list | tuple) and "sliding_attention" in kinds
-    return slides and config.find("sliding_window") is not None
-
-
 _BUILT_IN = (
     *implied(hidden_act="silu", use_sliding_window=False, sliding_window=None),
-    Implied("layer_types", "full_attention everywhere", when=_slides),
+    Implied("layer_types", "full_attention everywhere", when=slides),
 )
 
 QWEN2 = Family(

@@ -77,8 +77,19 @@ def _sizes_to_config(file: FileSide) -> Mapping[str, object]:
         "feed_forward_proj": "gated-gelu" if gated else "relu",
     }
     if _model_type(file) == "t5":
-        found["tie_word_embeddings"] = not gated and not file.tensor("output.weight")
+        plain = file.has("logit_scale") and file.number("logit_scale") == 1
+        found["tie_word_embeddings"] = not (gated or plain or file.tensor("output.weight"))
     return found
+
+
+def _scale(config: ConfigSide) -> Mapping[str, object]:
+    """Tell, with a key that llama.cpp passes over, what looks like the first t5 and does not scale.
+
+    It is for the way back alone: llama.cpp never scales.
+    """
+    scales = config.find("model_type") == "umt5" or bool(config.find("scale_decoder_outputs"))
+    is_clear = scales or _has_gate(config) or "lm_head.weight" in config.names
+    return {} if is_clear else {"logit_scale": 1.0}
 
 
 def _has_gate(config: ConfigSide) -> bool:
@@ -123,6 +134,7 @@ T5 = Family(
     lines=(
         *_SHARED,
         Rule(_decoder, _decoder_to_config),
+        Rule(_scale),
         Implied("scale_decoder_outputs", False, when=always),
         Implied("tie_word_embeddings", "logits that aren't scaled", when=_scales_as_tied),
     ),

@@ -75,7 +75,7 @@ def draft_projector(
     keys: dict[str, object] = {
         "general.architecture": "clip",
         "general.type": "mmproj",
-        **general_metadata(source.name, source.folder, shapes),
+        **general_metadata(source.name, source.folder, shapes, source.generation),
         "general.file_type": file_type_of(file_type or mostly(qtype, tensors)),
         **settings,
         "general.quantization_version": quantization_version(),

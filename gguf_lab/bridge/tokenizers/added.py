@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .source import Source
     from .tokens import Tokens
 
-__all__ = ["listed_tokens", "put_added"]
+__all__ = ["flags_of", "listed_tokens", "put_added"]
+
+_FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,18 @@ def listed_tokens(source: Source) -> Iterator[_Added]:
     for token in source.listed:
         place, text = token.get("id"), token.get("content")
         yield _token(source, "tokenizer.json", place, text, special=token.get("special"))
+
+
+def flags_of(source: Source) -> dict[str, list[str]]:
+    """Return the texts of added tokens by what Transformers heeds when it looks for them."""
+    if source.is_loaded:
+        tokens = source.tokenizer.added_tokens_decoder.values()
+        told = [{"content": t.content, **{f: getattr(t, f) for f in _FLAGS}} for t in tokens]
+    else:
+        described = (source.settings or {}).get("added_tokens_decoder") or {}
+        told = [*source.listed, *(t for t in described.values() if isinstance(t, dict))]
+    last = {str(token.get("content")): token for token in told}
+    return {flag: [t for t in last if last[t].get(flag) is True] for flag in _FLAGS}
 
 
 def _token(source: Source, file: str, place: Any, text: Any, *, special: Any = False) -> _Added:

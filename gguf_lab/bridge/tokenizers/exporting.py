@@ -5,22 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...errors import UnsupportedError
-from ...file.text import few, quoted
+from .comparing import check_name, compare_added, compare_spaces, compare_types, settle_ends
 from .fingerprints import FINGERPRINTS, TEXT, fingerprint
-from .forced import forced_types
 from .naming import pre_tokenizer_name
 from .normalizing import check_wordpiece
 from .pieces import merged_metadata, sentencepiece_metadata, unigram_metadata
-from .pre_tokenizers import PRE_TOKENIZERS
 from .quirks import adjust, looks_special
 from .sentencepiece import BPE
 from .source import Source, open_source
 from .special import special_metadata
 from .tokens import Tokens
-from .vocabulary import CONTINUES, SPACE, TokenType, read_special
+from .vocabulary import CONTINUES, SPACE, TokenType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +30,7 @@ def metadata_of_tokenizer(
     config: Mapping[str, Any],
     vocabulary: int,
     pre_tokenizer: str | None = None,
+    general: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the keys `tokenizer.*` of a checkpoint's tokenizer.
 
@@ -47,6 +44,9 @@ def metadata_of_tokenizer(
         Rows of the token embedding. Ids without a token get one, "[PAD32001]", of type unused.
     pre_tokenizer : str, optional
         What `tokenizer.ggml.pre` shall say, if a byte-level BPE is not recognized.
+    general : mapping, optional
+        What else the file says: by its architecture and its name llama.cpp tells which tokens take
+        in the spaces beside them.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def metadata_of_tokenizer(
     CheckpointError
         If a file is missing or malformed, there are more tokens than rows, or two of one text.
     UnsupportedError
-        If the kind of tokenizer is unknown, or a byte-level BPE is not recognized.
+        If the kind of tokenizer is unknown, or a byte-level BPE is not recognized; if llama.cpp
+        asks for other tokens because of the model's name.
 
     Warns
     -----
@@ -67,14 +68,19 @@ def metadata_of_tokenizer(
 
     Notes
     -----
-    In one place this is more than the converter does: for a BPE with byte fallback that has merges
+    In two places this is more than the converter does. For a BPE with byte fallback that has merges
     and no scores (`tokenizer.json` without `tokenizer.model`) it writes -1000 for every token, and
-    llama.cpp then merges from left to right. Here the scores say the order of the merges.
+    llama.cpp then merges from left to right. Here the scores say the order of the merges. And where
+    it says nothing of what a text begins and ends with, and llama.cpp would put a token there that
+    Transformers does not, here a key says that none is.
     """
     with open_source(source, config) as opened:
         found = adjust(_metadata(opened, vocabulary, pre_tokenizer), opened, vocabulary)
-        _compare_ends(found, opened)
-        _compare_types(found, opened)
+        check_name(found, general or {})
+        settle_ends(found, opened)
+        compare_types(found, opened)
+        compare_added(found, general or {}, opened)
+        compare_spaces(found, opened)
     for note in opened.notes:
         warnings.warn(f"the tokenizer: {note}.", UserWarning, stacklevel=2)
     return found
@@ -138,45 +144,3 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
 def _bert_name(source: Source) -> str:
     """Return a name for `tokenizer.ggml.pre`, which llama.cpp does not look at for WordPiece."""
     return FINGERPRINTS.get(fingerprint(source.tokenizer.encode(TEXT)), "default")
-
-
-def _compare_types(found: dict[str, object], source: Source) -> None:
-    """Note which tokens llama.cpp takes for control tokens by their text alone."""
-    tokens, types = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"]
-    assert isinstance(tokens, list)
-    assert isinstance(types, np.ndarray)
-    forced = [
-        token
-        for token, told, taken in zip(
-            tokens, types.tolist(), forced_types(found, tokens, types.tolist()), strict=True
-        )
-        if taken == TokenType.CONTROL and told in {TokenType.NORMAL, TokenType.USER_DEFINED}
-    ]
-    if forced:
-        source.notes.append(
-            f"llama.cpp takes {few(map(quoted, forced))} for control tokens by the text alone: it"
-            " hides them in what is generated, and finds them in a text only if told to"
-        )
-
-
-def _compare_ends(found: dict[str, object], source: Source) -> None:
-    """Note if llama.cpp puts other tokens around a text than Transformers does."""
-    if not source.is_loaded:
-        return
-    special, model = read_special(found), str(found["tokenizer.ggml.model"])
-    if model == "bert":
-        wanted = ["cls", "sep"]
-    else:
-        pre = PRE_TOKENIZERS.get(str(found.get("tokenizer.ggml.pre")))
-        by_itself = {"bos": pre.add_bos if pre else model != "t5", "eos": model == "t5"}
-        wanted = [
-            n for n, add in by_itself.items() if found.get(f"tokenizer.ggml.add_{n}_token", add)
-        ]
-    ours = [special.get(name) for name in wanted]
-    added = source.tokenizer.added_tokens_decoder
-    theirs = [token for token in source.tokenizer("")["input_ids"] if token in added]
-    if ours != theirs:
-        texts = found["tokenizer.ggml.tokens"]
-        assert isinstance(texts, list)
-        mine, other = ([None if i is None else texts[i] for i in ids] for ids in (ours, theirs))
-        source.notes.append(f"llama.cpp puts {mine} around a text, Transformers {other}")

@@ -66,7 +66,7 @@ def adjust(found: dict[str, object], source: Source, count: int) -> dict[str, ob
     if family in {"ernie4_5", "ernie4_5_moe"}:
         return found | _prefix(source)
     if family == "hunyuan_v1_dense":
-        return found | _hunyuan(source)
+        return found | _hunyuan(found, source)
     if family == "roberta":
         return found | {_SEQUENCES: source.config.get("type_vocab_size", 1)}
     if family.startswith("gemma4"):
@@ -82,13 +82,18 @@ def _prefix(source: Source) -> dict[str, object]:
     return {_PREFIX: prefix} if isinstance(prefix, bool) else {}
 
 
-def _hunyuan(source: Source) -> dict[str, object]:
+def _hunyuan(found: dict[str, object], source: Source) -> dict[str, object]:
     # its class says 3 where config.json is silent; of several ends the first is that of a turn
     ends, several = source.config.get("eod_token_id", 3), source.generation.get("eos_token_id")
-    found: dict[str, object] = {_EOS: ends} if type(ends) is int and ends >= 0 else {}
+    # a tokenizer with another end than the model was published with has the last word
+    told = source.config.get("eos_token_id")
+    is_other = told is not None and found.get(_EOS) not in (told if type(told) is list else [told])
+    more: dict[str, object] = {}
+    if type(ends) is int and ends >= 0 and not is_other:
+        more[_EOS] = ends
     if isinstance(several, list) and len(several) > 1 and type(several[0]) is int:
-        found[_EOT] = several[0]
-    return found
+        more[_EOT] = several[0]
+    return more
 
 
 def _llama(found: dict[str, object], source: Source, count: int) -> dict[str, object]:

@@ -147,6 +147,7 @@ class _Special:
         if isinstance(ends, list) and ends:
             self._set("eos", ends[0])
         places = {text: place for place, text in enumerate(tokens.texts)}
+        self._take_words(source, places)
         for name, taken in _TAKEN[model].items():
             if name not in self.ids:
                 called = "cls" if (model, name) == ("bert", "bos") else name
@@ -156,6 +157,14 @@ class _Special:
                     meant = self._meant(source, called, places)
                 if meant != taken:
                     self._set(name, meant)
+
+    def _take_words(self, source: Source, places: dict[str, int]) -> None:
+        """Begin and end with ordinary words if the settings say so: the converter looks at none."""
+        listed = {token.get("content") for token in source.listed}
+        for name in ("bos", "eos"):
+            text = _content(self._text(name))
+            if source.json is not None and text not in listed and text in places:
+                self.ids[name] = places[text]
 
     def _meant_when_loaded(self, source: Source, name: str) -> object:
         place = getattr(source.tokenizer, f"{name}_token_id", None)

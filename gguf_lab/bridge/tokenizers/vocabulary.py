@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTINUES",
     "MATCHED",
+    "OF_PHI3",
     "SPACE",
     "SPECIAL_KEYS",
     "TokenType",
     "Vocabulary",
     "has_tokenizer",
+    "is_called_phi3",
     "read_special",
     "read_templates",
     "read_vocabulary",
+    "stripping",
 ]
 
 
@@ -195,7 +198,7 @@ def read_vocabulary(metadata: Mapping[str, object]) -> Vocabulary:
                 f"{SPECIAL_KEYS[name]} is missing, but texts are to be encoded with that token"
                 f" (tokenizer.ggml.add_{name}_token, or the default of this kind)."
             )
-    lstrip, rstrip = _stripping(metadata, tokens, types)
+    lstrip, rstrip = stripping(metadata, tokens, types)
     lowercase = get(metadata, "tokenizer.ggml.normalizer.lowercase", bool, default=True)
     return Vocabulary(
         model=model,
@@ -331,24 +334,38 @@ def read_templates(metadata: Mapping[str, object]) -> dict[str, str]:
     return templates
 
 
-def _stripping(
+def stripping(
     metadata: Mapping[str, object], tokens: Sequence[str], types: Sequence[int]
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return the tokens that strip spaces before and after them.
 
     No key says so; like llama.cpp, this goes by names that stand elsewhere.
     """
-    pre = str(metadata.get("tokenizer.ggml.pre"))
-    architecture = str(metadata.get("general.architecture"))
-    name = str(metadata.get("general.name")).lower()
-    if any(part in pre for part in ("jina-v2-de", "jina-v2-es", "jina-v2-code")) or any(
-        part in architecture for part in ("nomic-bert-moe", "jina-bert-v3")
-    ):
+    if _masks(metadata):
         return frozenset(["<mask>"]), frozenset()
-    if "phi-3" in name or "phi3" in name:
+    if is_called_phi3(metadata):
         matched = {t for t, kind in zip(tokens, types, strict=True) if kind in MATCHED}
         return frozenset(), frozenset(matched - {"<unk>", "<s>", "<|endoftext|>"})
+    name = str(metadata.get("general.name")).lower()
     return frozenset(["[MASK]"] if "modern-bert" in name else []), frozenset()
+
+
+def _masks(metadata: Mapping[str, object]) -> bool:
+    pre = str(metadata.get("tokenizer.ggml.pre"))
+    architecture = str(metadata.get("general.architecture"))
+    return any(part in pre for part in ("jina-v2-de", "jina-v2-es", "jina-v2-code")) or any(
+        part in architecture for part in ("nomic-bert-moe", "jina-bert-v3")
+    )
+
+
+OF_PHI3 = ("</s>", "<unk>", "<s>", "<|endoftext|>")
+"""Tokens without which llama.cpp loads no vocabulary of a model that is called Phi-3."""
+
+
+def is_called_phi3(metadata: Mapping[str, object]) -> bool:
+    """Whether llama.cpp takes a model for a Phi-3, by its name alone."""
+    name = str(metadata.get("general.name")).lower()
+    return ("phi-3" in name or "phi3" in name) and not _masks(metadata)
 
 
 def _read_length(metadata: Mapping[str, object]) -> int | None:

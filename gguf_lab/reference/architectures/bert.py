@@ -33,6 +33,22 @@ def _has_labels(facts: Facts) -> bool:
     return f"{facts.architecture}.classifier.output_labels" in facts.metadata
 
 
+def _pools(facts: Facts) -> bool:
+    """Whether the pooler is the layer below a classifier, which llama.cpp calls ``cls``.
+
+    The converter leaves it out there too, and llama.cpp then takes the score of something else.
+    """
+    if (facts.architecture, facts.config.get("model_type")) != ("bert", "bert"):
+        return False
+    if facts.config.get("architectures") != ["BertForSequenceClassification"]:
+        return False
+    return not facts.shapes or {"cls.weight", "cls.output.weight"} <= facts.shapes.keys()
+
+
+def _does_not_pool(facts: Facts) -> bool:
+    return not _pools(facts)
+
+
 _CLASSIFIER = (
     Row("classifier.weight", to="classifier.out_proj.weight", when=_has_labels),
     Row("classifier.bias", to="classifier.out_proj.bias", when=_has_labels),
@@ -42,8 +58,8 @@ _MASKED_WORDS = "the head for masked words: llama.cpp makes embeddings only"
 
 _LEFT_OUT = (
     LeftOut("embeddings.position_ids", "the numbers 0, 1, 2, ...: no weight"),
-    LeftOut("pooler.dense.weight", _POOLER),
-    LeftOut("pooler.dense.bias", _POOLER),
+    LeftOut("pooler.dense.weight", _POOLER, when=_does_not_pool),
+    LeftOut("pooler.dense.bias", _POOLER, when=_does_not_pool),
     LeftOut("cls.predictions*", _MASKED_WORDS),
     LeftOut("vocab_*", _MASKED_WORDS),
     LeftOut("lm_head.*", _MASKED_WORDS),
@@ -87,7 +103,12 @@ BERT = Family(
         Spelling(".beta", ".bias", "end"),
     ),
     left_out=_LEFT_OUT,
-    rows=(Row("embeddings.position_embeddings.weight", transform=_positions), *_CLASSIFIER),
+    rows=(
+        Row("embeddings.position_embeddings.weight", transform=_positions),
+        Row("pooler.dense.weight", to="classifier.dense.weight", when=_pools),
+        Row("pooler.dense.bias", to="classifier.dense.bias", when=_pools),
+        *_CLASSIFIER,
+    ),
 )
 
 NOMIC_BERT = Family(

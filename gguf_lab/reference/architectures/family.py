@@ -55,6 +55,10 @@ class Spelling:
         return name
 
 
+def _always(_: Facts) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """Tensors that the converter leaves out on purpose, and why.
@@ -64,18 +68,17 @@ class LeftOut:
     pattern, reason : str
     if_zero : bool
         Whether it refuses the checkpoint if any of their values is not zero.
+    when : callable
+        Whether they are left out for these facts.
     """
 
     pattern: str
     reason: str
     if_zero: bool = False
+    when: Callable[[Facts], bool] = _always
 
 
 _AS_STORED = AsStored()
-
-
-def _always(_: Facts) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True)

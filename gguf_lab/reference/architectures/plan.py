@@ -80,10 +80,11 @@ def draw_plan(family: Family, facts: Facts, tensors: Mapping[str, NamedRows]) ->
     map_name = _name_map(facts, family)
     pieces: dict[str, list[_Piece]] = {}
     rows = [(pattern_of(row.pattern), row) for row in family.rows if row.when(facts)]
+    left_out = tuple(line for line in family.left_out if line.when(facts))
     after_the_last = str(facts.next_layer())
     for tensor in tensors.values():
         spelled = family.spell(tensor.name).replace("{next}", after_the_last)
-        reason = reason_in(family.left_out, spelled)
+        reason = reason_in(left_out, spelled)
         if reason is not None:
             plan.left_out[tensor.name] = reason
             continue
