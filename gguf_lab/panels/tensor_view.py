@@ -190,13 +190,16 @@ class TensorView(Place):
         sides = [side for side in SIDES if side in question.get("sides", SIDES)]
         if how not in _HOW or not sides:
             raise GGUFLabError(f"there is no picture of {sides} pooled by {how!r}")
+        # A panel may be seen in several places at once, each at a zoom of its own.
+        view = str(question.get("view", ""))[:40]
+        whose = {"view": view, "name": name}
         if ask == "picture":
-            steps = self._drawn(name, region, how, sides, question.get("ticket"))
-            self._jobs.put("picture", steps, "Reading the picture", rank=1)
+            steps = self._drawn(whose, region, how, sides, question.get("ticket"))
+            self._jobs.put(f"picture {view}", steps, "Reading the picture", rank=1)
             self._begin_survey()
         elif ask == "peek":
-            steps = self._peek(name, region, how, question.get("ticket"))
-            self._jobs.put("peek", steps, "Reading values")
+            steps = self._peek(whose, region, how, question.get("ticket"))
+            self._jobs.put(f"peek {view}", steps, "Reading values")
         else:
             self._jobs.put("pick", self._pick(name, region, sides[0]), "Looking for the weight")
         return {}
@@ -219,19 +222,19 @@ class TensorView(Place):
         return region
 
     def _drawn(
-        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+        self, whose: dict[str, str], region: Region, how: Any, sides: list[str], ticket: object
     ) -> Iterator[float]:
         """Draw a picture; of one that does not come to its end the browser is told."""
         try:
-            yield from self._draw(name, region, how, sides, ticket)
+            yield from self._draw(whose, region, how, sides, ticket)
         except BaseException:
-            self.send({"unread": ticket, "name": name})
+            self.send({"unread": ticket, **whose})
             raise
 
     def _draw(
-        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+        self, whose: dict[str, str], region: Region, how: Any, sides: list[str], ticket: object
     ) -> Iterator[float]:
-        readers = self._sides.readers(name, sides)
+        readers = self._sides.readers(whose["name"], sides)
         passes = [True, False] if region.n_weights > _SMALL and region.tall > 1 else [False]
         for sampled in passes:
             pools = yield from picture(readers, region, how, sampled=sampled)
@@ -239,7 +242,7 @@ class TensorView(Place):
             marks = np.stack([pool.marks() for pool in pools.values()])
             content = {
                 "picture": ticket,
-                "name": name,
+                **whose,
                 "how": how,
                 "sides": list(pools),
                 "region": [
@@ -251,9 +254,11 @@ class TensorView(Place):
             }
             self.send(content, [cells.tobytes(), marks.tobytes()])
 
-    def _peek(self, name: str, region: Region, how: Any, ticket: object) -> Iterator[float]:
+    def _peek(
+        self, whose: dict[str, str], region: Region, how: Any, ticket: object
+    ) -> Iterator[float]:
         """Tell one cell in words, every side of it."""
-        readers = self._sides.readers(name, SIDES)
+        readers = self._sides.readers(whose["name"], SIDES)
         if region.n_weights == 1:
             found = read(readers, [(region.top, region.bottom)], region.left, region.right)
             values: dict[str, Any] = {side: one[0, 0] for side, one in found.items()}
@@ -264,7 +269,8 @@ class TensorView(Place):
         parts.append(_span("column", region.left, region.right))
         if region.n_weights > 1:
             parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
-        self.send({"peek": ticket, "words": f"{', '.join(parts)}: {told(values)}"})
+        words = f"{', '.join(parts)}: {told(values)}"
+        self.send({"peek": ticket, "view": whose["view"], "words": words})
 
     def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:
         reader = self._sides.readers(name, [side, "quantized"])

@@ -68,6 +68,8 @@ for box in boxes:
     display(box)
 """
 
+RUN = PANELS.replace("MetadataTree(model)", "WillItRun(model)")
+
 LARGE = """
 import gguf_lab as gl
 large = gl.open("large.gguf")
@@ -104,6 +106,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         root / "static.ipynb", PANELS.replace("gl.MetadataTree(model)", ""), WORKBENCH, SNAPSHOT
     )
     write_notebook(root / "boxes.ipynb", BOXES)
+    write_notebook(root / "run.ipynb", RUN, TABLE)
     tensors = {
         "small.weight": (np.ones((4, 32), np.float32), "Q8_0"),
         "large.weight": (large_blocks(24_576, 4096), "Q4_0"),
@@ -267,6 +270,24 @@ def test_a_panel_has_its_width_in_every_box(lab: Lab, address: str) -> None:
     heights = panels.locator(".gl-panel").evaluate_all("nodes => nodes.map(n => n.offsetHeight)")
     assert {*heights} == {120}
     lab.check()
+
+
+def test_after_a_restart_of_the_kernel_panels_say_that_they_are_old(lab: Lab, address: str) -> None:
+    page = lab.page
+    lab.open(address, "run.ipynb")
+    run, table = lab.see(".gl-running"), lab.see(".gl-table")
+    table.locator(".gl-tr").first.wait_for()
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    expect(run).to_have_class(re.compile("gl-stale"))
+    expect(table).to_have_class(re.compile("gl-stale"))
+    expect(page.locator(".gl-error:visible")).to_have_count(0)
+    run.get_by_label("Tokens of context").fill("4096")
+    page.keyboard.press("Enter")
+    table.locator(".gl-tr").nth(2).click()
+    for panel in (run, table):
+        expect(panel.locator(".gl-error-text")).to_contain_text("does not run any more")
 
 
 def test_a_change_of_the_theme_leaves_nothing_empty(lab: Lab, address: str) -> None:

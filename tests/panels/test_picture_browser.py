@@ -301,3 +301,30 @@ def test_a_picture_that_was_cancelled_is_not_being_read(
         expect(page.get_by_text("not read")).to_have_count(0)
         assert view.wait(5)
         view.close()
+
+
+def test_two_views_of_a_picture_have_each_its_own(harness: Harness, minilm: Any) -> None:
+    panel = TensorView(minilm, DOWN)
+    page = shown(harness, panel)
+    harness.again().evaluate("node => { node.style.width = '300px'; }")
+    first, second = page.locator(".gl-heat").all()
+    painted = "([a, b]) => [a, b].every((n) => n.dataset.painted.startsWith('whole'))"
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    states = page.locator(".gl-coarse")
+    whole = states.all_inner_texts()
+    assert whole[0] != whole[1]  # other widths, other cells
+    second.focus()
+    for _ in range(8):
+        page.keyboard.press("+")
+    expect(states.nth(1)).to_have_text("one cell is one weight")
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    expect(states.nth(0)).to_have_text(whole[0])
+    # what the pointer tells stays in its view, too
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".gl-readout").nth(1)).to_contain_text("quantized")
+    expect(page.locator(".gl-readout").nth(0)).to_have_text(
+        "Point at a cell, or walk with the arrow keys"
+    )
+    panel.selected = [Q]
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    panel.close()

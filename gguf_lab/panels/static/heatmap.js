@@ -11,7 +11,7 @@ const LARGEST = { tall: 22, wide: 56 }; // pixels of a weight, zoomed in as far 
  * @param {{sides: () => string[], peek: (words: string) => void, drawn: (pic: any) => void}} spec
  */
 function heatmap(p, spec) {
-  const { model, root, on, ask, safe, save, say, leave } = p;
+  const { model, root, viewId, on, ask, safe, save, say, leave } = p;
   const canvas = h("canvas", { class: "gl-heat", tabindex: 0, role: "application", "aria-roledescription": "heatmap" });
   const view = { x: 0, y: 0, sx: 1, sy: 1 };
   let size = { rows: 0, columns: 0, block: 1 }, W = 0, H = 0, full = 0, colours = null;
@@ -74,7 +74,7 @@ function heatmap(p, spec) {
       Math.floor(view.y / tall) * tall, up(view.y + H * view.sy, tall, size.rows),
       Math.floor(view.x / wide) * wide, up(view.x + W * view.sx, wide, size.columns), tall, wide,
     ];
-    const question = { ask: "picture", name: model.get("selected")[0], region, how: model.get("pooling"), sides: spec.sides() };
+    const question = { ask: "picture", view: viewId, name: model.get("selected")[0], region, how: model.get("pooling"), sides: spec.sides() };
     const key = JSON.stringify(question);
     if (key === asked) return;
     asked = key;
@@ -91,8 +91,9 @@ function heatmap(p, spec) {
     next = setTimeout(safe(() => { next = 0; request(); }), 40);
   }
   function receive(message, buffers) {
-    if (message?.unread === ticket && message.name === model.get("selected")[0]) spec.unread();
-    if (message?.picture === undefined || message.name !== model.get("selected")[0] || message.how !== model.get("pooling")) return;
+    if (message?.view !== viewId) return;
+    if (message.unread === ticket && message.name === model.get("selected")[0]) spec.unread();
+    if (message.picture === undefined || message.name !== model.get("selected")[0] || message.how !== model.get("pooling")) return;
     const [rows, columns] = message.shape, n = rows * columns;
     const cells = typed(Float32Array, buffers[0]), marks = typed(Uint8Array, buffers[1]);
     const part = (all, k) => all.subarray(k * n, (k + 1) * n);
@@ -246,7 +247,7 @@ function heatmap(p, spec) {
   // -- mouse and keyboard
 
   const peek = debounced(safe(() => {
-    if (cursor && model.get("selected").length) ask({ ask: "peek", name: model.get("selected")[0], region: cellAt(cursor.row, cursor.column), how: model.get("pooling"), ticket: 0 });
+    if (cursor && model.get("selected").length) ask({ ask: "peek", view: viewId, name: model.get("selected")[0], region: cellAt(cursor.row, cursor.column), how: model.get("pooling"), ticket: 0 });
   }), 60);
   function goTo(row, column, k, aloud) {
     cursor = { row, column }; pane = k; spoken = aloud;
@@ -259,7 +260,7 @@ function heatmap(p, spec) {
     else ask({ ask: "pick", name: model.get("selected")[0], region, how: "extreme", sides: [spec.sides()[pane]] });
   }
   const told = safe((message) => {
-    if (message?.peek === undefined) return;
+    if (message?.peek === undefined || message.view !== viewId) return;
     spec.peek(message.words);
     if (spoken) say(message.words);
   });
