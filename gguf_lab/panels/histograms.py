@@ -12,7 +12,7 @@ from ..markup import card, grid, more
 from .assets import script, style
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt
-from .columns import name_of
+from .columns import name_of, or_none
 from .numbers import finite, number
 from .selection import Selection
 from .sketch import sketch
@@ -174,7 +174,10 @@ class ErrorHistograms(Selection, Chart):
         for row in shown:
             label = printable(row.name or "", 200)
             if row.measured:
-                figures = [row.relative_rmse, row.sqnr_db, row.max_abs_error]
+                figures = [
+                    or_none(value, row.max_abs_error)
+                    for value in (row.relative_rmse, row.sqnr_db, row.max_abs_error)
+                ]
                 lines.append([label, *(number(f) for f in figures), doubt(row)])
             else:
                 lines.append([label, "", "", "", f"{row.status}: {row.reason or ''}"])

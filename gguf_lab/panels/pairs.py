@@ -11,7 +11,7 @@ from ..comparison.beside import STATISTICS
 from ..file.text import printable
 from ..model.words import bytes_in_words
 from ..quantization.rates import DB_PER_BIT
-from .columns import STATE, Column, name_of
+from .columns import STATE, Column, name_of, or_none
 from .numbers import number
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "columns_of",
     "facts_of",
     "figures_of",
+    "known_figures",
     "not_finite_in",
     "sentence",
     "strength",
@@ -129,6 +130,12 @@ def strength(pair: TensorPair, statistic: str) -> float | None:
     return math.log2(high / low) if low else math.inf
 
 
+def known_figures(pair: TensorPair, statistic: str) -> list[float | None]:
+    """Return the figures of A and of B; None where they were not measured or are undefined."""
+    sides = zip(pair.figures(statistic), (pair.a, pair.b), strict=True)
+    return [or_none(value, None if s is None else s.max_abs_error) for value, s in sides]
+
+
 def not_finite_in(pair: TensorPair) -> str:
     """Return which files have weights that are not finite: "A", "B", "A and B" or "".
 
@@ -156,7 +163,7 @@ def written_change(statistic: str, value: float | None) -> str:
 
 def sentence(pair: TensorPair, statistic: str, *, direct: bool) -> str:
     """Say in words how a tensor fares in both files."""
-    a, b = (written(statistic, value) for value in pair.figures(statistic))
+    a, b = (written(statistic, value) for value in known_figures(pair, statistic))
     sizes = ["\u2013" if n is None else bytes_in_words(n) for n in (pair.nbytes_a, pair.nbytes_b)]
     types = [printable(qtype or "\u2013", 40) for qtype in (pair.qtype_a, pair.qtype_b)]
     name = printable(name_of(pair), 120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,14 @@ import pytest
 from playwright.sync_api import expect
 
 import gguf_lab as gl
-from gguf_lab.panels import ErrorHistograms, MetadataTree, Progress, TensorDetail, TensorTable
+from gguf_lab.panels import (
+    ErrorHistograms,
+    ErrorMap,
+    MetadataTree,
+    Progress,
+    TensorDetail,
+    TensorTable,
+)
 
 from ..file.builders import F32, Builder
 from .browser import keys, until
@@ -46,6 +54,28 @@ def test_a_tensor_of_unknown_type_leaves_the_other_rows(harness: Harness, tmp_pa
         expect(rows.nth(1)).to_contain_text("32.00")
         expect(rows.nth(2)).to_contain_text("new")
         assert "NaN" not in table.inner_text()
+
+
+def test_a_ratio_to_zeros_is_no_nan(harness: Harness) -> None:
+    undefined = {"rmse": 0.0, "relative_rmse": math.nan, "sqnr_db": math.nan, "cosine": math.nan}
+    rows = [r for r in rows_of(StubModel(layers=1)) if r.measured][:3]
+    rows[1] = replace(rows[1], **undefined, max_abs_error=0.0)
+    rows[2] = replace(rows[2], **undefined | {"rmse": math.nan}, max_abs_error=math.nan, n_nan=1)
+    words = "not defined: the reference is all zeros"
+    table = harness.add(TensorTable(StubComparison(rows)))
+    lines = table.get_by_role("row")
+    for k, text in ((2, "–"), (3, "NaN")):
+        assert lines.nth(k).locator(".gl-num").all_inner_texts()[:3] == [text] * 3
+    assert lines.nth(2).get_by_title(words).count() == 3
+    assert lines.nth(3).get_by_title(words).count() == 0
+    errors = harness.add(ErrorMap(StubComparison(rows)), "errors")
+    assert errors.locator(".gl-worst").get_by_title(words).count() == 3
+    expect(errors.get_by_role("gridcell", name=rows[1].name)).to_have_text(re.compile("exact$"))
+    detail = TensorDetail(StubModel(layers=1))
+    detail.show(rows[1].name, rows[1])
+    figures = harness.add(detail, "detail").locator(".gl-figures")
+    expect(figures).to_contain_text("relative RMSE–")
+    assert figures.get_by_title(words).count() == 2
 
 
 # -- metadata

@@ -31,7 +31,10 @@ export default panel("error-map", (p) => {
   const real = (v) => (typeof v === "string" ? { inf: Infinity, "-inf": -Infinity, NaN }[v] : v);
   const stat = () => model.get("statistics")[which] ?? {};
   const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : STATISTICS[s.form](v));
-  const isExact = (cell) => measured(cell) && cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")] === 0;
+  const largest = (cell) => real(cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")]);
+  const isExact = (cell) => measured(cell) && largest(cell) === 0;
+  /** Whether there is no such figure though the errors are numbers: no ratio to a reference of zeros. */
+  const isUndefined = (cell, v) => Number.isNaN(v) && Number.isFinite(largest(cell));
   const valueOf = (cell) => (cell && cell.figures.length ? real(cell.figures[which]) : null);
   const measured = (cell) => cell && (cell.status === "compared" || cell.status === "unverified");
   /** 0 good to 1 bad on the scale of what is shown; null without a place on it. */
@@ -78,9 +81,9 @@ export default panel("error-map", (p) => {
     let text = { pending: "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
     if (exact) text = "exact";
     else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? STATISTICS_IN_CELLS[stat().form](v, power) : figure(v)); node.style.background = errorColour(t); node.style.color = errorInk(t); }
-    else if (measured(cell)) text = v === null ? "\u2013" : "NaN";
+    else if (measured(cell)) text = v === null || isUndefined(cell, v) ? "\u2013" : "NaN";
     if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
-    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
+    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${isUndefined(cell, v) ? ZEROS : shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
     put(node, { "aria-label": words, title: `${words}\n${cell.qtype}, ${cell.bits} bits per weight` });
     if (named) node.append(h("span", {}, cell.kind));
     node.append(h("span", {}, text));
@@ -183,7 +186,7 @@ export default panel("error-map", (p) => {
       const name = h("button", { class: "gl-name-link gl-code", type: "button" }, c.label);
       owners.set(name, c.name);
       const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
-      if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
+      if (measured(c)) row.append(...keys.map((key) => (isUndefined(c, key.of(c)) ? h("td", { title: ZEROS }, "\u2013") : h("td", {}, shown(key.of(c), key.stat)))));
       else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));
       row.addEventListener("click", safe(() => choose(c)));
       return row;

@@ -193,6 +193,7 @@ function virtualList(spec) {
 /** What the user is told in words, without the name of the panel: nothing is broken. */
 class Told extends Error {}
 
+const ZEROS = "not defined: the reference is all zeros";
 const GONE = "The kernel that made this panel does not run any more, so it cannot answer. Run its cell again.";
 
 /** Copies a text; a browser gives no clipboard to pages without https. @param {string} instead what else can be done */
@@ -240,7 +241,7 @@ function panel(name, build) {
         leaving.push(() => model.off(`change:${key}`, guarded));
       }
     };
-    // The kernel's answers reach every view of a panel, also those in other windows.
+    // What the kernel answers reaches every view of a panel, also those in other windows.
     const viewId = Math.random().toString(36).slice(2);
     const waiting = new Map();
     const receive = (message, buffers) => {
@@ -265,7 +266,7 @@ function panel(name, build) {
       if (!reached({ ...question, id })) fail(GONE);
     });
     const look = () => reached({});
-    model.on("comm_live_update", look); // JupyterLab's word for a kernel that came or went
+    model.on("comm_live_update", look); // the word of JupyterLab for a kernel that came or went
     leaving.push(() => model.off("comm_live_update", look));
     /** What is saved goes nowhere without a kernel, and nobody says so: a message does. */
     const verify = debounced(() => { if (!look()) fail(GONE); }, 200);
