@@ -20,6 +20,8 @@ from gguf_lab.panels import (
     ErrorMap,
     OtherTypes,
     Overview,
+    TensorDetail,
+    TensorTable,
     TensorView,
     WillItRun,
     WorstPlaces,
@@ -184,6 +186,35 @@ def test_an_overview_without_tensors_has_no_empty_part(harness: Harness, tmp_pat
         harness.add(Overview(model, check=False))
     expect(harness.page.get_by_text("The file has no tensors.")).to_be_visible()
     expect(harness.page.get_by_text("Bits per weight by layer")).to_be_hidden()
+
+
+def test_kinds_that_differ_at_their_ends_can_be_told_apart(
+    harness: Harness, tmp_path: Path
+) -> None:
+    kinds = [f"attn_q.weight.{end}" for end in ("lora_a", "lora_b", "in_sum2", "counts")]
+    tensors = {f"blk.0.{kind}": (np.ones((4, 32), np.float32), "F32") for kind in kinds}
+    with gl.open(write_gguf(tmp_path / "lora.gguf", tensors)) as model:
+        panel = harness.add(Overview(model, check=False))
+    names = panel.locator(".gl-kind-name")
+    assert sorted(names.all_text_contents()) == sorted(kinds)
+    cut = "nodes => nodes.map((n) => [...n.children].map((c) => c.scrollWidth - c.clientWidth > 1))"
+    assert names.evaluate_all(cut) == [[False, False]] * 4
+    harness.page.set_viewport_size({"width": 300, "height": 900})
+    assert names.evaluate_all(cut) == [[True, False]] * 4  # the end is whole
+    assert panel.locator(".gl-kind-bar").first.bounding_box()["width"] > 10
+
+
+def test_panels_of_a_file_without_tensors_say_so(harness: Harness, tmp_path: Path) -> None:
+    with gl.open(Builder().write(tmp_path / "empty.gguf")) as model:
+        harness.add(TensorTable(model, height=400))
+        harness.add(TensorDetail(model), "detail")
+        harness.add(WillItRun(model), "run")
+    table, detail, run = (harness.page.locator(f".gl-{n}") for n in ("table", "detail", "running"))
+    empty = table.locator(".gl-empty")
+    expect(empty).to_have_text("There are no tensors.")
+    assert empty.bounding_box()["y"] - table.bounding_box()["y"] < 120  # right under the heads
+    expect(detail.locator(".gl-empty")).to_have_text("There are no tensors.")
+    expect(run.locator(".gl-answer")).to_have_text("empty.gguf has no tensors: nothing runs")
 
 
 def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:

@@ -32,7 +32,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   const scroller = h("div", { class: "gl-scroll gl-grid", role: "grid", tabindex: 0, "aria-label": "Tensors", "aria-multiselectable": "true" });
   const header = h("div", { class: "gl-head", role: "row", "aria-rowindex": 1 });
   const body = h("div", { class: "gl-body", role: "rowgroup" });
-  const empty = h("div", { class: "gl-empty", hidden: "" }, "No tensor fits the filter.");
+  const empty = h("div", { class: "gl-empty", hidden: "" });
   const note = h("div", { class: "gl-note", hidden: "" });
   scroller.append(header, body);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, model.get("title")), search, ...selects, count, save_as), scroller, empty, note);
@@ -168,6 +168,8 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     head();
     list.refresh();
     empty.hidden = order.length > 0;
+    empty.textContent = names.length ? "No tensor fits the filter." : "There are no tensors.";
+    scroller.classList.toggle("gl-nothing", !order.length);
     tell();
     mark();
   }
