@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Chart", "doubt", "verdict"]
 
 _BINS: Final = 160
+_NOT_FINITE: Final = "the errors are not finite: there is no axis to draw them on"
 _AXIS: Final = {
     "absolute": "error of a weight: stored − reference",
     "relative": "error of a weight / RMS of the reference",
@@ -109,9 +110,13 @@ class Chart(Panel):
             # A little wider than the largest error, so that its bin is inside.
             limit = widest * 1.05
         if not math.isfinite(limit) or limit <= 0:
-            chart["verdict"] = "the errors are not finite: there is no axis to draw them on"
+            chart["verdict"] = _NOT_FINITE
             return chart, b""
         bins = merged(row.histogram, limit, _BINS, unit)
+        if not bins.counts.any():
+            beyond = bins.below or bins.above
+            chart["verdict"] = "all errors lie beyond the axis" if beyond else _NOT_FINITE
+            return chart, b""
         chart |= {
             "axis": _AXIS[self.mode],
             "limit": limit,

@@ -107,6 +107,7 @@ class ErrorMap(Selection, Panel):
     statistic = traitlets.Unicode("relative_rmse", help="The figure that is shown").tag(sync=True)
     cells = traitlets.List(traitlets.Dict(), help="One entry per tensor of the file").tag(sync=True)
     kinds = traitlets.List(traitlets.Unicode(), help="Columns").tag(sync=True)
+    over = traitlets.Unicode("", help="Why what is missing does not come any more").tag(sync=True)
     verdict = traitlets.Unicode("", help="Which layer suffers most, and why").tag(sync=True)
 
     def __init__(

@@ -23,7 +23,7 @@ export default panel("error-map", (p) => {
   const plot = h("div", { class: "gl-plot gl-depth", role: "img" });
   const notFromZero = h("span", { class: "gl-map-remark", hidden: "" }, "the axis does not begin at zero");
   const table = h("table", { class: "gl-worst" });
-  const empty = h("div", { class: "gl-empty" }, "No tensor has been compared yet.");
+  const empty = h("div", { class: "gl-empty" });
   const right = h("div", { class: "gl-map-right" }, h("h4", {}, "Against depth, by kind", notFromZero), plot, h("h4", {}, "Tensors, the worst first"), h("div", { class: "gl-scroll gl-worst-box", tabindex: 0, role: "group", "aria-label": "Table of tensors" }, table));
   const both = h("div", { class: "gl-map-both" }, h("div", { class: "gl-map-left" }, scroller), right);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Errors"), pick, legend, copy, keep, count), verdict, both, empty);
@@ -63,6 +63,7 @@ export default panel("error-map", (p) => {
     const done = cells.filter((c) => c.status !== "pending").length;
     count.textContent = `${integer(done)}${done < cells.length ? ` of ${integer(cells.length)}` : ""} tensors`;
     empty.hidden = done > 0;
+    empty.textContent = model.get("over") ? `No tensor was compared: ${model.get("over")}.` : "No tensor has been compared yet.";
     both.hidden = verdict.hidden = !done;
     verdict.textContent = model.get("verdict");
     verdict.hidden = !done || !verdict.textContent;
@@ -78,12 +79,12 @@ export default panel("error-map", (p) => {
     const v = valueOf(cell), t = measured(cell) ? place(v) : null;
     const exact = isExact(cell);
     const mark = cell.status === "unverified" ? "\u26a0" : "";
-    let text = { pending: "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
+    let text = { pending: model.get("over") ? "\u2013" : "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
     if (exact) text = "exact";
     else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? STATISTICS_IN_CELLS[stat().form](v, power) : figure(v)); node.style.background = errorColour(t); node.style.color = errorInk(t); }
     else if (measured(cell)) text = v === null || isUndefined(cell, v) ? "\u2013" : "NaN";
     if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
-    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${isUndefined(cell, v) ? ZEROS : shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
+    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${isUndefined(cell, v) ? ZEROS : shown(v) || "unknown"}${mark ? ", unverified" : ""}` : (cell.status === "pending" && model.get("over")) || cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
     put(node, { "aria-label": words, title: `${words}\n${cell.qtype}, ${cell.bits} bits per weight` });
     if (named) node.append(h("span", {}, cell.kind));
     node.append(h("span", {}, text));
@@ -247,7 +248,7 @@ export default panel("error-map", (p) => {
     URL.revokeObjectURL(link.href);
     say("saved as errors.csv");
   }));
-  on("cells kinds statistics statistic verdict", perFrame(safe(load)));
+  on("cells over kinds statistics statistic verdict", perFrame(safe(load)));
   on("selected", perFrame(safe(() => { follow(); drawDepth(); drawTable(); })));
   load();
   leave(onWidth(plot, safe(drawDepth)));
