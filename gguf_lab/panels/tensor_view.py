@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -157,18 +158,24 @@ class TensorView(Place):
         each = -(-len(found.norms) // _MOST_ROWS)
         starts = np.arange(0, len(found.norms), each)
         total = found.histogram.total
-        bins, beyond = b"", 0
+        bins, beyond, why = b"", 0, ""
         if found.rms > 0:
             kept = merged(found.histogram, _SPREAD * found.rms, _BINS)
-            bins, beyond = np.concatenate([kept.edges, kept.counts]).tobytes(), kept.below
-            beyond += kept.above
-        worst = [[row, percent(ratio)] for row, ratio in found.worst()]
+            beyond = kept.below + kept.above
+            if kept.counts.any():
+                bins = np.concatenate([kept.edges, kept.counts]).tobytes()
+            else:
+                why = "All values lie beyond the bins of the histogram."
+        elif math.isnan(found.rms):
+            why = "There is no finite value."
+        worst = [[row, _share(ratio)] for row, ratio in found.worst()]
         with self.hold_sync():
             self._survey = found
             self.summary = {
                 "each": each,
                 "worst": worst,
                 "rms": number(finite(found.rms)),
+                "why": why,
                 "n_nan": found.n_nan,
                 "n_inf": found.n_inf,
                 "beyond": beyond,
@@ -298,9 +305,14 @@ class TensorView(Place):
         except GGUFLabError as error:  # the file may have been closed since
             return card(self.facts["label"], facts(rows), note(str(error)))
         worst = [] if self._survey is None else self._survey.worst()
-        lines = [(f"{row:,}", percent(ratio)) for row, ratio in worst]
+        lines = [(f"{row:,}", _share(ratio)) for row, ratio in worst]
         table = (grid(("row", "relative error"), lines, (0, 1)),) if lines else ()
         return card(self.facts["label"], facts(rows), images, note(words), *table)
+
+
+def _share(ratio: float) -> str:
+    """Write a relative error; of a row with weights that are not finite there is none."""
+    return "not finite" if math.isnan(ratio) else percent(ratio)
 
 
 def _span(word: str, first: int, stop: int) -> str:

@@ -143,13 +143,20 @@ function heatmap(p, spec) {
   }
   const repaint = whenSeen(canvas, safe(paint));
 
+  /** What stands over a pane, the shorter the less room there is: squeezed it could not be read. */
+  function headings(side) {
+    if (side === "difference") return ["difference (quantized \u2212 original)", "difference", "diff."];
+    if (side === "original") return [side, "orig."];
+    const stored = size.block > 1 ? "quantized" : "stored"; // a type without blocks has nothing quantized
+    return [`${stored} (${model.get("facts").qtype})`, stored, model.get("facts").qtype];
+  }
   function drawPane(pen, side, k, look) {
     const x0 = paneX(k), { sx, sy } = view;
     const wide = Math.min(W, (size.columns - view.x) / sx), tall = Math.min(H, (size.rows - view.y) / sy);
     pen.save();
     pen.fillStyle = look.ink;
     pen.font = `600 12px ${look.font}`;
-    pen.fillText(side === "quantized" ? `quantized (${model.get("facts").qtype})` : side === "difference" ? "difference (quantized \u2212 original)" : side, x0, 12, W);
+    pen.fillText(headings(side).find((words) => pen.measureText(words).width <= W) ?? headings(side).at(-1), x0, 12, W);
     pen.beginPath(); pen.rect(x0, TOP, wide, tall); pen.clip();
     for (const one of base === pic ? [pic] : [base, pic]) {
       const part = one?.parts.find((q) => q.side === side);
@@ -230,9 +237,10 @@ function heatmap(p, spec) {
       const x0 = paneX(n) + s * (STRIP + 8);
       let top = 0;
       for (const v of curve) if (Number.isFinite(v) && v > top) top = v;
+      const ends = !curve.some(Number.isFinite) ? "not finite" : s ? `to ${figure(100 * top)} %` : `to ${figure(top)}`;
       pen.fillStyle = look.ink; pen.font = `600 11px ${look.font}`; pen.fillText(words, x0, 12, STRIP);
       pen.fillStyle = look.quiet; pen.font = `10px ${look.font}`;
-      pen.fillText(s ? `to ${figure(100 * top)} %` : `to ${figure(top)}`, x0, TOP - 7, STRIP);
+      pen.fillText(ends, x0, TOP - 7, STRIP);
       const tall = Math.min(H, (size.rows - view.y) / view.sy);
       for (let y = 0; y < tall; y++) {
         const from = view.y + y * view.sy;
@@ -299,7 +307,8 @@ function heatmap(p, spec) {
   }), { passive: false });
   function rowWords(row) {
     const each = model.get("summary").each ?? 1, from = Math.floor(row / each) * each, to = Math.min(from + each, size.rows) - 1;
-    const ratio = errors ? `, relative error ${figure(100 * errors[Math.floor(row / each)])} %` : "";
+    const share = (x) => (Number.isNaN(x) ? "not finite" : `${figure(100 * x)} %`);
+    const ratio = errors ? `, relative error ${share(errors[Math.floor(row / each)])}` : "";
     return `${to > from ? `rows ${integer(from)} to ${integer(to)}, the largest of each` : `row ${integer(row)}`}: norm ${figure(norms[Math.floor(row / each)])}${ratio}`;
   }
   function walk(dx, dy) {
