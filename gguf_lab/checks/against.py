@@ -67,17 +67,28 @@ def exactness(subject: Subject) -> Iterator[Found]:
 def unlike(subject: Subject) -> Iterator[Found]:
     """Expect every tensor to point where its original does."""
     for row in subject.compared:
-        bad = row.cosine is not None and row.cosine < _UNLIKE
-        broken = bool(row.n_nan or row.n_inf)
-        if bad or broken:
-            found = f"the cosine with its original is {row.cosine:.3g}" if bad else ""
-            if broken:
-                found = f"{row.n_nan:,} pairs with NaN, {row.n_inf:,} with infinities"
+        if row.n_nan or row.n_inf:
+            scan = subject.scans.get(row.name or "")
+            if scan is None or scan.first is None:  # else the values themselves were found so
+                yield _not_finite(row)
+        elif row.cosine is not None and row.cosine < _UNLIKE:
             yield Found(
                 row.name or "",
-                f"{found}: these are not the same weights",
+                f"the cosine with its original is {row.cosine:.3g}: these are not the same weights",
                 "Check that the reference is the original of this file.",
             )
+
+
+def _not_finite(row: TensorComparison) -> Found:
+    """Say of which side values are not finite, in the words of the rule that reads the values."""
+    assert row.statistics is not None
+    found = f"{counted(row.n_nan, 'values are')} NaN and {row.n_inf:,} infinite"
+    ours, original = map(math.isfinite, (row.statistics.xx, row.statistics.rr))
+    if original:
+        advice = "Fetch the file again; if it stays, quantize again from a sound original."
+        return Found(row.name or "", f"{found}; those of the original are finite", advice)
+    where = "in the original" if ours else "here or in the original"
+    return Found(row.name or "", f"{found} {where}", "Look for a sound original.")
 
 
 @rule(
@@ -93,7 +104,7 @@ def changed(subject: Subject) -> Iterator[Found]:
         for row in subject.compared
         if row.qtype == "F32"
         and row.reference_qtype in {"F32", "F16", "BF16"}
-        and not (row.exact or row.n_nan or (row.relative_rmse or 0) <= 1e-6)
+        and not (row.exact or row.n_nan or row.n_inf or (row.relative_rmse or 0) <= 1e-6)
     ]
     if odd:
         worst = worst_first(odd, "relative_rmse")[0]

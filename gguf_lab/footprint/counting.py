@@ -205,11 +205,13 @@ class Counter:
     """
 
     def __init__(self, model: Model) -> None:
-        if model.kind != "model" or not model.tensors:
+        if model.kind != "model":
             raise UnsupportedError(
                 f"{printable(model.path.name)} is no model but of kind {model.kind}: it does not "
                 "run"
             )
+        if not model.tensors:
+            raise UnsupportedError(f"{printable(model.path.name)} has no tensors: nothing runs")
         keys = HyperParameters(model)
         self._name, self._architecture = model.name, keys.architecture
         self.trained = keys.number("context_length", 0)

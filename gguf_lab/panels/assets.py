@@ -18,7 +18,8 @@ def _read(name: str) -> str:
     text = (files(__package__) / "static" / name).read_text(encoding="utf-8")
     # Comments and indentation are for us: every notebook would store them again and again.
     text = re.sub(r"^\s*/\*\*.*?\*/\n", "", text, flags=re.DOTALL | re.MULTILINE)
-    return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(^[ \t]*|[ \t]+)// [^\"'`\n]*$\n?", "\n", text, flags=re.MULTILINE)
+    return re.sub(r"^\s+", "", text, flags=re.MULTILINE)
 
 
 def script(*names: str) -> str:

@@ -11,7 +11,7 @@ import traitlets
 from ..file.text import printable
 from .base import Panel
 from .bins import merged, unit_of
-from .columns import name_of
+from .columns import name_of, or_none
 from .numbers import number
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Chart", "doubt", "verdict"]
 
 _BINS: Final = 160
+_NOT_FINITE: Final = "the errors are not finite: there is no axis to draw them on"
 _AXIS: Final = {
     "absolute": "error of a weight: stored − reference",
     "relative": "error of a weight / RMS of the reference",
@@ -45,14 +46,17 @@ def doubt(row: TensorComparison) -> str:
 def _figures(row: TensorComparison) -> list[list[str]]:
     if not row.measured:
         return []
-    ratio = row.relative_rmse
+    ratio, sqnr = (or_none(x, row.max_abs_error) for x in (row.relative_rmse, row.sqnr_db))
     share = "–" if ratio is None else number(100 * ratio, "%")
+    zeros = "; not defined: the reference is all zeros" if ratio is None else ""
+    n_nan, n_inf = row.n_nan or 0, row.n_inf or 0
+    strange = f"Weights that are not finite, here or in the reference: {n_nan:,} NaN, {n_inf:,} inf"
     return [
         ["RMSE", number(row.rmse), "Root mean square of the error"],
-        ["relative RMSE", share, "RMSE over the root mean square of the reference"],
-        ["SQNR", number(row.sqnr_db, "dB"), "20 log10(1 / relative RMSE)"],
+        ["relative RMSE", share, f"RMSE over the root mean square of the reference{zeros}"],
+        ["SQNR", number(sqnr, "dB"), f"20 log10(1 / relative RMSE){zeros}"],
         ["max |error|", number(row.max_abs_error), "Largest absolute error of a weight"],
-        ["NaN", f"{row.n_nan or 0:,}", "Weights whose error is not a number"],
+        ["not finite", f"{n_nan + n_inf:,}", strange],
     ]
 
 
@@ -106,9 +110,13 @@ class Chart(Panel):
             # A little wider than the largest error, so that its bin is inside.
             limit = widest * 1.05
         if not math.isfinite(limit) or limit <= 0:
-            chart["verdict"] = "the errors are not finite: there is no axis to draw them on"
+            chart["verdict"] = _NOT_FINITE
             return chart, b""
         bins = merged(row.histogram, limit, _BINS, unit)
+        if not bins.counts.any():
+            beyond = bins.below or bins.above
+            chart["verdict"] = "all errors lie beyond the axis" if beyond else _NOT_FINITE
+            return chart, b""
         chart |= {
             "axis": _AXIS[self.mode],
             "limit": limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ __all__ = [
     "facts_of",
     "figures_of",
     "name_of",
+    "or_none",
 ]
 
 
@@ -97,6 +99,15 @@ def facts_of(row: Tensor | TensorComparison) -> dict[str, Any]:
         "nbytes": row.nbytes,
         "n_elements": row.n_elements,
     }
+
+
+def or_none(value: float | None, largest: float | None) -> float | None:
+    """Return a figure of a tensor whose largest error is known; None where it is undefined.
+
+    A ratio to weights that are all zero has no value; that is not the NaN of weights that are NaN.
+    """
+    undefined = value is not None and math.isnan(value) and finite(largest) is not None
+    return None if undefined else value
 
 
 def name_of(row: Tensor | TensorComparison | TensorPair) -> str:

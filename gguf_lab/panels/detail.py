@@ -36,6 +36,7 @@ class TensorDetail(Chart):
 
     title = traitlets.Unicode("", help="Name of the tensor").tag(sync=True)
     facts = traitlets.List(traitlets.List(), help="[name, text]").tag(sync=True)
+    idle = traitlets.Unicode("", help="What is said while no tensor is selected").tag(sync=True)
     hint = traitlets.Unicode("", help="What could be done to see more").tag(sync=True)
 
     def __init__(self, model: Openable, *, height: int = 420) -> None:
@@ -43,7 +44,8 @@ class TensorDetail(Chart):
         self._name: str | None = None
         self._row: TensorComparison | None = None
         self._limits: dict[str, float] = {}
-        super().__init__(height=height, label="Selected tensor")
+        idle = "Select a tensor in the table." if self._model.tensors else "There are no tensors."
+        super().__init__(height=height, label="Selected tensor", idle=idle)
         self.observe(self._refresh, ["mode", "extent"])
 
     def show(

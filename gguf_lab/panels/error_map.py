@@ -16,6 +16,7 @@ from ..file.text import printable
 from ..markup import card, grid, more
 from .assets import script, style
 from .base import Panel
+from .columns import or_none
 from .histograms import in_order
 from .numbers import number
 from .selection import Selection
@@ -106,6 +107,7 @@ class ErrorMap(Selection, Panel):
     statistic = traitlets.Unicode("relative_rmse", help="The figure that is shown").tag(sync=True)
     cells = traitlets.List(traitlets.Dict(), help="One entry per tensor of the file").tag(sync=True)
     kinds = traitlets.List(traitlets.Unicode(), help="Columns").tag(sync=True)
+    over = traitlets.Unicode("", help="Why what is missing does not come any more").tag(sync=True)
     verdict = traitlets.Unicode("", help="Which layer suffers most, and why").tag(sync=True)
 
     def __init__(
@@ -208,7 +210,7 @@ class ErrorMap(Selection, Panel):
 
     def _static(self, limit: int | None) -> str:
         rows = [
-            self._cells[row.name]
+            (row, self._cells[row.name])
             for row in worst_first(self._rows.values(), self.statistic)
             if row.name is not None
         ]
@@ -216,10 +218,13 @@ class ErrorMap(Selection, Panel):
         lines = [
             [
                 *(cell["label"], cell["qtype"], cell["bits"]),
-                *(_number(figure) for figure in cell["figures"]),
+                *(
+                    number(or_none(getattr(row, statistic.id, None), row.max_abs_error))
+                    for statistic in self._statistics
+                ),
                 "" if cell["status"] == "compared" else cell["status"],
             ]
-            for cell in shown
+            for row, cell in shown
         ]
         names = [_in_words(statistic) for statistic in self._statistics]
         return card(
@@ -233,10 +238,6 @@ class ErrorMap(Selection, Panel):
 def _in_words(statistic: Statistic) -> str:
     units = {"percent": " (ratio)", "decibel": " (dB)"}
     return statistic.label + units.get(statistic.form, "")
-
-
-def _number(figure: float | str | None) -> str:
-    return number(None if figure is None else float(figure))
 
 
 def _cell(name: str, facts: Any, status: str, reason: str, figures: list[Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..markup import card, grid, more
 from .assets import script, style
 from .bins import common_limit, merged, unit_of
 from .chart import Chart, doubt
-from .columns import name_of
+from .columns import name_of, or_none
 from .numbers import finite, number
 from .selection import Selection
 from .sketch import sketch
@@ -61,6 +61,7 @@ class ErrorHistograms(Selection, Chart):
         sync=True
     )
     bins_relative = traitlets.Bytes(b"", help="the same in units of the reference").tag(sync=True)
+    over = traitlets.Unicode("", help="Why what is missing does not come any more").tag(sync=True)
     reference_only = traitlets.Int(0, help="Tensors that only the reference has").tag(sync=True)
 
     def __init__(self, comparison: Comparison | None = None, *, height: int = 480) -> None:
@@ -99,6 +100,7 @@ class ErrorHistograms(Selection, Chart):
             cell = _cell(row, row.status, row.reason or "")
             cell["ratio"] = finite(row.relative_rmse)
             cell["exact"] = bool(row.exact)
+            cell["finite"] = not (row.n_nan or row.n_inf)
             self._cells[row.name] = cell
             self._results[row.name] = row
             self._note_matrix(row.kind, row.shape)
@@ -122,6 +124,10 @@ class ErrorHistograms(Selection, Chart):
         if row.name is None or row.histogram is None or not limit or not unit or not row.rmse:
             return
         bins = merged(row.histogram, limit, _BINS, unit)
+        if not bins.counts.any():  # no error is finite, or none lies on the axis
+            self._drawn[mode].pop(row.name, None)
+            self._cells[row.name][mode] = None
+            return
         self._drawn[mode][row.name] = np.concatenate([bins.edges, bins.counts]).astype(np.float32)
 
     def _publish(self) -> None:
@@ -174,7 +180,10 @@ class ErrorHistograms(Selection, Chart):
         for row in shown:
             label = printable(row.name or "", 200)
             if row.measured:
-                figures = [row.relative_rmse, row.sqnr_db, row.max_abs_error]
+                figures = [
+                    or_none(value, row.max_abs_error)
+                    for value in (row.relative_rmse, row.sqnr_db, row.max_abs_error)
+                ]
                 lines.append([label, *(number(f) for f in figures), doubt(row)])
             else:
                 lines.append([label, "", "", "", f"{row.status}: {row.reason or ''}"])
@@ -198,6 +207,7 @@ def _cell(row: Tensor | TensorComparison, status: str, reason: str = "") -> dict
         "status": status,
         "reason": printable(reason, 300),
         "exact": False,
+        "finite": True,
         "ratio": None,
         "absolute": None,
         "relative": None,

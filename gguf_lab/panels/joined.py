@@ -25,6 +25,7 @@ _NO_REFERENCE: Final = (
     'gl.explore(model, reference="folder/with/safetensors")'
 )
 _WAITING: Final = "This tensor has not been compared yet."
+_OVER: Final = {"cancelled": "the comparison was stopped", "failed": "the comparison failed"}
 _COMPARED: Final = ("table", "errors", "histograms")  # panels that take rows of a comparison
 _JUMPS: Final = {"worst": "weights", "overview": "tensors"}  # the tab that a panel's links open
 
@@ -40,6 +41,7 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._results: dict[str, TensorComparison] = {}
+        self._over = ""  # why what is not compared will not be
         self._made: dict[str, Any] = {}
         self._boxes: dict[str, Any] = {}
         self._stage = ipywidgets.Box()
@@ -115,6 +117,7 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
         if key in _COMPARED and self._contents.reference is not None:
             if key != "table":
                 panel.expect(self._contents.model)
+                panel.over = self._over
             panel.extend(list(self._results.values()))
         if isinstance(panel, Place):
             if not self.selected and panel.selected:
@@ -136,6 +139,15 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
             for key in _COMPARED:
                 if results and key in self._made:
                     self._made[key].extend(list(results.values()))
+        self._show()
+
+    def _end(self, state: str) -> None:
+        """Let panels know that nothing comes any more if a run did not come to its end."""
+        with self._joining:
+            self._over = _OVER.get(state, "")
+            for key in ("errors", "histograms"):
+                if key in self._made:
+                    self._made[key].over = self._over
         self._show()
 
     # -- selection
@@ -199,6 +211,8 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
             hint = ""
             if row is None:
                 hint = _NO_REFERENCE if self._contents.reference is None else _WAITING
+                if self._over:
+                    hint = f"This tensor was not compared: {self._over}."
             detail.show(name, row, limits, hint)
 
     def _close_panels(self) -> None:

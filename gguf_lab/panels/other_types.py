@@ -192,7 +192,8 @@ class OtherTypes(Inquiry):
 
     def _publish(self, sample: str, *, done: bool = False) -> None:
         stored = next(change for change in self.changes if change.role == "stored")
-        worst = max(change.relative_rmse for change in self.changes) or 1.0
+        errors = [change.relative_rmse for change in self.changes]
+        worst = max(filter(math.isfinite, errors), default=0.0) or 1.0
         with self.hold_sync():
             self.rows = [_told(change, stored, worst) for change in self.changes]
             words = _in_words(self.changes, stored) if done else _UNDER_WAY
@@ -220,7 +221,7 @@ def _relative(squared: float, power: float) -> float:
 
 def _decibels(change: Change, stored: Change) -> float:
     """Return how much the signal to noise ratio gains."""
-    if not change.relative_rmse or not stored.relative_rmse:
+    if not change.relative_rmse or not stored.relative_rmse or math.isinf(stored.relative_rmse):
         return math.nan
     return 20 * math.log10(stored.relative_rmse / change.relative_rmse)
 
@@ -230,20 +231,25 @@ def _told(change: Change, stored: Change, worst: float) -> list[Any]:
     difference = change.nbytes - stored.nbytes
     sign = "+" if difference > 0 else "−"
     size = f"{sign}{bytes_in_words(abs(difference))}" if difference else "0"
+    known = math.isfinite(change.relative_rmse)
     return [
         change.role,
         change.qtype,
         f"{change.bits_per_weight:.2f}",
         bytes_in_words(change.nbytes),
         size,
-        percent(change.relative_rmse),
+        percent(change.relative_rmse) if known else "not finite",
         "" if change is stored or math.isnan(gain) else signed(gain, 1),
-        change.relative_rmse / worst,
+        change.relative_rmse / worst if known else 0.0,
     ]
 
 
 def _in_words(changes: Sequence[Change], stored: Change) -> str:
     """Say what the next larger types would change."""
+    if not math.isfinite(stored.relative_rmse):
+        anew = [percent(change.relative_rmse) for change in changes if change.role == "anew"]
+        again = f" Quantized anew, {stored.qtype} has a relative RMSE of {anew[0]}." if anew else ""
+        return f"Stored weights are not finite, so that there is no error to improve on.{again}"
     larger = [change for change in changes if change.role == "larger"]
     if not larger:
         return f"There is no larger type than {stored.qtype} to go to."

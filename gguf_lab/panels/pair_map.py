@@ -14,7 +14,7 @@ from ..model.words import bytes_in_words
 from .assets import script, style
 from .base import Panel
 from .columns import name_of
-from .pairs import LABELS, sentence, strength, written
+from .pairs import LABELS, not_finite_in, sentence, strength, written
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class PairMap(Selection, Panel):
             words = " and ".join(
                 f"{n:,} {one if n == 1 else many}" for n, one, many in left if n > 0
             )
-            self.note = f"Only in the table: {words}." if words else ""
+            only = f"Only in the table: {words}." if words else ""
+            self.note = " ".join(filter(None, (_not_finite(pairs), only)))
 
     def _top(self, pairs: Sequence[TensorPair]) -> float:
         """Return the largest figure that is drawn of a direct comparison."""
@@ -146,6 +147,8 @@ class PairMap(Selection, Panel):
         """Return which is nearer, and how strongly to show it."""
         if pair.status != "compared":
             return "?", 0.0
+        if not_finite_in(pair):
+            return "!", 0.0
         if self.direct:
             error = self._error(pair)
             return ("?", 0.0) if error is None else ("=" if not error else "", min(1, error / top))
@@ -170,7 +173,7 @@ class PairMap(Selection, Panel):
                 ),
             ]
         every = pool(compared)
-        verdicts = [pair.better(self.statistic) for pair in compared]
+        verdicts = [pair.better(self.statistic) for pair in compared if not not_finite_in(pair)]
         head = ["", "file", "size", "bits/weight", f"{LABELS[self.statistic]} of all", "nearer in"]
         return [
             head,
@@ -211,6 +214,14 @@ class PairMap(Selection, Panel):
         parts.append(note(self.note))
         against = "each other" if self.direct else self.reference
         return card(f"A and B against {against}", *parts)
+
+
+def _not_finite(pairs: Sequence[TensorPair]) -> str:
+    """Say how many tensors of each file have weights that are not finite."""
+    found = [odd for pair in pairs if pair.status == "compared" and (odd := not_finite_in(pair))]
+    counts = [(found.count(which), which) for which in ("A", "B", "A and B")]
+    words = [f"{n:,} {'tensor' if n == 1 else 'tensors'} of {which}" for n, which in counts if n]
+    return f"! Weights that are not finite: {', '.join(words)}." if words else ""
 
 
 def _in_words(kind: str) -> str:

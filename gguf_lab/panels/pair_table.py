@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..file.text import printable
 from ..markup import card, grid, more
 from .columns import name_of
-from .pairs import columns_of, facts_of, figures_of, written, written_change
+from .pairs import columns_of, facts_of, figures_of, known_figures, written, written_change
 from .table import Table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class PairTable(Table):
             facts = facts_of(pair, statistic)
             state = f"{pair.status}: {pair.reason}" if pair.reason else pair.status
             known = pair.status in {"compared", "unverified"}
-            a, b = pair.figures(statistic) if known else (None, None)
+            a, b = known_figures(pair, statistic) if known else (None, None)
             change = pair.difference(statistic) if known else None
             figures = {
                 "a": written(statistic, a),

@@ -11,7 +11,7 @@ from ..comparison.beside import STATISTICS
 from ..file.text import printable
 from ..model.words import bytes_in_words
 from ..quantization.rates import DB_PER_BIT
-from .columns import STATE, Column, name_of
+from .columns import STATE, Column, name_of, or_none
 from .numbers import number
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ __all__ = [
     "columns_of",
     "facts_of",
     "figures_of",
+    "known_figures",
+    "not_finite_in",
     "sentence",
     "strength",
     "written",
@@ -86,7 +88,7 @@ def facts_of(pair: TensorPair, statistic: str) -> dict[str, Any]:
     types = (printable(pair.qtype_a or "\u2013", 40), printable(pair.qtype_b or "\u2013", 40))
     return {
         "name": name_of(pair),
-        "better": pair.better(statistic) or "",
+        "better": "" if not_finite_in(pair) else pair.better(statistic) or "",
         "qtype_a": types[0],
         "qtype_b": types[1],
         "types": " \u2192 ".join(types),
@@ -128,6 +130,21 @@ def strength(pair: TensorPair, statistic: str) -> float | None:
     return math.log2(high / low) if low else math.inf
 
 
+def known_figures(pair: TensorPair, statistic: str) -> list[float | None]:
+    """Return the figures of A and of B; None where they were not measured or are undefined."""
+    sides = zip(pair.figures(statistic), (pair.a, pair.b), strict=True)
+    return [or_none(value, None if s is None else s.max_abs_error) for value, s in sides]
+
+
+def not_finite_in(pair: TensorPair) -> str:
+    """Return which files have weights that are not finite: "A", "B", "A and B" or "".
+
+    Those of the reference count for both.
+    """
+    sides = (("A", pair.a), ("B", pair.b))
+    return " and ".join(s for s, sums in sides if sums is not None and (sums.n_nan or sums.n_inf))
+
+
 def written(statistic: str, value: float | None) -> str:
     """Write a figure with its unit."""
     if value is None:
@@ -146,7 +163,7 @@ def written_change(statistic: str, value: float | None) -> str:
 
 def sentence(pair: TensorPair, statistic: str, *, direct: bool) -> str:
     """Say in words how a tensor fares in both files."""
-    a, b = (written(statistic, value) for value in pair.figures(statistic))
+    a, b = (written(statistic, value) for value in known_figures(pair, statistic))
     sizes = ["\u2013" if n is None else bytes_in_words(n) for n in (pair.nbytes_a, pair.nbytes_b)]
     types = [printable(qtype or "\u2013", 40) for qtype in (pair.qtype_a, pair.qtype_b)]
     name = printable(name_of(pair), 120)
@@ -154,12 +171,16 @@ def sentence(pair: TensorPair, statistic: str, *, direct: bool) -> str:
         return f"{name}: {pair.status}, {printable(pair.reason, 300)}"
     if direct:
         sides = [f"{s} {t}, {n}" for s, t, n in zip("AB", types, sizes, strict=True)]
-        return " \u00b7 ".join([f"{name}: {LABELS[statistic]} {a}", *sides])
+        odd = ["weights are not finite"] if not_finite_in(pair) else []
+        return " \u00b7 ".join([f"{name}: {LABELS[statistic]} {a}", *sides, *odd])
     sides = [f"{s} {t}, {f}, {n}" for s, t, f, n in zip("AB", types, (a, b), sizes, strict=True)]
     return " \u00b7 ".join([f"{name}: {sides[0]}", sides[1], _verdict(pair, statistic)])
 
 
 def _verdict(pair: TensorPair, statistic: str) -> str:
+    odd = not_finite_in(pair)
+    if odd:
+        return f"{odd} {'have' if ' ' in odd else 'has'} weights that are not finite"
     better, bits = pair.better(statistic), strength(pair, statistic)
     if better is None or bits is None:
         return "not known which is nearer"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from .columns import (
     facts_of,
     figures_of,
     name_of,
+    or_none,
 )
 from .numbers import number
 from .selection import Selection
@@ -34,6 +34,7 @@ __all__ = ["Table", "TensorTable"]
 
 MAX_ROWS: Final = 20_000
 
+_LARGEST: Final = next(c.figure for c in FIGURES if c.id == "max_abs_error")
 _FILTERS: Final = [["any type", "qtype"], ["any kind", "kind"], ["any state", "state"]]
 
 
@@ -182,9 +183,8 @@ class TensorTable(Table):
         measured = (self._states[at] or [""])[0] in {"compared", "unverified"}
         if not measured:
             return ""
-        value = float(self._values[at][column.figure])
-        # A ratio to a reference that is zero everywhere has no value.
-        return number(None) if column.form == "cosine" and math.isnan(value) else number(value)
+        figures = self._values[at]
+        return number(or_none(float(figures[column.figure]), float(figures[_LARGEST])))
 
     def _words(self, at: int) -> str:
         status, reason = self._states[at] or ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -157,18 +158,24 @@ class TensorView(Place):
         each = -(-len(found.norms) // _MOST_ROWS)
         starts = np.arange(0, len(found.norms), each)
         total = found.histogram.total
-        bins, beyond = b"", 0
+        bins, beyond, why = b"", 0, ""
         if found.rms > 0:
             kept = merged(found.histogram, _SPREAD * found.rms, _BINS)
-            bins, beyond = np.concatenate([kept.edges, kept.counts]).tobytes(), kept.below
-            beyond += kept.above
-        worst = [[row, percent(ratio)] for row, ratio in found.worst()]
+            beyond = kept.below + kept.above
+            if kept.counts.any():
+                bins = np.concatenate([kept.edges, kept.counts]).tobytes()
+            else:
+                why = "All values lie beyond the bins of the histogram."
+        elif math.isnan(found.rms):
+            why = "There is no finite value."
+        worst = [[row, _share(ratio)] for row, ratio in found.worst()]
         with self.hold_sync():
             self._survey = found
             self.summary = {
                 "each": each,
                 "worst": worst,
                 "rms": number(finite(found.rms)),
+                "why": why,
                 "n_nan": found.n_nan,
                 "n_inf": found.n_inf,
                 "beyond": beyond,
@@ -190,13 +197,16 @@ class TensorView(Place):
         sides = [side for side in SIDES if side in question.get("sides", SIDES)]
         if how not in _HOW or not sides:
             raise GGUFLabError(f"there is no picture of {sides} pooled by {how!r}")
+        # A panel may be seen in several places at once, each at a zoom of its own.
+        view = str(question.get("view", ""))[:40]
+        whose = {"view": view, "name": name}
         if ask == "picture":
-            steps = self._drawn(name, region, how, sides, question.get("ticket"))
-            self._jobs.put("picture", steps, "Reading the picture", rank=1)
+            steps = self._drawn(whose, region, how, sides, question.get("ticket"))
+            self._jobs.put(f"picture {view}", steps, "Reading the picture", rank=1)
             self._begin_survey()
         elif ask == "peek":
-            steps = self._peek(name, region, how, question.get("ticket"))
-            self._jobs.put("peek", steps, "Reading values")
+            steps = self._peek(whose, region, how, question.get("ticket"))
+            self._jobs.put(f"peek {view}", steps, "Reading values")
         else:
             self._jobs.put("pick", self._pick(name, region, sides[0]), "Looking for the weight")
         return {}
@@ -219,19 +229,19 @@ class TensorView(Place):
         return region
 
     def _drawn(
-        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+        self, whose: dict[str, str], region: Region, how: Any, sides: list[str], ticket: object
     ) -> Iterator[float]:
         """Draw a picture; of one that does not come to its end the browser is told."""
         try:
-            yield from self._draw(name, region, how, sides, ticket)
+            yield from self._draw(whose, region, how, sides, ticket)
         except BaseException:
-            self.send({"unread": ticket, "name": name})
+            self.send({"unread": ticket, **whose})
             raise
 
     def _draw(
-        self, name: str, region: Region, how: Any, sides: list[str], ticket: object
+        self, whose: dict[str, str], region: Region, how: Any, sides: list[str], ticket: object
     ) -> Iterator[float]:
-        readers = self._sides.readers(name, sides)
+        readers = self._sides.readers(whose["name"], sides)
         passes = [True, False] if region.n_weights > _SMALL and region.tall > 1 else [False]
         for sampled in passes:
             pools = yield from picture(readers, region, how, sampled=sampled)
@@ -239,7 +249,7 @@ class TensorView(Place):
             marks = np.stack([pool.marks() for pool in pools.values()])
             content = {
                 "picture": ticket,
-                "name": name,
+                **whose,
                 "how": how,
                 "sides": list(pools),
                 "region": [
@@ -251,9 +261,11 @@ class TensorView(Place):
             }
             self.send(content, [cells.tobytes(), marks.tobytes()])
 
-    def _peek(self, name: str, region: Region, how: Any, ticket: object) -> Iterator[float]:
+    def _peek(
+        self, whose: dict[str, str], region: Region, how: Any, ticket: object
+    ) -> Iterator[float]:
         """Tell one cell in words, every side of it."""
-        readers = self._sides.readers(name, SIDES)
+        readers = self._sides.readers(whose["name"], SIDES)
         if region.n_weights == 1:
             found = read(readers, [(region.top, region.bottom)], region.left, region.right)
             values: dict[str, Any] = {side: one[0, 0] for side, one in found.items()}
@@ -264,7 +276,8 @@ class TensorView(Place):
         parts.append(_span("column", region.left, region.right))
         if region.n_weights > 1:
             parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
-        self.send({"peek": ticket, "words": f"{', '.join(parts)}: {told(values)}"})
+        words = f"{', '.join(parts)}: {told(values)}"
+        self.send({"peek": ticket, "view": whose["view"], "words": words})
 
     def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:
         reader = self._sides.readers(name, [side, "quantized"])
@@ -292,9 +305,14 @@ class TensorView(Place):
         except GGUFLabError as error:  # the file may have been closed since
             return card(self.facts["label"], facts(rows), note(str(error)))
         worst = [] if self._survey is None else self._survey.worst()
-        lines = [(f"{row:,}", percent(ratio)) for row, ratio in worst]
+        lines = [(f"{row:,}", _share(ratio)) for row, ratio in worst]
         table = (grid(("row", "relative error"), lines, (0, 1)),) if lines else ()
         return card(self.facts["label"], facts(rows), images, note(words), *table)
+
+
+def _share(ratio: float) -> str:
+    """Write a relative error; of a row with weights that are not finite there is none."""
+    return "not finite" if math.isnan(ratio) else percent(ratio)
 
 
 def _span(word: str, first: int, stop: int) -> str:

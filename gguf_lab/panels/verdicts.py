@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..file.text import printable
+from ..file.text import few, printable
 from .numbers import percent
 
 if TYPE_CHECKING:
@@ -22,8 +22,26 @@ def suffering(rows: Iterable[TensorComparison]) -> str:
     """Say which layer has the largest relative error, and which tensor it comes from.
 
     Errors of a layer are pooled: the root of the sum of squared errors over the sum of squared
-    reference weights.
+    reference weights. Tensors with weights that are not finite have no such sums: they are told
+    first, and left out.
     """
+    rows = list(rows)
+    rest = _suffering(rows)
+    return " ".join(filter(None, (_broken(rows, alone=not rest), rest)))
+
+
+def _broken(rows: list[TensorComparison], *, alone: bool) -> str:
+    """Say which tensors have weights that are not finite, in the file or in its reference."""
+    found = [row for row in rows if row.measured and (row.n_nan or row.n_inf)]
+    if not found:
+        return ""
+    what = "1 tensor has" if len(found) == 1 else f"{len(found):,} tensors have"
+    names = few(printable(row.name or "", 80) for row in found)
+    left = "" if alone else ", left out of what follows"
+    return f"\u26a0 {what} weights that are not finite{left}: {names}."
+
+
+def _suffering(rows: list[TensorComparison]) -> str:
     layers: dict[int, list[TensorComparison]] = defaultdict(list)
     kinds: dict[str, list[TensorComparison]] = defaultdict(list)
     for row in rows:
@@ -33,7 +51,8 @@ def suffering(rows: Iterable[TensorComparison]) -> str:
     pooled = {layer: _pooled(members) for layer, members in layers.items()}
     pooled = {layer: ratio for layer, ratio in pooled.items() if ratio > 0}
     if not pooled:
-        return "No layer has an error." if layers else ""
+        sound = not any(row.n_nan or row.n_inf for row in rows)
+        return "No layer has an error." if layers and sound else ""
     worst = max(pooled, key=lambda layer: pooled[layer])
     words = f"Layer {worst} suffers most: relative RMSE {percent(pooled[worst])} over its weights"
     if len(pooled) > 1:

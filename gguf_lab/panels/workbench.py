@@ -124,6 +124,8 @@ pair, run, metadata, vocabulary, template : Panel
 
     def _take(self, state: str, rows: list[TensorComparison], seconds: float) -> None:
         self._extend({name_of(row): row for row in rows})
+        if state != "running":
+            self._end(state)
         if state == "done":
             self.headline.subtitle += f" in {seconds:.1f} s"
             self.overview.check(self.reference, self.result)

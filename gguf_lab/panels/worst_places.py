@@ -111,11 +111,12 @@ def _told(span: Span, found: Worst, *, weighted: bool) -> list[Any]:
 
 def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
     """Say which row has the largest share of the error and what is special about it."""
-    strange = f" {found.n_strange:,} weights are not finite and are left out." * bool(
-        found.n_strange
-    )
+    strange = ""
+    if found.n_strange:
+        what = "1 weight is" if found.n_strange == 1 else f"{found.n_strange:,} weights are"
+        strange = f"{what} not finite, here or in the original, and left out. "
     if not found.rows:
-        return f"No row has an error.{strange}"
+        return strange + ("All others are exact." if strange else "No row has an error.")
     first = found.rows[0]
     share = (first.importance if weighted else first.squared) / found.squared
     what = "importance-weighted squared error" if weighted else "squared error"
@@ -131,4 +132,4 @@ def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
         )
     elif first.relative < _WIDER * found.relative:
         words += "; it is not less exact than others, its weights are larger"
-    return f"{words}.{strange}"
+    return f"{strange}{words}."

@@ -187,6 +187,29 @@ def test_other_weights_are_no_rounding(tmp_path: Any) -> None:
     assert "the cosine with its original is -1" in found.message
 
 
+def test_values_that_are_not_finite_are_no_other_weights(tmp_path: Any) -> None:
+    def spoil(raw: np.ndarray) -> None:
+        raw.view(np.float32)[0, :3] = np.nan, np.inf, -np.inf
+
+    name = "blk.1.ffn_norm.weight"
+    original = MODELS / "llama" / "hf"
+    path = variant(LLAMA, tmp_path / NAMES[LLAMA], values={name: spoil})
+    comparison = gl.compare(path, original, progress=False)
+    how = {"comparison": comparison, "deep": False, "progress": False}
+    (found,) = (f for f in gl.check(path, original, **how) if f.code == "unlike")
+    assert (found.severity, found.where) == ("error", name)
+    words = "1 value is NaN and 2 infinite; those of the original are finite"
+    assert found.message == words
+    assert "quantize again from a sound original" in found.what_to_do
+    (tmp_path / "sound").mkdir()
+    sound = variant(LLAMA, tmp_path / "sound" / NAMES[LLAMA])
+    (found,) = against(sound, path, "unlike")
+    assert found.message == "1 value is NaN and 2 infinite in the original"
+    assert found.what_to_do == "Look for a sound original."
+    # what reads the values has found it already
+    assert gl.check(path, original, progress=False).codes == {"not-finite", "exactness"}
+
+
 def test_what_is_stored_in_full_is_to_be_the_original(tmp_path: Any) -> None:
     def scale(raw: np.ndarray) -> None:
         raw.view(np.float32)[:] *= np.float32(1.01)

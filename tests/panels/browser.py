@@ -77,16 +77,21 @@ window.listen = () => {
   window.listen = () => {};
   fetchNews();
 };
+const scripts = {};
 window.place = async (id, script, css, state, classes, parent) => {
   const style = document.createElement("style");
   style.textContent = css;
   document.head.append(style);
   const module = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  scripts[id] = module.default;
+  window.models[id] = new Model(id, state);
+  await window.view(id, classes, parent);
+};
+window.view = async (id, classes, parent) => {
   const el = document.createElement("div");
   el.className = classes;
   document.querySelector(parent).append(el);
-  window.models[id] = new Model(id, state);
-  await module.default.render({ model: window.models[id], el });
+  await scripts[id].render({ model: window.models[id], el });
 };
 window.ready = true;
 </script></body></html>"""
@@ -172,6 +177,11 @@ class Harness:
             " window.place(id, script, css, state, classes, parent)",
             [name, script, css, state, classes, parent],
         )
+        return self.page.locator(".gl-panel").last
+
+    def again(self, name: str = "panel") -> Any:
+        """Show a panel in one more place."""
+        self.page.evaluate("id => window.view(id, '', '#root')", name)
         return self.page.locator(".gl-panel").last
 
     def _follow(self, panel: Any, name: str) -> dict[str, Any]:

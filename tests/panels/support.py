@@ -162,6 +162,7 @@ class StubRow:
     mean_abs_error: float | None = None
     weighted_relative_rmse: float | None = None
     n_nan: int | None = None
+    n_inf: int | None = None
     reference_rms: float | None = None
     histogram: Histogram | None = None
     error: np.ndarray | None = field(default=None, repr=False)
@@ -204,6 +205,7 @@ def compared(tensor: StubTensor, error: np.ndarray, reference_rms: float = 0.05)
         max_abs_error=float(np.abs(error).max()),
         mean_abs_error=float(np.abs(error).mean()),
         n_nan=0,
+        n_inf=0,
         reference_rms=reference_rms,
         histogram=Histogram.of_grid(counts),
         error=error,

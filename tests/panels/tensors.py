@@ -26,6 +26,17 @@ def write_gguf(path: Path, tensors: dict[str, tuple[Any, str]], **options: Any) 
     return path
 
 
+def with_scales(source: Path, path: Path, scales: dict[str, float]) -> Path:
+    """Copy a file; the first block of some tensors gets another scale: of types that begin so."""
+    data = bytearray(source.read_bytes())
+    for tensor in gguf.GGUFReader(source).tensors:
+        if tensor.name in scales:
+            at = int(tensor.data_offset)
+            data[at : at + 2] = np.float16(scales[tensor.name]).tobytes()
+    path.write_bytes(data)
+    return path
+
+
 def large_blocks(n_rows: int, n_columns: int) -> np.ndarray:
     """Q4_0 blocks of random weights with a scale of 2**-10: uint8 (n_rows, row bytes)."""
     random = np.random.default_rng(0)

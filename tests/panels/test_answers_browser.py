@@ -15,7 +15,17 @@ from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.model.words import bytes_in_words
-from gguf_lab.panels import BlockView, ErrorMap, OtherTypes, Overview, WillItRun, WorstPlaces
+from gguf_lab.panels import (
+    BlockView,
+    ErrorMap,
+    OtherTypes,
+    Overview,
+    TensorDetail,
+    TensorTable,
+    TensorView,
+    WillItRun,
+    WorstPlaces,
+)
 from gguf_lab.panels.numbers import exact, number, percent
 from gguf_lab.panels.tabs import Tabs
 
@@ -34,6 +44,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
+GONE = (
+    "The kernel that made this panel does not run any more, so it cannot answer. "
+    "Run its cell again."
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +186,35 @@ def test_an_overview_without_tensors_has_no_empty_part(harness: Harness, tmp_pat
         harness.add(Overview(model, check=False))
     expect(harness.page.get_by_text("The file has no tensors.")).to_be_visible()
     expect(harness.page.get_by_text("Bits per weight by layer")).to_be_hidden()
+
+
+def test_kinds_that_differ_at_their_ends_can_be_told_apart(
+    harness: Harness, tmp_path: Path
+) -> None:
+    kinds = [f"attn_q.weight.{end}" for end in ("lora_a", "lora_b", "in_sum2", "counts")]
+    tensors = {f"blk.0.{kind}": (np.ones((4, 32), np.float32), "F32") for kind in kinds}
+    with gl.open(write_gguf(tmp_path / "lora.gguf", tensors)) as model:
+        panel = harness.add(Overview(model, check=False))
+    names = panel.locator(".gl-kind-name")
+    assert sorted(names.all_text_contents()) == sorted(kinds)
+    cut = "nodes => nodes.map((n) => [...n.children].map((c) => c.scrollWidth - c.clientWidth > 1))"
+    assert names.evaluate_all(cut) == [[False, False]] * 4
+    harness.page.set_viewport_size({"width": 300, "height": 900})
+    assert names.evaluate_all(cut) == [[True, False]] * 4  # the end is whole
+    assert panel.locator(".gl-kind-bar").first.bounding_box()["width"] > 10
+
+
+def test_panels_of_a_file_without_tensors_say_so(harness: Harness, tmp_path: Path) -> None:
+    with gl.open(Builder().write(tmp_path / "empty.gguf")) as model:
+        harness.add(TensorTable(model, height=400))
+        harness.add(TensorDetail(model), "detail")
+        harness.add(WillItRun(model), "run")
+    table, detail, run = (harness.page.locator(f".gl-{n}") for n in ("table", "detail", "running"))
+    empty = table.locator(".gl-empty")
+    expect(empty).to_have_text("There are no tensors.")
+    assert empty.bounding_box()["y"] - table.bounding_box()["y"] < 120  # right under the heads
+    expect(detail.locator(".gl-empty")).to_have_text("There are no tensors.")
+    expect(run.locator(".gl-answer")).to_have_text("empty.gguf has no tensors: nothing runs")
 
 
 def test_the_overview_by_keyboard(harness: Harness, model: Any) -> None:
@@ -317,17 +360,58 @@ def test_weights_of_a_block_are_written_without_powers_of_ten(
     block.close()
 
 
+# what JupyterLab's models do once their kernel was restarted
+NO_KERNEL = """() => { for (const model of Object.values(window.models)) {
+  model.send = () => { throw new Error('Cannot send'); };
+  model.save_changes = () => {}; } }"""
+
+
 def test_a_panel_whose_kernel_is_gone_says_so(harness: Harness) -> None:
     view = harness.add(ErrorMap(StubComparison(rows_of(StubModel()))))
-    # what JupyterLab's models do once their kernel was restarted
-    harness.page.evaluate(
-        "() => { window.models.panel.send = () => { throw new Error('Cannot send'); }; }"
-    )
+    harness.page.evaluate(NO_KERNEL)
     view.get_by_role("button", name="Copy CSV").click()
-    expect(view.locator(".gl-error-text")).to_have_text(
-        "The kernel that made this panel does not run any more, so it cannot answer. "
-        "Run its cell again."
-    )
+    expect(view.locator(".gl-error-text")).to_have_text(GONE)
+
+
+@pytest.mark.parametrize("kind", [WillItRun, ErrorMap, TensorView])
+def test_what_is_saved_where_no_kernel_runs_is_no_silent_nothing(
+    harness: Harness, model: Any, kind: Any
+) -> None:
+    page = harness.page
+    panel = ErrorMap(StubComparison(rows_of(StubModel()))) if kind is ErrorMap else kind(model)
+    view = harness.add(panel)
+    harness.listen()
+    if kind is TensorView:
+        page.wait_for_selector(".gl-heat[data-painted^=whole]")
+    page.evaluate(NO_KERNEL)
+    if kind is WillItRun:
+        view.get_by_label("Tokens of context").fill("123456")
+        page.keyboard.press("Enter")
+    elif kind is ErrorMap:
+        view.get_by_role("gridcell", name="blk.1.attn_q.weight").click()
+    else:
+        view.locator(".gl-heat").focus()
+        page.keyboard.press("+")  # its questions end in no error of the page
+    expect(view.locator(".gl-error-text")).to_have_text(GONE)
+    expect(view).to_have_class(re.compile("gl-stale"))
+    opacity = "nodes => nodes.map((n) => getComputedStyle(n).opacity)"
+    shown = view.locator("xpath=*[not(contains(@class, 'gl-live'))]")
+    assert shown.evaluate_all(opacity) == ["1", *["0.55"] * (shown.count() - 1)]
+    panel.close()
+
+
+def test_a_kernel_that_goes_and_comes_is_seen_at_once(harness: Harness, model: Any) -> None:
+    page = harness.page
+    view = harness.add(WillItRun(model))
+    news = "() => { window.models.panel.emit('comm_live_update'); }"
+    page.evaluate("() => { window.kept = window.models.panel.send; }")
+    page.evaluate(NO_KERNEL)
+    page.evaluate(news)
+    expect(view).to_have_class(re.compile("gl-stale"))
+    expect(view.locator(".gl-error")).to_be_hidden()  # nobody has asked for anything yet
+    page.evaluate("() => { window.models.panel.send = window.kept; }")
+    page.evaluate(news)
+    expect(view).not_to_have_class(re.compile("gl-stale"))
 
 
 def test_what_strangers_write_is_text(harness: Harness) -> None:

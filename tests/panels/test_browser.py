@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 import gguf_lab as gl
-from gguf_lab.panels import ErrorHistograms, MetadataTree, Progress, TensorDetail, TensorTable
+from gguf_lab.comparison.histogram import BINS, Histogram
+from gguf_lab.panels import (
+    ErrorHistograms,
+    ErrorMap,
+    MetadataTree,
+    Progress,
+    TensorDetail,
+    TensorTable,
+)
 
 from ..file.builders import F32, Builder
 from .browser import keys, until
@@ -46,6 +56,65 @@ def test_a_tensor_of_unknown_type_leaves_the_other_rows(harness: Harness, tmp_pa
         expect(rows.nth(1)).to_contain_text("32.00")
         expect(rows.nth(2)).to_contain_text("new")
         assert "NaN" not in table.inner_text()
+
+
+def test_a_ratio_to_zeros_is_no_nan(harness: Harness) -> None:
+    undefined = {"rmse": 0.0, "relative_rmse": math.nan, "sqnr_db": math.nan, "cosine": math.nan}
+    rows = [r for r in rows_of(StubModel(layers=1)) if r.measured][:3]
+    rows[1] = replace(rows[1], **undefined, max_abs_error=0.0)
+    rows[2] = replace(rows[2], **undefined | {"rmse": math.nan}, max_abs_error=math.nan, n_nan=1)
+    words = "not defined: the reference is all zeros"
+    table = harness.add(TensorTable(StubComparison(rows)))
+    lines = table.get_by_role("row")
+    for k, text in ((2, "–"), (3, "NaN")):
+        assert lines.nth(k).locator(".gl-num").all_inner_texts()[:3] == [text] * 3
+    assert lines.nth(2).get_by_title(words).count() == 3
+    assert lines.nth(3).get_by_title(words).count() == 0
+    errors = harness.add(ErrorMap(StubComparison(rows)), "errors")
+    assert errors.locator(".gl-worst").get_by_title(words).count() == 3
+    expect(errors.get_by_role("gridcell", name=rows[1].name)).to_have_text(re.compile("exact$"))
+    detail = TensorDetail(StubModel(layers=1))
+    detail.show(rows[1].name, rows[1])
+    figures = harness.add(detail, "detail").locator(".gl-figures")
+    expect(figures).to_contain_text("relative RMSE–")
+    assert figures.get_by_title(words).count() == 2
+
+
+def test_errors_that_are_not_finite_have_no_histogram(harness: Harness) -> None:
+    rows = [r for r in rows_of(StubModel(layers=1)) if r.measured and r.max_abs_error]
+    nan = dict.fromkeys(("rmse", "relative_rmse", "sqnr_db", "max_abs_error"), np.nan)
+    empty = Histogram.of_grid(np.zeros(BINS, np.int64))
+    whole = replace(rows[1], **nan, n_nan=rows[1].n_elements, histogram=empty)
+    some = replace(rows[2], **nan, n_nan=1)
+    panel = ErrorHistograms(StubComparison([rows[0], whole, some, *rows[3:]]), height=500)
+    view = harness.add(panel)
+    for name, words in ((whole.name, "not finite"), (some.name, "not finite")):
+        expect(view.get_by_role("gridcell", name=name)).to_have_text(re.compile(f"{words}$"))
+    assert view.get_by_role("gridcell", name=whole.name).locator("svg").count() == 0
+    assert view.get_by_role("gridcell", name=some.name).locator("svg").count() == 1
+    panel.selected = [whole.name]
+    harness.push()
+    for extent in ("full", "common"):
+        panel.extent = extent
+        harness.push()
+        expect(view.locator(".gl-verdict")).to_contain_text("the errors are not finite")
+
+
+def test_cells_whose_errors_never_come_do_not_wait(harness: Harness) -> None:
+    panels = ErrorHistograms(height=500), ErrorMap(height=500)
+    row = next(r for r in rows_of(StubModel()) if r.measured)
+    for k, panel in enumerate(panels):
+        panel.expect(StubModel())
+        view = harness.add(panel, f"panel{k}")
+        panel.extend([row])
+        harness.push()
+        expect(view.get_by_text("…", exact=True).first).to_be_visible()
+        panel.over = "the comparison was stopped"
+        harness.push()
+        expect(view.get_by_text("…", exact=True)).to_have_count(0)
+        cell = view.get_by_role("gridcell", name="blk.1.attn_q.weight")
+        expect(cell).to_have_text(re.compile("–$"))
+        expect(cell).to_have_attribute("aria-label", re.compile(": the comparison was stopped$"))
 
 
 # -- metadata

@@ -87,6 +87,24 @@ def test_what_is_unverified_or_missing_says_nothing_about_layers() -> None:
     assert suffering(exact) == "No layer has an error."
 
 
+def test_what_is_not_finite_is_told_first_and_is_no_error_of_none() -> None:
+    exact = [
+        replace(r, rmse=0.0, relative_rmse=0.0, max_abs_error=0.0)
+        for r in rows_of(StubModel())
+        if r.measured
+    ]
+    nan = {"rmse": math.nan, "relative_rmse": math.nan, "max_abs_error": math.nan}
+    broken = replace(exact[1], **nan, n_nan=1)
+    words = suffering([exact[0], broken, *exact[2:]])
+    assert words == f"\u26a0 1 tensor has weights that are not finite: {broken.name}."
+    rows = [r for r in rows_of(StubModel()) if r.measured]
+    infinite = {"rmse": math.inf, "relative_rmse": math.nan, "n_inf": 3}
+    words = suffering([replace(row, **infinite) for row in rows[:5]] + rows[5:])
+    assert words.startswith("\u26a0 5 tensors have weights that are not finite, left out of what ")
+    assert f": {', '.join(row.name for row in rows[:3])} and 2 more. Layer " in words
+    assert "suffers most" in words
+
+
 def test_the_static_form_lists_the_worst_first() -> None:
     rows = rows_of(StubModel())
     panel = ErrorMap(StubComparison([*rows, replace(rows[2], name=HOSTILE)]))

@@ -134,7 +134,10 @@ def test_the_large_histogram_follows_the_selection(panel: ErrorHistograms) -> No
     assert "RMS of the reference" in panel.chart["axis"]
     figures = {name: text for name, text, _ in panel.chart["figures"]}
     assert figures["SQNR"] == number(row.sqnr_db, "dB")
-    assert figures["NaN"] == "0"
+    assert figures["not finite"] == "0"
+    panel.extend([replace(row, n_nan=11, n_inf=245)])
+    assert panel.chart["figures"][-1][:2] == ["not finite", "256"]
+    assert panel.chart["figures"][-1][2].endswith(": 11 NaN, 245 inf")
     panel.selected = []
     assert panel.chart == {}
     assert panel.chart_bins == b""

@@ -44,6 +44,32 @@ block
 """
 SNAPSHOT = "assert bench.wait(60).complete, bench.progress.error\nbench.table.snapshot()"
 
+BOXES = f"""
+import gguf_lab as gl
+import ipywidgets as w
+from pathlib import Path
+model = gl.open(Path({str(MODELS)!r}) / "llama-256" / "llama-Q4_K_M.gguf")
+def table(**layout):
+    made = gl.TensorTable(model, height=120)
+    made.layout = w.Layout(**layout)
+    made.add_class("measured")
+    return made
+boxes = [
+    table(),
+    w.HBox([table(), table()]),
+    w.HBox([w.Button(), table(width="300px"), w.VBox([table()])]),
+    w.Box([table()], layout=w.Layout(width="520px")),
+    w.VBox([table()], layout=w.Layout(align_items="center")),
+    w.GridBox([table(), table()], layout=w.Layout(grid_template_columns="1fr 1fr")),
+    w.Tab([table()]),
+    w.Accordion([table()], selected_index=0),
+]
+for box in boxes:
+    display(box)
+"""
+
+RUN = PANELS.replace("MetadataTree(model)", "WillItRun(model)")
+
 LARGE = """
 import gguf_lab as gl
 large = gl.open("large.gguf")
@@ -79,6 +105,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_notebook(
         root / "static.ipynb", PANELS.replace("gl.MetadataTree(model)", ""), WORKBENCH, SNAPSHOT
     )
+    write_notebook(root / "boxes.ipynb", BOXES)
+    write_notebook(root / "run.ipynb", RUN, TABLE)
     tensors = {
         "small.weight": (np.ones((4, 32), np.float32), "Q8_0"),
         "large.weight": (large_blocks(24_576, 4096), "Q4_0"),
@@ -220,6 +248,46 @@ def test_each_panel_stands_alone(lab: Lab, address: str) -> None:
     page.locator(".gl-histograms .gl-cell-exact").first.wait_for()
     assert page.locator(".gl-histograms .gl-cell svg").count() == 0
     lab.check()
+
+
+def test_a_panel_has_its_width_in_every_box(lab: Lab, address: str) -> None:
+    page = lab.page
+    page.set_viewport_size({"width": 1500, "height": 2400})
+    lab.open(address, "boxes.ipynb")
+    panels = page.locator(".measured")
+    page.wait_for_function("() => document.querySelectorAll('.measured .gl-table').length === 11")
+    whole, *widths = panels.evaluate_all("nodes => nodes.map(n => n.clientWidth)")
+    assert whole > 1000
+    left, right, given, stacked, single, centred, *grid, tabbed, folded = widths
+    assert abs(left - right) <= 1
+    assert abs(whole - left - right) < 10
+    assert abs(given - 300) <= 2
+    assert stacked > 400
+    assert 500 < single <= 520
+    assert abs(whole - centred) < 10
+    assert min(grid) > 0.48 * whole
+    assert min(tabbed, folded) > 0.9 * whole
+    heights = panels.locator(".gl-panel").evaluate_all("nodes => nodes.map(n => n.offsetHeight)")
+    assert {*heights} == {120}
+    lab.check()
+
+
+def test_after_a_restart_of_the_kernel_panels_say_that_they_are_old(lab: Lab, address: str) -> None:
+    page = lab.page
+    lab.open(address, "run.ipynb")
+    run, table = lab.see(".gl-running"), lab.see(".gl-table")
+    table.locator(".gl-tr").first.wait_for()
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    expect(run).to_have_class(re.compile("gl-stale"))
+    expect(table).to_have_class(re.compile("gl-stale"))
+    expect(page.locator(".gl-error:visible")).to_have_count(0)
+    run.get_by_label("Tokens of context").fill("4096")
+    page.keyboard.press("Enter")
+    table.locator(".gl-tr").nth(2).click()
+    for panel in (run, table):
+        expect(panel.locator(".gl-error-text")).to_contain_text("does not run any more")
 
 
 def test_a_change_of_the_theme_leaves_nothing_empty(lab: Lab, address: str) -> None:

@@ -15,8 +15,10 @@ from gguf_lab.panels import (
     ErrorMap,
     MetadataTree,
     TensorView,
+    WillItRun,
     WorstPlaces,
 )
+from gguf_lab.panels.tabs import Tabs
 
 from ..models import MODELS
 from .support import StubComparison, StubModel, rows_of
@@ -177,3 +179,25 @@ def test_lines_do_not_break_inside_a_number(harness: Harness, model: Any) -> Non
     breaks = "nodes => nodes.map((n) => getComputedStyle(n).wordBreak)"
     assert page.locator(".gl-panel pre").evaluate_all(breaks) == ["normal", "normal"]
     block.close()
+
+
+def test_metadata_take_the_whole_width_of_the_workbench(harness: Harness) -> None:
+    page = harness.page
+    page.set_viewport_size({"width": 1500, "height": 900})
+    page.evaluate(
+        """() => { document.querySelector('#root').innerHTML = `<div class="gl-workbench">
+        <div class="gl-stage widget-box"><div class="gl-room gl-room-metadata widget-box"></div>
+        </div></div>`; }"""
+    )
+    harness.add(Tabs([("metadata", "Metadata")]), "tabs", "gl-host", ".gl-workbench")
+    harness.add(MetadataTree(StubModel()), "tree", "gl-host", ".gl-room")
+    assert page.locator(".gl-tree").bounding_box()["width"] > 1400
+
+
+def test_the_longest_context_is_whole_while_it_is_edited(harness: Harness, model: Any) -> None:
+    panel = harness.add(WillItRun(model, context=131_072, height=500))
+    field = panel.get_by_label("Tokens of context")
+    for context in ("131072", "16777216"):
+        field.fill(context)
+        field.press("Home")
+        assert field.evaluate("n => n.scrollWidth - n.clientWidth") <= 0

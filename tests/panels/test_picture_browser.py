@@ -16,7 +16,7 @@ from gguf_lab.panels.numbers import exact
 
 from .browser import keys, until
 from .support import HOSTILE
-from .tensors import write_gguf
+from .tensors import with_scales, write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -301,3 +301,134 @@ def test_a_picture_that_was_cancelled_is_not_being_read(
         expect(page.get_by_text("not read")).to_have_count(0)
         assert view.wait(5)
         view.close()
+
+
+# What is drawn on the canvas as text, and how wide it may be there.
+WRITTEN = """() => {
+  window.written = [];
+  const pen = CanvasRenderingContext2D.prototype, write = pen.fillText;
+  pen.fillText = function (text, x, y, room) {
+    window.written.push([String(text), this.measureText(text).width, room ?? Infinity]);
+    return write.call(this, text, x, y, room);
+  };
+}"""
+
+
+def test_a_tensor_without_a_finite_value_says_so(harness: Harness, tmp_path: Path) -> None:
+    original = write_gguf(tmp_path / "a.gguf", {Q: (np.ones((4, 32), np.float32), "F32")})
+    nan = np.full((4, 32), np.nan, np.float32)
+    path = write_gguf(tmp_path / "nan.gguf", {Q: (nan, "F32")})
+    with gl.open(path) as model:
+        harness.page.evaluate(WRITTEN)
+        view = TensorView(model, Q, original)
+        page = shown(harness, view)
+        expect(page.locator(".gl-legend")).to_have_text("value: no finite value · magenta: NaN")
+        expect(page.locator(".gl-values")).to_have_text("There is no finite value.")
+        expect(page.locator(".gl-small-words")).to_have_text("128 NaN")
+        expect(page.locator(".gl-worst b").first).to_have_text("not finite")
+        written = [text for text, *_ in page.evaluate("written")]
+        assert written.count("not finite") >= 2  # row norm, row error
+        page.locator(".gl-heat").hover(position={"x": 900, "y": 60})
+        readout(page, "norm NaN, relative error not finite")
+        view.close()
+
+
+@pytest.mark.parametrize("size", [2.7e37, 2.7e-30])
+def test_values_beyond_the_bins_of_the_histogram(
+    harness: Harness, tmp_path: Path, size: float
+) -> None:
+    values = np.linspace(-size, size, 128, dtype=np.float32).reshape(4, 32)
+    with gl.open(write_gguf(tmp_path / "a.gguf", {Q: (values, "F32")})) as model:
+        view = TensorView(model)
+        page = shown(harness, view)
+        assert view.wait(10)
+        if size > 1:
+            expect(page.locator(".gl-values")).to_have_text(
+                "All values lie beyond the bins of the histogram."
+            )
+        limit = page.locator(".gl-limit")
+        # the number, and the arrows that a browser puts beside it
+        room = """(node) => { const pen = document.createElement('canvas').getContext('2d');
+          pen.font = getComputedStyle(node).font;
+          return node.clientWidth - 16 - 18 - pen.measureText(node.placeholder).width; }"""
+        assert limit.get_attribute("placeholder").startswith("auto 2.")
+        assert limit.evaluate(room) >= 0
+        assert float(limit.get_attribute("title").split(": ")[1]) == pytest.approx(size, rel=0.02)
+        view.close()
+
+
+def test_headings_of_narrow_pictures_are_not_squeezed(harness: Harness, minilm: Any) -> None:
+    page = harness.page
+    page.evaluate(WRITTEN)
+    view = TensorView(minilm, DOWN, gl.demo.minilm())
+    view.show = "all"
+    shown(harness, view)
+    for wide, words in (
+        (1400, {"quantized (Q4_0)", "difference (quantized − original)"}),
+        (720, {"quantized (Q4_0)", "difference"}),
+        (430, {"Q4_0", "original", "diff."}),
+    ):
+        page.set_viewport_size({"width": wide, "height": 900})
+        page.wait_for_timeout(300)
+        page.evaluate("() => { window.written = []; }")
+        view.limit += 1.0  # drawn anew
+        page.wait_for_function("window.written.length > 0")
+        written = page.evaluate("written")
+        assert words <= {text for text, *_ in written}
+        squeezed = {text for text, needs, room in written if needs > room}
+        assert squeezed <= {"row norm", "row error"}, wide  # by a pixel or two
+    view.selected = ["blk.2.ffn_down.bias"]
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.wait_for_function("window.written.some(([text]) => text === 'stored (F32)')")
+    view.close()
+
+
+def test_weights_of_a_block_that_are_not_finite_have_their_marks(
+    harness: Harness, tmp_path: Path
+) -> None:
+    values = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
+    path = write_gguf(tmp_path / "a.gguf", {Q: (values, "Q8_0")})
+    scaled = with_scales(path, tmp_path / "nan.gguf", {Q: np.nan})
+    infinite = with_scales(path, tmp_path / "inf.gguf", {Q: np.inf})
+    for k, (broken, ends, mark) in enumerate(
+        (
+            (scaled, "no finite weight · magenta: NaN", "rgb(214, 0, 214)"),
+            (infinite, "no finite weight · green: inf", "rgb(0, 140, 60)"),
+            (path, re.compile("^from −[.0-9]+ over 0 to [.0-9]+$"), None),
+        )
+    ):
+        block = BlockView(broken, height=500)
+        assert block.wait(10)
+        panel = harness.add(block, f"panel{k}")
+        expect(panel.locator(".gl-half").nth(1).locator(".gl-muted").first).to_have_text(ends)
+        if mark is not None:
+            colour_of = "node => getComputedStyle(node).backgroundColor"
+            assert panel.locator(".gl-weight.gl-odd").first.evaluate(colour_of) == mark
+        block.close()
+
+
+def test_two_views_of_a_picture_have_each_its_own(harness: Harness, minilm: Any) -> None:
+    panel = TensorView(minilm, DOWN)
+    page = shown(harness, panel)
+    harness.again().evaluate("node => { node.style.width = '300px'; }")
+    first, second = page.locator(".gl-heat").all()
+    painted = "([a, b]) => [a, b].every((n) => n.dataset.painted.startsWith('whole'))"
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    states = page.locator(".gl-coarse")
+    whole = states.all_inner_texts()
+    assert whole[0] != whole[1]  # other widths, other cells
+    second.focus()
+    for _ in range(8):
+        page.keyboard.press("+")
+    expect(states.nth(1)).to_have_text("one cell is one weight")
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    expect(states.nth(0)).to_have_text(whole[0])
+    # what the pointer tells stays in its view, too
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".gl-readout").nth(1)).to_contain_text("quantized")
+    expect(page.locator(".gl-readout").nth(0)).to_have_text(
+        "Point at a cell, or walk with the arrow keys"
+    )
+    panel.selected = [Q]
+    page.wait_for_function(painted, arg=[first.element_handle(), second.element_handle()])
+    panel.close()

@@ -11,13 +11,15 @@ from playwright.sync_api import expect
 
 import gguf_lab as gl
 from gguf_lab.comparison import Run
+from gguf_lab.comparison.beside import pair_of
+from gguf_lab.comparison.statistics import measure
 from gguf_lab.errors import ComparisonError
 from gguf_lab.file.called import called
 from gguf_lab.file.remote import parse_address
 from gguf_lab.panels import SideBySide
-from gguf_lab.panels.pairs import sentence, strength
+from gguf_lab.panels.pairs import not_finite_in, sentence, strength
 
-from ..comparison.test_beside import comparison, only, row
+from ..comparison.test_beside import REFERENCE, comparison, only, row
 from ..models import MODELS
 from .browser import until
 from .support import HOSTILE
@@ -88,6 +90,32 @@ def test_a_real_run_gives_what_the_two_comparisons_give(real: SideBySide) -> Non
     keys = [line[0] for line in real.map.metadata]
     assert real.map.compared_metadata
     assert "general.file_type" in keys
+
+
+def test_what_is_not_finite_in_one_file_has_a_mark_of_its_own(harness: Harness) -> None:
+    broken = measure(np.full_like(REFERENCE, np.nan), REFERENCE)
+    a = comparison(
+        row("blk.0.attn_q", statistics=broken), row("blk.0.ffn_up", 0.1), row("blk.1.ffn_up", 0.1)
+    )
+    b = comparison(
+        row("blk.0.attn_q", 0.1),
+        row("blk.0.ffn_up", statistics=broken),
+        row("blk.1.ffn_up", 0.05),
+        path="b.gguf",
+    )
+    panel = SideBySide(a, b)
+    for statistic in ("relative_rmse", "max_abs_error"):
+        panel.statistic = statistic
+        assert [cell[3] for cell in panel.map.cells] == ["!", "!", "B"]
+        assert panel.table.rows["better"] == ["", "", "B"]
+        assert [line[-1] for line in panel.map.sums[1:]] == ["0 of 3", "1 of 3"]
+    assert panel.map.cells[0][5].endswith("· A has weights that are not finite")
+    assert panel.map.note.startswith("! Weights that are not finite: 1 tensor of A, 1 tensor of B.")
+    view = harness.add(panel.map)
+    expect(view.get_by_role("gridcell", name="blk.0.attn_q")).to_have_text("!")
+    expect(view.locator(".gl-pairs-legend")).to_contain_text("weights that are not finite")
+    direct = comparison(row("blk.0.attn_q", statistics=broken))
+    assert not_finite_in(pair_of(direct.rows[0], None)) == "A"
 
 
 def test_a_difference_of_percentages_is_in_points(harness: Harness) -> None:

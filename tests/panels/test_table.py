@@ -125,4 +125,9 @@ def test_static_form_writes_figures_as_the_panel_does() -> None:
     row = replace(row, relative_rmse=np.inf, sqnr_db=-np.inf, cosine=np.nan, max_abs_error=np.nan)
     html = TensorTable(StubComparison([row])).snapshot().html
     cells = re.findall(r">([^<>]+)</td>", html)
-    assert cells[2:6] == ["∞", "−∞", "–", "NaN"]
+    assert cells[2:6] == ["∞", "−∞", "NaN", "NaN"]
+    # a ratio to zeros has no value; that is no NaN among the weights
+    undefined = dict.fromkeys(("relative_rmse", "sqnr_db", "cosine"), np.nan)
+    zeros = replace(row, **undefined, max_abs_error=0.0)
+    html = TensorTable(StubComparison([zeros])).snapshot().html
+    assert re.findall(r">([^<>]+)</td>", html)[2:6] == ["–", "–", "–", "0"]

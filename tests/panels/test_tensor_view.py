@@ -222,6 +222,7 @@ def test_a_wrong_question_is_an_error_that_is_seen(
 def test_a_cell_is_told_and_its_strongest_weight_found(model: Any, view: TensorView) -> None:
     messages = heard(view)
     question = {"name": Q, "region": [8, 16, 0, 32, 8, 32], "how": "extreme", "ticket": 3}
+    question["view"] = "one of many"
     ask(view, ask="peek", **question)
     values = model.tensors[Q].to_numpy()[8:16, :32]
     strongest = values.ravel()[np.abs(values).argmax()]
@@ -229,6 +230,7 @@ def test_a_cell_is_told_and_its_strongest_weight_found(model: Any, view: TensorV
     assert told == [
         {
             "peek": 3,
+            "view": "one of many",
             "words": "rows 8 to 15, columns 0 to 31, largest magnitude of 256 weights: "
             f"quantized {exact(strongest)}",
         }

@@ -195,8 +195,21 @@ def test_cancel_keeps_what_was_finished(run: Event) -> None:
     assert workbench.wait(20) is not None
     assert not workbench.result.complete
     assert workbench.progress.state == "cancelled"
+    workbench.selected = ["output_norm.weight"]
+    assert workbench.detail.hint == "This tensor was not compared: the comparison was stopped."
     assert workbench.progress.shown
     workbench.close()
+
+
+def test_after_the_end_of_a_run_nothing_is_said_to_come() -> None:
+    with gl.open(FOLDER / "llama-Q4_K_M.gguf") as model:
+        workbench = Workbench(model, FOLDER / "hf")
+        assert workbench.histograms.over == ""
+        assert workbench.wait(60).complete
+        assert workbench.histograms.over == ""
+        workbench._end("failed")
+        assert workbench.histograms.over == workbench.errors.over == "the comparison failed"
+        workbench.close()
 
 
 def test_closing_stops_the_run(run: Event) -> None:

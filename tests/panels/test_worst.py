@@ -17,9 +17,11 @@ from gguf_lab.panels.sides import Sides
 from gguf_lab.panels.worst import find_worst
 
 from ..models import MODELS
+from .tensors import with_scales, write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FOLDER = MODELS / "llama-256"
 NAME = "blk.0.ffn_up.weight"
@@ -98,6 +100,40 @@ def test_the_panel_says_where_and_why(sides: Any) -> None:
     assert panel.wait(60)
     assert panel.verdict == "No row has an error."
     assert panel.rows == panel.blocks == []
+    panel.close()
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_is_told_and_not_drawn(tmp_path: Path) -> None:
+    source = FOLDER / "llama-Q4_K_M.gguf"
+    path = with_scales(source, tmp_path / "nan.gguf", {NAME: np.nan})
+    panel = OtherTypes(path, NAME, FOLDER / "hf")
+    assert panel.wait(120)
+    assert panel.verdict.startswith("Stored weights are not finite, so that there is no error to ")
+    assert "Quantized anew, Q4_K has a relative RMSE of " in panel.verdict
+    assert "NaN" not in panel.verdict
+    errors = {row[0]: (row[5], row[7]) for row in panel.rows}
+    assert errors["stored"] == ("not finite", 0.0)
+    assert max(bar for _, bar in errors.values()) == 1.0
+    panel.close()
+    worst = WorstPlaces(path, NAME, FOLDER / "hf")
+    assert worst.wait(60)
+    words = "256 weights are not finite, here or in the original, and left out. Row "
+    assert worst.verdict.startswith(words)
+    worst.close()
+
+
+def test_one_weight_that_is_not_finite_among_exact_ones(tmp_path: Path) -> None:
+    values = np.ones((4, 32), np.float32)
+    original = write_gguf(tmp_path / "original.gguf", {NAME: (values, "F32")})
+    broken = values.copy()
+    broken[2, 3] = np.inf
+    path = write_gguf(tmp_path / "inf.gguf", {NAME: (broken, "F32")})
+    panel = WorstPlaces(path, NAME, original)
+    assert panel.wait(60)
+    assert panel.verdict == (
+        "1 weight is not finite, here or in the original, and left out. All others are exact."
+    )
     panel.close()
 
 

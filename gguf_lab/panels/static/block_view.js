@@ -150,12 +150,17 @@ export default panel("block-view", (p) => {
     for (const v of part) if (Number.isFinite(v)) limit = Math.max(limit, Math.abs(v));
     tabs.hidden = block.sides.length < 2;
     tabs.replaceChildren(...block.sides.map((name, k) => h("button", { class: "gl-button", type: "button", "aria-pressed": k === side, on: { click: safe(() => { side = k; showWeights(); }) } }, name)));
-    lines(grid, Array.from(part, (v, k) => h("span", {
-      role: "gridcell", id: `${weightId}-${k}`, "aria-label": `weight ${k}, ${single(v)}`, "aria-selected": k === at ? "true" : null,
-      class: Number.isFinite(v) ? "gl-weight" : "gl-weight gl-odd",
-      style: { "--own": colours.css(limit && Number.isFinite(v) ? v / limit : 0), "--ink": colours.ink(limit && v / limit) },
-    }, Number.isFinite(v) ? short(v) : figure(v))));
-    span.textContent = `from ${figure(-limit)} over 0 to ${figure(limit)}`;
+    lines(grid, Array.from(part, (v, k) => {
+      const fine = Number.isFinite(v), mark = fine ? null : markColour(Number.isNaN(v) ? NAN : 0, colours);
+      return h("span", {
+        role: "gridcell", id: `${weightId}-${k}`, "aria-label": `weight ${k}, ${single(v)}`, "aria-selected": k === at ? "true" : null,
+        class: fine ? "gl-weight" : "gl-weight gl-odd",
+        style: { "--own": fine ? colours.css(limit && v / limit) : `rgb(${mark})`, "--ink": fine ? colours.ink(limit && v / limit) : inkOn(mark) },
+      }, fine ? short(v) : figure(v));
+    }));
+    const ends = limit ? `from ${figure(-limit)} over 0 to ${figure(limit)}` : part.some(Number.isFinite) ? "all 0" : "no finite weight";
+    const odd = MARK_WORDS.filter((_, k) => part.some((v) => (k ? Math.abs(v) === Infinity : Number.isNaN(v))));
+    span.textContent = [ends, ...odd].join(" \u00b7 ");
     put(grid, { "aria-activedescendant": at === undefined ? null : `${weightId}-${at}` });
     where.textContent = `block ${integer(block.index)} of 0 to ${integer(block.n_blocks - 1)}, weight ${at}`;
     const told = tell(at);

@@ -14,7 +14,7 @@ export default panel("detail", (p) => {
   function show() {
     const rows = model.get("facts");
     empty.hidden = rows.length > 0;
-    empty.textContent = "Select a tensor in the table or in the histograms.";
+    empty.textContent = model.get("idle");
     scroll.hidden = !rows.length;
     name.textContent = model.get("title");
     facts.replaceChildren(...rows.map(([key, text]) => h("div", {}, h("dt", {}, key), h("dd", {}, text))));

@@ -23,7 +23,7 @@ export default panel("error-map", (p) => {
   const plot = h("div", { class: "gl-plot gl-depth", role: "img" });
   const notFromZero = h("span", { class: "gl-map-remark", hidden: "" }, "the axis does not begin at zero");
   const table = h("table", { class: "gl-worst" });
-  const empty = h("div", { class: "gl-empty" }, "No tensor has been compared yet.");
+  const empty = h("div", { class: "gl-empty" });
   const right = h("div", { class: "gl-map-right" }, h("h4", {}, "Against depth, by kind", notFromZero), plot, h("h4", {}, "Tensors, the worst first"), h("div", { class: "gl-scroll gl-worst-box", tabindex: 0, role: "group", "aria-label": "Table of tensors" }, table));
   const both = h("div", { class: "gl-map-both" }, h("div", { class: "gl-map-left" }, scroller), right);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Errors"), pick, legend, copy, keep, count), verdict, both, empty);
@@ -31,7 +31,10 @@ export default panel("error-map", (p) => {
   const real = (v) => (typeof v === "string" ? { inf: Infinity, "-inf": -Infinity, NaN }[v] : v);
   const stat = () => model.get("statistics")[which] ?? {};
   const shown = (v, s = stat()) => (v === null || v === undefined ? "" : Number.isNaN(v) ? "NaN" : STATISTICS[s.form](v));
-  const isExact = (cell) => measured(cell) && cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")] === 0;
+  const largest = (cell) => real(cell.figures[model.get("statistics").findIndex((s) => s.id === "max_abs_error")]);
+  const isExact = (cell) => measured(cell) && largest(cell) === 0;
+  /** Whether there is no such figure though the errors are numbers: no ratio to a reference of zeros. */
+  const isUndefined = (cell, v) => Number.isNaN(v) && Number.isFinite(largest(cell));
   const valueOf = (cell) => (cell && cell.figures.length ? real(cell.figures[which]) : null);
   const measured = (cell) => cell && (cell.status === "compared" || cell.status === "unverified");
   /** 0 good to 1 bad on the scale of what is shown; null without a place on it. */
@@ -60,6 +63,7 @@ export default panel("error-map", (p) => {
     const done = cells.filter((c) => c.status !== "pending").length;
     count.textContent = `${integer(done)}${done < cells.length ? ` of ${integer(cells.length)}` : ""} tensors`;
     empty.hidden = done > 0;
+    empty.textContent = model.get("over") ? `No tensor was compared: ${model.get("over")}.` : "No tensor has been compared yet.";
     both.hidden = verdict.hidden = !done;
     verdict.textContent = model.get("verdict");
     verdict.hidden = !done || !verdict.textContent;
@@ -75,12 +79,12 @@ export default panel("error-map", (p) => {
     const v = valueOf(cell), t = measured(cell) ? place(v) : null;
     const exact = isExact(cell);
     const mark = cell.status === "unverified" ? "\u26a0" : "";
-    let text = { pending: "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
+    let text = { pending: model.get("over") ? "\u2013" : "\u2026", unmatched: "\u26a0 none", unsupported: "\u26a0" }[cell.status] ?? "";
     if (exact) text = "exact";
     else if (t !== null && v !== null) { text = mark + (Number.isFinite(v) ? STATISTICS_IN_CELLS[stat().form](v, power) : figure(v)); node.style.background = errorColour(t); node.style.color = errorInk(t); }
-    else if (measured(cell)) text = v === null ? "\u2013" : "NaN";
+    else if (measured(cell)) text = v === null || isUndefined(cell, v) ? "\u2013" : "NaN";
     if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
-    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${shown(v) || "unknown"}${mark ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
+    const words = `${cell.label}: ${exact ? "exact" : measured(cell) ? `${stat().label} ${isUndefined(cell, v) ? ZEROS : shown(v) || "unknown"}${mark ? ", unverified" : ""}` : (cell.status === "pending" && model.get("over")) || cell.status}${cell.reason ? `, ${cell.reason}` : ""}`;
     put(node, { "aria-label": words, title: `${words}\n${cell.qtype}, ${cell.bits} bits per weight` });
     if (named) node.append(h("span", {}, cell.kind));
     node.append(h("span", {}, text));
@@ -183,7 +187,7 @@ export default panel("error-map", (p) => {
       const name = h("button", { class: "gl-name-link gl-code", type: "button" }, c.label);
       owners.set(name, c.name);
       const row = h("tr", { class: chosen.has(c.name) ? "gl-chosen" : null }, h("td", {}, name), h("td", {}, c.qtype), h("td", {}, c.bits));
-      if (measured(c)) row.append(...keys.map((key) => h("td", {}, shown(key.of(c), key.stat))));
+      if (measured(c)) row.append(...keys.map((key) => (isUndefined(c, key.of(c)) ? h("td", { title: ZEROS }, "\u2013") : h("td", {}, shown(key.of(c), key.stat)))));
       else row.append(h("td", { colspan: keys.length, class: "gl-reason" }, `${c.status}: ${c.reason}`));
       row.addEventListener("click", safe(() => choose(c)));
       return row;
@@ -244,7 +248,7 @@ export default panel("error-map", (p) => {
     URL.revokeObjectURL(link.href);
     say("saved as errors.csv");
   }));
-  on("cells kinds statistics statistic verdict", perFrame(safe(load)));
+  on("cells over kinds statistics statistic verdict", perFrame(safe(load)));
   on("selected", perFrame(safe(() => { follow(); drawDepth(); drawTable(); })));
   load();
   leave(onWidth(plot, safe(drawDepth)));

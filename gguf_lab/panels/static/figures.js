@@ -57,9 +57,9 @@ function valueHistogram({ model, on, safe, leave }, box) {
     const all = typed(Float64Array, model.get("value_bins")), summary = model.get("summary");
     const n = all.length ? (all.length - 1) / 2 : 0, wide = plot.clientWidth, tall = plot.clientHeight;
     const odd = [summary.n_nan && `${integer(summary.n_nan)} NaN`, summary.n_inf && `${integer(summary.n_inf)} inf`].filter(Boolean).join(", ");
-    words.textContent = summary.total === undefined ? "known when all rows are read" : [`RMS ${summary.rms}${odd && " of what is finite"}`, `${figure((100 * summary.beyond) / summary.total)} % beyond the axis`, odd || "all finite"].join(" \u00b7 ");
+    words.textContent = summary.total === undefined ? "known when all rows are read" : [!n && odd ? "" : `RMS ${summary.rms}${odd && " of what is finite"}`, n || summary.beyond ? `${figure((100 * summary.beyond) / summary.total)} % beyond the axis` : "", odd || "all finite"].filter(Boolean).join(" \u00b7 ");
     words.classList.toggle("gl-bad", Boolean(odd));
-    if (!n || wide < 60) { plot.replaceChildren(); return; }
+    if (!n || wide < 60) { plot.replaceChildren(summary.why ?? ""); return; }
     const edges = all.subarray(0, n + 1), counts = all.subarray(n + 1), low = edges[0], high = edges[n];
     const density = Array.from(counts, (c, i) => c / (edges[i + 1] - edges[i])), top = Math.max(...density), base = tall - 18;
     const x = (v) => ((v - low) / (high - low)) * (wide - 2) + 1, y = (v) => base - ((base - 4) * v) / top;

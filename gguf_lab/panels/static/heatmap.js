@@ -11,7 +11,7 @@ const LARGEST = { tall: 22, wide: 56 }; // pixels of a weight, zoomed in as far 
  * @param {{sides: () => string[], peek: (words: string) => void, drawn: (pic: any) => void}} spec
  */
 function heatmap(p, spec) {
-  const { model, root, on, ask, safe, save, say, leave } = p;
+  const { model, root, viewId, on, ask, safe, save, say, leave } = p;
   const canvas = h("canvas", { class: "gl-heat", tabindex: 0, role: "application", "aria-roledescription": "heatmap" });
   const view = { x: 0, y: 0, sx: 1, sy: 1 };
   let size = { rows: 0, columns: 0, block: 1 }, W = 0, H = 0, full = 0, colours = null;
@@ -74,7 +74,7 @@ function heatmap(p, spec) {
       Math.floor(view.y / tall) * tall, up(view.y + H * view.sy, tall, size.rows),
       Math.floor(view.x / wide) * wide, up(view.x + W * view.sx, wide, size.columns), tall, wide,
     ];
-    const question = { ask: "picture", name: model.get("selected")[0], region, how: model.get("pooling"), sides: spec.sides() };
+    const question = { ask: "picture", view: viewId, name: model.get("selected")[0], region, how: model.get("pooling"), sides: spec.sides() };
     const key = JSON.stringify(question);
     if (key === asked) return;
     asked = key;
@@ -91,8 +91,9 @@ function heatmap(p, spec) {
     next = setTimeout(safe(() => { next = 0; request(); }), 40);
   }
   function receive(message, buffers) {
-    if (message?.unread === ticket && message.name === model.get("selected")[0]) spec.unread();
-    if (message?.picture === undefined || message.name !== model.get("selected")[0] || message.how !== model.get("pooling")) return;
+    if (message?.view !== viewId) return;
+    if (message.unread === ticket && message.name === model.get("selected")[0]) spec.unread();
+    if (message.picture === undefined || message.name !== model.get("selected")[0] || message.how !== model.get("pooling")) return;
     const [rows, columns] = message.shape, n = rows * columns;
     const cells = typed(Float32Array, buffers[0]), marks = typed(Uint8Array, buffers[1]);
     const part = (all, k) => all.subarray(k * n, (k + 1) * n);
@@ -142,13 +143,20 @@ function heatmap(p, spec) {
   }
   const repaint = whenSeen(canvas, safe(paint));
 
+  /** What stands over a pane, the shorter the less room there is: squeezed it could not be read. */
+  function headings(side) {
+    if (side === "difference") return ["difference (quantized \u2212 original)", "difference", "diff."];
+    if (side === "original") return [side, "orig."];
+    const stored = size.block > 1 ? "quantized" : "stored"; // a type without blocks has nothing quantized
+    return [`${stored} (${model.get("facts").qtype})`, stored, model.get("facts").qtype];
+  }
   function drawPane(pen, side, k, look) {
     const x0 = paneX(k), { sx, sy } = view;
     const wide = Math.min(W, (size.columns - view.x) / sx), tall = Math.min(H, (size.rows - view.y) / sy);
     pen.save();
     pen.fillStyle = look.ink;
     pen.font = `600 12px ${look.font}`;
-    pen.fillText(side === "quantized" ? `quantized (${model.get("facts").qtype})` : side === "difference" ? "difference (quantized \u2212 original)" : side, x0, 12, W);
+    pen.fillText(headings(side).find((words) => pen.measureText(words).width <= W) ?? headings(side).at(-1), x0, 12, W);
     pen.beginPath(); pen.rect(x0, TOP, wide, tall); pen.clip();
     for (const one of base === pic ? [pic] : [base, pic]) {
       const part = one?.parts.find((q) => q.side === side);
@@ -229,9 +237,10 @@ function heatmap(p, spec) {
       const x0 = paneX(n) + s * (STRIP + 8);
       let top = 0;
       for (const v of curve) if (Number.isFinite(v) && v > top) top = v;
+      const ends = !curve.some(Number.isFinite) ? "not finite" : s ? `to ${figure(100 * top)} %` : `to ${figure(top)}`;
       pen.fillStyle = look.ink; pen.font = `600 11px ${look.font}`; pen.fillText(words, x0, 12, STRIP);
       pen.fillStyle = look.quiet; pen.font = `10px ${look.font}`;
-      pen.fillText(s ? `to ${figure(100 * top)} %` : `to ${figure(top)}`, x0, TOP - 7, STRIP);
+      pen.fillText(ends, x0, TOP - 7, STRIP);
       const tall = Math.min(H, (size.rows - view.y) / view.sy);
       for (let y = 0; y < tall; y++) {
         const from = view.y + y * view.sy;
@@ -246,7 +255,7 @@ function heatmap(p, spec) {
   // -- mouse and keyboard
 
   const peek = debounced(safe(() => {
-    if (cursor && model.get("selected").length) ask({ ask: "peek", name: model.get("selected")[0], region: cellAt(cursor.row, cursor.column), how: model.get("pooling"), ticket: 0 });
+    if (cursor && model.get("selected").length) ask({ ask: "peek", view: viewId, name: model.get("selected")[0], region: cellAt(cursor.row, cursor.column), how: model.get("pooling"), ticket: 0 });
   }), 60);
   function goTo(row, column, k, aloud) {
     cursor = { row, column }; pane = k; spoken = aloud;
@@ -259,7 +268,7 @@ function heatmap(p, spec) {
     else ask({ ask: "pick", name: model.get("selected")[0], region, how: "extreme", sides: [spec.sides()[pane]] });
   }
   const told = safe((message) => {
-    if (message?.peek === undefined) return;
+    if (message?.peek === undefined || message.view !== viewId) return;
     spec.peek(message.words);
     if (spoken) say(message.words);
   });
@@ -298,7 +307,8 @@ function heatmap(p, spec) {
   }), { passive: false });
   function rowWords(row) {
     const each = model.get("summary").each ?? 1, from = Math.floor(row / each) * each, to = Math.min(from + each, size.rows) - 1;
-    const ratio = errors ? `, relative error ${figure(100 * errors[Math.floor(row / each)])} %` : "";
+    const share = (x) => (Number.isNaN(x) ? "not finite" : `${figure(100 * x)} %`);
+    const ratio = errors ? `, relative error ${share(errors[Math.floor(row / each)])}` : "";
     return `${to > from ? `rows ${integer(from)} to ${integer(to)}, the largest of each` : `row ${integer(row)}`}: norm ${figure(norms[Math.floor(row / each)])}${ratio}`;
   }
   function walk(dx, dy) {

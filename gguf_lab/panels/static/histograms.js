@@ -2,7 +2,7 @@
  * One small histogram per layer (rows) and kind (columns), all on one scale.
  *
  * @typedef {{name: string, label: string, layer: number|null, kind: string, status: string,
- *   reason: string, exact: boolean, ratio: number|null, absolute: number[]|null,
+ *   reason: string, exact: boolean, finite: boolean, ratio: number|null, absolute: number[]|null,
  *   relative: number[]|null}} Cell
  */
 
@@ -123,17 +123,18 @@ export default panel("histograms", (p) => {
     if ((cell.status === "compared" || unsure) && !cell.exact && cell[mode]) {
       const fill = errorColour(cell.ratio > 0 ? scale.place(cell.ratio) : 0.5);
       const frame = h("svg", { viewBox: "0 0 100 28", preserveAspectRatio: "none", "aria-hidden": "true" }, h("line", { x1: 50, x2: 50, y1: 0, y2: 28 }), h("path", { d: shape(cell, mode), style: { fill } }));
-      node.append(frame, h("span", { class: "gl-cell-figure" }, `${unsure ? "\u26a0 " : ""}${cell.ratio === null ? "no ratio" : percent(cell.ratio)}`));
-      put(node, { "aria-label": `${cell.label}: ${unsure ? "unverified, " : ""}relative RMSE ${cell.ratio === null ? "undefined" : percent(cell.ratio)}` });
+      node.append(frame, h("span", { class: "gl-cell-figure" }, `${unsure ? "\u26a0 " : ""}${cell.ratio === null ? (cell.finite ? "no ratio" : "not finite") : percent(cell.ratio)}`));
+      put(node, { "aria-label": `${cell.label}: ${unsure ? "unverified, " : ""}relative RMSE ${cell.ratio === null ? (cell.finite ? "undefined" : "not finite") : percent(cell.ratio)}` });
     } else {
-      const word = cell.exact ? "exact" : "no bins";
-      const words = { compared: word, unverified: `\u26a0 ${word}`, pending: "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsup\u00adported" }[cell.status] ?? cell.status;
+      const word = cell.exact ? "exact" : cell.finite ? "no bins" : "not finite";
+      const words = { compared: word, unverified: `\u26a0 ${word}`, pending: model.get("over") ? "\u2013" : "\u2026", unmatched: "\u26a0 no match", unsupported: "\u26a0 unsup\u00adported" }[cell.status] ?? cell.status;
       node.append(h("span", { class: "gl-cell-word" }, words));
       node.classList.add(`gl-cell-${cell.exact ? "exact" : cell.status}`);
       if (cell.status === "unmatched" || cell.status === "unsupported") node.classList.add("gl-hatch");
-      put(node, { "aria-label": `${cell.label}: ${cell.exact ? `no error, exact${unsure ? ", unverified" : ""}` : cell.status}${cell.reason ? `, ${cell.reason}` : ""}` });
+      put(node, { "aria-label": `${cell.label}: ${cell.exact ? `no error, exact${unsure ? ", unverified" : ""}` : cell.finite ? (cell.status === "pending" && model.get("over")) || cell.status : "weights that are not finite"}${cell.reason ? `, ${cell.reason}` : ""}` });
     }
-    node.title = cell.reason ? `${cell.label}\n${cell.reason}` : cell.label;
+    const why = cell.status === "pending" ? model.get("over") : cell.reason;
+    node.title = why ? `${cell.label}\n${why}` : cell.label;
     return node;
   }
   function draw(i) {
@@ -195,7 +196,7 @@ export default panel("histograms", (p) => {
     else return;
     event.preventDefault();
   }));
-  on("cells kinds limits bins_absolute bins_relative", perFrame(safe(load)));
+  on("cells over kinds limits bins_absolute bins_relative", perFrame(safe(load)));
   on("mode", bars);
   on("selected", () => follow());
   load();

@@ -3,7 +3,7 @@ export default panel("overview", (p) => {
   const { model, root, on, save, safe } = p;
   const named = h("dl", { class: "gl-lines" }), facts = h("dl", { class: "gl-lines" });
   const warnings = h("div");
-  const kinds = h("div"), bits = h("div", { class: "gl-bits" });
+  const kinds = h("div", { class: "gl-kinds" }), bits = h("div", { class: "gl-bits" });
   const verdict = h("p", { class: "gl-verdict-line", role: "status", "aria-live": "polite" });
   const found = h("ul", { class: "gl-findings" });
   const skipped = h("details", { class: "gl-skipped" });
@@ -29,7 +29,7 @@ export default panel("overview", (p) => {
         const told = row.parts.map(([k, size, n]) => `${types[k]} ${bytes(size)} in ${integer(n)} ${n === 1 ? "tensor" : "tensors"}`).join(", ");
         const share = (100 * row.total) / all;
         return h("div", { class: "gl-kind-line", role: "img", "aria-label": `${row.kind}: ${bytes(row.total)}, ${share.toFixed(1)} %: ${told}` },
-          h("span", { class: "gl-kind-name gl-code", title: row.kind }, row.kind),
+          h("span", { class: "gl-kind-name gl-code", title: row.kind }, h("span", {}, row.kind.slice(0, -7)), h("span", {}, row.kind.slice(-7))),
           h("span", { class: "gl-kind-bar", title: told }, ...row.parts.filter((x) => x[1]).map(([k, size]) => h("span", { class: `gl-type-${Math.min(k, colours - 1)}`, style: { width: `${(100 * size) / most}%` } }, (100 * size) / most > 16 ? types[k] : ""))),
           h("span", { class: "gl-kind-size" }, `${bytes(row.total)} \u00b7 ${share < 0.05 ? "<0.1" : share.toFixed(1)} %`));
       }));

@@ -59,7 +59,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
         const [, , , which, strength, text] = cell;
         put(box, { "aria-label": text, title: text });
         box.style.setProperty("--much", `${Math.round(12 + 48 * strength)}%`);
-        box.classList.add(which === "A" ? "gl-is-a" : which === "B" ? "gl-is-b" : which === "?" ? "gl-hatch" : which === "=" ? "gl-is-equal" : "gl-is-far");
+        box.classList.add(which === "A" ? "gl-is-a" : which === "B" ? "gl-is-b" : which === "?" ? "gl-hatch" : which === "!" ? "gl-is-odd" : which === "=" ? "gl-is-equal" : "gl-is-far");
         box.textContent = which;
         return box;
       })));
@@ -67,7 +67,8 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
     legend.replaceChildren(...(direct
       ? [swatch("gl-is-far", 12, ""), "close", swatch("gl-is-far", 60, ""), "the largest here", swatch("gl-is-equal", 0, "="), "the same"]
       : [swatch("gl-is-a", 36, "A"), "A is nearer", swatch("gl-is-b", 36, "B"), "B is nearer", swatch("gl-is-equal", 0, "="), "equal", h("span", { class: "gl-muted" }, "the stronger the colour, the more: full at 8 times")]),
-    swatch("gl-hatch", 0, "?"), "not compared");
+    swatch("gl-hatch", 0, "?"), "not compared",
+    ...(cells.some((cell) => cell[3] === "!") ? [swatch("gl-is-odd", 0, "!"), "weights that are not finite"] : []));
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
     details.hidden = !model.get("compared_metadata");

@@ -1,9 +1,5 @@
 /** Pooled weights as pixels: how many to a cell, the end of the colours, the image. */
 
-const NAN = 1, MARKS = { dark: [[255, 0, 255], [0, 255, 120]], light: [[214, 0, 214], [0, 140, 60]] };
-
-const markColour = (mark, { dark }) => MARKS[dark ? "dark" : "light"][mark & NAN ? 0 : 1];
-
 /** Weights per cell so that a cell is a pixel or a little more. @param {number} scale weights per pixel */
 const cellSize = (scale) => (scale <= 1 ? 1 : 2 ** Math.ceil(Math.log2(scale * 1.4)));
 

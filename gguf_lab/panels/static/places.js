@@ -77,6 +77,12 @@ function ramp(node) {
   return { table, dark, css: (t) => `rgb(${at(t)})`, ink: (t) => inkOn(at(t)) };
 }
 
+const NAN = 1, MARKS = { dark: [[255, 0, 255], [0, 255, 120]], light: [[214, 0, 214], [0, 140, 60]] };
+
+/** The colour of what is no finite number. @param {number} mark NAN, or any other for infinities */
+const markColour = (mark, { dark }) => MARKS[dark ? "dark" : "light"][mark & NAN ? 0 : 1];
+const MARK_WORDS = ["magenta: NaN", "green: inf"];
+
 /** Calls `f` when the theme of the page has changed and the node can be seen. */
 function onTheme(node, f) {
   const watch = new MutationObserver(whenSeen(node, f));

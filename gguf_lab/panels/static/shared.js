@@ -193,6 +193,9 @@ function virtualList(spec) {
 /** What the user is told in words, without the name of the panel: nothing is broken. */
 class Told extends Error {}
 
+const ZEROS = "not defined: the reference is all zeros";
+const GONE = "The kernel that made this panel does not run any more, so it cannot answer. Run its cell again.";
+
 /** Copies a text; a browser gives no clipboard to pages without https. @param {string} instead what else can be done */
 async function copyText(text, instead) {
   try { await navigator.clipboard.writeText(text); } catch {
@@ -201,9 +204,10 @@ async function copyText(text, instead) {
 }
 
 /**
- * The frame of a panel: root, one error area, questions to the kernel, cleaning up.
+ * The frame of a panel: root, one error area, questions to the kernel, cleaning up. Where no kernel
+ * runs any more, `ask` and `save` say so: an answer never comes then.
  * @param {string} name
- * @param {(p: {model: Model, root: HTMLElement, ask: (q: object) => Promise<any>,
+ * @param {(p: {model: Model, root: HTMLElement, viewId: string, ask: (q: object) => Promise<any>,
  *   on: (names: string, f: () => void) => void, save: (v: object) => void,
  *   safe: (f: Function) => any, say: (text: string) => void, leave: (f: () => void) => void}) => void} build
  */
@@ -237,6 +241,8 @@ function panel(name, build) {
         leaving.push(() => model.off(`change:${key}`, guarded));
       }
     };
+    // What the kernel answers reaches every view of a panel, also those in other windows.
+    const viewId = Math.random().toString(36).slice(2);
     const waiting = new Map();
     const receive = (message, buffers) => {
       const done = waiting.get(message?.id);
@@ -246,17 +252,28 @@ function panel(name, build) {
     };
     model.on("msg:custom", receive);
     leaving.push(() => model.off("msg:custom", receive));
+    /** Sends a message; without a kernel what is seen is grey from then on. Whether it went. */
+    const reached = (message) => {
+      let there = true;
+      try { model.send(message); } catch { there = false; }
+      root.classList.toggle("gl-stale", !there);
+      put(root, { title: there ? null : GONE });
+      return there;
+    };
     const ask = (question) => new Promise((done) => {
-      const id = uid("ask");
+      const id = `${viewId}-${uid("ask")}`;
       waiting.set(id, done);
-      try { model.send({ ...question, id }); } catch {
-        waiting.delete(id);
-        throw new Told("The kernel that made this panel does not run any more, so it cannot answer. Run its cell again.");
-      }
+      if (!reached({ ...question, id })) fail(GONE);
     });
+    const look = () => reached({});
+    model.on("comm_live_update", look); // the word of JupyterLab for a kernel that came or went
+    leaving.push(() => model.off("comm_live_update", look));
+    /** What is saved goes nowhere without a kernel, and nobody says so: a message does. */
+    const verify = debounced(() => { if (!look()) fail(GONE); }, 200);
     const save = (values) => {
       for (const [key, value] of Object.entries(values)) model.set(key, value);
       model.save_changes();
+      verify();
     };
     const size = () => {
       const tall = model.get("height");
@@ -268,7 +285,7 @@ function panel(name, build) {
     fail(model.get("error"));
     // Shortcuts of the notebook (and of the page) must not see the keys of a panel.
     root.addEventListener("keydown", (event) => event.stopPropagation());
-    safe(() => build({ model, root, ask, on, save, safe, say: (t) => { live.textContent = t; }, leave: (f) => leaving.push(f) }))();
+    safe(() => build({ model, root, viewId, ask, on, save, safe, say: (t) => { live.textContent = t; }, leave: (f) => leaving.push(f) }))();
     return () => leaving.forEach((f) => f());
   }
   return { render };

@@ -32,7 +32,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
   const scroller = h("div", { class: "gl-scroll gl-grid", role: "grid", tabindex: 0, "aria-label": "Tensors", "aria-multiselectable": "true" });
   const header = h("div", { class: "gl-head", role: "row", "aria-rowindex": 1 });
   const body = h("div", { class: "gl-body", role: "rowgroup" });
-  const empty = h("div", { class: "gl-empty", hidden: "" }, "No tensor fits the filter.");
+  const empty = h("div", { class: "gl-empty", hidden: "" });
   const note = h("div", { class: "gl-note", hidden: "" });
   scroller.append(header, body);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, model.get("title")), search, ...selects, count, save_as), scroller, empty, note);
@@ -69,12 +69,17 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     figure: aligned,
   };
   const missing = (v) => v === null || v === undefined || v === "";
+  /** Whether there is no such figure though the errors are numbers: no ratio to a reference of zeros. */
+  function undefinedAt(row, c) {
+    if (!isFigure(c) || !measured(row) || !Number.isNaN(value(row, c))) return false;
+    const largest = columns.find((x) => x.id === "max_abs_error"), change = columns.find((x) => x.id === "change");
+    return Boolean((largest && Number.isFinite(value(row, largest))) || (change && value(row, change) === 0));
+  }
   function shown(row, c) {
     const v = value(row, c);
     if (isFigure(c)) {
       if (!measured(row)) return "";
-      // A ratio to a reference that is zero everywhere has no value.
-      return Number.isNaN(v) ? (c.form === "cosine" ? "\u2013" : "NaN") : forms[c.form](v);
+      return undefinedAt(row, c) ? "\u2013" : Number.isNaN(v) ? "NaN" : forms[c.form](v);
     }
     if (c.id === "name") return labelOf(v);
     return missing(v) ? "\u2013" : forms[c.form](v);
@@ -163,6 +168,8 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     head();
     list.refresh();
     empty.hidden = order.length > 0;
+    empty.textContent = names.length ? "No tensor fits the filter." : "There are no tensors.";
+    scroller.classList.toggle("gl-nothing", !order.length);
     tell();
     mark();
   }
@@ -188,7 +195,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     const reason = states[r]?.[1] ?? "";
     columns.forEach((c, k) => {
       const text = String(shown(r, c));
-      const cell = h("div", { class: `gl-td${isText(c) ? "" : " gl-num"}${k ? "" : " gl-name gl-code"}`, role: "gridcell", id: `${gridId}-${i}-${k}`, "aria-colindex": k + 1, title: text.length > 14 && isText(c) ? text : null });
+      const cell = h("div", { class: `gl-td${isText(c) ? "" : " gl-num"}${k ? "" : " gl-name gl-code"}`, role: "gridcell", id: `${gridId}-${i}-${k}`, "aria-colindex": k + 1, title: text.length > 14 && isText(c) ? text : undefinedAt(r, c) ? ZEROS : null });
       if (c.id === "state") {
         if (state) cell.append(h("span", { class: bad || state === "unverified" ? "gl-chip gl-state-bad" : "gl-muted" }, state));
         if (reason) cell.title = reason;

@@ -23,15 +23,17 @@ export default panel("tensor-view", (p) => {
     const tell = (part, words) => {
       let beyond = 0;
       for (const v of part.cells) if (Math.abs(v) > part.limit) beyond++;
+      if (!part.cells.some(Number.isFinite)) return `${words}: no finite value`;
       const share = beyond ? `, ${figure((100 * beyond) / part.cells.length)} % of the cells beyond` : "";
       return part.limit ? `${words} ${figure(-part.limit)} \u2026 0 \u2026 +${figure(part.limit)}${share}` : `${words}: all 0`;
     };
-    const odd = [[1, "magenta: NaN"], [2, "green: inf"]].filter(([bit]) => pic.parts.some((part) => part.marks.some((m) => m & bit))).map(([, words]) => words);
+    const odd = MARK_WORDS.filter((_, k) => pic.parts.some((part) => part.marks.some((m) => m & (1 << k))));
     ends.textContent = [first && tell(first, "value"), last && tell(last, "difference"), ...odd].filter(Boolean).join(" \u00b7 ");
     const pen = scale.getContext("2d"), colours = ramp(root);
     for (let x = 0; x < 200; x++) { pen.fillStyle = colours.css(x / 99.5 - 1); pen.fillRect(x, 0, 1, 12); }
     if (!limit.matches(":focus")) limit.value = model.get("limit") || "";
-    limit.placeholder = first ? `auto ${figure(first.limit)}` : "auto";
+    limit.placeholder = first?.limit ? `auto ${figure(first.limit)}` : "auto";
+    limit.title = `End of the colour scale: ${first?.limit || "automatic"}`;
   }
   /** A picture that is coarse or old because its reading was stopped can be asked for again. */
   const waiting = () => { again.hidden = Boolean(model.get("progress").words) || !state.classList.contains("gl-warned"); };
