@@ -47,11 +47,13 @@ def unmatched(subject: Subject) -> Iterator[Found]:
 @rule("exactness", "note", "weight-space error, not the quality of answers", needs="comparison")
 def exactness(subject: Subject) -> Iterator[Found]:
     """Say how much of the file is exactly the original."""
+    assert subject.comparison is not None
     compared = subject.compared
     exact = sum(bool(row.exact) for row in compared)
     errors = [row.relative_rmse for row in compared if row.relative_rmse]
     if compared:
-        words = f"{exact:,} of {len(compared):,} compared tensors are exactly the original"
+        other = subject.comparison.compared_with
+        words = f"{exact:,} of {len(compared):,} compared tensors are exactly {other}"
         finite = [e for e in errors if math.isfinite(e)]
         if finite:
             words += f"; the others differ by a relative RMSE of {median(finite):.3g} (median)"
@@ -66,28 +68,30 @@ def exactness(subject: Subject) -> Iterator[Found]:
 )
 def unlike(subject: Subject) -> Iterator[Found]:
     """Expect every tensor to point where its original does."""
+    assert subject.comparison is not None
+    other = subject.comparison.compared_with
     for row in subject.compared:
         if row.n_nan or row.n_inf:
             scan = subject.scans.get(row.name or "")
             if scan is None or scan.first is None:  # else the values themselves were found so
-                yield _not_finite(row)
+                yield _not_finite(row, other)
         elif row.cosine is not None and row.cosine < _UNLIKE:
             yield Found(
                 row.name or "",
-                f"the cosine with its original is {row.cosine:.3g}: these are not the same weights",
+                f"the cosine with {other} is {row.cosine:.3g}: these are not the same weights",
                 "Check that the reference is the original of this file.",
             )
 
 
-def _not_finite(row: TensorComparison) -> Found:
+def _not_finite(row: TensorComparison, other: str) -> Found:
     """Say of which side values are not finite, in the words of the rule that reads the values."""
     assert row.statistics is not None
     found = f"{counted(row.n_nan, 'values are')} NaN and {row.n_inf:,} infinite"
     ours, original = map(math.isfinite, (row.statistics.xx, row.statistics.rr))
     if original:
         advice = "Fetch the file again; if it stays, quantize again from a sound original."
-        return Found(row.name or "", f"{found}; those of the original are finite", advice)
-    where = "in the original" if ours else "here or in the original"
+        return Found(row.name or "", f"{found}; those of {other} are finite", advice)
+    where = f"in {other}" if ours else f"here or in {other}"
     return Found(row.name or "", f"{found} {where}", "Look for a sound original.")
 
 
@@ -99,6 +103,8 @@ def _not_finite(row: TensorComparison) -> Found:
 )
 def changed(subject: Subject) -> Iterator[Found]:
     """Expect tensors that are stored in F32 to be exactly the original."""
+    assert subject.comparison is not None
+    other = subject.comparison.compared_with
     odd = [
         row
         for row in subject.compared
@@ -110,16 +116,16 @@ def changed(subject: Subject) -> Iterator[Found]:
         worst = worst_first(odd, "relative_rmse")[0]
         yield Found(
             worst.name or "",
-            f"{counted(len(odd), 'tensors are')} stored in F32 and yet not the original: "
-            f"{_error(worst)} ({examples(row.name or '' for row in odd)})",
+            f"{counted(len(odd), 'tensors are')} stored in F32 and yet not {other}: "
+            f"{_error(worst, other)} ({examples(row.name or '' for row in odd)})",
             "Another version of the checkpoint, a merged adapter, or a converter that changes more "
             "than it says.",
         )
 
 
-def _error(row: TensorComparison) -> str:
+def _error(row: TensorComparison, other: str) -> str:
     if row.relative_rmse is None or math.isnan(row.relative_rmse):
-        return f"error up to {row.max_abs_error:.3g} where the original is zero"
+        return f"error up to {row.max_abs_error:.3g} where {other} is zero"
     return f"relative RMSE {row.relative_rmse:.3g}"
 
 

@@ -101,8 +101,8 @@ class OtherTypes(Inquiry):
         A model, or any file of one: what is given as a path is closed with the panel.
     name : str, optional
         The tensor to begin with; default the first matrix.
-    reference : Checkpoint, Model, path or Address
-        The original weights.
+    reference : Checkpoint, Model, path or Address, optional
+        The original weights; without them the panel says that there is nothing to measure.
     importance : mapping of str to array, optional
         An open importance matrix, which the quantizers heed.
     selection : Place, optional

@@ -55,7 +55,7 @@ class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type
     device : str
         Where the comparisons run.
     threads : int, optional
-        Threads of each comparison; by default as many as the process may use.
+        Threads of each comparison; by default one more than the CPUs that the process may use.
     height : int
         Height of the table in CSS pixels.
 

@@ -52,7 +52,7 @@ def _suffering(rows: list[TensorComparison]) -> str:
     pooled = {layer: ratio for layer, ratio in pooled.items() if ratio > 0}
     if not pooled:
         sound = not any(row.n_nan or row.n_inf for row in rows)
-        return "No layer has an error." if layers and sound else ""
+        return "No compared layer has an error." if layers and sound else ""
     worst = max(pooled, key=lambda layer: pooled[layer])
     words = f"Layer {worst} suffers most: relative RMSE {percent(pooled[worst])} over its weights"
     if len(pooled) > 1:

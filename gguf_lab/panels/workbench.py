@@ -57,7 +57,7 @@ class Workbench(Comparing[Comparison], Joined):
     device : str
         Where the comparison runs.
     threads : int, optional
-        Threads of the comparison; by default as many as the process may use.
+        Threads of the comparison; by default one more than the CPUs that the process may use.
 
     Attributes
     ----------

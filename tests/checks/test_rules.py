@@ -184,7 +184,7 @@ def test_other_weights_are_no_rounding(tmp_path: Any) -> None:
     path = variant(LLAMA, tmp_path / NAMES[LLAMA], values={"blk.1.ffn_up.weight": turn})
     (found,) = against(path, MODELS / "llama" / "hf", "unlike")
     assert (found.severity, found.where) == ("error", "blk.1.ffn_up.weight")
-    assert "the cosine with its original is -1" in found.message
+    assert "the cosine with the original is -1" in found.message
 
 
 def test_values_that_are_not_finite_are_no_other_weights(tmp_path: Any) -> None:
@@ -204,7 +204,7 @@ def test_values_that_are_not_finite_are_no_other_weights(tmp_path: Any) -> None:
     (tmp_path / "sound").mkdir()
     sound = variant(LLAMA, tmp_path / "sound" / NAMES[LLAMA])
     (found,) = against(sound, path, "unlike")
-    assert found.message == "1 value is NaN and 2 infinite in the original"
+    assert found.message == "1 value is NaN and 2 infinite in the reference"
     assert found.what_to_do == "Look for a sound original."
     # what reads the values has found it already
     assert gl.check(path, original, progress=False).codes == {"not-finite", "exactness"}
@@ -230,8 +230,8 @@ def test_what_is_stored_in_full_where_the_original_is_zero_has_no_relative_error
     zero = variant(LLAMA, tmp_path / "original.gguf", values={"blk.1.ffn_norm.weight": clear})
     (found,) = against(path, zero, "changed")
     assert found.where == "blk.1.ffn_norm.weight"
-    assert "the original: error up to" in found.message
-    assert "where the original is zero" in found.message
+    assert "the reference: error up to" in found.message
+    assert "where the reference is zero" in found.message
 
 
 def test_a_tensor_that_lost_far_more_than_the_others_stands_out(tmp_path: Any) -> None:

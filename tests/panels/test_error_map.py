@@ -84,7 +84,7 @@ def test_what_is_unverified_or_missing_says_nothing_about_layers() -> None:
     assert suffering(rows) == ""
     assert suffering([]) == ""
     exact = [replace(r, rmse=0.0, relative_rmse=0.0) for r in rows_of(StubModel()) if r.measured]
-    assert suffering(exact) == "No layer has an error."
+    assert suffering(exact) == "No compared layer has an error."
 
 
 def test_what_is_not_finite_is_told_first_and_is_no_error_of_none() -> None:
