@@ -94,9 +94,11 @@ def align_files(model: Model, reference: Model) -> Alignment:
     used = {*model.tensors, *(n for origin in elsewhere.values() for n in origin.names)}
     return Alignment(
         tuple(
-            _doubted(pair, arrangement)
+            _doubted(
+                _pair(model, tensor, reference, elsewhere.get(tensor.name), arrangement),
+                arrangement,
+            )
             for tensor in model.tensors.values()
-            for pair in (_pair(model, tensor, reference, elsewhere.get(tensor.name), arrangement),)
         ),
         tuple(
             ReferenceOnly(name, t.shape, t.qtype, f"the file has no {printable(name)}")

@@ -43,9 +43,9 @@ class Reading:
     text: str = ""
 
 
+_QWEN_PADS = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
 _QWEN_TOKENS = {
-    "image_token_id": "<|image_pad|>",
-    "video_token_id": "<|video_pad|>",
+    **_QWEN_PADS,
     "vision_start_token_id": "<|vision_start|>",
     "vision_end_token_id": "<|vision_end|>",
 }
@@ -121,7 +121,7 @@ READINGS: dict[tuple[str, str], Reading] = {
         "minicpmv4_6",
         "MiniCPMV4_6ForConditionalGeneration",
         reading.minicpmv,
-        {name: _QWEN_TOKENS[name] for name in ("image_token_id", "video_token_id")},
+        _QWEN_PADS,
     ),
     ("paddleocr", "paddleocr"): Reading(
         "paddleocr_vl",
@@ -151,7 +151,7 @@ READINGS: dict[tuple[str, str], Reading] = {
         "exaone4_5",
         "Exaone4_5_ForConditionalGeneration",
         reading.exaone,
-        {name: _QWEN_TOKENS[name] for name in ("image_token_id", "video_token_id")},
+        _QWEN_PADS,
     ),
     ("qwen3vl_merger", "qwen3vl"): Reading(
         "qwen3_vl", "Qwen3VLForConditionalGeneration", reading.qwen3vl, _QWEN_TOKENS

@@ -32,6 +32,10 @@ def _words(rows: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(rows).view("<u4")
 
 
+def _values(rows: NDArray[np.uint8], dtype: str) -> NDArray[np.float32]:
+    return np.asarray(dequantize(np.ascontiguousarray(rows), dtype))
+
+
 def _packed(n: int, bits: int) -> int:
     """Count the words that n numbers take."""
     return -(-n // (_WORD // bits))
@@ -104,7 +108,7 @@ class PackedRows:
             _words(words.read(start, stop)),
             self.bits,
             shifts[start - first * each : stop - first * each],
-            np.asarray(dequantize(np.ascontiguousarray(scales.read(start, stop)), scales.dtype)),
+            _values(scales.read(start, stop), scales.dtype),
             np.arange(columns, dtype=np.int32) // self.group,
         ).view(np.uint8)
 
@@ -174,12 +178,12 @@ class PackedColumns:
         shifts = unpack(_words(zeros.read(0, n_groups))[:, first:last], self.bits)
         shifts = shifts[:, start - first * each : stop - first * each] + self.added
         size = bytes_per_value(scales) if n_groups and scales.shape[1] else 0
-        factors = np.ascontiguousarray(scales.read(0, n_groups)[:, start * size : stop * size])
+        factors = scales.read(0, n_groups)[:, start * size : stop * size]
         return shift_and_multiply(
             np.ascontiguousarray(_words(words.read(0, words.shape[0]))[:, start:stop].T),
             self.bits,
             shifts.T,
-            np.asarray(dequantize(factors, scales.dtype)).T,
+            _values(factors, scales.dtype).T,
             group_of,
         ).view(np.uint8)
 
@@ -225,7 +229,7 @@ class PackedTernary:
         """Read what the rows are in, quarter by quarter."""
         packed, scale = sources
         n = packed.shape[0]
-        factor = np.asarray(dequantize(np.ascontiguousarray(scale.read(0, 1)), scale.dtype))
+        factor = _values(scale.read(0, 1), scale.dtype)
         values = np.empty((stop - start, packed.shape[1]), np.float32)
         for quarter in range(_TERNARY):
             first, last = max(start, quarter * n), min(stop, (quarter + 1) * n)
