@@ -49,7 +49,7 @@ def heat(sides: Sides, name: str, which: Sequence[str], how: How) -> tuple[Html,
     for side, pool in pools.items():
         cells, marks = pool.cells(), pool.marks()
         limit = float(np.nanmax(np.abs(cells))) if np.isfinite(cells).any() else 0.0
-        words = f"{side}, colours from -{limit:.4g} to {limit:.4g}"
+        words = f"{sides.called(side)}, colours from -{limit:.4g} to {limit:.4g}"
         images.append(image(_svg(_png(cells, marks, limit), words), words))
     size = f"one cell is {region.tall:,} × {region.wide:,} weights"
     value = "largest magnitude" if how == "extreme" else "mean"

@@ -145,8 +145,8 @@ class OtherTypes(Inquiry):
         original = np.ascontiguousarray(found["original"])
         if not np.isfinite(original).all():
             raise GGUFLabError(
-                f"{printable(name, 120)}: the original has values that are not finite, which "
-                "cannot be quantized"
+                f"{printable(name, 120)}: the {self.facts['called']} has values that are not "
+                "finite, which cannot be quantized"
             )
         power = float(np.square(original, dtype=np.float64).sum())
         stored = _relative(_squared(found["quantized"], original), power)

@@ -189,7 +189,8 @@ class Place(Selection, Panel):
 
     def _describe(self, name: str | None) -> dict[str, Any]:
         if name is None:
-            return {"problem": "No tensor is selected.", "label": "", "name": ""}
+            called = self._sides.called("original")
+            return {"problem": "No tensor is selected.", "label": "", "name": "", "called": called}
         tensor = self._sides.model.tensors[name]
         problem, size = "", 1
         try:
@@ -211,6 +212,7 @@ class Place(Selection, Panel):
             "n_columns": tensor.row_values,
             "block_size": size,
             "compared": pair is not None,
+            "called": self._sides.called("original"),
             "original": "" if pair is None else printable(", ".join(pair.reference_names), 200),
             "transform": "" if pair is None else printable(pair.transform, 300),
             "remark": printable("; ".join(filter(None, remarks)), 300),

@@ -14,13 +14,14 @@ from ..comparison.exact import decode, difference
 from ..errors import UnsupportedError
 from ..file.remote import Address
 from ..file.text import quoted
+from ..model import Model
 from ..reference import line_up, open_reference
 from ..reference.stored import second_scale_of, stored_rows, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..model import Model, Tensor
+    from ..model import Tensor
     from ..reference import Alignment, Checkpoint, Pair
     from .pooling import Floats
 
@@ -70,6 +71,11 @@ class Sides:
                 raise
             self._pairs = {pair.name: pair for pair in alignment.pairs}
         self.given = reference is not None
+        self._of_file = isinstance(reference, Model)
+
+    def called(self, side: str) -> str:
+        """Return what to call a side: any GGUF file is no original."""
+        return "reference" if side == "original" and self._of_file else side
 
     def close(self) -> None:
         """Close the reference if it was opened here."""

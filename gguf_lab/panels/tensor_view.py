@@ -72,7 +72,7 @@ class TensorView(Place):
     cell : list of int
         Row and column of the selected weight.
     show : {"quantized", "original", "difference", "all"}
-        What the picture shows.
+        What the picture shows. A reference that is a GGUF file is not called an original there.
     pooling : {"extreme", "mean"}
         What a cell of several weights shows.
     limit : float
@@ -297,7 +297,7 @@ class TensorView(Place):
         if name is None or not self._able:
             return card(self.facts["label"] or "No tensor", note(self.facts["problem"]))
         rows = [("type", self.facts["qtype"]), ("shape", self.facts["shape"])]
-        rows += [("original", self.facts["original"])] if self.facts["compared"] else []
+        rows += [(self.facts["called"], self.facts["original"])] if self.facts["compared"] else []
         sides = SIDES if self.facts["compared"] else SIDES[:1]
         try:
             how: How = "mean" if self.pooling == "mean" else "extreme"

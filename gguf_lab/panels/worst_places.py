@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["WorstPlaces"]
 
 _WHY: Final = (
-    "Crest: the largest original weight over their RMS. The largest weight of a block sets its "
+    "Crest: the largest weight of the reference over their RMS. That of a block sets its "
     "steps: the higher the crest, the coarser all its other weights."
 )
 _WIDER: Final = 1.2  # times the median: then the spread of a row is worth a word
@@ -114,7 +114,7 @@ def _in_words(found: Worst, n_rows: int, *, weighted: bool) -> str:
     strange = ""
     if found.n_strange:
         what = "1 weight is" if found.n_strange == 1 else f"{found.n_strange:,} weights are"
-        strange = f"{what} not finite, here or in the original, and left out. "
+        strange = f"{what} not finite, here or in the reference, and left out. "
     if not found.rows:
         return strange + ("All others are exact." if strange else "No row has an error.")
     first = found.rows[0]

@@ -383,6 +383,29 @@ def test_headings_of_narrow_pictures_are_not_squeezed(harness: Harness, minilm: 
     view.close()
 
 
+def test_a_gguf_file_that_is_the_reference_is_not_called_an_original(
+    harness: Harness, tmp_path: Path
+) -> None:
+    values = np.linspace(-1, 1, 4096, dtype=np.float32).reshape(64, 64)
+    path, other = (
+        write_gguf(tmp_path / f"{qtype}.gguf", {Q: (values, qtype)}) for qtype in ("Q4_0", "Q8_0")
+    )
+    page = harness.page
+    page.evaluate(WRITTEN)
+    view = TensorView(path, Q, other)
+    view.show = "all"
+    shown(harness, view)
+    page.wait_for_function("window.written.some(([text]) => text === 'reference')")
+    assert "difference (quantized − reference)" in {text for text, *_ in page.evaluate("written")}
+    group = page.get_by_role("group", name="Which values")
+    expect(group).to_have_text("quantizedreferencedifferenceside by side")
+    expect(page.locator(".gl-remark")).to_have_text(re.compile(f"reference {re.escape(Q)}"))
+    html = view.snapshot().html
+    assert "reference, colours from" in html
+    assert "original" not in html
+    view.close()
+
+
 def test_weights_of_a_block_that_are_not_finite_have_their_marks(
     harness: Harness, tmp_path: Path
 ) -> None:

@@ -118,7 +118,7 @@ def test_what_is_not_finite_is_told_and_not_drawn(tmp_path: Path) -> None:
     panel.close()
     worst = WorstPlaces(path, NAME, FOLDER / "hf")
     assert worst.wait(60)
-    words = "256 weights are not finite, here or in the original, and left out. Row "
+    words = "256 weights are not finite, here or in the reference, and left out. Row "
     assert worst.verdict.startswith(words)
     worst.close()
 
@@ -132,7 +132,7 @@ def test_one_weight_that_is_not_finite_among_exact_ones(tmp_path: Path) -> None:
     panel = WorstPlaces(path, NAME, original)
     assert panel.wait(60)
     assert panel.verdict == (
-        "1 weight is not finite, here or in the original, and left out. All others are exact."
+        "1 weight is not finite, here or in the reference, and left out. All others are exact."
     )
     panel.close()
 

@@ -79,7 +79,7 @@ function valueHistogram({ model, on, safe, leave }, box) {
 
 /** Rows with the largest relative error, each with a jump. Trait `summary`. */
 function worstRows({ model, on, save, safe }, box) {
-  const title = h("div", { class: "gl-part-title", title: "Relative error: norm of the difference over that of the original row" }, "Worst rows ", h("span", { class: "gl-muted" }, "by relative error")), list = h("div", { class: "gl-worst" });
+  const title = h("div", { class: "gl-part-title", title: "Relative error: norm of the difference over that of the row in the reference" }, "Worst rows ", h("span", { class: "gl-muted" }, "by relative error")), list = h("div", { class: "gl-worst" });
   box.append(title, list);
   function show() {
     const worst = model.get("summary").worst, facts = model.get("facts");

@@ -145,8 +145,9 @@ function heatmap(p, spec) {
 
   /** What stands over a pane, the shorter the less room there is: squeezed it could not be read. */
   function headings(side) {
-    if (side === "difference") return ["difference (quantized \u2212 original)", "difference", "diff."];
-    if (side === "original") return [side, "orig."];
+    const { called } = model.get("facts");
+    if (side === "difference") return [`difference (quantized \u2212 ${called})`, "difference", "diff."];
+    if (side === "original") return [called, { original: "orig.", reference: "ref." }[called]];
     const stored = size.block > 1 ? "quantized" : "stored"; // a type without blocks has nothing quantized
     return [`${stored} (${model.get("facts").qtype})`, stored, model.get("facts").qtype];
   }

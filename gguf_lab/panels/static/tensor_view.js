@@ -50,9 +50,10 @@ export default panel("tensor-view", (p) => {
   const button = (text, title, f) => h("button", { class: "gl-button", type: "button", title, "aria-label": title, on: { click: safe(f) } }, text);
   const limit = h("input", { type: "number", min: 0, step: "any", class: "gl-limit", "aria-label": "End of the colour scale, empty for automatic" });
   limit.addEventListener("change", safe(() => save({ limit: Math.max(0, Number(limit.value) || 0) })));
+  const { called } = model.get("facts"); // which reference it is stays as it is
   const show = choice(p, "show", "Which values", [
-    ["quantized", "quantized", "What the file stores"], ["original", "original", "The original weights"],
-    ["difference", "difference", "Quantized minus original"], ["all", "side by side", "All three"]]);
+    ["quantized", "quantized", "What the file stores"], ["original", called, `The weights of the ${called}`],
+    ["difference", "difference", `Quantized minus ${called}`], ["all", "side by side", "All three"]]);
   root.append(
     h("div", { class: "gl-bar" }, tensorChoice(p), cellChoice(p), show,
       choice(p, "pooling", "A cell of several weights shows", [["extreme", "max |w|", "The weight of the largest magnitude, with its sign"], ["mean", "mean", "The mean of the weights"]]),
@@ -76,7 +77,7 @@ export default panel("tensor-view", (p) => {
     state.textContent = "reading \u2026";
     ends.textContent = "";
     again.hidden = true;
-    remark.textContent = facts.problem ? "" : [`${facts.label}: ${facts.shape}, ${facts.qtype}`, facts.compared ? `original ${facts.original}${facts.transform ? ` (${facts.transform})` : ""}` : "", facts.remark].filter(Boolean).join(" \u00b7 ");
+    remark.textContent = facts.problem ? "" : [`${facts.label}: ${facts.shape}, ${facts.qtype}`, facts.compared ? `${facts.called} ${facts.original}${facts.transform ? ` (${facts.transform})` : ""}` : "", facts.remark].filter(Boolean).join(" \u00b7 ");
     remark.hidden = !remark.textContent;
   }
   on("facts", safe(enter));
