@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CheckpointError, ComparisonError
-from ..file.text import quoted
-from ..reference.transforms import Chain, DecodeMXFP4, RepackMXFP4, Transformed
+from ..file.text import printable, quoted
+from ..reference.quantized import method_of
+from ..reference.transforms import Chain, Decoded, DecodeMXFP4, RepackMXFP4, Transformed
 from .draft import DraftTensor
 from .storage import store
 
@@ -42,9 +43,16 @@ def check_plan(plan: Plan, source: Source) -> None:
         problems = ["it has no tensors"]
     if problems:
         listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+        way = "Export the model without what was added to it."
+        method = method_of(source.config)
+        if method and not any(isinstance(rows, Decoded) for rows in source.tensors.values()):
+            way = (
+                f"It is quantized ({printable(method, 40)}), in a way that is not read: export the"
+                " original weights, before they were quantized."
+            )
         raise CheckpointError(
             f"{source.words}: {len(problems)} tensor(s) would be lost: {listed}. Nothing was"
-            " written. Export the model without what was added to it."
+            f" written. {way}"
         )
 
 

@@ -14,7 +14,7 @@ from .architectures.plan import Origin, Plan, draw_plan, has_name_map
 from .architectures.projectors import projector_types
 from .facts import Facts
 from .pairs import Alignment, Pair, ReferenceOnly
-from .quantized import decode_tensors
+from .quantized import decode_tensors, method_of
 from .stored import (
     in_words,
     role_of_scale,
@@ -307,7 +307,7 @@ def _not_its_checkpoint(model: Model, checkpoint: Checkpoint, why: str) -> Compa
 
 def _unfit(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:
     """Tell a checkpoint that cannot be read from one of another model."""
-    method = _method_of(checkpoint)
+    method = method_of(checkpoint.config)
     if not method or decode_tensors(checkpoint.tensors, checkpoint.config).beside:
         return _not_its_checkpoint(model, checkpoint, why)
     return ComparisonError(
@@ -316,16 +316,9 @@ def _unfit(model: Model, checkpoint: Checkpoint, why: str) -> ComparisonError:
     )
 
 
-def _method_of(checkpoint: Checkpoint) -> str:
-    """Name the quantization that ``config.json`` tells of; empty if it tells of none."""
-    how = checkpoint.config.get("quantization_config")
-    method = how.get("quant_method") if isinstance(how, dict) else None
-    return method if isinstance(method, str) else ""
-
-
 def _what_it_is(checkpoint: Checkpoint) -> str:
     """Say what is often given in place of the original, if it is that."""
     if checkpoint.tensors and all(".lora_" in name for name in checkpoint.tensors):
         return " It is an adapter (LoRA) to a model, not the model."
-    method = _method_of(checkpoint)
+    method = method_of(checkpoint.config)
     return f" By its config.json it is quantized ({printable(method, 40)})." if method else ""

@@ -30,8 +30,13 @@ if TYPE_CHECKING:
     from .transforms import NamedRows, Rows, Transform
 
 __all__ = [
-    "QUANTIZER", "DecodedTensors", "decode_tensors", "needs_quantizer", "with_quantizer",
-]  # fmt: skip
+    "QUANTIZER",
+    "DecodedTensors",
+    "decode_tensors",
+    "method_of",
+    "needs_quantizer",
+    "with_quantizer",
+]
 
 QUANTIZER = "hf_quant_config.json"
 """What modelopt writes beside ``config.json``, and sometimes there alone."""
@@ -76,6 +81,13 @@ class DecodedTensors:
         """Have one tensor for several parts of the checkpoint."""
         self.tensors[name] = Decoded(transform, sources, name, parts)
         self.beside.update((part, f"part of {printable(name)}") for part in parts if part != name)
+
+
+def method_of(config: Mapping[str, object]) -> str:
+    """Name the quantization that ``config.json`` tells of; empty if it tells of none."""
+    how = config.get("quantization_config")
+    method = how.get("quant_method") if isinstance(how, dict) else None
+    return method if isinstance(method, str) else ""
 
 
 def needs_quantizer(config: Mapping[str, object], tensors: Mapping[str, NamedRows]) -> bool:

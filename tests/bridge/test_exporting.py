@@ -579,7 +579,16 @@ Q = "model.layers.1.self_attn.q_proj.weight"
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        ({"model.layers.1.adapter.weight": ramp(4, 4)}, {}, "1 tensor.*adapter.weight.*known by"),
+        (
+            {"model.layers.1.adapter.weight": ramp(4, 4)},
+            {},
+            "1 tensor.*adapter.weight.*known by.*without what was added",
+        ),
+        (
+            {Q.replace("weight", "qweight"): ramp(4, 4)},
+            {"quantization_config": {"quant_method": "awq"}},
+            r"1 tensor.*It is quantized \(awq\), in a way that is not read: export the original",
+        ),
         ({"model.layers.7.mlp.up_proj.weight": ramp(4, 4)}, {}, "layer 7: the file ends with"),
         ({Q: ("F8_E4M3", (96, 96), bytes(96 * 96))}, {}, "attn_q.*F8_E4M3, which is not decoded"),
         ({Q: ramp(95, 96)}, {}, "blk.1.attn_q.weight.*can't be made of.*two rotary halves"),
