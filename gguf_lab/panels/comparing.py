@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .background import Background
 from .base import explain
@@ -12,7 +12,10 @@ from .owner import Owner
 if TYPE_CHECKING:
     from .progress import Progress
 
-__all__ = ["Comparing"]
+__all__ = ["OVER", "Comparing"]
+
+OVER: Final = {"cancelled": "the comparison was stopped", "failed": "the comparison failed"}
+"""Why what is missing does not come any more, by the state of the run."""
 
 Result = TypeVar("Result")
 

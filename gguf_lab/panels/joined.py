@@ -10,6 +10,7 @@ import ipywidgets  # type: ignore[import-untyped]
 import traitlets
 
 from .base import explain
+from .comparing import OVER
 from .places import Place
 from .rooms import ROOMS, Contents, rooms_of
 from .selection import Selection
@@ -25,7 +26,6 @@ _NO_REFERENCE: Final = (
     'gl.explore(model, reference="folder/with/safetensors")'
 )
 _WAITING: Final = "This tensor has not been compared yet."
-_OVER: Final = {"cancelled": "the comparison was stopped", "failed": "the comparison failed"}
 _COMPARED: Final = ("table", "errors", "histograms")  # panels that take rows of a comparison
 _JUMPS: Final = {"worst": "weights", "overview": "tensors"}  # the tab that a panel's links open
 
@@ -144,7 +144,7 @@ class Joined(Selection, ipywidgets.VBox):  # type: ignore[misc]
     def _end(self, state: str) -> None:
         """Let panels know that nothing comes any more if a run did not come to its end."""
         with self._joining:
-            self._over = _OVER.get(state, "")
+            self._over = OVER.get(state, "")
             for key in ("errors", "histograms"):
                 if key in self._made:
                     self._made[key].over = self._over

@@ -63,6 +63,7 @@ class PairMap(Selection, Panel):
     cells = traitlets.List(
         traitlets.List(), help="[name, row, column, which is nearer, strength 0 to 1, words]"
     ).tag(sync=True)
+    idle = traitlets.Unicode("", help="What is said while there is no cell").tag(sync=True)
     note = traitlets.Unicode("", help="What is not in the picture").tag(sync=True)
     metadata = traitlets.List(
         traitlets.List(), help="[key, A, B, what the difference is] of metadata that differ"

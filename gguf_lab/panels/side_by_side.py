@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import ipywidgets  # type: ignore[import-untyped]
 import traitlets
@@ -15,7 +15,7 @@ from ..markup import stacked
 from ..reference import open_reference
 from .base import Panel, Static
 from .columns import name_of
-from .comparing import Comparing
+from .comparing import OVER, Comparing
 from .pair_map import PairMap
 from .pair_run import DirectRun, PairRun
 from .pair_table import PairTable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Given = Comparison | Model | str | PathLike[str] | Address
 
 __all__ = ["SideBySide"]
+
+_NO_MATRIX: Final = "There is no matrix to compare."
 
 
 class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type: ignore[misc]
@@ -105,6 +107,7 @@ class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type
         if self._result is not None:
             self._pairs = {name_of(pair): pair for pair in self._result}
         self._show()
+        self.map.idle = _NO_MATRIX if self._run is None else "Nothing has been compared yet."
         if self._run is not None:
             self._start()
 
@@ -152,6 +155,9 @@ class SideBySide(Comparing[Beside], Selection, Static, ipywidgets.VBox):  # type
             self._pairs |= {name_of(pair): pair for pair in rows}
         if rows or self._result is not None:
             self._show()
+        if state != "running":
+            over = OVER.get(state)
+            self.map.idle = f"Nothing was compared: {over}." if over else _NO_MATRIX
 
     # -- from Python
 

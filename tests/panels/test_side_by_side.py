@@ -23,6 +23,7 @@ from ..comparison.test_beside import REFERENCE, comparison, only, row
 from ..models import MODELS
 from .browser import until
 from .support import HOSTILE
+from .tensors import write_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -277,6 +278,18 @@ def test_cancel_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None
     assert panel.progress.state == "cancelled"
     assert not result.complete
     assert "cancelled: " in panel.snapshot().html
+    assert panel.map.idle == "Nothing was compared: the comparison was stopped."
+    panel.close()
+
+
+def test_what_has_no_matrix_says_so(tmp_path: Path) -> None:
+    vectors = {"blk.0.attn_norm.weight": (np.ones(8, np.float32), "F32")}
+    file = write_gguf(tmp_path / "a.gguf", vectors)
+    panel = SideBySide(file, file)
+    assert panel.map.idle
+    assert panel.wait(60) is not None
+    assert panel.map.idle == "There is no matrix to compare."
+    assert not panel.map.cells
     panel.close()
 
 

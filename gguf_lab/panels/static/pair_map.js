@@ -16,7 +16,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
   const summary = h("summary", {});
   const keys = h("table", { class: "gl-keys" });
   const details = h("details", { class: "gl-pairs-metadata" }, summary, h("div", { class: "gl-keys-scroll" }, keys));
-  const empty = h("div", { class: "gl-empty" }, "Nothing has been compared yet.");
+  const empty = h("div", { class: "gl-empty" });
   scroller.append(grid);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "A and B"), against, statistic), h("div", { class: "gl-sums-scroll" }, sums), legend, scroller, words, empty, note, details);
   const pen = document.createElement("canvas").getContext("2d");
@@ -43,6 +43,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
     byPlace = new Map(cells.map((cell) => [place(cell[1], cell[2]), cell]));
     const some = cells.length > 0;
     empty.hidden = some;
+    empty.textContent = model.get("idle");
     scroller.hidden = words.hidden = legend.hidden = !some;
     sums.hidden = !some;
     pen.font = `${getComputedStyle(root).fontSize} ${getComputedStyle(root).fontFamily}`;
@@ -118,7 +119,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
     event.preventDefault();
   }));
   statistic.addEventListener("change", safe(() => save({ statistic: statistic.value })));
-  on("files reference direct statistics statistic sums kinds layers cells note metadata compared_metadata", perFrame(safe(show)));
+  on("files reference direct statistics statistic sums kinds layers cells idle note metadata compared_metadata", perFrame(safe(show)));
   on("selected", () => {
     const cell = [...byPlace.values()].find((c) => model.get("selected").includes(c[0]));
     if (cell) at = [cell[1], cell[2]];
