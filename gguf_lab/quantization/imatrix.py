@@ -259,7 +259,8 @@ def keys_of(imatrix: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _cut(text: str) -> str:
-    return text.encode()[:_LONGEST_OVERRIDE].decode(errors="ignore")
+    # A path that is no UTF-8 has lone surrogates, which a file cannot keep.
+    return text.encode(errors="replace")[:_LONGEST_OVERRIDE].decode(errors="ignore")
 
 
 def _open_gguf(path: Path) -> Imatrix:
