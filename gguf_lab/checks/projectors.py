@@ -143,10 +143,10 @@ def _wrong_lengths(metadata: Metadata, keys: Iterable[str], layers: int | None) 
             continue
         if key in _COLORS and len(values) < 3:
             words = f"the key has {len(values)} values; llama.cpp needs one for each color"
-            yield Found(key, words, CORRECT_KEY)
+            yield Found(key, words, CONVERT)
         if key.endswith(_OF_LAYERS) and len(values) != layers:
             words = f"the key has {len(values):,} values for {layers} layers: llama.cpp ends"
-            yield Found(key, words, CORRECT_KEY)
+            yield Found(key, words, CONVERT)
 
 
 @rule(
@@ -226,5 +226,5 @@ def activation(subject: Subject) -> Iterator[Found]:
                     due,
                     f"the key is not true, so llama.cpp takes the {taken}; its converter writes "
                     f"the key for every model of type {kind}",
-                    CORRECT_KEY,
+                    CORRECT_KEY if due in subject.metadata else CONVERT,
                 )
