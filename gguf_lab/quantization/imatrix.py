@@ -317,7 +317,8 @@ def _gguf_entry(model: Model, name: str) -> Callable[[], _Values]:
         whole = np.trunc(exact + np.copysign(0.5, exact)).astype(np.float32)
         totals = sums.to_numpy().reshape(parts, -1)
         used = whole > 0
-        values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))
+        with np.errstate(all="ignore"):  # what is not finite then is refused, with its place
+            values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))
         return values if parts > 1 else values.reshape(-1)
 
     return read
@@ -357,6 +358,7 @@ def _legacy_entries(reader: LegacyReader) -> dict[str, Callable[[], _Values]]:
 def _legacy_entry(file: LocalFile, offset: int, n: int, calls: int) -> Callable[[], _Values]:
     def read() -> _Values:
         values = file.read(offset, 4 * n).view("<f4").astype(np.float32)
-        return values / np.float32(calls) if calls > 0 else values
+        with np.errstate(all="ignore"):  # as above
+            return values / np.float32(calls) if calls > 0 else values
 
     return read
