@@ -821,6 +821,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(answer["left_out"]) == 2
     with pytest.raises(SystemExit):
         main([*arguments, "--shard-size", "0G"])
+    assert main([*arguments, "--tokenizer", hf]) == 2
+    assert "--tokenizer and --no-tokenizer exclude each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
