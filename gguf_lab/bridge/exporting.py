@@ -17,7 +17,7 @@ from ..file.source import expanded
 from ..file.text import few, quoted
 from ..file.writer import Payload, write_file
 from ..progress import counted
-from ..quantization import given_imatrix
+from ..quantization import file_of, given_imatrix
 from ..reference.architectures.plan import LIMITS
 from .drafting import draft_export
 from .projectors.drafting import draft_projector
@@ -262,7 +262,7 @@ def _write(
             ],
             max_shard_bytes=max_shard_bytes,
             overwrite=overwrite,
-            sources=opened.files,
+            sources=(*opened.files, *file_of(imatrix)),
         )
     if unsound:
         text = (

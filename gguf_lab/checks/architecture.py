@@ -18,7 +18,7 @@ from ..reference.requirements import (
     required_keys,
     unasked_tensors,
 )
-from .rules import CORRECT_KEY, Found, counted, examples, rule
+from .rules import CONVERT, CORRECT_KEY, Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,8 @@ def hyper_parameters(subject: Subject) -> Iterator[Found]:
     missing = [full_key(subject.architecture, key) for key in keys]
     missing = [key for key in missing if key not in subject.metadata]
     for key in missing:
-        yield Found(key, "the key is missing: llama.cpp loads no model without it", CORRECT_KEY)
+        what = "the key is missing: llama.cpp loads no model without it"
+        yield Found(key, what, CONVERT)
     if missing:
         return
     try:

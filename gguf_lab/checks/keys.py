@@ -10,7 +10,7 @@ from ..reference.architectures.plan import has_name_map
 from ..reference.facts import Facts
 from ..reference.lengths import wrong_experts
 from ..reference.requirements import required_keys
-from .rules import CORRECT_KEY, Found, rule
+from .rules import CONVERT, CORRECT_KEY, Found, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def key_type(subject: Subject) -> Iterator[Found]:
             values, layers = subject.metadata[key], subject.figure("block_count")
             if isinstance(values, ArrayValue) and layers not in (None, len(values)):
                 what = f"the key has {len(values):,} values for {layers:,} layers"
-                yield Found(key, what, CORRECT_KEY)
+                yield Found(key, what, CONVERT)
             continue
         override = _OVERRIDES.get(wanted or "")
         yield Found(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..file import preview, quoted
 from ..file.header import DEFAULT_ALIGNMENT
 from ..model.words import bytes_in_words
-from .rules import Found, counted, examples, rule
+from .rules import CONVERT, Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _AGAIN = "Fetch the file again or let the download finish."
-_REWRITE = "Write the file again, for example with `gguf-lab quantize` or gguf_new_metadata.py."
+_REWRITE = "Write the file again, for example with `gguf-lab quantize`."
 _GAP_READ = 1 << 16
 _KEY = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _FREE_KEYS = ("tokenizer.chat_template.",)  # followed by a name that the uploader chose
@@ -175,7 +175,7 @@ def tensor_name(subject: Subject) -> Iterator[Found]:
         yield Found(
             odd[0],
             f"{counted(len(odd), 'tensor names are')} empty or no plain text ({examples(odd)})",
-            _REWRITE,
+            "Convert the model again: tools that copy a file keep its names.",
         )
 
 
@@ -220,7 +220,7 @@ def architecture_key(subject: Subject) -> Iterator[Found]:
         yield Found(
             "general.architecture",
             f"the key {found}; without it nobody knows how to run the model",
-            "Write it, for example with gguf_new_metadata.py.",
+            CONVERT,
         )
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _RENAME = "Rename the file, or correct the key with gguf_set_metadata.py."
+_LABEL = {
+    "file": "Rename the file.",
+    "general.size_label": "Convert the model again, or take the key away with gguf_new_metadata.py "
+    "(--remove-metadata).",
+}
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}
 _SIZE = re.compile(r"(?:([0-9]{1,6})x)?([0-9.]{1,12})([KMBTQ])", re.IGNORECASE)
 # Uploaders' own mixes (Q4_K_XL, Q6_K_L, UD-…): the metadata name the mix that they began with.
@@ -92,7 +97,7 @@ def name_size(subject: Subject) -> Iterator[Found]:
                 where,
                 f"the size label is {quoted(label)}, but the tensors have {count_in_words(n)} "
                 "weights",
-                _RENAME,
+                _LABEL[where],
             )
 
 

@@ -8,7 +8,7 @@ from ..file import ArrayValue, preview
 from ..file.text import few
 from ..model.names import split_name
 from ..reference.demanded_projectors import FLAGS, PARTS, encoders_in
-from .rules import CORRECT_KEY, Found, counted, examples, rule
+from .rules import CONVERT, CORRECT_KEY, Found, counted, examples, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,12 +65,12 @@ def projector_type(subject: Subject) -> Iterator[Found]:
             "clip.has_vision_encoder",
             "neither this key nor clip.has_audio_encoder says that there is an encoder: llama.cpp "
             "loads nothing",
-            CORRECT_KEY,
+            CONVERT,
         )
     for encoder in encoders:
         if not encoder.projector_type:
             words = f"no key says the type of its projector ({encoder.part}): llama.cpp refuses it"
-            yield Found("clip.projector_type", words, CORRECT_KEY)
+            yield Found("clip.projector_type", words, CONVERT)
         elif not encoder.known:
             yield Found(
                 "clip.projector_type",
@@ -99,10 +99,10 @@ def projector_keys(subject: Subject) -> Iterator[Found]:
         if key not in metadata:
             if needed_for:
                 words = f"the key is missing, which llama.cpp needs for {needed_for}"
-                yield Found(key, words, CORRECT_KEY)
+                yield Found(key, words, CONVERT)
         elif (got := metadata.type_of(key)) != kind:
             words = f"the key is of type {got}; llama.cpp reads it as {kind}, and ends at another"
-            yield Found(key, words, CORRECT_KEY)
+            yield Found(key, words, CONVERT)
 
 
 @rule(
@@ -143,10 +143,10 @@ def _wrong_lengths(metadata: Metadata, keys: Iterable[str], layers: int | None) 
             continue
         if key in _COLORS and len(values) < 3:
             words = f"the key has {len(values)} values; llama.cpp needs one for each color"
-            yield Found(key, words, CORRECT_KEY)
+            yield Found(key, words, CONVERT)
         if key.endswith(_OF_LAYERS) and len(values) != layers:
             words = f"the key has {len(values):,} values for {layers} layers: llama.cpp ends"
-            yield Found(key, words, CORRECT_KEY)
+            yield Found(key, words, CONVERT)
 
 
 @rule(
@@ -226,5 +226,5 @@ def activation(subject: Subject) -> Iterator[Found]:
                     due,
                     f"the key is not true, so llama.cpp takes the {taken}; its converter writes "
                     f"the key for every model of type {kind}",
-                    CORRECT_KEY,
+                    CORRECT_KEY if due in subject.metadata else CONVERT,
                 )

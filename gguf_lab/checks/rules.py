@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .scan import Scan
 
 __all__ = [
+    "CONVERT",
     "CORRECT_KEY",
     "RULES",
     "Found",
@@ -31,8 +32,9 @@ __all__ = [
 
 Needs = Literal["", "values", "comparison", "original", "jinja2"]
 
-CORRECT_KEY = "Convert the model again, or correct the key with gguf_set_metadata.py."
-"""What to do about a key that is missing or wrong."""
+CONVERT = "Convert the model again."
+CORRECT_KEY = f"{CONVERT[:-1]}, or correct the key with gguf_set_metadata.py."
+"""What to do about a key that is a wrong number: no other can be set there, and none added."""
 
 _SINGULAR = {"are": "is", "entries": "entry", "have": "has", "lack": "lacks", "matrices": "matrix"}
 _SINGULAR |= {

@@ -9,7 +9,7 @@ from ..errors import GGUFLabError
 from ..file import file_type_name, qtype
 from ..file.layout import without_ones
 from ..model.names import split_name
-from ..model.words import bytes_in_words
+from ..model.words import bytes_in_words, share_in_words
 from ..quantization import MIXES, Choice, Facts, choose_types
 from ..quantization.roles import TURNED, why_never
 from ..reference.architectures.plan import has_name_map
@@ -168,7 +168,7 @@ def fallback_type(subject: Subject) -> Iterator[Found]:
         more = weights * (qtype(got).bits_per_weight - qtype(wanted).bits_per_weight) / 8
         yield Found(
             names[0],
-            f"{counted(len(names), 'tensors have')} {got} ({100 * weights / total:.1f} % of the "
+            f"{counted(len(names), 'tensors have')} {got} ({share_in_words(weights, total)} of the "
             f"weights) where the mix has {wanted}: rows of {row:,} are no multiple of {block}. "
             f"That is {100 * grown:+.0f} % in size ({examples(names)})",
             f"A mix on a type with blocks of 32 (Q4_0, Q8_0, IQ4_NL) fits rows of {row:,}."

@@ -121,13 +121,15 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    """Refuse options that the chosen file has no use for."""
+    """Refuse options that the chosen file has no use for, and two that contradict each other."""
     language = ("tokenizer", "no_tokenizer", "shard_size", "imatrix")
     unused = language if arguments.mmproj else ("processor",)
     given = [f"--{name.replace('_', '-')}" for name in unused if getattr(arguments, name)]
     if given:
         verb = "is not used with" if arguments.mmproj else "is used only with"
         raise GGUFLabError(f"{', '.join(given)} {verb} --mmproj.")
+    if arguments.tokenizer and arguments.no_tokenizer:
+        raise GGUFLabError("--tokenizer and --no-tokenizer exclude each other.")
 
 
 def _row(tensor: DraftTensor) -> dict[str, Any]:

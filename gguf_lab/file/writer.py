@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from .qtypes import QType
     from .source import ByteSource
 
-__all__ = ["Payload", "check_target", "is_read", "shard_paths", "write_file"]
+__all__ = ["Payload", "check_target", "is_read", "partial_path", "shard_paths", "write_file"]
 
 _SHARD_LIMIT = 99_999  # five digits in the name
+_LONGEST_STEM = 200  # bytes of a name that is grown under: file systems take 255 in all
+_BESIDE = frozenset((".json", ".model", ".txt", ".jinja"))
+"""What is read beside safetensors: configuration, tokenizer, chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def write_file(
     *,
     max_shard_bytes: int | None = None,
     overwrite: bool = False,
-    sources: Iterable[ByteSource] = (),
+    sources: Iterable[ByteSource | Path] = (),
 ) -> list[Path]:
     """Write a GGUF file, or a set of shards.
 
@@ -87,8 +90,8 @@ def write_file(
         A shard has no more bytes of tensors than this, or only one tensor.
     overwrite : bool
         Replace what is there. It is replaced when the new file is complete, not before.
-    sources : iterable of ByteSource
-        What the tensors are read from: none of these is replaced.
+    sources : iterable of ByteSource or Path
+        What is read, none of which is replaced; nor what lies beside safetensors.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def write_file(
     ]
     _check_sources(paths, [*sources])
     check_target(paths, sum(map(len, heads)) + sum(t.nbytes for t in tensors), overwrite)
-    partial = [p.with_name(f".{p.name[:200]}.{token_hex(4)}.partial") for p in paths]
+    partial = [partial_path(p) for p in paths]
     try:
         with writing_to(path):
             for target, head, shard in zip(partial, heads, shards, strict=True):
@@ -231,13 +234,30 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
         )
 
 
-def is_read(target: Path, sources: Iterable[ByteSource]) -> bool:
-    """Whether what is to be written would take the place of a file that is read."""
-    local = (source.path for source in sources if isinstance(source, LocalFile))
-    return target.exists() and any(path.exists() and target.samefile(path) for path in local)
+def partial_path(path: Path) -> Path:
+    """Name what a file grows under, next to it: names are counted in bytes, not in letters."""
+    stem = path.name.encode(errors="replace")[:_LONGEST_STEM].decode(errors="ignore")
+    return path.with_name(f".{stem}.{token_hex(4)}.partial")
 
 
-def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource]) -> None:
+def is_read(target: Path, sources: Iterable[ByteSource | Path]) -> bool:
+    """Whether what is to be written would take the place of a file that is read.
+
+    Beside safetensors lie the files without which they are no checkpoint: these are read, too.
+    """
+    if not target.exists():
+        return False
+    for source in sources:
+        path = source.path if isinstance(source, LocalFile) else source
+        if not isinstance(path, Path) or not path.exists():
+            continue
+        of_checkpoint = path.suffix == ".safetensors" and target.suffix in _BESIDE
+        if target.samefile(path) or (of_checkpoint and target.parent.samefile(path.parent)):
+            return True
+    return False
+
+
+def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource | Path]) -> None:
     for path in paths:
         if is_read(path, sources):
             raise GGUFError(f"{printable(str(path))} is a file that is read. Give another name.")
@@ -248,7 +268,8 @@ def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
         if path.exists() and not path.is_file():  # a root user's /dev/null would be gone
             kind = "a folder" if path.is_dir() else "a device or a pipe"
             raise GGUFError(f"{printable(str(path))} is {kind}; give the name of a file.")
-        if path.exists() and not overwrite:
+        # A link whose file is away, on a disk that is not mounted, say, is somebody's too.
+        if (path.exists() or path.is_symlink()) and not overwrite:
             raise GGUFError(
                 f"{printable(str(path))} exists already. Give another name, or overwrite=True."
             )

@@ -177,7 +177,8 @@ class Memory:
     def tokens_per_second(self, bandwidth: float, *, full: bool = True) -> float | None:
         """Return what a memory allows at most for one sequence; None for an encoder.
 
-        Nor for a diffusion model, which makes many tokens at once. Bandwidth over bytes read for a
+        Nor for a diffusion model, which makes many tokens at once, or where nothing is read for
+        one: the file is a part of a model. Bandwidth over bytes read for a
         token: the weights that it uses and all that is kept of the context. Arithmetic, latency and
         overhead come on top, so that no machine reaches it.
 
@@ -196,7 +197,8 @@ class Memory:
         speed = _checked(bandwidth, "bandwidth")
         if not self.generates:
             return None
-        return speed / (self.read_per_token if full else self.read_weights)
+        read = self.read_per_token if full else self.read_weights
+        return speed / read if read else None
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per device.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..file import ArrayValue, preview, printable
 from ..file.text import few
 from ..markup import Html, card, facts, fold, grid
-from .words import bits_in_words, bytes_in_words, count_in_words
+from .words import bits_in_words, bytes_in_words, count_in_words, share_in_words
 
 if TYPE_CHECKING:
     from .model import Model
@@ -121,15 +121,10 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
 def _mix_in_words(mix: list[tuple[str, int, int, int | None]], all_weights: int) -> str:
     """Say which types the weights have, the commonest six by their share."""
     parts = [
-        f"{name} {_percent(weights, all_weights)} ({tensors:,})"
+        f"{name} {share_in_words(weights, all_weights)} ({tensors:,})"
         for name, tensors, weights, _ in mix
     ]
     return few(parts, most=6)
-
-
-def _percent(part: int, whole: int) -> str:
-    share = 100 * part / whole if whole else 0.0
-    return "under 0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
 
 
 def warnings_of(model: Model) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
-__all__ = ["bits_in_words", "bytes_in_words", "count_in_words", "memory_in_words"]
+__all__ = [
+    "bits_in_words", "bytes_in_words", "count_in_words", "memory_in_words", "share_in_words",
+]  # fmt: skip
 
 
 def _scaled(number: int, names: tuple[str, ...], step: int = 1000) -> str:
@@ -56,3 +58,15 @@ def count_in_words(number: int) -> str:
 def bits_in_words(bits: float) -> str:
     """Return bits per weight with two decimals, "unknown" for NaN."""
     return "unknown" if math.isnan(bits) else f"{bits:.2f}"
+
+
+def share_in_words(part: int, whole: int) -> str:
+    """Return a share in percent; what is there is never 0.0 %.
+
+    Examples
+    --------
+    >>> share_in_words(1, 3), share_in_words(1, 100_000)
+    ('33.3 %', 'under 0.1 %')
+    """
+    share = 100 * part / whole if whole else 0.0
+    return "under 0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .choices import Choice, choose_types, file_order, find_mix, fitting_type
 from .facts import Facts
-from .given import check_knows, given_imatrix
+from .given import check_knows, file_of, given_imatrix
 from .imatrix import Imatrix, open_imatrix
 from .mixes import ALIASES, MIXES
 from .rate_distortion import rate_distortion
@@ -23,6 +23,7 @@ __all__ = [
     "Requantization",
     "check_knows",
     "choose_types",
+    "file_of",
     "file_order",
     "find_mix",
     "fitting_type",

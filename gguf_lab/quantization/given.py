@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import QuantizationError
 from ..file import preview
-from .imatrix import open_imatrix
+from .imatrix import Imatrix, open_imatrix
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from contextlib import ExitStack
+    from pathlib import Path
 
-__all__ = ["check_knows", "given_imatrix"]
+__all__ = ["check_knows", "file_of", "given_imatrix"]
 
 
 def given_imatrix(
@@ -35,6 +36,11 @@ def given_imatrix(
             "of the names of tensors to arrays."
         )
     return given
+
+
+def file_of(imatrix: Mapping[str, Any] | None) -> tuple[Path, ...]:
+    """Return the file of an importance matrix, if it is one."""
+    return (imatrix.path,) if isinstance(imatrix, Imatrix) else ()
 
 
 def check_knows(imatrix: Mapping[str, Any] | None, names: Collection[str], model: str) -> None:

@@ -259,7 +259,8 @@ def keys_of(imatrix: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _cut(text: str) -> str:
-    return text.encode()[:_LONGEST_OVERRIDE].decode(errors="ignore")
+    # A path that is no UTF-8 has lone surrogates, which a file cannot keep.
+    return text.encode(errors="replace")[:_LONGEST_OVERRIDE].decode(errors="ignore")
 
 
 def _open_gguf(path: Path) -> Imatrix:
@@ -316,7 +317,8 @@ def _gguf_entry(model: Model, name: str) -> Callable[[], _Values]:
         whole = np.trunc(exact + np.copysign(0.5, exact)).astype(np.float32)
         totals = sums.to_numpy().reshape(parts, -1)
         used = whole > 0
-        values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))
+        with np.errstate(all="ignore"):  # what is not finite then is refused, with its place
+            values = np.where(used, totals / np.where(used, whole, 1), np.float32(1))
         return values if parts > 1 else values.reshape(-1)
 
     return read
@@ -356,6 +358,7 @@ def _legacy_entries(reader: LegacyReader) -> dict[str, Callable[[], _Values]]:
 def _legacy_entry(file: LocalFile, offset: int, n: int, calls: int) -> Callable[[], _Values]:
     def read() -> _Values:
         values = file.read(offset, 4 * n).view("<f4").astype(np.float32)
-        return values / np.float32(calls) if calls > 0 else values
+        with np.errstate(all="ignore"):  # as above
+            return values / np.float32(calls) if calls > 0 else values
 
     return read

@@ -31,7 +31,7 @@ from ..progress import counted
 from ..reference.stored import second_scale_of
 from .choices import choose_types, file_order, find_mix
 from .facts import Facts
-from .given import given_imatrix
+from .given import file_of, given_imatrix
 from .imatrix import importance_of, keys_of, portions
 from .result import QuantizedTensor, Requantization
 
@@ -272,7 +272,7 @@ def requantize(
                 [work.payload(tensor, count) for tensor in tensors],
                 max_shard_bytes=max_shard_bytes,
                 overwrite=overwrite,
-                sources=model.sources,
+                sources=(*model.sources, *file_of(work.imatrix)),
             )
         seconds = time.perf_counter() - started
         return Requantization(tuple(paths), str(model.path), mix, tuple(tensors), seconds)

@@ -133,7 +133,8 @@ class Requantization:
         parts = [f"{len(changed)} of {n} tensors to {self.mix}"]
         if types:
             parts[0] += f" ({', '.join(f'{count} {name}' for name, count in types.most_common())})"
-        parts.append(f"{self.bits_per_weight:.2f} bits per weight")
+        bits = self.bits_per_weight
+        parts += [] if math.isnan(bits) else [f"{bits:.2f} bits per weight"]
         again = sum(tensor.requantized for tensor in self.tensors)
         parts += [f"{again} had been quantized before"] if again else []
         fallbacks = sum(tensor.fallback for tensor in self.tensors)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..file import preview, printable
 from ..markup import Html, escaped, facts, preformatted
 from ..model.card import facts_of, mix_of, warnings_of
-from ..model.words import bits_in_words, bytes_in_words
+from ..model.words import bits_in_words, bytes_in_words, share_in_words
 from .page import columns, paragraph, section, table
 from .pictures import picture
 
@@ -146,7 +146,7 @@ def _kinds(model: Model) -> list[tuple[str, ...]]:
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    return share_in_words(part, whole) if whole else "-"
 
 
 def metadata(model: Model) -> Section:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from ..checks import check
@@ -11,7 +10,7 @@ from ..comparison import check_is_of, compare
 from ..errors import GGUFError, writing_to
 from ..file.source import expanded
 from ..file.text import printable
-from ..file.writer import check_target, is_read
+from ..file.writer import check_target, is_read, partial_path
 from ..model import given_model
 from ..model.card import title_of
 from ..reference import given_reference
@@ -109,7 +108,7 @@ def report(
         if findings is None:
             findings = check(model, reference, comparison=comparison, progress=progress)
         content = html_of(model, findings, comparison).encode()
-    partial = path.with_name(f".{path.name[:200]}.{token_hex(4)}.partial")
+    partial = partial_path(path)
     try:
         with writing_to(path):
             partial.write_bytes(content)

@@ -9,7 +9,7 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.bridge import storage
 from gguf_lab.bridge.exporting import export
-from gguf_lab.errors import GGUFLabError, QuantizationError, UnsupportedError
+from gguf_lab.errors import GGUFError, GGUFLabError, QuantizationError, UnsupportedError
 from gguf_lab.file import qtype
 from gguf_lab.quantization import imatrix
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[1] / "data" / "models"
 LLAMA_256 = MODELS / "llama-256"
+SMOLLM2_IMATRIX = MODELS.parent / "imatrix" / "smollm2-imatrix.gguf"
 
 
 def exported(path: Path, qtype: str) -> Model:
@@ -81,6 +82,15 @@ def test_an_importance_matrix_counts_as_in_requantize(tmp_path):
         assert "quantize.imatrix.entries_count" not in without.metadata
         with gl.open(tmp_path / "one.gguf") as one:
             assert one.tensors[name].blocks().tobytes() != without.tensors[name].blocks().tobytes()
+
+
+def test_the_importance_matrix_is_not_overwritten(tmp_path):
+    matrix = tmp_path / "imatrix.gguf"
+    matrix.write_bytes(SMOLLM2_IMATRIX.read_bytes())
+    options = {"tokenizer": False, "progress": False, "overwrite": True}
+    with pytest.raises(GGUFError, match=r"imatrix\.gguf is a file that is read"):
+        export(LLAMA_256 / "hf", matrix, imatrix=matrix, **options)
+    assert matrix.read_bytes() == SMOLLM2_IMATRIX.read_bytes()
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 3, 100])

@@ -751,6 +751,10 @@ def test_what_the_weights_are_read_from_is_not_overwritten(tmp_path: Path) -> No
         export(hf, weights, **settings)
     assert weights.read_bytes() == before
     assert not [*tmp_path.glob("**/.*")]
+    before = (hf / "config.json").read_bytes()
+    with pytest.raises(GGUFError, match=r"config\.json is a file that is read"):
+        export(hf, hf / "config.json", **settings)
+    assert (hf / "config.json").read_bytes() == before
     file = export(hf, tmp_path / "f.gguf", **settings)
     before = file.read_bytes()
     model, _ = to_transformers(file)
@@ -826,6 +830,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(answer["left_out"]) == 2
     with pytest.raises(SystemExit):
         main([*arguments, "--shard-size", "0G"])
+    assert main([*arguments, "--tokenizer", hf]) == 2
+    assert "--tokenizer and --no-tokenizer exclude each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

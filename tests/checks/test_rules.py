@@ -61,6 +61,37 @@ def test_a_file_is_for_machines_of_its_byte_order(order: str, tmp_path: Any) -> 
     assert told == ["error"] * (order != sys.byteorder)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if c.code in {"order", "alignment", "tensor-name"}],
+    ids=lambda case: case.id,
+)
+def test_what_is_to_be_done_about_a_layout_helps(case: Case, tmp_path: Any) -> None:
+    """What `quantize` is said to mend, it mends; it is not said of what it copies."""
+    path = case.write(tmp_path)
+    (found,) = [f for f in gl.check(path, progress=False) if f.code == case.code]
+    new = tmp_path / "new.gguf"
+    gl.requantize(path, new, "BF16", progress=False)
+    mended = case.code not in gl.check(new, progress=False).codes
+    assert ("gguf-lab quantize" in found.what_to_do) == mended
+    assert "gguf_new_metadata.py" not in found.what_to_do  # it keeps alignment and names
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if c.code in {"architecture-key", "name-size", "projector-type"}]
+    + [c for c in CASES if c.says.startswith(("the key is missing", "the key has"))]
+    + [c for c in CASES if c.code == "activation"],
+    ids=lambda case: case.id,
+)
+def test_no_key_is_to_be_set_that_cannot_be(case: Case, tmp_path: Any) -> None:
+    """gguf_set_metadata.py changes numbers that are there, and gguf_new_metadata.py few keys."""
+    found = [f for f in gl.check(case.write(tmp_path), progress=False) if f.code == case.code]
+    for finding in found:
+        assert "gguf_set_metadata.py" not in finding.what_to_do
+        assert "--remove-metadata" in finding.what_to_do or "gguf_new" not in finding.what_to_do
+
+
 def test_a_model_without_tensors_and_tokenizer_is_nothing(tmp_path: Any) -> None:
     builder = Builder().key("general.architecture", "string", "llama")
     found = gl.check(builder.write(tmp_path / "Empty-1M-F16.gguf"), progress=False)

@@ -215,6 +215,36 @@ def test_nothing_that_exists_is_lost(tmp_path: Path) -> None:
         write_file(tmp_path / "none" / "f.gguf", KEYS, [])
 
 
+def test_a_link_to_a_file_that_is_away_is_not_replaced_unasked(tmp_path: Path) -> None:
+    link = tmp_path / "f.gguf"
+    link.symlink_to(tmp_path / "away" / "f.gguf")
+    with pytest.raises(GGUFError, match="exists already"):
+        write_file(link, KEYS, [payload("a", 4)])
+    assert link.is_symlink()
+    write_file(link, KEYS, [payload("a", 4)], overwrite=True)
+    assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "模"])
+def test_a_name_of_any_letters_may_be_as_long_as_files_have_them(
+    letter: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{letter * (250 // len(letter.encode()))}.gguf"
+    assert write_file(path, KEYS, [payload("a", 4)]) == [path]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.model", "merges.txt", "chat.jinja"])
+def test_what_lies_beside_safetensors_is_not_replaced(name: str, tmp_path: Path) -> None:
+    weights, target = tmp_path / "model.safetensors", tmp_path / name
+    for file in (weights, target):
+        file.write_text("precious")
+    with pytest.raises(GGUFError, match="is a file that is read"):
+        write_file(target, KEYS, [payload("a", 4)], overwrite=True, sources=[weights])
+    assert target.read_text() == "precious"
+    write_file(tmp_path / "f.gguf", KEYS, [payload("a", 4)], sources=[weights])
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     """A root user would lose /dev/null."""

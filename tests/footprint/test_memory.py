@@ -248,6 +248,24 @@ def test_layers_are_split_as_llama_cpp_does(tmp_path):
     assert [d.layers for d in gl.memory(path, 256, gpu_layers=0).devices] == [6, 0]
 
 
+def test_a_file_of_tables_alone_has_no_bound(tmp_path):
+    """They are looked up: no weights are read for a token."""
+    writer = gguf.GGUFWriter(tmp_path / "f.gguf", "llama")
+    for key in ("block_count", "embedding_length", "attention.head_count"):
+        writer.add_uint32(f"llama.{key}", 32 if "length" in key else 1)
+    writer.add_tensor("token_types.weight", np.ones((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = gl.memory(tmp_path / "f.gguf")
+    assert found.read_weights == 0
+    assert found.tokens_per_second(1e9, full=False) is None
+    assert found.tokens_per_second(1e9) == pytest.approx(1e9 / found.cache)
+    assert np.isnan(found.machines_to_frame()["tokens_per_second_empty"]).all()
+    assert "Raspberry" in found._repr_html_()
+
+
 def test_bandwidth_bounds_the_tokens_per_second():
     found = gl.memory(gl.demo.smollm2(), 8192)
     assert found.tokens_per_second(1e9, full=False) == pytest.approx(1e9 / 96_576_768)

@@ -174,3 +174,16 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, raw):
 def test_a_missing_file(tmp_path):
     with pytest.raises(GGUFError, match="does not exist"):
         open_imatrix(tmp_path / "no")
+
+
+@pytest.mark.parametrize("bits", [0x7FA00000, 0x7FC00000, 0x7F800000])
+def test_numbers_that_are_none_are_refused_without_ado(bits: int, tmp_path: Path) -> None:
+    """A signaling NaN, a quiet one and infinity; numpy would warn of the first."""
+    odd = np.array([bits], "<u4").view("<f4")
+    legacy = tmp_path / "i.dat"
+    legacy.write_bytes(struct.pack("<i", 1) + entry(Q.encode(), 3, [1.0])[:-4] + odd.tobytes())
+    counts = np.ones((1, 1), np.float32)
+    new = gguf_file(tmp_path / "i.gguf", {f"{Q}.in_sum2": odd.reshape(1, 1), f"{Q}.counts": counts})
+    for path in (legacy, new):
+        with open_imatrix(path) as imatrix, pytest.raises(GGUFError, match="value 0 of entry"):
+            imatrix[Q]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -365,6 +367,31 @@ def test_a_file_that_is_there_is_kept(llama, tmp_path):
     shutil.copy(tmp_path / "new.gguf", copy)
     with pytest.raises(GGUFError, match="is a file that is read"):
         requantize(copy, copy, "Q4_0", overwrite=True, progress=False)
+
+
+def test_the_importance_matrix_is_not_overwritten(tmp_path):
+    matrix = tmp_path / "imatrix.gguf"
+    shutil.copy(SMOLLM2_IMATRIX, matrix)
+    source = write_model(tmp_path / "f.gguf", {"output.weight": np.ones((4, 32), np.float32)})
+    with pytest.raises(GGUFError, match=r"imatrix\.gguf is a file that is read"):
+        requantize(source, matrix, "Q8_0", imatrix=matrix, overwrite=True, progress=False)
+    assert matrix.read_bytes() == SMOLLM2_IMATRIX.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
+def test_the_importance_matrix_may_have_any_name(tmp_path):
+    matrix = tmp_path / os.fsdecode(b"i\xff.gguf")
+    shutil.copy(SMOLLM2_IMATRIX, matrix)
+    source = write_model(tmp_path / "f.gguf", {"output.weight": np.ones((4, 32), np.float32)})
+    requantize(source, tmp_path / "new.gguf", "Q8_0", imatrix=matrix, progress=False)
+    with gl.open(tmp_path / "new.gguf") as model:
+        assert str(model.metadata["quantize.imatrix.file"]).startswith(str(tmp_path)[:100])
+
+
+def test_without_weights_there_are_no_bits_per_weight(tmp_path):
+    source = write_model(tmp_path / "f.gguf", {})
+    result = requantize(source, tmp_path / "new.gguf", "Q8_0", progress=False)
+    assert result.summary == "0 of 0 tensors to Q8_0"
 
 
 def test_a_truncated_file_is_refused_before_the_work(llama, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from gguf_lab.errors import ComparisonError, GGUFLabError
 
 from ..checks.variants import LLAMA, MODELS, Q4_K_M, variant
 from ..file.builders import F32, Builder
+from ..reference.support import write_model
 from ..tables import without_table
 from .pages import Page
 
@@ -150,7 +152,7 @@ def test_bytes_are_all_accounted_for(path: Path) -> None:
         kinds = page.rows("By kind")
         assert {*kinds} == {t.kind for t in model.tensors.values()}
     for rows, column in ((by_type, 2), (by_type, 4), (kinds, 3)):
-        shares = [float(row[column].rstrip("%")) for row in rows.values()]
+        shares = [float(row[column].removeprefix("under").rstrip("%")) for row in rows.values()]
         assert sum(shares) == pytest.approx(100, abs=0.1 * len(shares))
 
 
@@ -268,6 +270,30 @@ def test_no_page_takes_the_place_of_weights(which: str, tmp_path: Path) -> None:
     with pytest.raises(GGUFLabError, match=r"is a file that the page is about: it would be lost"):
         gl.report(paths["model"], target, paths["reference"], overwrite=True, progress=False)
     assert paths[which].read_bytes() == before
+
+
+def test_no_page_takes_the_place_of_what_lies_beside_the_weights(tmp_path: Path) -> None:
+    hf = tmp_path / "hf"
+    shutil.copytree(HF, hf)
+    with pytest.raises(GGUFLabError, match=r"is a file that the page is about: it would be lost"):
+        gl.report(Q4_K_M, hf / "config.json", hf, overwrite=True, progress=False)
+    assert (hf / "config.json").read_bytes() == (HF / "config.json").read_bytes()
+
+
+def test_what_is_there_is_not_nought_percent(tmp_path: Path) -> None:
+    values = {"blk.0.big.weight": (100_000,), "blk.0.small.weight": (4,)}
+    path = write_model(
+        tmp_path / "f.gguf",
+        {name: np.ones(shape, np.float32) for name, shape in values.items()},
+    )
+    text = Page.read(gl.report(path, tmp_path / "r.html", progress=False)).text
+    assert "under 0.1 %" in text
+    assert " 0.0 %" not in text
+
+
+def test_a_long_name_of_any_letters(tmp_path: Path) -> None:
+    out = gl.report(LLAMA, tmp_path / f"{'模' * 80}.html", progress=False)
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_figures_of_another_file_are_refused(tmp_path: Path, compared: Any) -> None:
