@@ -96,6 +96,44 @@ def test_sane_blocks_hold_numbers(gpu_check, name):
     assert np.abs(values).max() < 1e6
 
 
+@pytest.mark.parametrize("name", ["F32", "Q4_0", "IQ1_M"])
+def test_numbers_among_random_blocks_have_numbers_as_their_reference(gpu_check, name):
+    shape = (1000, gpu_check.FORMATS[name].qtype.type_size)
+    blocks = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    values = gpu_check.dequantize(blocks, name, backend="numpy")
+    assert np.isnan(values).any()
+    rows = gpu_check.reference_rows(values, np.random.default_rng(0))
+    reference = gpu_check.dequantize(rows, "BF16", backend="numpy")
+    assert np.array_equal(np.isnan(reference), np.isnan(values))
+    assert len({*gpu_check.measure(values, reference).counts}) > 10
+
+
+def test_sums_beyond_float32_are_compared_where_nothing_hides_them(gpu_check, monkeypatch):
+    """Among random blocks some weight is NaN, and so is every sum."""
+    pytest.importorskip("triton", reason="there is no Triton for this platform")
+    from gguf_lab.codec.backends import torch_, triton_
+    from gguf_lab.comparison import triton_kernels
+
+    def decode(fmt, blocks, dtype):
+        return torch_.dequantize(fmt, blocks).to(dtype)
+
+    def wrong_beyond_float32(*sides):
+        found = gpu_check.measure(*(gpu_check.dequantize(x.numpy(), name) for name, x in sides))
+        found.xx *= 1 if found.fits_float32 else 1.01
+        return found
+
+    def dequantize(blocks, name, **keywords):
+        return right(blocks, name)
+
+    right = gpu_check.dequantize
+    monkeypatch.setattr(gpu_check, "dequantize", dequantize)
+    monkeypatch.setattr(triton_, "dequantize", decode)
+    monkeypatch.setattr(triton_kernels, "measure_with_triton", wrong_beyond_float32)
+    row = gpu_check.check("F32", "cpu", ("torch", "triton"), np.random.default_rng(0), 4000)
+    (wrong,) = row["wrong"]
+    assert wrong.startswith("comparison of finite blocks: xx is")
+
+
 @pytest.mark.slow
 def test_all_of_it_in_small_through_the_interpreter(tmp_path):
     pytest.importorskip("triton", reason="there is no Triton for this platform")

@@ -91,8 +91,8 @@ def _require_torch(device: str) -> None:
     except Exception as error:
         raise GGUFLabError(
             f"device {device!r} cannot be used with torch here: {type(error).__name__}:"
-            f" {printable(str(error).partition('. ')[0], 300)}. Expected 'auto', 'cpu', or a device"
-            " that torch can use on this machine, such as 'cuda'."
+            f" {printable(str(error).partition('. ')[0], 300)}. Expected 'cpu', or a device that"
+            " torch can use on this machine, such as 'cuda'."
         ) from error
 
 

@@ -464,7 +464,7 @@ class Warp:
         self.set(d, np.repeat(made.astype(values.dtype), WARP))
 
     def _matrices(self, one, address):
-        """Return where a warp's 8x8 matrices are: for each thread and matrix the row's address."""
+        """Yield the address of either number that a thread holds of a warp's 8x8 matrices."""
         (count,) = (int(part[1:]) for part in one.modifiers if re.match(r"x\d", part))
         base, offset = address
         rows = self._warps(self.get(base, "u32").astype(np.int64) + offset)
@@ -472,17 +472,24 @@ class Warp:
         thread = np.arange(WARP)
         for k in range(count):
             # Thread 8 k + i has the address of row i; thread t holds two numbers of row t // 4.
-            at = rows[:, 8 * k + thread // 4] + 4 * (thread % 4)
-            if (rows[on, 8 * k : 8 * k + 8] % 16).any() or "trans" in one.modifiers:
-                raise NotImplementedError(f"misaligned or transposed: {one}")
-            yield k, at.reshape(-1)
+            if (rows[on, 8 * k : 8 * k + 8] % 16).any():
+                raise NotImplementedError(f"misaligned: {one}")
+            for half in range(2):
+                row, column = thread // 4, 2 * (thread % 4) + half
+                if "trans" in one.modifiers:
+                    row, column = column, row
+                self.registers["%matrix"] = rows[:, 8 * k + row].reshape(-1).astype(np.uint32)
+                self.registers["%matrix"] += np.tile(2 * column, len(rows)).astype(np.uint32)
+                yield k, half, ("%matrix", 0)
 
     def _stmatrix(self, one, address, a):
-        for k, at in self._matrices(one, address):
-            self.registers["%matrix"] = at.astype(np.uint32)
-            self._write(one, ("%matrix", 0), self.get(a[k], "b32")[:, None])
+        for k, half, place in self._matrices(one, address):
+            numbers = self.get(a[k], "b32").view(np.uint16).reshape(-1, 2)
+            self._write(one, place, numbers[:, half : half + 1])
 
     def _ldmatrix(self, one, d, address):
-        for k, at in self._matrices(one, address):
-            self.registers["%matrix"] = at.astype(np.uint32)
-            self.set(d[k], self._read(one, ("%matrix", 0), np.dtype(np.uint32), 1)[:, 0])
+        found = np.zeros((len(d), len(self.at), 2), np.uint16)
+        for k, half, place in self._matrices(one, address):
+            found[k, :, half] = self._read(one, place, np.dtype(np.uint16), 1)[:, 0]
+        for register, numbers in zip(d, found, strict=True):
+            self.set(register, numbers.view(np.uint32)[:, 0])

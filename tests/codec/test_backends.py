@@ -331,10 +331,12 @@ def test_a_type_is_asked_for_by_name_in_any_letters_or_by_number(which):
         gl.dequantize(block, True)
 
 
-@pytest.mark.parametrize("device", ["banana", "cpufoo", "CPU", "meta", "cuda:77"])
+@pytest.mark.parametrize("device", ["banana", "cpufoo", "CPU", "meta", "cuda:77", "auto"])
 def test_a_device_that_is_none_is_refused(device):
-    with pytest.raises(gl.GGUFLabError, match=f"device '{device}' cannot be used with torch here"):
+    said = f"device '{device}' cannot be used with torch here"
+    with pytest.raises(gl.GGUFLabError, match=said) as refused:
         gl.dequantize(np.zeros(18, np.uint8), "Q4_0", device=device)
+    assert repr(device) not in str(refused.value).rpartition("Expected")[2]
 
 
 def test_without_torch_its_backend_is_refused(monkeypatch):

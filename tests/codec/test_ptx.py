@@ -60,6 +60,51 @@ SUBTRACT = """
 """
 
 
+# Each warp stores a matrix of the numbers 0 to 63, row by row, and reads what lies there.
+TRANSPOSE = """
+.visible .entry transpose(.param .u64 transpose_param_0)
+.reqntid 64
+{
+    .reg .b32 %r<12>;
+    .reg .b64 %rd<4>;
+    .shared .align 16 .b32 matrix[64];
+    ld.param.b64 %rd1, [transpose_param_0];
+    mov.u32 %r1, %tid.x;
+    mov.u32 %r2, matrix;
+    and.b32 %r3, %r1, 31;
+    mul.lo.s32 %r4, %r3, 131074;
+    add.s32 %r4, %r4, 65536;
+    and.b32 %r5, %r1, 7;
+    shl.b32 %r5, %r5, 4;
+    and.b32 %r6, %r1, 32;
+    shl.b32 %r6, %r6, 2;
+    add.s32 %r7, %r2, %r5;
+    add.s32 %r7, %r7, %r6;
+    stmatrix.sync.aligned.m8n8.x1.shared.b16 [%r7], {%r4};
+    bar.sync 0;
+    shl.b32 %r8, %r1, 2;
+    add.s32 %r9, %r2, %r8;
+    ld.shared.b32 %r10, [%r9+0];
+    mul.wide.u32 %rd2, %r1, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    st.global.b32 [%rd3+0], %r10;
+    ret;
+}
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_warp_stores_and_loads_a_matrix(transposed, again):
+    ptx = TRANSPOSE.replace("x1.shared", "x1.trans.shared") if transposed else TRANSPOSE
+    if again:  # turned back
+        load = "ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%r10}, [%r7];"
+        ptx = ptx.replace("ld.shared.b32 %r10, [%r9+0];", load)
+    matrix = np.arange(64).reshape(8, 8)
+    matrix = matrix.T if transposed != again else matrix
+    assert (run(ptx).view(np.uint16).reshape(2, 8, 8) == matrix).all()
+
+
 def test_bfloat16_is_rounded():
     assert (run(SUBTRACT) == 0x40004382).all()  # 2, and 260: the even one beside 259
 
