@@ -16,7 +16,7 @@ from .histogram import BINS, Histogram, bin_index
 
 __all__ = ["STATISTICS_VERSION", "Statistics", "measure"]
 
-STATISTICS_VERSION = 2
+STATISTICS_VERSION = 3
 """Raise it by one when the same bytes could give other figures than before.
 
 That is when sums or the histogram are defined or added up in another way (also: other chunks), and

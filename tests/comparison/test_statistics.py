@@ -103,6 +103,15 @@ def test_both_sides_may_be_quantized(qtypes, n_rows, seed):
     same(measure_fused(*pair), plain_way(*pair), 1e-6)
 
 
+def test_what_is_small_beside_the_first_weights_of_each_lane_is_not_lost():
+    """Each step adds less than half a unit in the last place of what is there."""
+    large, small = np.full(1 << 10, 0.5, "f4"), np.full(63 << 10, 0.99 * 2.0**-13, "f4")
+    weights = np.concatenate([large, small]).reshape(64, -1)
+    pair = [("F32", encode(values, "F32")) for values in (weights, -weights)]
+    for sides in (pair, pair[::-1]):
+        same(measure_fused(*sides), plain_way(*sides), 1e-6)
+
+
 @pytest.mark.parametrize("qtype", ["Q4_0", "Q6_K"])
 def test_a_quantized_tensor_is_itself_exactly(qtype):
     pair = [blocks_of(qtype, 30, 1)] * 2
