@@ -318,10 +318,12 @@ def _random(size: int, seed: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
 
 
-def _one_scale(plain: Sequence[int], size: int) -> tuple[Trial, ...]:
+def _one_scale(plain: Sequence[int], *more: Trial) -> tuple[Trial, ...]:
     """Return the trials of a format that is a scale and codes."""
+    size = len(plain)
     return (
         Trial("a scale of 1", _block(1.0, plain)),
+        *more,
         Trial("a scale of 1, all kinds of codes", _block(1.0, _random(size, 1))),
         Trial("a scale below 1", _block(0.0437, _random(size, 2))),
         Trial("a negative scale", _block(-0.1831, _random(size, 3))),
@@ -361,8 +363,15 @@ def _super_blocks() -> tuple[Trial, ...]:
 
 
 READINGS = {
-    "Q8_0": Solution(_q8_0, _Q8_0, _one_scale([k - 16 & 255 for k in range(32)], 32)),
-    "Q4_0": Solution(_q4_0, _Q4_0, _one_scale([k | (15 - k) << 4 for k in range(16)], 16)),
+    "Q8_0": Solution(
+        _q8_0,
+        _Q8_0,
+        _one_scale(
+            [k - 16 & 255 for k in range(32)],
+            Trial("the largest and the smallest codes", _block(1.0, range(112, 144))),
+        ),
+    ),
+    "Q4_0": Solution(_q4_0, _Q4_0, _one_scale([k | (15 - k) << 4 for k in range(16)])),
     "Q4_K": Solution(_q4_k, _Q4_K, _super_blocks()),
 }
 """Name of the type to its solution."""

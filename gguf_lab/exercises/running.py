@@ -71,7 +71,7 @@ def _numbers(returned: Any, warning: str) -> Outcome:
         returned = np.frombuffer(returned, np.uint8)
     kind = type(returned).__name__
     try:
-        values = np.asarray(returned)
+        values = np.array(returned)  # a copy: the function may write the next block into it
     except Exception as error:  # noqa: BLE001 -- a list of lists of different lengths, a strange object
         words = _words(error).rstrip(".")
         return Outcome(trouble=f"A {kind} was returned that is no array: {words}.")
@@ -92,7 +92,7 @@ def _lines(error: BaseException) -> str:
     """Return the last lines of the student's own code: ours are of no interest to anybody."""
     frames = [
         frame
-        for frame in traceback.extract_tb(error.__traceback__, 100)
+        for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).parent != _HERE
     ]
     lines = []

@@ -126,7 +126,8 @@ class Writing(Task):
 
     def shown(self, number: Any) -> str:
         """Write a byte in hexadecimal too."""
-        return f"{number:.0f} (0x{int(number):02x})" if 0 <= number <= 255 else f"{number!s}"
+        code = 0 <= number <= 255 and number == int(number)
+        return f"{number:.0f} (0x{int(number):02x})" if code else f"{number!s}"
 
 
 def _any_blocks(name: str) -> tuple[Trial, ...]:

@@ -158,6 +158,7 @@ def _trials() -> tuple[Trial, ...]:
         Trial("weights as in a model", _single(normal[1])),
         *(Trial("more weights as in a model", _single(values)) for values in normal[2:]),
         Trial("the largest magnitude with both signs", _single([*[0.5, -0.5] * 8, *[0.25] * 16])),
+        Trial("both signs, the minus first", _single([*[-0.5, 0.5] * 8, *[0.25] * 16])),
         Trial("a weight at a tie, but for rounding", _single([0.24, 0.195, 0.225, *[0.1] * 29])),
         Trial("zeros only", _single(np.zeros(32))),
         Trial("weights too small for a half-precision scale", _single(normal[1] * 1e-8)),

@@ -114,9 +114,12 @@ class PairMap(Selection, Panel):
             ]
             for pair in drawn[:_MOST_CELLS]
         ]
+        unmatched = sum(pair.name is None for pair in pairs)
+        whose = "B" if self.direct else "the reference"
         left = (
-            (len(pairs) - len(drawn), "vector", "vectors"),
+            (len(pairs) - len(drawn) - unmatched, "vector", "vectors"),
             (len(drawn) - _MOST_CELLS, "further matrix", "further matrices"),
+            (unmatched, f"tensor of {whose} alone", f"tensors of {whose} alone"),
         )
         with self.hold_sync():
             self.kinds, self.layers = [printable(kind, 80) for kind in kinds], layers

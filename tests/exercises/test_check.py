@@ -13,7 +13,7 @@ import gguf_lab as gl
 from gguf_lab.exercises import EXERCISES, Verdict, check
 from gguf_lab.exercises.tasks import find_task
 
-from .solutions import RIGHT, WRONG, d_of, halves, k_quant, no_offset, two_mistakes
+from .solutions import RIGHT, WRONG, d_of, halves, k_quant, no_offset, packed_block, two_mistakes
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
@@ -96,6 +96,51 @@ def test_the_quantizing_without_mistakes_meets_the_codec():
         np.testing.assert_array_equal(task.solve(weights), gl.quantize(weights, "Q4_0")[0])
 
 
+def from_above(limit):
+    """Two's complement by hand; bytes above `limit` are negative (127 is the right one)."""
+
+    def decode(block):
+        codes = [b - 256 if b > limit else b for b in block[2:].tolist()]
+        return d_of(block) * np.array(codes, np.float32)
+
+    return decode
+
+
+def test_two_complement_is_tried_at_its_ends():
+    assert check("Q8_0", from_above(127))
+    for limit, index, expected in ((126, 15, 127), (128, 16, -128)):
+        verdict = check("Q8_0", from_above(limit))
+        assert (verdict.block, verdict.index, verdict.expected) == (1, index, expected)
+
+
+@pytest.mark.parametrize("preferred", [np.max, np.min])
+def test_the_first_of_two_largest_is_neither_always_the_positive_nor_the_negative(preferred):
+    def quantize(x):
+        both = x[np.abs(x) == np.abs(x).max()]
+        d = preferred(both) / np.float32(-8)
+        return packed_block(x, d, np.trunc(x * (1 / d if d else d) + np.float32(8.5)))
+
+    assert "sign" in check("quantize Q4_0", quantize).said[0]
+
+
+def test_a_function_may_use_one_array_for_all_blocks():
+    weights = np.empty(32, np.float32)
+
+    def decode(block):
+        weights[:] = RIGHT["Q4_0"](block)
+        return weights
+
+    assert check("Q4_0", decode)
+
+
+def test_a_byte_that_is_no_whole_number_is_shown_as_it_is():
+    def uncut(x):
+        block = np.frombuffer(RIGHT["quantize Q4_0"](x), np.uint8).astype(np.float64)
+        return block + np.where(np.arange(18) >= 2, 0.25, 0)
+
+    assert "expected 240 (0xf0), got 240.25." in check("quantize Q4_0", uncut).said[0]
+
+
 def pass_(block):
     pass
 
@@ -130,6 +175,16 @@ def test_an_error_is_told_with_the_students_own_lines():
     assert len(lines) == 7
     assert re.fullmatch(r"line \d+, in deep", lines[-2])
     assert lines[-1].strip() == "return deep(block, n + 1) if n < 50 else block[99]"
+
+
+def test_the_calls_of_an_endless_recursion_are_all_counted():
+    def endless(block):
+        return endless(block)
+
+    verdict = check("Q4_0", endless)
+    assert "RecursionError" in verdict.said[0]
+    calls = int(re.match(r"\((\d+) calls before\)", verdict.working)[1])
+    assert calls > sys.getrecursionlimit() // 2
 
 
 def test_an_error_without_a_line_of_the_student():

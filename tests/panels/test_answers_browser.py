@@ -100,6 +100,36 @@ def test_will_it_run_by_keyboard(harness: Harness, light: bool) -> None:
     assert "memory bandwidth / bytes read for a token" in page.locator(".gl-formulas").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("label", "typed", "most"),
+    [
+        ("Sequences at the same time", "1000000", "256"),
+        ("Memory of the machine in GiB", "1e300", "1,000,000"),
+        ("Tokens of context", "1000000000", "268,435,456"),
+    ],
+)
+def test_a_number_too_large_to_count_is_said_and_forgotten(
+    harness: Harness, model: Any, label: str, typed: str, most: str
+) -> None:
+    page = harness.page
+    panel = WillItRun(model)
+    harness.add(panel)
+    answer = page.locator(".gl-answer")
+    before = answer.inner_text()
+    field = page.get_by_label(label)
+    asked = field.input_value()
+    field.fill(typed)
+    field.press("Tab")
+    expect(answer).to_have_text(f"{label}: {typed} is too much, at most {most} can be counted.")
+    expect(page.locator(".gl-devices")).to_be_hidden()
+    assert field.get_attribute("aria-invalid") == "true"
+    field.fill(asked)
+    field.press("Tab")
+    expect(answer).to_have_text(before)
+    assert field.get_attribute("aria-invalid") is None
+    assert panel.error == ""
+
+
 @pytest.mark.parametrize("light", [True, False])
 def test_errors_by_keyboard(
     harness: Harness, light: bool, capsys: pytest.CaptureFixture[str]

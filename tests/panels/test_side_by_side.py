@@ -202,7 +202,7 @@ def test_the_picture_says_who_is_nearer_and_leaves_out_what_is_unverified() -> N
     assert cells["blk.0.ffn_up"][4] == pytest.approx(1 / 3, abs=0.1)  # twice
     assert cells["blk.1.attn_q"][3:5] == ["=", 0.0]
     assert cells["blk.1.ffn_up"][3] == "?"
-    assert panel.map.note == "Only in the table: 2 vectors."
+    assert panel.map.note == "Only in the table: 1 vector and 1 tensor of the reference alone."
     states = dict(zip(panel.table.rows["name"], panel.table.states, strict=True))
     assert states["blk.1.ffn_up"][0] == "unverified"
     assert states["model.rotary"][0] == "unmatched"

@@ -2,16 +2,24 @@
 
 export default panel("running", (p) => {
   const { model, root, on, save, safe } = p;
+  const wrong = new Map(); // field -> what is wrong with what stands in it
+  const judge = (input, words) => {
+    put(input, { "aria-invalid": words ? true : null });
+    if (words) wrong.set(input, words);
+    else wrong.delete(input);
+  };
   const number = (trait, label, attrs, text = label) => {
     const input = h("input", { type: "number", "aria-label": label, ...attrs });
-    const show = () => { input.value = model.get(trait); };
+    const back = () => { input.value = model.get(trait); judge(input, ""); };
     input.addEventListener("change", safe(() => {
       const value = Number(input.value);
-      if (input.value === "" || !Number.isFinite(value) || value < Number(attrs.min)) { show(); return; }
-      save({ [trait]: attrs.step === "any" ? value : Math.round(value) });
+      if (input.value === "" || !Number.isFinite(value) || value < attrs.min) back();
+      else if (value > attrs.max) judge(input, `${label}: ${input.value} is too much, at most ${integer(attrs.max)} can be counted.`);
+      else { judge(input, ""); save({ [trait]: attrs.step === "any" ? value : Math.round(value) }); }
+      show();
     }));
-    on(trait, show);
-    show();
+    on(trait, back);
+    back();
     return h("label", { class: "gl-setting" }, text, input);
   };
   const list = uid("contexts"), choices = model.get("choices");
@@ -23,25 +31,23 @@ export default panel("running", (p) => {
   const showKind = () => { kind.value = model.get("kv_type"); };
   on("kv_type", showKind);
   showKind();
-  let wrong = ""; // what is wrong with what stands in a field
   const gpus = h("input", { type: "text", class: "gl-gpus", placeholder: "none", "aria-label": "Memory of each GPU in GiB, separated by commas and spaces; empty: no GPU" });
   gpus.addEventListener("change", safe(() => {
     // A comma alone may be the decimal sign of another country: it is not guessed.
     const sizes = gpus.value.split(/;|,?\s+/).filter(Boolean).map(Number);
     const bad = sizes.some((s) => !(s > 0 && s < 1e6)) || sizes.length > 16;
-    put(gpus, { "aria-invalid": bad || null });
-    wrong = bad ? `\u201c${gpus.value}\u201d is no memory of GPUs: give the GiB of each, such as 24, or 24, 12 (with a space), or 23.5 (with a point), of 16 at most; nothing for no GPU.` : "";
+    judge(gpus, bad ? `\u201c${gpus.value}\u201d is no memory of GPUs: give the GiB of each, such as 24, or 24, 12 (with a space), or 23.5 (with a point), of 16 at most; nothing for no GPU.` : "");
     if (!bad) save({ gpus: sizes });
     show();
   }));
-  const layers = number("gpu_layers", "Layers on GPUs", { min: 0, step: 1 }, "layers on GPUs");
+  const layers = number("gpu_layers", "Layers on GPUs", { min: 0, max: 1e6, step: 1 }, "layers on GPUs");
   const showGpus = () => { gpus.value = model.get("gpus").join(", "); layers.hidden = !model.get("gpus").length; };
   on("gpus", showGpus);
   showGpus();
   const form = h("div", { class: "gl-settings", role: "group", "aria-label": "Settings" }, context,
     h("label", { class: "gl-setting" }, "cache", kind),
     number("parallel", "Sequences at the same time", { min: 1, max: 256, step: 1 }, "sequences"),
-    number("capacity", "Memory of the machine in GiB", { min: 0, step: "any" }, "memory (GiB)"),
+    number("capacity", "Memory of the machine in GiB", { min: 0, max: 1e6, step: "any" }, "memory (GiB)"),
     h("label", { class: "gl-setting" }, "GPUs (GiB each)", gpus), layers);
   const answer = h("div", { class: "gl-answer", role: "status", "aria-live": "polite" });
   const bars = h("div", { class: "gl-devices" });
@@ -67,7 +73,7 @@ export default panel("running", (p) => {
   }
   function show() {
     const r = model.get("result");
-    const bad = wrong || r.problem; // an answer to what stood there before is none
+    const bad = [...wrong.values()][0] || r.problem; // an answer to what stood there before is none
     answer.textContent = bad ? bad : `${r.answer} ${r.most}`.trim();
     answer.classList.toggle("gl-no", Boolean(bad || !r.fits));
     bars.hidden = below.hidden = Boolean(bad);
