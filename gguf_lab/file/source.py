@@ -252,7 +252,14 @@ class LocalFile:
 
     @property
     def version(self) -> str:
-        """Path, inode, size and times: what no program that writes to the file leaves as it is."""
+        """Path, inode, size and times: what no program that writes to the file leaves as it is.
+
+        Raises
+        ------
+        GGUFLabError
+            If the file was closed, or changed since it was opened.
+        """
+        self.read(0, 0)  # refuses
         numbers = self._inode, self.size, self._modified, self._changed
         return " ".join(["file", *map(str, numbers), os.path.realpath(self.path)])
 

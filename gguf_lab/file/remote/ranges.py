@@ -104,8 +104,10 @@ class RangeReader:
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         # Before a redirect is known again, the ETag of where it will lead is not known either.
         direct = bool(target) or (known is not None and not known.linked)
-        if direct and known and known.etag and not known.etag.startswith("W/"):
-            headers["If-Range"] = known.etag
+        # What is not ASCII may be in an ETag, but not in what a client sends.
+        etag = known.etag if direct and known else ""
+        if etag and etag.isascii() and not etag.startswith("W/"):
+            headers["If-Range"] = etag
         n = 0
 
         def accept(status: int, found: Mapping[str, str]) -> int:
