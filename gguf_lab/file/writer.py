@@ -233,8 +233,8 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
 
 def is_read(target: Path, sources: Iterable[ByteSource]) -> bool:
     """Whether what is to be written would take the place of a file that is read."""
-    local = (source.path for source in sources if isinstance(source, LocalFile))
-    return target.exists() and any(path.exists() and target.samefile(path) for path in local)
+    local = (source for source in sources if isinstance(source, LocalFile))
+    return target.exists() and any(source.is_at(target) for source in local)
 
 
 def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource]) -> None:
