@@ -6,11 +6,13 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ..codec import choose_backend, cpu_count
 from ..codec.threads import Pool
 from ..errors import ComparisonError, GGUFError, GGUFLabError, UnsupportedError
+from ..file.remote import unless
 from ..file.text import printable, quoted
 from ..model import Model, given_model
 from ..model.names import split_name
@@ -292,9 +294,11 @@ def _fill(
     """Decode everything into its place, chunk by chunk, with all CPUs."""
     counts = dict.fromkeys(weights, 0)
     on_cpu = str(device).startswith("cpu")
+    left = Event()
+    fill = unless(left.is_set)(_fill_rows)
     with Pool(cpu_count() if on_cpu else 1, initializer=_follow(device)) as pool:
         jobs = [
-            pool.submit(_fill_rows, weights, move, slice(start, stop), device)
+            pool.submit(fill, weights, move, slice(start, stop), device)
             for move in moves
             for start, stop in _chunks(move.tensor)
         ]
@@ -303,6 +307,7 @@ def _fill(
                 for name, count in job.result().items():
                     counts[name] += count
         except BaseException:
+            left.set()
             pool.shutdown(cancel_futures=True)
             raise
     wrong = [name for name, count in counts.items() if count != weights[name].numel()]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, GGUFLabError, UnsupportedError
+from ..file.source import looked_for
 from ..file.text import quoted
 from ..reference import Checkpoint, open_checkpoint
 from ..reference.architectures.family import number_in
@@ -142,6 +143,11 @@ def _inside(model: Any) -> Any:
 
 
 def _folder_of(path: Path) -> Path:
+    if not path.exists():  # another folder's tokenizer is not taken
+        raise CheckpointError(
+            f"{path} was opened, but is not there any more {looked_for(path)} Its tokenizer lies"
+            " beside the weights. Open it by a whole path."
+        )
     return path if path.is_dir() else path.parent
 
 

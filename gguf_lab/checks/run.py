@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +92,8 @@ def check(
             try:
                 model = opened.enter_context(open_model(model))
             except GGUFError as error:
-                if not isinstance(file, Path) or not file.is_file():
+                # Path.is_file raises where it may not look.
+                if not isinstance(file, Path) or not os.path.isfile(file):  # noqa: PTH113
                     raise  # of a server, or missing: no finding about a file
                 found = Finding("error", "malformed", "file", str(error))
                 return Findings(file.name, [found], dict.fromkeys(RULES, "malformed file"))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from concurrent.futures import Future, wait
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from ..codec import choose_backend, cpu_count, dequantize
 from ..codec.threads import check_threads, pool
 from ..errors import GGUFLabError
+from ..file.remote import InterruptedReadError, unless
 from .exact import decode, is_wide
 from .statistics import Statistics, measure
 from .weighting import weigh, weights_of
@@ -116,15 +119,22 @@ class Measuring:
             Of the chunks, in the order of the rows; and whether it is the last one of its tensor.
         """
         ahead: deque[tuple[Future[Statistics], bool]] = deque()
-        tasks = self._tasks(jobs)
+        left = Event()
+        wanted = unless(lambda: left.is_set() or stopped())
+        tasks = self._tasks(jobs, wanted(self._measure))
         try:
             while not stopped():
                 ahead.extend(islice(tasks, 3 * self.threads - len(ahead)))
                 if not ahead:
                     return
-                future, last = ahead.popleft()
-                yield future.result(), last
+                future, last = ahead[0]
+                part = future.result()
+                ahead.popleft()
+                yield part, last
+        except InterruptedReadError:  # by `stopped`, while it waited for a server
+            return
         finally:
+            left.set()
             # Cancelled or failed: nothing may still read when the files are closed.
             wait([future for future, _ in ahead if not future.cancel()])
 
@@ -136,7 +146,7 @@ class Measuring:
         return merged
 
     def _tasks(
-        self, jobs: Iterable[tuple[Tensor, Pair]]
+        self, jobs: Iterable[tuple[Tensor, Pair]], measure: Callable[..., Statistics]
     ) -> Iterator[tuple[Future[Statistics], bool]]:
         for tensor, pair in jobs:
             together = pair.rows_per_read
@@ -147,15 +157,13 @@ class Measuring:
             for start in range(0, max(1, n_rows), step):
                 stop = min(start + step, n_rows)
                 chunk = tensor, pair, slice(start, stop), weights
-                yield self._submit(*chunk), stop >= n_rows
+                yield self._submit(partial(measure, *chunk)), stop >= n_rows
 
-    def _submit(
-        self, tensor: Tensor, pair: Pair, rows: slice, weights: Weights | None
-    ) -> Future[Statistics]:
+    def _submit(self, work: Callable[[], Statistics]) -> Future[Statistics]:
         if self.threads > 1:
-            return pool(self.threads).submit(self._measure, tensor, pair, rows, weights)
+            return pool(self.threads).submit(work)
         future: Future[Statistics] = Future()
-        future.set_result(self._measure(tensor, pair, rows, weights))
+        future.set_result(work())
         return future
 
     def _measure(

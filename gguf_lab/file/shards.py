@@ -203,8 +203,9 @@ def _open(
 ) -> LocalFile | RemoteFile:
     place = location(path)
     if not isinstance(place, Address):
-        if place.is_dir():
-            raise GGUFError(f"{place} is a folder; expected a file. {_files_in(place)}")
+        with suppress(OSError):  # no right to look, or too long a name: LocalFile says so
+            if place.is_dir():
+                raise GGUFError(f"{place} is a folder; expected a file. {_files_in(place)}")
         return LocalFile(place)
     if place.repository and not place.path:
         raise GGUFError(

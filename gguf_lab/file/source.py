@@ -248,11 +248,19 @@ class LocalFile:
             raise error(f"{self.name} cannot be read: {problem}. {advice}") from None
         self.size, self._modified = found.st_size, found.st_mtime_ns
         self._inode, self._changed = found.st_ino, found.st_ctime_ns
+        self._device = found.st_dev
         self._head, self._filled = np.empty(0, np.uint8), 0
 
     @property
     def version(self) -> str:
-        """Path, inode, size and times: what no program that writes to the file leaves as it is."""
+        """Path, inode, size and times: what no program that writes to the file leaves as it is.
+
+        Raises
+        ------
+        GGUFLabError
+            If the file was closed, or changed since it was opened.
+        """
+        self.read(0, 0)  # refuses
         numbers = self._inode, self.size, self._modified, self._changed
         return " ".join(["file", *map(str, numbers), os.path.realpath(self.path)])
 
@@ -260,6 +268,12 @@ class LocalFile:
     def stamp(self) -> str:
         """Size and second of the last change, which machines that share a folder agree on."""
         return f"{self.size} bytes of second {self._modified // 10**9}"
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a path that is there leads to this file, or to what has taken its place."""
+        found = path.stat()  # `self.path` may count from a folder that one is in no more
+        same = (found.st_dev, found.st_ino) == (self._device, self._inode)
+        return same or (self.path.exists() and path.samefile(self.path))
 
     def read(self, offset: int, n: int) -> Bytes:
         """Return the `n` bytes from `offset`: a read-only uint8 array.

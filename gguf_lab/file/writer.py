@@ -249,6 +249,8 @@ def is_read(target: Path, sources: Iterable[ByteSource | Path]) -> bool:
         return False
     for source in sources:
         path = source.path if isinstance(source, LocalFile) else source
+        if isinstance(source, LocalFile) and source.is_at(target):
+            return True
         if not isinstance(path, Path) or not path.exists():
             continue
         of_checkpoint = path.suffix == ".safetensors" and target.suffix in _BESIDE

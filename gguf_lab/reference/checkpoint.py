@@ -237,6 +237,8 @@ def _find_weights(path: Path) -> Path:
     if path.is_dir():
         return _find_in_folder(path)
     if not path.is_file():
+        if path.exists():
+            raise CheckpointError(f"{path} is neither a file nor a folder. Give the path of one.")
         raise CheckpointError(f"There is no file or folder {path} {looked_for(path)}")
     if path.name.endswith((".safetensors", ".safetensors.index.json")):
         return path

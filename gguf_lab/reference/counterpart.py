@@ -37,12 +37,16 @@ __all__ = ["align_files", "given_reference", "is_gguf", "line_up", "open_referen
 def is_gguf(path: str | os.PathLike[str] | Address) -> bool:
     """Tell a GGUF file from a checkpoint: by its name, on this machine by its first bytes too."""
     place = location(path)
-    if isinstance(place, Address) or not place.exists():
-        return place.suffix == ".gguf"
-    if not place.is_file():
-        return False
-    with place.open("rb") as file:
-        return place.suffix == ".gguf" or file.read(4) == b"GGUF"
+    named = place.suffix == ".gguf"
+    if isinstance(place, Address):
+        return named
+    try:
+        if place.is_file():
+            with place.open("rb") as file:
+                return named or file.read(4) == b"GGUF"
+        return named and not place.is_dir()
+    except OSError:  # who opens it says what is wrong
+        return named
 
 
 def open_reference(path: str | os.PathLike[str] | Address) -> Checkpoint | Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from threading import Event
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ..file.remote import (
     RemoteOptions,
     read_repository,
     read_small,
+    unless,
 )
 from ..file.text import few, quoted
 from .checkpoint import (
@@ -92,7 +94,7 @@ def _open(address: Address, reader: _Reader) -> tuple[dict[str, CheckpointTensor
     if address.name.endswith(".safetensors") and address.path:
         return _open_file(address, reader)
     if address.name.endswith(".safetensors.index.json"):
-        return _open_index(address, reader)
+        return _open_shards(*reader.read_json(address, "the index"), reader)
     if address.suffix == ".gguf" and address.path:
         raise CheckpointError(
             f"{address} is a GGUF file. A checkpoint is the original: a repository with {SINGLE}, "
@@ -104,9 +106,10 @@ def _open(address: Address, reader: _Reader) -> tuple[dict[str, CheckpointTensor
         pass
     for index in INDEXES:
         try:
-            return _open_index(address.child(index), reader)
+            content, found = reader.read_json(address.child(index), "the index")
         except MissingFileError:
-            pass
+            continue
+        return _open_shards(content, found, reader)  # a shard that is missing is no other habit
     return _open_file(_only_file(address, reader.options), reader)
 
 
@@ -115,13 +118,20 @@ def _open_file(file: Address, reader: _Reader) -> tuple[dict[str, CheckpointTens
     return tensors, reader.sources[-1].pinned
 
 
-def _open_index(index: Address, reader: _Reader) -> tuple[dict[str, CheckpointTensor], Address]:
-    content, index = reader.read_json(index, "the index")
+def _open_shards(
+    content: dict[str, object], index: Address, reader: _Reader
+) -> tuple[dict[str, CheckpointTensor], Address]:
     weight_map = weight_map_of(content, index)
     names = sorted(set(weight_map.values()))
     files = [index.parent.child(shard_name(name, index)) for name in names]
+    left = Event()
+    opened = unless(left.is_set)(reader.open)
     with Pool(_AT_ONCE, thread_name_prefix="gguf_lab-shards") as pool:
-        shards = dict(zip(names, pool.map(reader.open, files), strict=True))
+        try:
+            shards = dict(zip(names, pool.map(opened, files), strict=True))
+        except BaseException:  # one that is refused, or Ctrl-C: the pool ends with the last of them
+            left.set()
+            raise
     return joined(weight_map, shards, index), index
 
 

@@ -741,6 +741,19 @@ def test_a_model_with_compiled_layers_is_exported_as_without(tmp_path: Path, qty
     assert exported(model, tmp_path / "f.gguf", qtype=qtype).path.read_bytes() == plain
 
 
+def test_the_tokenizer_of_another_folder_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama_with(tmp_path / "hf", llama_tensors())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tokenizer.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("hf") as checkpoint:
+        monkeypatch.chdir("elsewhere")
+        with pytest.raises(CheckpointError, match=r"^hf was opened, but is not there any more"):
+            export(checkpoint, tmp_path / "f.gguf", progress=False)
+
+
 def test_what_the_weights_are_read_from_is_not_overwritten(tmp_path: Path) -> None:
     """But what a model in memory was read from once may be."""
     hf = llama_with(tmp_path / "hf", llama_tensors())

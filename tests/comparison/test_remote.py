@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
+import time
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import gguf_lab as gl
 from gguf_lab import cli
+from gguf_lab.comparison import Run
 from gguf_lab.file import RemoteOptions
 from gguf_lab.file.scan import WINDOW
 
@@ -263,3 +267,112 @@ def test_find_names_both_sides(hub, local):
     found = gl.find("maker/llama-GGUF")
     result = gl.compare(found["Q4_K_M"], found.reference, progress=False)
     assert figures(result) == figures(local)
+
+
+@pytest.fixture
+def silent(hub):
+    """A server that says nothing while `speaks` is cleared; `heard` is set when it was asked."""
+    speaks, heard, over = threading.Event(), threading.Event(), threading.Event()
+    speaks.set()
+
+    def trick(handler):
+        if speaks.is_set():
+            return False
+        heard.set()
+        while not (speaks.is_set() or over.wait(0.01)):
+            pass
+        return False
+
+    hub.tricks.append(trick)
+    yield SimpleNamespace(hub=hub, speaks=speaks, heard=heard)
+    over.set()
+
+
+def in_background(silent, work):
+    """Do it while the server is silent; return once it was asked, with the list for the result."""
+    found = []
+
+    def run():
+        found.append(work())
+
+    silent.speaks.clear()
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert silent.heard.wait(20)
+    return thread, found
+
+
+PATIENT = RemoteOptions(block_bytes=BLOCK, read_ahead_bytes=BLOCK, memory_bytes=0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_who_cancels_does_not_wait_for_a_silent_server(silent, threads):
+    with gl.open("hf://maker/llama-GGUF/llama-Q4_K_M.gguf", options=PATIENT) as model:
+        run = Run(model, ORIGINAL, threads=threads)
+        thread, found = in_background(silent, run.result)
+        run.cancel()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert not found[0].complete
+        silent.speaks.set()
+        assert gl.compare(model, ORIGINAL, progress=False).complete
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_server(silent):
+    with gl.open("hf://maker/llama-GGUF/llama-Q4_K_M.gguf", options=PATIENT) as model:
+        parts = iter(Run(model, ORIGINAL, threads=3))
+        next(parts)
+        silent.speaks.clear()
+        assert silent.heard.wait(20)  # some of what was handed out ahead
+        start = time.monotonic()
+        parts.close()  # as any exception would
+        assert time.monotonic() - start < 5
+
+
+def test_who_cancels_does_not_disturb_another_reader_of_the_file(silent, local):
+    with gl.open("hf://maker/llama-GGUF/llama-Q4_K_M.gguf", options=PATIENT) as model:
+        run = Run(model, ORIGINAL, threads=3)
+        thread, _ = in_background(silent, run.result)
+        # the blocks that the first has asked for are those that the second waits for
+        other, found = in_background(
+            silent, lambda: gl.compare(model, ORIGINAL, threads=2, progress=False)
+        )
+        run.cancel()
+        thread.join(5)
+        silent.speaks.set()
+        other.join(20)
+        assert figures(found[0]) == figures(local)
+
+
+@pytest.fixture
+def half(silent, tmp_path):
+    """An original whose index names two shards, of which the server has one."""
+    state = load_file(ORIGINAL / "model.safetensors")
+    names = list(state)
+    save_file({name: state[name] for name in names[1:]}, tmp_path / "b.safetensors")
+    index = {"weight_map": {n: f"{'b' if i else 'a'}.safetensors" for i, n in enumerate(names)}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    silent.hub.add_repository("org/half", tmp_path)
+    return "hf://org/half"
+
+
+def test_the_other_shards_are_not_taken_for_the_whole(half):
+    with pytest.raises(gl.RemoteError, match=r"half/a\.safetensors does not exist"):
+        gl.open_checkpoint(half)
+
+
+def test_shards_that_do_not_come_are_not_waited_for_if_one_is_missing(silent, half):
+    def trick(handler):
+        if handler.path.endswith("/b.safetensors"):
+            silent.speaks.clear()
+        elif handler.path.endswith("/a.safetensors"):
+            silent.heard.wait(20)
+            handler.answer(404, b"")
+            return True
+        return False
+
+    silent.hub.tricks.insert(0, trick)
+    start = time.monotonic()
+    with pytest.raises(gl.RemoteError, match=r"a\.safetensors does not exist"):
+        gl.open_checkpoint(half, options=PATIENT)
+    assert time.monotonic() - start < 5

@@ -242,6 +242,20 @@ def test_the_same_name_with_other_bytes(tmp_path, measured):
     assert compare(tmp_path / "other.gguf", folder, cache=store).cached == 0
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_was_changed_while_it_was_open_is_not_answered_from_the_cache(tmp_path, side):
+    paths = copy(Q4_K_M, tmp_path / "model.gguf"), copytree(ORIGINAL, tmp_path / "hf")
+    with gl.open(paths[0]) as model, gl.open_checkpoint(paths[1]) as original:
+        assert compare(model, original, cache=tmp_path / "cache").complete
+        written = (paths[0], paths[1] / "model.safetensors")[side]
+        with written.open("r+b") as opened:
+            opened.seek(-1, 2)
+            opened.write(b"x")
+        os.utime(written, ns=(1, 1))
+        with pytest.raises(gl.GGUFLabError, match="was changed while it was open"):
+            compare(model, original, cache=tmp_path / "cache")
+
+
 def test_an_index_that_names_another_file(tmp_path):
     folder, name = tmp_path / "hf", "model.norm.weight"
     folder.mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -196,3 +198,20 @@ def test_the_workbench_takes_two_files(other):
     workbench.close()
     with pytest.raises(gl.GGUFError, match="closed"):
         workbench.reference.tensor("blk.0.attn_q.weight").blocks()
+
+
+@pytest.mark.parametrize("ending", ["", ".gguf"])
+@pytest.mark.parametrize("use", [gl.open, gl.open_checkpoint, gl.check, None])
+def test_what_the_system_refuses_to_look_at_is_an_error_of_ours(tmp_path, use, ending):
+    use = use or partial(compare, Q4_K_M)
+    with pytest.raises(gl.GGUFLabError, match=r"cannot be read: .*too long"):
+        use(tmp_path / ("x" * 300 + ending))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("ending", ["", ".gguf", ".safetensors"])
+def test_a_pipe_is_not_waited_for_and_said_to_be_there(tmp_path, ending):
+    pipe = tmp_path / f"pipe{ending}"
+    os.mkfifo(pipe)
+    with pytest.raises(gl.GGUFLabError, match=r"is (neither a file nor a folder|not a regular)"):
+        compare(Q4_K_M, pipe)

@@ -468,6 +468,16 @@ def test_a_file_without_etag_is_told_by_its_date(server: Server) -> None:
             file.read(8500, 10)
 
 
+def test_an_etag_may_have_what_no_client_may_send(server: Server) -> None:
+    tag = {"ETag": '"vérsion"'}  # RFC 9110: obs-text
+    server.tricks.append(always(lambda h: h.part(CONTENT, **tag)))
+    with opened(server) as file:
+        assert file.read(3500, 10).tobytes() == CONTENT[3500:3510]
+        tag["ETag"] = '"vérsión"'
+        with pytest.raises(RemoteError, match="has changed"):
+            file.read(8500, 10)
+
+
 def test_the_commit_is_pinned(server: Server) -> None:
     def trick(handler: Handler) -> bool:
         handler.part(CONTENT, **{"X-Repo-Commit": COMMIT})

@@ -394,6 +394,15 @@ def test_without_weights_there_are_no_bits_per_weight(tmp_path):
     assert result.summary == "0 of 0 tensors to Q8_0"
 
 
+def test_a_file_that_was_opened_from_another_folder_is_not_replaced(llama, tmp_path, monkeypatch):
+    shutil.copy(llama, tmp_path / "m.gguf")
+    monkeypatch.chdir(tmp_path)
+    with gl.open("m.gguf") as model:
+        monkeypatch.chdir(llama.parent)
+        with pytest.raises(GGUFError, match="is a file that is read"):
+            requantize(model, tmp_path / "m.gguf", "Q8_0", overwrite=True, progress=False)
+
+
 def test_a_truncated_file_is_refused_before_the_work(llama, tmp_path):
     short = tmp_path / "short.gguf"
     short.write_bytes(llama.read_bytes()[:-100])

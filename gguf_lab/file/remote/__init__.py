@@ -11,6 +11,7 @@ A server is not trusted: its bytes count only if status, range, length and ETag 
 from __future__ import annotations
 
 from .address import Address, location, parse_address
+from .deadline import InterruptedReadError, unless
 from .hub import HubFile, read_repository
 from .options import RemoteOptions
 from .refusals import MissingFileError
@@ -20,6 +21,7 @@ from .small import read_small
 __all__ = [
     "Address",
     "HubFile",
+    "InterruptedReadError",
     "MissingFileError",
     "RemoteFile",
     "RemoteOptions",
@@ -27,4 +29,5 @@ __all__ = [
     "parse_address",
     "read_repository",
     "read_small",
+    "unless",
 ]

@@ -6,11 +6,14 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import RemoteError, starting_threads
+from .deadline import InterruptedReadError, looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,11 +93,20 @@ class Blocks:
             self._kept.clear()
 
     def _read_window(self, result: Bytes, start: int, stop: int) -> None:
+        while True:
+            try:
+                self._try_window(result, start, stop)
+            except InterruptedReadError:
+                next(looks())  # raises it again if it was for us; else another one has left
+            else:
+                return
+
+    def _try_window(self, result: Bytes, start: int, stop: int) -> None:
         first, last = start // self._block, (stop - 1) // self._block
         found, coming, ours = self._claim(first, last)
         self._bring_all(ours)
         for index in range(first, last + 1):
-            data = found[index] if index in found else coming[index].result()
+            data = found[index] if index in found else _awaited(coming[index])
             at = index * self._block
             part = data[max(start - at, 0) : stop - at]
             begin = max(at, start) - start
@@ -124,11 +136,13 @@ class Blocks:
             runs = list(self._runs(ours))
             with starting_threads(RemoteError):
                 for run in runs[1:]:
-                    threading.Thread(target=self._bring, args=(run,), daemon=True).start()
+                    # with what it knows of being wanted (`unless`)
+                    work = partial(copy_context().run, self._bring, run)
+                    threading.Thread(target=work, daemon=True).start()
             if runs:  # by this thread, so that a short read needs no other one
                 self._bring(runs[0])
         except BaseException:  # whoever waits must not wait for ever
-            self._fail(ours, RemoteError("the read was interrupted; read again"))
+            self._fail(ours, InterruptedReadError())
             raise
 
     def _runs(self, ours: dict[int, Future[bytes]]) -> Iterator[dict[int, Future[bytes]]]:
@@ -189,3 +203,11 @@ class Blocks:
 
     def _length(self, index: int) -> int:
         return min(self._block, self._size - index * self._block)
+
+
+def _awaited(block: Future[bytes]) -> bytes:
+    """Wait for a block as long as it is wanted."""
+    for pause in looks():
+        with suppress(TimeoutError):
+            return block.result(pause)
+    raise AssertionError("looks without end have ended")

@@ -1,10 +1,13 @@
-"""Time: work that must end, and pauses between attempts."""
+"""Time: work that must end, pauses between attempts, and waiting that nobody wants any more."""
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
@@ -12,13 +15,56 @@ from typing import TYPE_CHECKING, TypeVar
 from ...errors import RemoteError, starting_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .options import RemoteOptions
 
-__all__ = ["Transient", "persist", "within"]
+__all__ = ["InterruptedReadError", "Transient", "looks", "persist", "unless", "within"]
 
 T = TypeVar("T")
+
+_LOOK = 0.1  # seconds between looks whether an answer is still wanted
+
+
+class InterruptedReadError(RemoteError):
+    """Whoever waited for a server has left."""
+
+    def __init__(self) -> None:
+        super().__init__("the read was interrupted; read again")
+
+
+_stopped: ContextVar[Callable[[], bool]] = ContextVar("_stopped", default=lambda: False)
+
+
+@contextmanager
+def unless(stopped: Callable[[], bool]) -> Iterator[None]:
+    """Let what this thread waits for from a server end soon after `stopped` says so.
+
+    Then it raises InterruptedReadError. A server that has gone silent is given minutes; whoever
+    cancels or presses Ctrl-C shall not wait for threads that do.
+    """
+    token = _stopped.set(stopped)
+    try:
+        yield
+    finally:
+        _stopped.reset(token)
+
+
+def looks(seconds: float = math.inf) -> Iterator[float]:
+    """Divide a wait into short ones: yield how long each may take, until all is over.
+
+    Raises
+    ------
+    InterruptedReadError
+        If it is not wanted any more; see `unless`.
+    """
+    stopped, end = _stopped.get(), time.monotonic() + seconds
+    while True:
+        if stopped():
+            raise InterruptedReadError
+        if (left := end - time.monotonic()) <= 0:
+            return
+        yield min(left, _LOOK)
 
 
 class Transient(Exception):  # noqa: N818 - not an error yet: it may go well the next time
@@ -53,7 +99,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     TimeoutError
         If it takes longer.
     RemoteError
-        If there can be no thread.
+        If there can be no thread; if it is not wanted any more (see `unless`).
     """
     answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
@@ -65,13 +111,13 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
     with starting_threads(RemoteError):
         threading.Thread(target=run, name="gguf_lab-request", daemon=True).start()
-    try:
-        value, problem = answers.get(timeout=max(0.0, seconds))
-    except Empty:
-        raise TimeoutError from None
-    if problem is not None:
-        raise problem
-    return value  # type: ignore[return-value]
+    for pause in looks(seconds):
+        with suppress(Empty):
+            value, problem = answers.get(timeout=pause)
+            if problem is not None:
+                raise problem
+            return value  # type: ignore[return-value]
+    raise TimeoutError
 
 
 def persist(what: str, work: Callable[[float], T], options: RemoteOptions) -> T:
@@ -88,7 +134,7 @@ def persist(what: str, work: Callable[[float], T], options: RemoteOptions) -> T:
     Raises
     ------
     RemoteError
-        If no attempt goes well.
+        If no attempt goes well, or none is wanted any more (see `unless`).
     """
     end = time.monotonic() + options.total_timeout
     pause, attempt = options.pause, 0
@@ -110,7 +156,8 @@ def persist(what: str, work: Callable[[float], T], options: RemoteOptions) -> T:
         late = time.monotonic() + wait >= end
         if attempt >= options.attempts or wait > options.longest_pause or late:
             raise RemoteError(_given_up(what, failed, attempt, asked, options))
-        time.sleep(wait)
+        for short in looks(wait):
+            time.sleep(short)
         pause *= 2
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .deadline import Transient, persist
+from .deadline import Transient, looks, persist
 from .login import is_hub
 from .refusals import changed, no_ranges, refused, wrong_answer
 from .request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .address import Address
     from .options import RemoteOptions
@@ -95,7 +96,7 @@ class RangeReader:
             If they cannot be had, are not exactly those, or are of a file that has changed.
         """
         what = f"{self._name}, bytes {start:,} to {stop:,},"
-        with self._slots:
+        with _slot(self._slots):
             return persist(what, partial(self._attempt, start, stop), self._options)
 
     def _attempt(self, start: int, stop: int, end: float) -> bytes:
@@ -103,8 +104,10 @@ class RangeReader:
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         # Before a redirect is known again, the ETag of where it will lead is not known either.
         direct = bool(target) or (known is not None and not known.linked)
-        if direct and known and known.etag and not known.etag.startswith("W/"):
-            headers["If-Range"] = known.etag
+        # What is not ASCII may be in an ETag, but not in what a client sends.
+        etag = known.etag if direct and known else ""
+        if etag and etag.isascii() and not etag.startswith("W/"):
+            headers["If-Range"] = etag
         n = 0
 
         def accept(status: int, found: Mapping[str, str]) -> int:
@@ -214,3 +217,13 @@ _limits: dict[int, threading.BoundedSemaphore] = {}
 def _slots(connections: int) -> threading.BoundedSemaphore:
     """Return what limits the ranges on their way, over all files of the process."""
     return _limits.setdefault(connections, threading.BoundedSemaphore(max(1, connections)))
+
+
+@contextmanager
+def _slot(slots: threading.BoundedSemaphore) -> Iterator[None]:
+    """Wait for one of the slots as long as it is wanted, and give it back."""
+    any(slots.acquire(timeout=pause) for pause in looks())
+    try:
+        yield
+    finally:
+        slots.release()
