@@ -8,8 +8,8 @@ times, in random company: few of the 2048 entries of a grid may tell what a bit 
 
 Bits whose bytes are read by no common weight are flipped in the same run: which bytes a weight
 reads is the same in every block, and known from one run that writes down the addresses. The blocks
-come in portions, each as large as all before it. A run rests when it has changed every weight that
-reads its bytes, or when each of its bytes has changed one and the last portion added nothing.
+come in portions. A run rests when it has changed every weight that reads its bytes, or when each of
+its bytes has changed one and three quarters of all blocks so far have added nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from .bind import bind
 from .formats import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..file.qtypes import QType
     from .formats import Format
 
@@ -39,9 +41,10 @@ _MEASURED: WeakKeyDictionary[type[Format], Influence] = WeakKeyDictionary()
 _WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "i64": 8}
 
 # Weights decoded per step: the temporaries stay in the cache.
-_STEP = 1 << 18
-# Blocks of the first portion, and how often a byte takes each of its values in all.
-_FIRST, _SWEEPS = 128, 24
+_STEP = 1 << 15
+# How often a byte takes each of its values; where the first of these sweeps is cut into portions.
+_SWEEPS, _CUTS = 24, (16, 32, 64, 128)
+_PATIENCE = 4  # times as many blocks as had last added something, until a run rests
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -165,8 +168,8 @@ def _apart(readers: npt.NDArray[np.bool_]) -> list[list[int]]:
     return [members for members, _ in sets]
 
 
-def _base_blocks(size: int, sweeps: int, sparse: int) -> npt.NDArray[np.uint8]:
-    """Return blocks in which each byte takes each value `sweeps` times, then mostly empty ones.
+def _portions(size: int, sparse: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield blocks in which each byte takes each value in turn, then mostly empty ones.
 
     The latter show what random bytes practically never do: a small number in a wide integer, a
     double half-way between two singles. Their bits are random on one side of a random border and
@@ -174,12 +177,14 @@ def _base_blocks(size: int, sweeps: int, sparse: int) -> npt.NDArray[np.uint8]:
     """
     random = np.random.default_rng(0)
     values = np.repeat(np.arange(256, dtype=np.uint8)[:, None], size, axis=1)
-    blocks = [random.permuted(values, axis=0) for _ in range(sweeps)]
+    for sweep in range(_SWEEPS):
+        blocks = random.permuted(values, axis=0)
+        yield from [blocks] if sweep else np.split(blocks, _CUTS)
     bits = random.integers(0, 2, (sparse, 8 * size), dtype=np.uint8)
     border, bit = random.integers(0, 8 * size, (sparse, 1)), np.arange(8 * size)
     bits[::2] *= bit >= border[::2]
     bits[1::2] *= bit < border[1::2]
-    return np.concatenate([*blocks, np.packbits(bits, axis=1, bitorder="little")])
+    yield np.packbits(bits, axis=1, bitorder="little")
 
 
 def _measure(fmt: type[Format]) -> Influence:
@@ -191,19 +196,22 @@ def _measure(fmt: type[Format]) -> Influence:
         flip[members] = 1 << bit
     matrix = np.zeros((size, 8, weights), np.bool_)
 
-    bases = _base_blocks(size, _SWEEPS, 256 * size**2 if fmt.plain() else 0)
-    start, stop, open_ = 0, _FIRST, np.arange(len(runs))
-    while start < len(bases) and open_.size:
-        changed = _changed(fmt, bases[start:stop], flips[open_])
-        left = []
-        for k, seen in zip(open_.tolist(), changed, strict=True):
+    seen, grown, open_ = 0, [0] * len(runs), np.arange(len(runs))
+    for bases in _portions(size, 256 * size**2 if fmt.plain() else 0):
+        if not open_.size:
+            break
+        changed, left = _changed(fmt, bases, flips[open_]), []
+        seen += len(bases)
+        for k, flipped in zip(open_.tolist(), changed, strict=True):
             members, bit = runs[k]
             before, whole = matrix[members, bit], readers[members]
-            matrix[members, bit] = found = before | (seen & whole)
+            matrix[members, bit] = found = before | (flipped & whole)
             silent = found.any(axis=1) < whole.any(axis=1)
-            if (found < whole).any() and (silent.any() or (before < found).any()):
+            if (before < found).any():
+                grown[k] = seen
+            if (found < whole).any() and (silent.any() or _PATIENCE * grown[k] > seen):
                 left.append(k)
-        start, stop, open_ = stop, 2 * stop, np.array(left)
+        open_ = np.array(left)
     matrix.flags.writeable = False
     return Influence(fmt.qtype, matrix.reshape(-1, weights))
 

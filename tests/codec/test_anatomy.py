@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gguf_lab as gl
 from gguf_lab.codec import FORMATS
-from gguf_lab.codec.influence import _base_blocks, _differ, _measure, influence_of
+from gguf_lab.codec.influence import _differ, _measure, _portions, influence_of
 from gguf_lab.codec.trace import Traced
 
 from .golden import same_bits
@@ -335,7 +335,7 @@ def test_flipping_one_bit_at_a_time_finds_nothing_else(name):
 def test_runs_that_rest_miss_nothing(name, monkeypatch):
     """All blocks for all bits, as if none had ever rested, show no more."""
     found = _measure(FORMATS[name]).matrix
-    monkeypatch.setattr("gguf_lab.codec.influence._FIRST", 1 << 20)
+    monkeypatch.setattr("gguf_lab.codec.influence._PATIENCE", 1 << 20)
     whole = _measure(FORMATS[name]).matrix
     assert (found == whole).all()
 
@@ -351,8 +351,8 @@ def test_a_flip_in_a_block_of_zeros_does_little_and_influence_says_more():
 
 
 def test_base_blocks_show_every_value_of_every_byte():
-    blocks = _base_blocks(18, 2, 0)
-    assert (np.sort(blocks, axis=0) == np.repeat(np.arange(256), 2)[:, None]).all()
+    blocks = np.concatenate([*_portions(18, 0)])
+    assert (np.sort(blocks, axis=0) == np.repeat(np.arange(256), 24)[:, None]).all()
 
 
 def test_influence_is_measured_once():
