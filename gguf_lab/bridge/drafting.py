@@ -196,7 +196,8 @@ def _check_importance(tensors: tuple[DraftTensor, ...], imatrix: Mapping[str, An
         if importance is None and name in REQUIRES_IMPORTANCE:
             raise QuantizationError(
                 f"tensor {quoted(tensor.name)} cannot become {name} without importance. Give an"
-                " importance matrix with an entry for it (imatrix=...), or choose more bits."
+                " importance matrix with an entry for it (imatrix=..., --imatrix), or choose more"
+                " bits."
             )
 
 

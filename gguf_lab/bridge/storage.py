@@ -119,8 +119,8 @@ def mix_chooser(
             what = "an importance matrix" if imatrix is None else "an entry for it"
             raise QuantizationError(
                 f"tensor {quoted(name)} would become {choice.qtype} ({choice.reason}), which is of"
-                f" no use without {what}. Give an importance matrix (imatrix=...) that has one, or"
-                " choose more bits."
+                f" no use without {what}. Give an importance matrix (imatrix=..., --imatrix) that"
+                " has one, or choose more bits."
             )
     return lambda name, _shape: choices[name].wanted or choices[name].qtype
 

@@ -273,7 +273,8 @@ def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
         # A link whose file is away, on a disk that is not mounted, say, is somebody's too.
         if (path.exists() or path.is_symlink()) and not overwrite:
             raise GGUFError(
-                f"{printable(str(path))} exists already. Give another name, or overwrite=True."
+                f"{printable(str(path))} exists already. Give another name, or overwrite it"
+                " (overwrite=True, --overwrite)."
             )
 
 

@@ -106,7 +106,7 @@ class _Work:
         if self.imatrix is None:
             if not (needed and choice.quantized):
                 return ""
-            advice = "Give an importance matrix (imatrix=...), or choose more bits"
+            advice = "Give an importance matrix (imatrix=..., --imatrix), or choose more bits"
         elif not changed:
             return "not needed"
         elif importance_of(self.imatrix, tensor.name, tensor.shape) is not None:

@@ -357,6 +357,20 @@ def test_values_beyond_the_bins_of_the_histogram(
         view.close()
 
 
+def test_an_end_of_the_scale_that_is_none_does_not_stay_in_its_field(
+    harness: Harness, minilm: Any
+) -> None:
+    view = TensorView(minilm, Q, gl.demo.minilm())
+    page = shown(harness, view)
+    limit = page.locator(".gl-limit")
+    for given, kept in (("0.25", "0.25"), ("-1", ""), ("0", "")):
+        limit.fill(given)
+        limit.press("Enter")
+        expect(limit).to_have_value(kept)
+        until(page, view, limit=float(kept or 0))
+    view.close()
+
+
 def test_headings_of_narrow_pictures_are_not_squeezed(harness: Harness, minilm: Any) -> None:
     page = harness.page
     page.evaluate(WRITTEN)

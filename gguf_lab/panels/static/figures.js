@@ -5,7 +5,7 @@ function cornerTable({ model, on, safe, leave }, box) {
   let side = "quantized";
   const words = h("div", { class: "gl-corner-words", role: "status" });
   const tabs = h("span", { class: "gl-seg", role: "group", "aria-label": "Values in the table" });
-  const table = h("table", { class: "gl-numbers" }), scroll = h("div", { class: "gl-corner-scroll" }, table);
+  const table = h("table", { class: "gl-numbers" }), scroll = h("div", { class: "gl-corner-scroll", tabindex: 0, role: "group", "aria-label": "Neighbouring weights" }, table);
   box.append(h("div", { class: "gl-part-title" }, "Selected weight ", tabs), words, scroll);
   /** Hides the columns that have no room: half of a number would be another number. */
   function fit() {

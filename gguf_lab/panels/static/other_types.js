@@ -5,7 +5,7 @@ export default panel("other-types", (p) => {
   const verdict = h("p", { class: "gl-worst-verdict", role: "status", "aria-live": "polite" });
   const box = h("div", {});
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Another type"), name, progressLine(p)),
-    h("div", { class: "gl-scroll gl-worst-body" }, verdict, box));
+    h("div", { class: "gl-scroll gl-worst-body", tabindex: 0, role: "group", "aria-label": "Other types" }, verdict, box));
   const heads = () => ["type", "bits/weight", "size", "change", model.get("error_head"), "SQNR, dB"];
   function show() {
     name.textContent = model.get("facts").label ?? "";

@@ -15,7 +15,7 @@ export default panel("pairs", ({ model, root, on, save, safe, say }) => {
   const note = h("div", { class: "gl-note", hidden: "" });
   const summary = h("summary", {});
   const keys = h("table", { class: "gl-keys" });
-  const details = h("details", { class: "gl-pairs-metadata" }, summary, h("div", { class: "gl-keys-scroll" }, keys));
+  const details = h("details", { class: "gl-pairs-metadata" }, summary, h("div", { class: "gl-keys-scroll", tabindex: 0, role: "group", "aria-label": "Differing metadata" }, keys));
   const empty = h("div", { class: "gl-empty" });
   scroller.append(grid);
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "A and B"), against, statistic), h("div", { class: "gl-sums-scroll" }, sums), legend, scroller, words, empty, note, details);

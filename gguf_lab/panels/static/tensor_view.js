@@ -49,7 +49,10 @@ export default panel("tensor-view", (p) => {
   again.addEventListener("click", safe(heat.again));
   const button = (text, title, f) => h("button", { class: "gl-button", type: "button", title, "aria-label": title, on: { click: safe(f) } }, text);
   const limit = h("input", { type: "number", min: 0, step: "any", class: "gl-limit", "aria-label": "End of the colour scale, empty for automatic" });
-  limit.addEventListener("change", safe(() => save({ limit: Math.max(0, Number(limit.value) || 0) })));
+  limit.addEventListener("change", safe(() => {
+    save({ limit: Math.max(0, Number(limit.value) || 0) });
+    limit.value = model.get("limit") || "";
+  }));
   const { called } = model.get("facts"); // which reference it is stays as it is
   const show = choice(p, "show", "Which values", [
     ["quantized", "quantized", "What the file stores"], ["original", called, `The weights of the ${called}`],

@@ -6,7 +6,7 @@ export default panel("worst-places", (p) => {
   const rows = h("div", {}), blocks = h("div", {});
   const why = h("p", { class: "gl-muted" }, model.get("why"));
   root.append(h("div", { class: "gl-bar" }, h("h3", { class: "gl-title" }, "Worst rows and blocks"), name, progressLine(p)),
-    h("div", { class: "gl-scroll gl-worst-body" }, verdict, h("div", { class: "gl-worst-two" }, rows, blocks), why));
+    h("div", { class: "gl-scroll gl-worst-body", tabindex: 0, role: "group", "aria-label": "Worst places" }, verdict, h("div", { class: "gl-worst-two" }, rows, blocks), why));
   function table(title, data, columns) {
     const show = (row) => columns.map((k) => row[k]);
     const heads = ["row", "columns", "share of error", "relative error", "crest"];
