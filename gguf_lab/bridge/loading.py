@@ -375,7 +375,7 @@ def _assemble(
             **blueprint.arguments,
         )
     if wrong := {key: names for key, names in info.items() if names}:
-        raise GGUFError(f"Transformers could not load all weights: {printable(str(wrong)):.1000}")
+        raise GGUFError(f"Transformers could not load all weights: {printable(str(wrong), 1000)}")
     # nothing was converted on the way in, but what is saved should have the usual names
     vars(model).pop("_weight_conversions", None)
     if (settings := getattr(model, "generation_config", None)) is not None:

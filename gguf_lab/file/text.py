@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["aligned", "decode", "few", "preview", "printable", "quoted", "suggest"]
+__all__ = ["aligned", "decode", "few", "path_text", "preview", "printable", "quoted", "suggest"]
 
 _LONGEST_ESCAPE = 10  # \U0001f600
 
@@ -61,6 +61,11 @@ def printable(text: str, limit: int | None = 80, *, lines: bool = False) -> str:
         text = "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
         cut = cut or len(text) > limit
     return text[: limit - 1] + "…" if cut else text
+
+
+def path_text(path: object) -> str:
+    """Return a path as printable text, whole: its end says which file it is."""
+    return printable(str(path), None)
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:

@@ -25,7 +25,7 @@ from ..errors import GGUFError, writing_to
 from .header import DEFAULT_ALIGNMENT, MAGIC, MAX_DIMENSIONS, MAX_NAME_BYTES
 from .packing import pack_metadata, pack_string
 from .source import LocalFile
-from .text import printable, quoted
+from .text import path_text, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -225,12 +225,12 @@ def check_target(paths: Sequence[Path], nbytes: int, overwrite: bool) -> None:
     """Refuse before the work what would fail after it: GGUFError says what stands in the way."""
     folder = paths[0].parent
     if not folder.is_dir():
-        raise GGUFError(f"there is no folder {printable(str(folder))} to write into.")
+        raise GGUFError(f"there is no folder {path_text(folder)} to write into.")
     _check_free(paths, overwrite)
     free = shutil.disk_usage(folder).free
     if nbytes > free:
         raise GGUFError(
-            f"{printable(str(paths[0]))} takes {nbytes:,} bytes, but only {free:,} are free there."
+            f"{path_text(paths[0])} takes {nbytes:,} bytes, but only {free:,} are free there."
         )
 
 
@@ -262,18 +262,18 @@ def is_read(target: Path, sources: Iterable[ByteSource | Path]) -> bool:
 def _check_sources(paths: Sequence[Path], sources: Sequence[ByteSource | Path]) -> None:
     for path in paths:
         if is_read(path, sources):
-            raise GGUFError(f"{printable(str(path))} is a file that is read. Give another name.")
+            raise GGUFError(f"{path_text(path)} is a file that is read. Give another name.")
 
 
 def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not path.is_file():  # a root user's /dev/null would be gone
             kind = "a folder" if path.is_dir() else "a device or a pipe"
-            raise GGUFError(f"{printable(str(path))} is {kind}; give the name of a file.")
+            raise GGUFError(f"{path_text(path)} is {kind}; give the name of a file.")
         # A link whose file is away, on a disk that is not mounted, say, is somebody's too.
         if (path.exists() or path.is_symlink()) and not overwrite:
             raise GGUFError(
-                f"{printable(str(path))} exists already. Give another name, or overwrite it"
+                f"{path_text(path)} exists already. Give another name, or overwrite it"
                 " (overwrite=True, --overwrite)."
             )
 

@@ -25,6 +25,7 @@ from ..errors import QuantizationError, UnsupportedError
 from ..file import FILE_TYPES, ArrayValue, printable, qtype, quoted
 from ..file.layout import without_ones
 from ..file.source import expanded
+from ..file.text import path_text
 from ..file.writer import Payload, write_file
 from ..model import given_model
 from ..progress import counted
@@ -170,7 +171,7 @@ class _Work:
             )
         except QuantizationError as error:
             raise QuantizationError(
-                f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}, rows from "
+                f"{path_text(self.model.path)}: tensor {quoted(tensor.name)}, rows from "
                 f"{rows.start} on: {error}"
             ) from None
 
@@ -181,7 +182,7 @@ class _Work:
         values = dequantize(blocks, tensor.qtype)
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise QuantizationError(
-            f"{printable(str(self.model.path))}: tensor {quoted(tensor.name)}: the value at row"
+            f"{path_text(self.model.path)}: tensor {quoted(tensor.name)}: the value at row"
             f" {start + row}, column {column} is {values[row, column]}; all must be"
             " finite. Fetch the file again, or make it anew from sound weights."
         )

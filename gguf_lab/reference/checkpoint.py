@@ -15,7 +15,7 @@ from ..errors import CheckpointError
 from ..file.layout import Shaped
 from ..file.remote import Address, location
 from ..file.source import LocalFile, looked_for
-from ..file.text import few, printable, quoted
+from ..file.text import few, path_text, printable, quoted
 from ..markup import card, facts
 from .links import check_link, check_links
 from .quantized import QUANTIZER, needs_quantizer, with_quantizer
@@ -155,7 +155,7 @@ class Checkpoint:
         counts = Counter(tensor.dtype for tensor in self.tensors.values())
         dtypes = ", ".join(f"{n} {printable(d)}" for d, n in list(counts.items())[:6])
         return [
-            ("path", printable(str(self.path))),
+            ("path", path_text(self.path)),
             ("model type", printable(self.model_type) or "not given"),
             ("tensors", f"{len(self.tensors):,} ({dtypes})" if counts else "none"),
             ("size", f"{self.nbytes / 1e6:,.1f} MB in {self.n_files} file(s)"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
-from ..file.text import printable, quoted
+from ..file.text import path_text, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,6 @@ def check_link(path: Path, folder: Path, what: str) -> None:
     cached = any(target.parent == place / "blobs" for place in places)
     if not target.is_relative_to(home) and not cached:
         raise CheckpointError(
-            f"{what} is a link that leads out of the folder, to {printable(str(target))}. Put the"
+            f"{what} is a link that leads out of the folder, to {path_text(target)}. Put the"
             " file itself there."
         )

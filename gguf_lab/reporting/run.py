@@ -9,7 +9,7 @@ from ..checks import check
 from ..comparison import check_is_of, compare
 from ..errors import GGUFError, writing_to
 from ..file.source import expanded
-from ..file.text import printable
+from ..file.text import path_text, printable
 from ..file.writer import check_target, is_read, partial_path
 from ..model import given_model
 from ..model.card import title_of
@@ -92,7 +92,7 @@ def report(
         sides = (model,) if reference is None else (model, reference)
         if any(is_read(path, side.sources) for side in sides):
             raise GGUFError(
-                f"{printable(str(path))} is a file that the page is about: it would be lost. Give"
+                f"{path_text(path)} is a file that the page is about: it would be lost. Give"
                 " the page another name."
             )
         if comparison is not None:

@@ -215,6 +215,15 @@ def test_nothing_that_exists_is_lost(tmp_path: Path) -> None:
         write_file(tmp_path / "none" / "f.gguf", KEYS, [])
 
 
+def test_what_is_refused_is_named_to_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 200)
+    folder.mkdir()
+    path = folder / "the-very-file.gguf"
+    path.touch()
+    with pytest.raises(GGUFError, match=r"the-very-file\.gguf exists already.*--overwrite"):
+        write_file(path, KEYS, [payload("a", 4)])
+
+
 def test_a_link_to_a_file_that_is_away_is_not_replaced_unasked(tmp_path: Path) -> None:
     link = tmp_path / "f.gguf"
     link.symlink_to(tmp_path / "away" / "f.gguf")
