@@ -352,7 +352,7 @@ def test_a_flip_in_a_block_of_zeros_does_little_and_influence_says_more():
 
 def test_base_blocks_show_every_value_of_every_byte():
     blocks = np.concatenate([*_portions(18, 0)])
-    assert (np.sort(blocks, axis=0) == np.repeat(np.arange(256), 24)[:, None]).all()
+    assert (np.sort(blocks, axis=0) == np.repeat(np.arange(256), 8)[:, None]).all()
 
 
 def test_influence_is_measured_once():
