@@ -3,8 +3,8 @@
 What a bit does depends on the block around it: a scale of zero or NaN hides everything, and a bit
 of a grid index may change a weight here and leave it alone there. So the answer that belongs to the
 format is a union: a bit drives a weight if flipping it changed the weight in at least one of up to
-two thousand base blocks, always the same ones. Among them every byte takes all of its 256 values
-eight times, in random company.
+two thousand base blocks (of plain numbers, more), always the same ones. Among them every byte takes
+all of its 256 values eight times, in random company.
 
 Bits whose bytes are read by no common weight are flipped in the same run: which bytes a weight
 reads is the same in every block, and known from one run that writes down the addresses. The blocks
@@ -234,10 +234,11 @@ def _measure(fmt: type[Format]) -> Influence:
         return bases[telling]
 
     for bases in _portions(size, 256 * size**2 if fmt.plain() else 0):
-        if open_.size:
-            telling = try_blocks(bases)
-            if open_.size and 0 < len(telling) <= len(bases) // 4:
-                try_blocks(_turned(telling, sets))
+        telling = try_blocks(bases)
+        if open_.size and 0 < len(telling) <= len(bases) // 4:
+            try_blocks(_turned(telling, sets))
+        if not open_.size:
+            break
     matrix.flags.writeable = False
     return Influence(fmt.qtype, matrix.reshape(-1, weights))
 

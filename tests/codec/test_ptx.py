@@ -8,16 +8,32 @@ import pytest
 from .ptx import Kernel, Memory
 
 THREADS = 64
-# Every thread shares its number, and stores that of the thread 32 further on.
-EXCHANGE = """
-.visible .entry exchange(.param .u64 exchange_param_0)
-.reqntid 64
-{
-    .reg .b32 %r<9>;
+
+
+def kernel(shared: str, body: str, stored: str) -> str:
+    """Write a kernel in which %r1 is the number of the thread, and each stores a register."""
+    return f"""
+.visible .entry kernel(.param .u64 kernel_param_0)
+.reqntid {THREADS}
+{{
+    .reg .b32 %r<12>;
     .reg .b64 %rd<4>;
-    .shared .align 4 .b32 numbers[64];
-    ld.param.b64 %rd1, [exchange_param_0];
+    {shared}
+    ld.param.b64 %rd1, [kernel_param_0];
     mov.u32 %r1, %tid.x;
+    {body}
+    mul.wide.u32 %rd2, %r1, 4;
+    add.s64 %rd3, %rd1, %rd2;
+    st.global.b32 [%rd3+0], {stored};
+    ret;
+}}
+"""
+
+
+# Every thread shares its number, and stores that of the thread 32 further on.
+EXCHANGE = kernel(
+    ".shared .align 4 .b32 numbers[64];",
+    """
     mov.u32 %r2, numbers;
     shl.b32 %r3, %r1, 2;
     add.s32 %r4, %r2, %r3;
@@ -26,50 +42,23 @@ EXCHANGE = """
     xor.b32 %r5, %r3, 128;
     add.s32 %r6, %r2, %r5;
     ld.shared.b32 %r7, [%r6+0];
-    mul.wide.u32 %rd2, %r1, 4;
-    add.s64 %rd3, %rd1, %rd2;
-    st.global.b32 [%rd3+0], %r7;
-    ret;
-}
-"""
-
-
-def run(ptx, last_warp_first=False, size=THREADS):
-    out = np.zeros(size, np.uint32)
-    Kernel(ptx).run(1, [out.ctypes.data], Memory(out), last_warp_first)
-    return out
-
-
+    """,
+    "%r7",
+)
 # Of bfloat16: 258 - 256 above, 260 - 1 below.
-SUBTRACT = """
-.visible .entry subtract(.param .u64 subtract_param_0)
-.reqntid 64
-{
-    .reg .b32 %r<5>;
-    .reg .b64 %rd<4>;
-    ld.param.b64 %rd1, [subtract_param_0];
-    mov.u32 %r1, %tid.x;
+SUBTRACT = kernel(
+    "",
+    """
     mov.b32 %r2, 0x43814382;
     mov.b32 %r3, 0x43803f80;
     sub.rn.bf16x2 %r4, %r2, %r3;
-    mul.wide.u32 %rd2, %r1, 4;
-    add.s64 %rd3, %rd1, %rd2;
-    st.global.b32 [%rd3+0], %r4;
-    ret;
-}
-"""
-
-
+    """,
+    "%r4",
+)
 # Each warp stores a matrix of the numbers 0 to 63, row by row, and reads what lies there.
-TRANSPOSE = """
-.visible .entry transpose(.param .u64 transpose_param_0)
-.reqntid 64
-{
-    .reg .b32 %r<12>;
-    .reg .b64 %rd<4>;
-    .shared .align 16 .b32 matrix[64];
-    ld.param.b64 %rd1, [transpose_param_0];
-    mov.u32 %r1, %tid.x;
+TRANSPOSE = kernel(
+    ".shared .align 16 .b32 matrix[64];",
+    """
     mov.u32 %r2, matrix;
     and.b32 %r3, %r1, 31;
     mul.lo.s32 %r4, %r3, 131074;
@@ -85,12 +74,15 @@ TRANSPOSE = """
     shl.b32 %r8, %r1, 2;
     add.s32 %r9, %r2, %r8;
     ld.shared.b32 %r10, [%r9+0];
-    mul.wide.u32 %rd2, %r1, 4;
-    add.s64 %rd3, %rd1, %rd2;
-    st.global.b32 [%rd3+0], %r10;
-    ret;
-}
-"""
+    """,
+    "%r10",
+)
+
+
+def run(ptx, last_warp_first=False, size=THREADS):
+    out = np.zeros(size, np.uint32)
+    Kernel(ptx).run(1, [out.ctypes.data], Memory(out), last_warp_first)
+    return out
 
 
 @pytest.mark.parametrize("again", [False, True])
