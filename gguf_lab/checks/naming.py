@@ -10,7 +10,7 @@ from ..file import FileName, quoted
 from ..footprint import active_parameters
 from ..model.words import count_in_words
 from ..quantization.mixes import ALIASES
-from .rules import Found, rule
+from .rules import CONVERT, Found, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ __all__: list[str] = []
 _RENAME = "Rename the file, or correct the key with gguf_set_metadata.py."
 _LABEL = {
     "file": "Rename the file.",
-    "general.size_label": "Convert the model again, or take the key away with gguf_new_metadata.py "
+    "general.size_label": f"{CONVERT[:-1]}, or take the key away with gguf_new_metadata.py "
     "(--remove-metadata).",
 }
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}

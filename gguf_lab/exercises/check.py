@@ -55,7 +55,7 @@ def check(exercise: str, function: Callable[[Any], Any]) -> Verdict:
     >>> check("Q8_0", decode).said[0]
     'Block 0 (a scale of 1), weight 0: expected -16.0, got 240.0.'
     """
-    if exercise not in EXERCISES and exercise not in FORMATS:
+    if not isinstance(exercise, str) or (exercise not in EXERCISES and exercise not in FORMATS):
         raise GGUFLabError(
             f"there is no exercise {exercise!r}: there are {', '.join(EXERCISES)}, and any other "
             f"type to decode.{suggest(str(exercise), dict.fromkeys([*EXERCISES, *FORMATS]))}"

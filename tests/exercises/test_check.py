@@ -293,6 +293,11 @@ def test_an_unknown_exercise():
         check("q4_0", pass_)
 
 
+def test_a_list_in_place_of_a_name_is_no_exercise_either() -> None:
+    with pytest.raises(gl.GGUFLabError, match=r"no exercise \['Q4_0'\]"):
+        check(["Q4_0"], len)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["Q6_K", "IQ4_NL", "MXFP4", "F16"])
 def test_any_other_type_can_be_tried(name):
     assert check(name, lambda block: gl.dissect(block, name).weights)
