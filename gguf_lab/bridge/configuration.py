@@ -129,9 +129,17 @@ def _settings_in(model: Model, name: str) -> list[float]:
 
 
 def end_tokens(metadata: Mapping[str, object], settings: Mapping[str, Any]) -> list[int]:
-    """List the tokens that end a text, as llama.cpp counts them: of text, turn and message."""
-    found = [settings.get("eos_token_id")]
-    found += [metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eot", "eom")]
+    """List the tokens that end a text, as llama.cpp counts them; the first is what the file says.
+
+    Of many models a file names the end of a text alone. That of a turn llama.cpp knows by its name.
+    """
+    from .tokenizers import has_tokenizer
+    from .tokenizers.checked import strings
+    from .tokenizers.forced import ends_of
+
+    known = has_tokenizer(metadata)
+    tokens = strings(metadata, "tokenizer.ggml.tokens") if known else []
+    found = [settings.get("eos_token_id"), *ends_of(metadata, tokens)]
     rows = settings["vocab_size"]
     return [token for token in dict.fromkeys(found) if type(token) is int and 0 <= token < rows]
 

@@ -442,6 +442,11 @@ def test_generation_ends_where_llama_cpp_ends() -> None:
     assert end_tokens(keys, {"eos_token_id": 2, "vocab_size": 30}) == [2, 7]
     assert end_tokens(keys, {"eos_token_id": None, "vocab_size": 7}) == [2]
     assert end_tokens({}, {"eos_token_id": None, "vocab_size": 7}) == []
+    # gemma 2 and 3, of which no key names the end of a turn
+    words = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.eos_token_id": 1}
+    words["tokenizer.ggml.tokens"] = ["<pad>", "<eos>", "a", "<end_of_turn>"]
+    assert end_tokens(words, {"eos_token_id": 1, "vocab_size": 4}) == [1, 3]
+    assert end_tokens(words, {"eos_token_id": 1, "vocab_size": 3}) == [1]
 
 
 @pytest.mark.parametrize(

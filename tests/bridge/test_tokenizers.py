@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 import gguf_lab as gl
 from gguf_lab.bridge.tokenizers import has_tokenizer, metadata_of_tokenizer, to_tokenizer
 from gguf_lab.bridge.tokenizers.fingerprints import FINGERPRINTS
+from gguf_lab.bridge.tokenizers.forced import ends_of
 from gguf_lab.bridge.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from gguf_lab.bridge.tokenizers.sentencepiece import read_sentencepiece
 from gguf_lab.bridge.tokenizers.vocabulary import TokenType
@@ -575,6 +576,65 @@ def test_types_are_those_of_llama_cpp(case, tmp_path):
     texts = [f"a {word} b", f"{word}{word}"]
     ids, _ = llama_cpp_ids(write_vocabulary(tmp_path / "v.gguf", found), texts, special=False)
     assert [to_tokenizer(found)(text).input_ids for text in texts] == ids
+
+
+ENDS = {
+    "of a turn": (["<end_of_turn>", "<eos>", "a turn"], {}, ["<end_of_turn>", "<eos>"]),
+    "of keys": (
+        ["one", "two", "</s>"],
+        {"tokenizer.ggml.eot_token_id": -2, "tokenizer.ggml.eom_token_id": -3},
+        ["two", "one", "</s>"],
+    ),
+    "of a gap": (
+        ["<|fim_pad|>", "<|file_sep|>", "<|fim_prefix|>"],
+        {},
+        ["<|fim_pad|>", "<|file_sep|>"],
+    ),
+    "of a gap by key": (
+        ["<|fim_pad|>", "<|file_sep|>", "a pad"],
+        {"tokenizer.ggml.fim_pad_token_id": -1},
+        ["a pad", "<|file_sep|>"],
+    ),
+    "of gpt-oss": (
+        ["<|return|>", "<|call|>", "<|end|>", "<|message|>"],
+        {},
+        ["<|return|>", "<|call|>"],
+    ),
+    "of gemma4": (["</s>", "<turn|>", "<|tool_response>"], {}, ["<turn|>", "<|tool_response>"]),
+}
+"""Words, keys with their places from the end, and those words that end a reply."""
+
+
+def with_ends(words, keys):
+    found = with_words(words)
+    return found | {key: len(found[TOKENS]) + place for key, place in keys.items()}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_reply_ends_at_keys_and_names(case):
+    words, keys, ends = ENDS[case]
+    found = with_ends(words, keys)
+    assert [found[TOKENS][token] for token in ends_of(found, found[TOKENS])] == ["<s>", *ends]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("case", ENDS)
+def test_a_reply_ends_where_llama_cpp_ends_it(case, tmp_path):
+    llama_cpp = pytest.importorskip("llama_cpp")
+    words, keys, _ = ENDS[case]
+    found = with_ends(words, keys)
+    path = write_vocabulary(tmp_path / "v.gguf", found)
+    llama = llama_cpp.Llama(model_path=str(path), vocab_only=True, verbose=False)
+    try:
+        vocabulary = llama._model.vocab
+        ends = [
+            token
+            for token in range(len(found[TOKENS]))
+            if llama_cpp.llama_vocab_is_eog(vocabulary, token)
+        ]
+    finally:
+        llama.close()
+    assert sorted(ends_of(found, found[TOKENS])) == ends
 
 
 def test_gemma4_begins_with_bos_whatever_the_file_says():

@@ -1,4 +1,4 @@
-"""Types that llama.cpp gives tokens by their names, whatever a file says.
+"""What llama.cpp takes tokens for by their names, whatever a file says.
 
 The facts are those of `llama_vocab::impl::load` in llama.cpp's `src/llama-vocab.cpp`.
 """
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from .token_types import TokenType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["forced_types"]
+__all__ = ["ends_of", "forced_types"]
 
-# What ends a reply is a control token.
+# What ends a reply; it is a control token.
 _ENDS = (
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
     "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
@@ -46,6 +46,7 @@ _GAPS = {
     ),
 }  # fmt: skip
 _OLD = {"fim_pre": "prefix", "fim_suf": "suffix", "fim_mid": "middle"}
+_END_TOO = ("fim_pad", "fim_rep", "fim_sep")
 # gpt-oss: these are always shown.
 _SHOWN = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
 
@@ -55,24 +56,51 @@ def forced_types(
 ) -> list[int]:
     """Return the types as llama.cpp has them."""
     names = [*_ENDS, *_SHOWN, *(name for group in _GAPS.values() for name in group)]
-    wanted = {*names}
-    places = {token: place for place, token in enumerate(tokens) if token in wanted}
+    places = _places(tokens, names)
     result = list(types)
     for name in _ENDS:
         _set(result, places, name, TokenType.CONTROL)
     for kind, group in _GAPS.items():
-        keys = [f"tokenizer.ggml.{kind}_token_id", f"tokenizer.ggml.{_OLD.get(kind)}_token_id"]
+        keys = [_key(kind), _key(_OLD.get(kind, kind))]
         if not any(key in metadata for key in keys):
             for name in group:
                 _set(result, places, name, TokenType.CONTROL)
     for name in _SHOWN:
         _set(result, places, name, TokenType.USER_DEFINED)
+    for name, taken in _no_ends(places).items():
+        _set(result, places, name, taken)
+    return result
+
+
+def ends_of(metadata: Mapping[str, object], tokens: Sequence[str]) -> list[int]:
+    """List the tokens that end a reply in llama.cpp: those that keys name, then those by name."""
+    gaps = [kind for kind in _END_TOO if _key(kind) not in metadata]
+    names = [*_ENDS, *(name for kind in gaps for name in _GAPS[kind])]
+    places = _places(tokens, names)
+    found = [metadata.get(_key(kind)) for kind in ("eos", "eot", "eom", *_END_TOO)]
+    found += [places.get(name) for name in names]
+    none = {places.get(name) for name in _no_ends(places)}
+    return [t for t in dict.fromkeys(found) if type(t) is int and t >= 0 and t not in none]
+
+
+def _no_ends(places: Mapping[str, int]) -> dict[str, TokenType]:
+    """Say what names are that would be ends, but for others in the vocabulary."""
+    found = {}
     calls = "<|call|>" in places or "<|calls|>" in places
     if calls and ("<|flush|>" in places or "<|return|>" in places):
-        _set(result, places, "<|end|>", TokenType.USER_DEFINED)
+        found["<|end|>"] = TokenType.USER_DEFINED
     if "<|tool_response>" in places:  # gemma 4 has a word of this form
-        _set(result, places, "</s>", TokenType.NORMAL)
-    return result
+        found["</s>"] = TokenType.NORMAL
+    return found
+
+
+def _places(tokens: Sequence[str], names: Iterable[str]) -> dict[str, int]:
+    wanted = {*names}
+    return {token: place for place, token in enumerate(tokens) if token in wanted}
+
+
+def _key(kind: str) -> str:
+    return f"tokenizer.ggml.{kind}_token_id"
 
 
 def _set(types: list[int], places: Mapping[str, int], name: str, kind: TokenType) -> None:
