@@ -129,7 +129,10 @@ def draft_export(
     }
     if other_pooling:
         unsaid["pooling"] = f"{other_pooling} in modules.json; llama.cpp has mean, cls, lasttoken"
-    return Draft(added(keys, metadata), tensors, plan.left_out, unsaid)
+    written = added(keys, metadata)
+    if words := _unknown_ends(source, written):
+        unsaid["eos_token_id"] = words
+    return Draft(written, tensors, plan.left_out, unsaid)
 
 
 def _language_part(source: Source) -> Source:
@@ -213,6 +216,21 @@ def _correct_width(
     widths = {shape[-1] for name, shape in shapes.items() if name.endswith(".ffn_down.weight")}
     if len(widths) == 1 and type(settings.get(key)) is int:
         settings[key] = widths.pop()
+
+
+def _unknown_ends(source: Source, written: Mapping[str, object]) -> str:
+    """Say which ends of a reply no key tells, as the converter's keys don't, and no name does."""
+    from .tokenizers.comparing import unknown_ends
+    from .tokenizers.source import open_source
+
+    generation = source.generation
+    if source.folder is not None:
+        with open_source(source.folder, source.config) as opened:
+            generation = opened.generation
+    ends = generation.get("eos_token_id")
+    # of a configuration that names no end it is its class's, which nobody chose
+    by_default = type(ends) is int and generation.get("_from_model_config") is True
+    return "" if by_default else unknown_ends(written, ends)
 
 
 def _vocabulary(

@@ -256,6 +256,8 @@ def _generation_of(model: Any) -> dict[str, Any]:
 
 
 def _tensors_of(model: Any) -> dict[str, SourceTensor]:
+    import torch
+
     # a layer that torch.compile has wrapped has another name
     state = {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
     # what PEFT wraps around a layer, or around the whole model, is told by its names
@@ -266,6 +268,12 @@ def _tensors_of(model: Any) -> dict[str, SourceTensor]:
         )
     for name in getattr(model, "_keys_to_ignore_on_save", None) or ():
         state.pop(name, None)
+    odd = [name for name, v in state.items() if not isinstance(v, torch.Tensor) or v.is_quantized]
+    if odd:
+        raise UnsupportedError(
+            f"{quoted(odd[0])} of the {type(model).__name__} is quantized by PyTorch: export the"
+            " original weights."
+        )
     state = _without_tied(state, model)
     if missing := [name for name, value in state.items() if value.device.type == "meta"]:
         raise UnsupportedError(

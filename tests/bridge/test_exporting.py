@@ -1243,3 +1243,65 @@ def test_other_classifiers_are_refused(name: str, config: str, labels: int, tmp_
     with pytest.raises(UnsupportedError, match="which this classifier does not"):
         exported(model, tmp_path / "f.gguf")
     exported(model.base_model, tmp_path / "f.gguf")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_end_that_llama_cpp_cannot_know_is_said(tmp_path: Path, saved: bool) -> None:
+    """Not one that a key names, nor one that llama.cpp knows by its text."""
+    from transformers import GenerationConfig
+
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["<my_end>", "<|im_end|>"])
+    mine, known = tokenizer.convert_tokens_to_ids(["<my_end>", "<|im_end|>"])
+    model = causal("llama", vocab_size=len(tokenizer))
+    words = rf"eos_token_id: {mine} \('<my_end>'\) ends a reply in generation_config, and not in"
+    key = {"tokenizer.ggml.eot_token_id": mine}
+    for ends, metadata, said in (
+        ([tokenizer.eos_token_id, known], {}, False),
+        ([tokenizer.eos_token_id, known, mine], {}, True),
+        (mine, {}, True),
+        (mine, key, False),
+    ):
+        model.generation_config = GenerationConfig(eos_token_id=ends)
+        if saved:
+            model.save_pretrained(tmp_path / "hf")
+            tokenizer.save_pretrained(tmp_path / "hf")
+        drafts: list[Any] = []
+        with pytest.warns(UserWarning, match=words) if said else contextlib.nullcontext():
+            export(
+                tmp_path / "hf" if saved else model,
+                tmp_path / "f.gguf",
+                tokenizer=None if saved else tokenizer,
+                metadata=metadata,
+                overwrite=True,
+                progress=False,
+                report=drafts.append,
+            )
+        assert ("eos_token_id" in drafts[0].unsaid) is said
+
+
+def test_a_tokenizer_for_short_texts_is_exported_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transformers warned of the text by which the pre-tokenizer is told."""
+    from transformers import tokenization_utils_base
+
+    tokenizer = byte_level()
+    tokenizer.model_max_length = 16
+    said: list[str] = []
+    monkeypatch.setattr(tokenization_utils_base.logger, "warning", said.append)
+    export(causal("llama"), tmp_path / "f.gguf", tokenizer=tokenizer, progress=False)
+    assert said == []
+
+
+def test_a_model_that_pytorch_has_quantized_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    class Packed(torch.nn.Linear):  # as `quantize_dynamic` leaves a layer
+        def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+            destination[prefix + "_packed_params.dtype"] = torch.qint8
+
+    model = causal("llama")
+    model.model.layers[0].mlp.up_proj = Packed(64, 96)
+    with pytest.raises(UnsupportedError, match="is quantized by PyTorch: export the original"):
+        exported(model, tmp_path / "f.gguf")

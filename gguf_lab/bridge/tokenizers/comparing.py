@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import CheckpointError, UnsupportedError
 from ...file.text import few, preview, quoted
 from .added import flags_of
-from .forced import forced_types
+from .forced import ends_of, forced_types
 from .normalizing import parts_of
 from .pre_tokenizers import PRE_TOKENIZERS
 from .token_types import MATCHED, TokenType
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
     from .source import Source
 
-__all__ = ["check_name", "compare_added", "compare_spaces", "compare_types", "settle_ends"]
+__all__ = [
+    "check_name",
+    "compare_added",
+    "compare_spaces",
+    "compare_types",
+    "settle_ends",
+    "unknown_ends",
+]
 
 
 _COMPOSED: dict[str, Literal["NFC", "NFKC"]] = {"NFC": "NFC", "Precompiled": "NFKC"}
@@ -111,6 +118,24 @@ def _is_normalized(token: str, normalizers: Iterable[Mapping[str, Any]]) -> bool
         if kind not in {"Replace", "Strip"}:
             return True
     return False
+
+
+def unknown_ends(found: Mapping[str, object], ends: object) -> str:
+    """Say which tokens end a reply by a generation_config and not in llama.cpp; "" if none."""
+    listed = ends if isinstance(ends, list) else [ends]
+    tokens = found.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list):
+        return ""
+    known = ends_of(found, tokens)
+    lost = [
+        end for end in listed if type(end) is int and 0 <= end < len(tokens) and end not in known
+    ]
+    if not lost:
+        return ""
+    key = "tokenizer.ggml.eot_token_id"
+    ways = f"; metadata={{{key!r}: {lost[0]}}} would say it" if key not in found else ""
+    names = few(f"{end} ({quoted(tokens[end])})" for end in lost)
+    return f"{names} ends a reply in generation_config, and not in llama.cpp{ways}"
 
 
 def compare_spaces(found: Mapping[str, object], source: Source) -> None:

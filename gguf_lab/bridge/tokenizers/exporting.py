@@ -143,4 +143,4 @@ def _listed(source: Source, count: int, pre_tokenizer: str | None) -> dict[str, 
 
 def _bert_name(source: Source) -> str:
     """Return a name for `tokenizer.ggml.pre`, which llama.cpp does not look at for WordPiece."""
-    return FINGERPRINTS.get(fingerprint(source.tokenizer.encode(TEXT)), "default")
+    return FINGERPRINTS.get(fingerprint(source.tokenizer.encode(TEXT, verbose=False)), "default")

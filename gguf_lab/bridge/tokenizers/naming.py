@@ -42,7 +42,7 @@ def pre_tokenizer_name(source: Source, given: str | None) -> str:
                 f"llama.cpp has no pre-tokenizer '{given}'. Known are {', '.join(sorted(_NAMES))}."
             )
         return given
-    found = fingerprint(source.tokenizer.encode(TEXT))
+    found = fingerprint(source.tokenizer.encode(TEXT, verbose=False))
     if found in FINGERPRINTS:
         return FINGERPRINTS[found]
     name = _by_parts(source)
