@@ -150,8 +150,8 @@ class Place(Selection, Panel):
                 "top": top,
                 "left": left,
                 "shape": [tall, wide],
-                "sides": list(found),
-                "words": f"row {row:,}, column {column:,}: {told(values)}",
+                "sides": [self._sides.called(side) for side in found],
+                "words": f"row {row:,}, column {column:,}: {told(self._sides, values)}",
             }
             self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
 
@@ -242,9 +242,9 @@ class Place(Selection, Panel):
         self.progress = {"words": words, "share": share} if words else {}
 
 
-def told(values: Mapping[str, Any]) -> str:
+def told(sides: Sides, values: Mapping[str, Any]) -> str:
     """Tell the value of a weight, side by side."""
     return ", ".join(
-        f"{side} {value if isinstance(value, str) else exact(value)}"
+        f"{sides.called(side)} {value if isinstance(value, str) else exact(value)}"
         for side, value in values.items()
     )

@@ -276,7 +276,7 @@ class TensorView(Place):
         parts.append(_span("column", region.left, region.right))
         if region.n_weights > 1:
             parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
-        words = f"{', '.join(parts)}: {told(values)}"
+        words = f"{', '.join(parts)}: {told(self._sides, values)}"
         self.send({"peek": ticket, "view": whose["view"], "words": words})
 
     def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:

@@ -82,6 +82,7 @@ export default panel("tensor-view", (p) => {
     again.hidden = true;
     remark.textContent = facts.problem ? "" : [`${facts.label}: ${facts.shape}, ${facts.qtype}`, facts.compared ? `${facts.called} ${facts.original}${facts.transform ? ` (${facts.transform})` : ""}` : "", facts.remark].filter(Boolean).join(" \u00b7 ");
     remark.hidden = !remark.textContent;
+    remark.title = remark.textContent; // in a narrow panel its end is cut
   }
   on("facts", safe(enter));
   on("show", heat.sides);
