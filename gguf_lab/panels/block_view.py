@@ -127,7 +127,7 @@ class BlockView(Place):
         yield 0.5
         explanation = anatomy.explain(column % size)
         reach = anatomy.influence.matrix.reshape(anatomy.qtype.type_size, 8, size).any(axis=1)
-        with self.hold_sync():
+        with self._publishing(name):
             self.block = {
                 "title": anatomy.title,
                 "row": row,

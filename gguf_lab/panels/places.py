@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -144,7 +146,7 @@ class Place(Selection, Panel):
         found = read(self._sides.readers(name, SIDES), [(top, top + tall)], left, left + wide)
         yield 0.5
         values = {side: one[row - top, column - left] for side, one in found.items()}
-        with self.hold_sync():
+        with self._publishing(name):
             self.corner = {
                 "cell": [row, column],
                 "top": top,
@@ -154,6 +156,20 @@ class Place(Selection, Panel):
                 "words": f"row {row:,}, column {column:,}: {told(self._sides, values)}",
             }
             self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
+
+    @contextmanager
+    def _publishing(self, name: str) -> Iterator[None]:
+        """Send what a job has found as one message.
+
+        Raises
+        ------
+        CancelledError
+            If another tensor is shown by now: what was found of this one is not what is asked for.
+        """
+        with self.hold_sync():
+            if self._shown != name:
+                raise CancelledError
+            yield
 
     def _change_name(self, _change: object) -> None:
         if self.name == self._shown:
