@@ -127,7 +127,7 @@ class BlockView(Place):
         yield 0.5
         explanation = anatomy.explain(column % size)
         reach = anatomy.influence.matrix.reshape(anatomy.qtype.type_size, 8, size).any(axis=1)
-        with self.hold_sync():
+        with self._publishing(name):
             self.block = {
                 "title": anatomy.title,
                 "row": row,
@@ -135,7 +135,7 @@ class BlockView(Place):
                 "size": size,
                 "index": left // size,
                 "n_blocks": self._sides.tensor(name).row_values // size,
-                "sides": list(found),
+                "sides": [self._sides.called(side) for side in found],
                 "fields": [_field(part, anatomy) for part in anatomy.fields],
             }
             self.block_bytes = anatomy.block.tobytes()
@@ -184,7 +184,7 @@ class BlockView(Place):
             preformatted(
                 self._told(anatomy.explain(column - left), found["quantized"][0, column - left])
             ),
-            grid(("column", *found), lines, range(1 + len(found))),
+            grid(("column", *map(self._sides.called, found)), lines, range(1 + len(found))),
         )
 
 

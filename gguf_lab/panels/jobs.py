@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,8 @@ class Jobs:
     """One thread that takes a step at a time of the job with the lowest rank.
 
     A job replaces the one of the same name, which is what cancels a request that nobody waits for
-    any more. The thread lives as long as there is work.
+    any more; its step under way goes on, and may end by `CancelledError` itself. The thread lives
+    as long as there is work.
 
     Parameters
     ----------
@@ -60,6 +62,11 @@ class Jobs:
                     Thread(target=self._work, name="gguf-lab-panel", daemon=True).start()
                 self._running = True
             self._jobs[name] = Job(steps, words, rank)
+
+    def has(self, name: str) -> bool:
+        """Return whether a job of this name waits or is under way."""
+        with self._changed:
+            return name in self._jobs
 
     def cancel(self) -> bool:
         """Drop all jobs after the step under way; whether there was one."""
@@ -92,7 +99,7 @@ class Jobs:
                 share = next(job.steps)
                 over = False
                 self._report(job, share)
-            except StopIteration:
+            except (StopIteration, CancelledError):
                 pass
             except Exception as error:  # noqa: BLE001 - whatever it is, the user must see it
                 self._fail(error)

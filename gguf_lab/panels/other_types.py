@@ -151,11 +151,13 @@ class OtherTypes(Inquiry):
         power = float(np.square(original, dtype=np.float64).sum())
         stored = _relative(_squared(found["quantized"], original), power)
         nbytes = tensor.nbytes or 0
-        self.changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
+        changes = [Change(tensor.qtype, "stored", tensor.bits_per_weight, nbytes, stored)]
         del found
         types = neighbours(tensor.qtype, tensor.row_values)
-        self.error_head = _ERROR if len(original) == tensor.n_rows else f"{_ERROR} of the sample"
-        self._publish(sample)
+        with self._publishing(name):
+            whole = len(original) == tensor.n_rows
+            self.error_head = _ERROR if whole else f"{_ERROR} of the sample"
+        self._publish(name, changes, sample)
         yield 0.02
         for k, (kind, role) in enumerate(types):
             squared = 0.0
@@ -168,9 +170,9 @@ class OtherTypes(Inquiry):
             size = qtype(kind).row_bytes(tensor.n_elements)
             relative = _relative(squared, power)
             change = Change(kind, role, qtype(kind).bits_per_weight, size, relative)
-            self.changes = sorted([*self.changes, change], key=lambda c: c.bits_per_weight)
-            self._publish(sample)
-        self._publish(sample, done=True)
+            changes = sorted([*changes, change], key=lambda c: c.bits_per_weight)
+            self._publish(name, changes, sample)
+        self._publish(name, changes, sample, done=True)
 
     def _sample(self, name: str) -> tuple[list[tuple[int, int]], Any, str]:
         """Return the rows to measure, their importance, and the words about them."""
@@ -190,13 +192,16 @@ class OtherTypes(Inquiry):
         words = f"Measured on a sample: {count:,} of {rows}, evenly spread."
         return spans, weights, words
 
-    def _publish(self, sample: str, *, done: bool = False) -> None:
-        stored = next(change for change in self.changes if change.role == "stored")
-        errors = [change.relative_rmse for change in self.changes]
+    def _publish(
+        self, name: str, changes: Sequence[Change], sample: str, *, done: bool = False
+    ) -> None:
+        stored = next(change for change in changes if change.role == "stored")
+        errors = [change.relative_rmse for change in changes]
         worst = max(filter(math.isfinite, errors), default=0.0) or 1.0
-        with self.hold_sync():
-            self.rows = [_told(change, stored, worst) for change in self.changes]
-            words = _in_words(self.changes, stored) if done else _UNDER_WAY
+        with self._publishing(name):
+            self.changes = changes
+            self.rows = [_told(change, stored, worst) for change in changes]
+            words = _in_words(changes, stored) if done else _UNDER_WAY
             self.verdict = f"{words} {sample}"
 
     def __repr__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -144,16 +146,30 @@ class Place(Selection, Panel):
         found = read(self._sides.readers(name, SIDES), [(top, top + tall)], left, left + wide)
         yield 0.5
         values = {side: one[row - top, column - left] for side, one in found.items()}
-        with self.hold_sync():
+        with self._publishing(name):
             self.corner = {
                 "cell": [row, column],
                 "top": top,
                 "left": left,
                 "shape": [tall, wide],
-                "sides": list(found),
-                "words": f"row {row:,}, column {column:,}: {told(values)}",
+                "sides": [self._sides.called(side) for side in found],
+                "words": f"row {row:,}, column {column:,}: {told(self._sides, values)}",
             }
             self.corner_values = np.stack(list(found.values())).astype(np.float32).tobytes()
+
+    @contextmanager
+    def _publishing(self, name: str) -> Iterator[None]:
+        """Send what a job has found as one message.
+
+        Raises
+        ------
+        CancelledError
+            If another tensor is shown by now: what was found of this one is not what is asked for.
+        """
+        with self.hold_sync():
+            if self._shown != name:
+                raise CancelledError
+            yield
 
     def _change_name(self, _change: object) -> None:
         if self.name == self._shown:
@@ -242,9 +258,9 @@ class Place(Selection, Panel):
         self.progress = {"words": words, "share": share} if words else {}
 
 
-def told(values: Mapping[str, Any]) -> str:
+def told(sides: Sides, values: Mapping[str, Any]) -> str:
     """Tell the value of a weight, side by side."""
     return ", ".join(
-        f"{side} {value if isinstance(value, str) else exact(value)}"
+        f"{sides.called(side)} {value if isinstance(value, str) else exact(value)}"
         for side, value in values.items()
     )

@@ -118,12 +118,14 @@ class TensorView(Place):
     def wait(self, timeout: float | None = None) -> bool:
         """Read all rows (unless that was done) and wait until everything asked for is there.
 
+        Reading that was cancelled begins anew.
+
         Returns
         -------
         bool
             False if `timeout` seconds were not enough.
         """
-        self._begin_survey()
+        self._begin_survey(again=True)
         return super().wait(timeout)
 
     @property
@@ -144,16 +146,31 @@ class TensorView(Place):
         if name is None or not self.facts["compared"]:
             self.show = "quantized"
 
-    def _begin_survey(self) -> None:
-        """Read all rows once somebody looks: a panel that is not seen reads nothing."""
-        if self._able and self._surveyed != self.name:
+    def _begin_survey(self, *, again: bool = False) -> None:
+        """Read all rows once somebody looks: a panel that is not seen reads nothing.
+
+        What was stopped stays so while the picture is moved, unless it is asked for `again`.
+        """
+        stopped = self._survey is None and not self._jobs.has("survey")
+        if self._able and (self._surveyed != self.name or (again and stopped)):
             self._surveyed = self.name
+            self.summary = {}
             self._jobs.put("survey", self._walk(self.name or ""), "Reading all rows", rank=2)
 
     def _walk(self, name: str) -> Iterator[float]:
-        self._publish((yield from survey(self._sides, name)))
+        try:
+            found = yield from survey(self._sides, name)
+        except Exception:
+            self._stop_survey()
+            raise
+        self._publish(name, found)
 
-    def _publish(self, found: Survey) -> None:
+    def _stop_survey(self) -> None:
+        """Let the browser offer to read all rows again."""
+        if self._survey is None and self._surveyed == self.name:
+            self.summary = {"stopped": True}
+
+    def _publish(self, name: str, found: Survey) -> None:
         curves = [found.norms] if found.relative is None else [found.norms, found.relative]
         each = -(-len(found.norms) // _MOST_ROWS)
         starts = np.arange(0, len(found.norms), each)
@@ -169,7 +186,7 @@ class TensorView(Place):
         elif math.isnan(found.rms):
             why = "There is no finite value."
         worst = [[row, _share(ratio)] for row, ratio in found.worst()]
-        with self.hold_sync():
+        with self._publishing(name):
             self._survey = found
             self.summary = {
                 "each": each,
@@ -189,6 +206,13 @@ class TensorView(Place):
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         ask, name = question["ask"], self.name
+        if ask == "cancel":
+            self._jobs.cancel()
+            self._stop_survey()
+            return {}
+        if ask == "survey":
+            self._begin_survey(again=True)
+            return {}
         if ask not in ("picture", "peek", "pick"):
             return super()._answer(question)
         if not self._able or name is None or name != question.get("name"):
@@ -276,13 +300,14 @@ class TensorView(Place):
         parts.append(_span("column", region.left, region.right))
         if region.n_weights > 1:
             parts.append(f"{_HOW[how]} of {region.n_weights:,} weights")
-        words = f"{', '.join(parts)}: {told(values)}"
+        words = f"{', '.join(parts)}: {told(self._sides, values)}"
         self.send({"peek": ticket, "view": whose["view"], "words": words})
 
     def _pick(self, name: str, region: Region, side: str) -> Iterator[float]:
         reader = self._sides.readers(name, [side, "quantized"])
         place = yield from strongest(reader.get(side, reader["quantized"]), region)
-        self.cell = list(place)
+        if self.name == name:
+            self.cell = list(place)
 
     # -- static form
 

@@ -80,10 +80,10 @@ class WorstPlaces(Inquiry):
     def _ask(self, name: str) -> Iterator[float]:
         weights = self._weights(name)
         found = yield from find_worst(self._sides, name, weights)
-        self._publish(found, weighted=weights is not None)
+        self._publish(name, found, weighted=weights is not None)
 
-    def _publish(self, found: Worst, *, weighted: bool) -> None:
-        with self.hold_sync():
+    def _publish(self, name: str, found: Worst, *, weighted: bool) -> None:
+        with self._publishing(name):
             self.worst = found
             self.rows = [_told(span, found, weighted=weighted) for span in found.rows]
             self.blocks = [_told(span, found, weighted=weighted) for span in found.blocks]

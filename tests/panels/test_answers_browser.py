@@ -218,6 +218,20 @@ def test_an_overview_without_tensors_has_no_empty_part(harness: Harness, tmp_pat
     expect(harness.page.get_by_text("Bits per weight by layer")).to_be_hidden()
 
 
+def test_a_kind_without_bytes_has_no_share(harness: Harness) -> None:
+    tensors = [StubTensor(n, None, n, "F32", (32, k), 32.0) for n, k in (("full", 4), ("empty", 0))]
+    panel = harness.add(Overview(StubModel(tensors=tensors), check=False))
+    sizes = panel.locator(".gl-kind-size").all_text_contents()
+    assert sizes == ["512 bytes · 100.0 %", "0 bytes · 0.0 %"]
+
+
+def test_an_error_without_end_is_no_percentage(harness: Harness) -> None:
+    rows = [replace(row, relative_rmse=float("inf")) for row in rows_of(StubModel())]
+    panel = harness.add(ErrorMap(StubComparison(rows)))
+    panel.locator(".gl-map-right tbody td", has_text="\N{INFINITY}").first.wait_for()
+    assert "Infinity" not in panel.inner_text()
+
+
 def test_kinds_that_differ_at_their_ends_can_be_told_apart(
     harness: Harness, tmp_path: Path
 ) -> None:

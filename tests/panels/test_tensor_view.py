@@ -423,6 +423,59 @@ def test_what_lasts_is_told_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch
     assert told[-1] == ("", 0.0)
 
 
+def test_rows_of_another_tensor_are_not_published(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, publish = Event(), Event(), TensorView._publish
+
+    def late(*found: Any) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        publish(*found)
+
+    monkeypatch.setattr(TensorView, "_publish", late)
+    view = TensorView(model)
+    view._begin_survey()
+    assert begun.wait(60)
+    view.selected = ["norm.weight"]
+    go_on.set()
+    assert view._jobs.wait(60)
+    assert (view.row_norms, view.summary, view.error) == (None, {}, "")
+    assert view.wait(60)
+    np.testing.assert_allclose(view.row_norms, [8.0])
+    view.close()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_reading_that_was_cancelled_begins_anew_when_asked_for(
+    view: TensorView, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    started, go_on = Event(), Event()
+
+    def endless(*_: Any, **__: Any) -> Iterator[float]:
+        started.set()
+        assert go_on.wait(60)
+        while True:
+            yield 0.25
+
+    region = {"name": Q, "region": [0, 4, 0, 4, 1, 1], "how": "extreme"}
+    with monkeypatch.context() as patched:
+        # Either all rows are under way, or wait until the picture is there.
+        patched.setattr(tensor_view, "survey" if begun else "picture", endless)
+        view._handle_custom_msg({"id": 1, "ask": "picture", **region}, [])
+        assert started.wait(60)
+        view._handle_custom_msg({"id": 1, "ask": "cancel"}, [])
+        go_on.set()
+        assert view._jobs.wait(60)
+    assert view.summary == {"stopped": True}
+    view._handle_custom_msg({"id": 1, "ask": "picture", **region}, [])
+    assert view._jobs.wait(60)
+    assert view.row_norms is None  # a cancel holds while the picture is moved
+    assert view.wait(60)
+    assert view.row_norms is not None
+    assert "stopped" not in view.summary
+
+
 def test_a_job_that_gets_no_thread_is_waited_for_by_nobody(
     allow_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,6 +214,35 @@ def test_what_does_not_come_to_its_end_says_so(
     panel.close()
 
 
+@pytest.mark.parametrize("kind", [OtherTypes, WorstPlaces])
+def test_what_is_found_late_is_not_shown_of_another_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    values = np.random.default_rng(3).normal(size=(8, 256)).astype(np.float32)
+    stored = dict.fromkeys(("a.weight", "b.weight"), (values, "Q4_0"))
+    path = write_gguf(tmp_path / "a.gguf", stored)
+    original = write_gguf(tmp_path / "b.gguf", {"a.weight": (values, "F32")})
+    begun, go_on, publish = Event(), Event(), kind._publish
+
+    def late(*found: Any, **options: Any) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        publish(*found, **options)
+
+    monkeypatch.setattr(kind, "_publish", late)
+    panel = kind(path, "a.weight", original)
+    assert begun.wait(60)
+    panel.selected = ["b.weight"]
+    go_on.set()
+    assert panel.wait(60)
+    assert panel.verdict.startswith("There is no original")
+    assert (panel.rows, panel.error) == ([], "")
+    panel.selected = ["a.weight"]
+    assert panel.wait(60)
+    assert panel.rows
+    panel.close()
+
+
 def test_of_a_large_tensor_a_sample_is_measured(
     sides: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,7 @@ function bytes(n) {
 }
 
 /** A relative error as a percentage with fixed decimals, so that a column of them lines up. */
-const percent = (x) => (x === 0 ? "0 %" : x < 0.00005 ? "<0.01 %" : `${(100 * x).toFixed(2)} %`);
+const percent = (x) => (!Number.isFinite(x) ? figure(x) : x === 0 ? "0 %" : x < 0.00005 ? "<0.01 %" : `${(100 * x).toFixed(2)} %`);
 
 /** Black or white, whichever can be read better on a colour: where both are alike, at 0.179, 4.6 to 1 (WCAG). @param {Iterable<number>} rgb */
 const inkOn = (rgb) => {

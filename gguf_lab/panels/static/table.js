@@ -59,7 +59,7 @@ export default panel("table", ({ model, root, on, save, safe, say, leave }) => {
     integer: (v) => integer(v),
     bytes: (v) => bytes(v),
     bits: (v) => v.toFixed(2),
-    percent: (v) => (Number.isFinite(v) ? percent(v) : figure(v)),
+    percent,
     decibel: (v) => fixed(v, 1),
     cosine: (v) => fixed(v, 6),
     change_bytes: (v) => sign(v, bytes(Math.abs(v))),

@@ -1,6 +1,6 @@
 /** The picture of a tensor, with tools above it and the numbers behind below. */
 export default panel("tensor-view", (p) => {
-  const { model, root, on, save, safe } = p;
+  const { model, root, on, ask, save, safe } = p;
   const sides = () => {
     const { compared } = model.get("facts"), show = model.get("show");
     return !compared ? ["quantized"] : show === "all" ? ["quantized", "original", "difference"] : [show];
@@ -19,7 +19,7 @@ export default panel("tensor-view", (p) => {
     state.textContent = pic.sampled ? `\u26a0 coarse: one row read of every ${integer(tall)}` : cell;
     state.classList.toggle("gl-warned", pic.sampled);
     again.hidden = true;
-    if (pic.sampled) waiting();
+    if (pic.sampled || stopped()) waiting();
     const tell = (part, words) => {
       let beyond = 0;
       for (const v of part.cells) if (Math.abs(v) > part.limit) beyond++;
@@ -35,9 +35,10 @@ export default panel("tensor-view", (p) => {
     limit.placeholder = first?.limit ? `auto ${figure(first.limit)}` : "auto";
     limit.title = `End of the colour scale: ${first?.limit || "automatic"}`;
   }
-  /** A picture that is coarse or old because its reading was stopped can be asked for again. */
-  const waiting = () => { again.hidden = Boolean(model.get("progress").words) || !state.classList.contains("gl-warned"); };
-  on("progress", debounced(waiting, 400));
+  const warned = () => state.classList.contains("gl-warned"), stopped = () => Boolean(model.get("summary").stopped);
+  /** A picture that is coarse or old because its reading was stopped, and what needs all rows, can be asked for again. */
+  const waiting = () => { again.hidden = Boolean(model.get("progress").words) || !(warned() || stopped()); };
+  on("progress summary", debounced(waiting, 400));
 
   /** The reading was cancelled, or failed. */
   function unread() {
@@ -46,7 +47,10 @@ export default panel("tensor-view", (p) => {
     waiting();
   }
   const heat = heatmap(p, { sides, drawn, unread, peek: (words) => { readout.textContent = words; } });
-  again.addEventListener("click", safe(heat.again));
+  again.addEventListener("click", safe(() => {
+    if (stopped()) ask({ ask: "survey" });
+    if (warned()) heat.again();
+  }));
   const button = (text, title, f) => h("button", { class: "gl-button", type: "button", title, "aria-label": title, on: { click: safe(f) } }, text);
   const limit = h("input", { type: "number", min: 0, step: "any", class: "gl-limit", "aria-label": "End of the colour scale, empty for automatic" });
   limit.addEventListener("change", safe(() => {
@@ -82,6 +86,7 @@ export default panel("tensor-view", (p) => {
     again.hidden = true;
     remark.textContent = facts.problem ? "" : [`${facts.label}: ${facts.shape}, ${facts.qtype}`, facts.compared ? `${facts.called} ${facts.original}${facts.transform ? ` (${facts.transform})` : ""}` : "", facts.remark].filter(Boolean).join(" \u00b7 ");
     remark.hidden = !remark.textContent;
+    remark.title = remark.textContent; // in a narrow panel its end is cut
   }
   on("facts", safe(enter));
   on("show", heat.sides);
