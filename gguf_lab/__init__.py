@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import demo, exercises
     from .bridge import ChatPrompt, chat_prompt, export, export_mmproj, to_transformers
     from .checks import Finding, Findings, check
     from .codec import dequantize, dissect, quantize

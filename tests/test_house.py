@@ -124,6 +124,19 @@ def test_unknown_names_are_an_attribute_error():
     assert sorted(gguf_lab.__all__) == dir(gguf_lab)
 
 
+def test_a_type_checker_knows_every_public_name():
+    """Without it `gl.demo.minilm()` is an error there: what `__getattr__` gives is an object."""
+    entrance = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    blocks = [node for node in entrance.body if isinstance(node, ast.If)]
+    names = [
+        name.asname or name.name
+        for node in blocks[0].body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    ]
+    assert sorted([*names, "__version__"]) == sorted(gguf_lab.__all__)
+
+
 @pytest.mark.parametrize("room", [r for r in ROOMS if r not in {"errors", "markup", "cli"}])
 def test_every_room_says_what_is_public(room):
     module = import_module(f"gguf_lab.{room}")

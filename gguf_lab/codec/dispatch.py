@@ -284,6 +284,11 @@ def dequantize(
 
 def _check_blocks(fmt: type[Format], blocks: Any) -> None:
     """Raise GGUFLabError unless the rows of an array or tensor are whole blocks."""
+    if hasattr(blocks, "detach") and (blocks.is_meta or blocks.is_sparse):
+        raise GGUFLabError(
+            f"blocks of {fmt.name} are a dense tensor with data; got a {blocks.layout} tensor on"
+            f" {blocks.device}"
+        )
     known = isinstance(blocks, np.ndarray) or hasattr(blocks, "detach")
     size, dtype = fmt.qtype.type_size, blocks.dtype if known else type(blocks).__name__
     shape = tuple(blocks.shape) if known else ()

@@ -67,8 +67,8 @@ class TensorPair:
     qtype_b: str | None = None
     nbytes_a: int | None = None
     nbytes_b: int | None = None
-    a: Statistics | None = field(default=None, repr=False, compare=False)
-    b: Statistics | None = field(default=None, repr=False, compare=False)
+    a: Statistics | None = field(default=None, repr=False, hash=False)
+    b: Statistics | None = field(default=None, repr=False, hash=False)
 
     def figures(self, statistic: str) -> tuple[float | None, float | None]:
         """Return a statistic of A and of B; None where it was not measured."""

@@ -102,7 +102,7 @@ class TensorComparison:
     shape: tuple[int, ...]
     n_elements: int
     bits_per_weight: float | None
-    statistics: Statistics | None = field(default=None, repr=False, compare=False)
+    statistics: Statistics | None = field(default=None, repr=False, hash=False)
     reference_qtype: str | None = None
 
     @classmethod

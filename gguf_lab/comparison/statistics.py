@@ -7,7 +7,7 @@ original ones, not how well the model answers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -63,6 +63,19 @@ class Statistics:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     wee: float | None = None
     wrr: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all sums and counts are the same, NaN and NaN too."""
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        mine, theirs = (
+            [getattr(side, f.name) for f in fields(side) if f.name != "counts"]
+            for side in (self, other)
+        )
+        same = all(a == b or (_is_nan(a) and _is_nan(b)) for a, b in zip(mine, theirs, strict=True))
+        return same and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def add(self, other: Statistics) -> None:
         """Merge another part in; always in row order, so that the sums depend on nothing else."""
@@ -154,6 +167,10 @@ class Statistics:
     def histogram(self) -> Histogram:
         """The error histogram on the fixed grid."""
         return Histogram.of_grid(self.counts)
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)
 
 
 def _ratio(errors: float, references: float) -> float:

@@ -29,7 +29,7 @@ from .safetensors_header import (
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-    from typing import Self
+    from typing import NoReturn, Self
 
     import numpy as np
     from numpy.typing import NDArray
@@ -144,6 +144,12 @@ class Checkpoint:
         """Let go of the files; arrays that were read stay valid."""
         for source in self._sources:
             source.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an open checkpoint can be neither copied nor pickled: hand its path on, and open it"
+            " there"
+        )
 
     def __enter__(self) -> Self:
         return self

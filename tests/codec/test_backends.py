@@ -322,6 +322,16 @@ def test_clear_errors():
         gl.dequantize(pd.Series(block), "Q4_0")
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse()])
+def test_a_tensor_without_data_or_not_dense_is_refused(change, backend):
+    blocks = change(torch.ones(2, 18, dtype=torch.uint8))
+    with pytest.raises(
+        gl.GGUFLabError, match=r"dense tensor with data; got a torch\.\w+ tensor on"
+    ):
+        gl.dequantize(blocks, "Q4_0", backend=backend)
+
+
 @pytest.mark.parametrize("which", ["q4_0", "Q4_0", 2, np.int64(2), GGMLQuantizationType.Q4_0])
 def test_a_type_is_asked_for_by_name_in_any_letters_or_by_number(which):
     block = gl.quantize(np.linspace(-1, 1, 32), which)

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from gguf_lab.codec.quantizers import can_quantize, quantize
 from gguf_lab.errors import QuantizationError
@@ -82,6 +83,29 @@ def test_no_two_compiled_functions_have_one_name():
     names = Counter((f.__module__, f.__qualname__) for f in functions.values())
     assert len(names) > 100
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_what_numpy_is_told_to_raise_is_about_the_numbers_of_others():
+    """Numbers too small for float32 become 0, as ever."""
+    small, plain = np.full((1, 32), 1e-300), np.full((1, 32), 0.5)
+    with np.errstate(all="raise"):
+        assert not quantize(small, "Q8_0").any()
+        assert quantize(plain, "Q8_0", importance=np.full(32, 1e-40)).any()
+
+
+def test_a_view_of_torch_that_keeps_its_sign_beside_the_numbers():
+    numbers = torch.complex(torch.zeros(1, 32), torch.linspace(-1, 1, 32)[None])
+    view = numbers.conj().imag
+    assert view.is_neg()
+    assert (quantize(view, "Q8_0") == quantize(view.resolve_neg(), "Q8_0")).all()
+    importance = numbers.conj().imag.abs()[0]
+    assert quantize(view, "Q4_0", importance=importance).any()
+
+
+@pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse()])
+def test_an_importance_without_data_or_not_dense_is_refused(change):
+    with pytest.raises(QuantizationError, match="must be a dense tensor with data; got a torch"):
+        quantize(np.ones((1, 32)), "Q8_0", importance=change(torch.ones(32)))
 
 
 @pytest.mark.slow

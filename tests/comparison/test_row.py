@@ -37,3 +37,21 @@ def test_what_has_no_number_is_the_worst_but_where_it_is_exact(figure: str) -> N
 def test_exact_is_known_of_what_was_measured() -> None:
     assert [name for name, found in ROWS.items() if found.exact] == ["same", "zeros"]
     assert ROWS["none"].exact is None
+
+
+def test_rows_are_the_same_if_their_figures_are() -> None:
+    again = row("good", measure(ONE * np.float32(1.01), ONE))
+    assert again == ROWS["good"]
+    assert hash(again) == hash(ROWS["good"])
+    assert row("good", measure(ONE * np.float32(1.02), ONE)) != ROWS["good"]
+    assert row("good", None) != ROWS["good"]
+    # infinite, with sums that are NaN
+    assert row("infinite", measure(ONE * np.float32(np.inf), ONE)) == ROWS["infinite"]
+    assert Statistics() != Statistics(wee=0.0, wrr=0.0)
+    assert Statistics() != 0
+
+
+def test_the_same_sums_with_another_histogram_are_others() -> None:
+    one, other = Statistics(n=1), Statistics(n=1)
+    other.counts[3] = 1
+    assert one != other

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from gguf_lab.reference.quantized import decode_tensors
 from .support import DATA, ramp, write_checkpoint, write_raw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -93,6 +96,15 @@ def test_an_open_checkpoint_is_returned_as_it_is(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "model.safetensors", {"w": ramp(1)})
     checkpoint = open_checkpoint(tmp_path)
     assert open_checkpoint(checkpoint) is checkpoint
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_an_open_checkpoint_is_not_copied(way: Callable[[Checkpoint], object]) -> None:
+    with (
+        open_checkpoint(DATA / "llama3-tied" / "hf") as checkpoint,
+        pytest.raises(TypeError, match="hand its path on"),
+    ):
+        way(checkpoint)
 
 
 def test_which_file_of_a_folder_is_taken(tmp_path: Path) -> None:

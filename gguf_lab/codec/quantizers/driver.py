@@ -181,7 +181,7 @@ def _as_rows(values: Any, fmt: type[Format]) -> np.ndarray:
             f"{fmt.name} has blocks of {size} weights: rows must be a multiple of that; got values "
             f"of shape {shape}"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # who asks NumPy to raise means numbers of their own
         return np.ascontiguousarray(array.reshape(-1, shape[-1]), np.float32)
 
 
@@ -198,7 +198,7 @@ def _from_torch(tensor: torch.Tensor) -> np.ndarray:
         raise QuantizationError(f"the quantizers take dense tensors on the CPU; got a {what}")
     if not tensor.is_floating_point():
         raise QuantizationError(f"values to quantize must be floats; got {tensor.dtype}")
-    return tensor.detach().float().numpy()
+    return tensor.float().numpy(force=True)  # also where torch keeps a sign beside the numbers
 
 
 def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
@@ -211,11 +211,14 @@ def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
             )
         return np.empty(0, np.float32)
     if hasattr(importance, "detach"):
-        importance = importance.detach().cpu().float().numpy()
+        if importance.is_meta or importance.is_sparse:
+            what = f"{importance.layout} tensor on {importance.device}"
+            raise QuantizationError(f"importance must be a dense tensor with data; got a {what}")
+        importance = importance.float().numpy(force=True)
     given = _as_array(importance)
     if given.dtype.kind not in "fiu":
         raise QuantizationError(f"importance must be real numbers; got {given.dtype}")
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         weights = np.ascontiguousarray(given, np.float32)
     if weights.shape != (n,):
         raise QuantizationError(
