@@ -833,3 +833,23 @@ def test_experts_of_phimoe_as_transformers_holds_them(tmp_path: Path) -> None:
     assert all(row.exact for row in result.compared)
     left = [row for row in result.rows if row.status != "compared"]
     assert all(row.kind.startswith("rope_factors") for row in left)
+
+
+def test_rugpt3xl_has_queries_keys_and_values_apart(tmp_path: Path) -> None:
+    parts = {
+        f"model.layers.0.self_attn.{name}_proj.{end}": ramp(*shape)
+        for name in "qkv"
+        for end, shape in (("weight", (4, 4)), ("bias", (4,)))
+    }
+    tensors = {"model.embed_tokens.weight": ramp(6, 4), "lm_head.weight": ramp(6, 4), **parts}
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    ours = {"token_embd.weight": (6, 4), "output.weight": (6, 4)}
+    stored = {name: np.arange(24).reshape(shape) for name, shape in ours.items()}
+    stored["blk.0.attn_qkv.weight"] = np.tile(np.arange(16).reshape(4, 4), (3, 1))
+    stored["blk.0.attn_qkv.bias"] = np.tile(np.arange(4), 3)
+    path = write_model(tmp_path / "m.gguf", stored, "gpt2")
+    result = gl.compare(path, tmp_path / "model.safetensors", progress=False)
+    assert len(result.compared) == len(result.rows) == len(stored)
+    assert all(row.exact for row in result.compared)
+    joined = result["blk.0.attn_qkv.weight"].reference_name
+    assert [name.split(".")[-2] for name in joined.split(" + ")] == ["q_proj", "k_proj", "v_proj"]
