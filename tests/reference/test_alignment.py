@@ -18,7 +18,16 @@ from gguf_lab.model import open_model
 from gguf_lab.reference import Alignment, align, open_checkpoint
 
 from ..tables import without_table
-from .support import DATA, aligned, contents_of, fake_model, ramp, write_checkpoint, write_model
+from .support import (
+    DATA,
+    TABLES,
+    aligned,
+    contents_of,
+    fake_model,
+    ramp,
+    write_checkpoint,
+    write_model,
+)
 
 
 def by_name(alignment: Alignment) -> dict[str, Any]:
@@ -766,3 +775,81 @@ def test_gates_and_ups_may_be_apart(tmp_path: Path, by_themselves: str) -> None:
     assert all(row.exact for row in result.compared)
     experts = {row.kind for row in result.compared if "_exps" in row.kind}
     assert ("ffn_gate_up_exps" in experts) == (by_themselves == "checkpoint")
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_tokens_of_images_and_sounds_in_gemma3n(tmp_path: Path, later: bool) -> None:
+    """The checkpoint has one table without them: later converters add zeros, earlier ones cut."""
+    source = open_checkpoint(TABLES / "gemma3n" / "hf")
+    tensors = {}
+    for t in source.tensors.values():
+        rows = 17 if "embed_tokens_per_layer" in t.name else t.n_rows
+        shape = (rows, *t.shape[1:]) if rows == 17 else t.shape
+        tensors[t.name] = (t.dtype, shape, t.read(0, rows).tobytes())
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_text(
+        json.dumps({**source.config, "vocab_size_per_layer_input": 17})
+    )
+    stored, numbers = contents_of(open_model(TABLES / "gemma3n" / "gemma3n-bf16.gguf"))
+    kind, blocks = stored["per_layer_token_embd.weight"]
+    padded = np.pad(blocks[:17], ((0, 3), (0, 0)))
+    stored["per_layer_token_embd.weight"] = kind, padded if later else blocks[:17]
+    kind, blocks = stored["token_embd.weight"]
+    stored["token_embd.weight"] = kind, blocks if later else blocks[:17]
+    path = write_model(tmp_path / "m.gguf", stored, "gemma3n", **numbers)
+    result = gl.compare(path, tmp_path, progress=False)
+    assert len(result.compared) == len(stored)
+    assert all(row.exact for row in result.compared)
+    words = {row.name: row.transform for row in result.compared if "token_embd" in row.kind}
+    assert words == {
+        "token_embd.weight": "" if later else "rows 0 to 17, those of the tokenizer's tokens",
+        "per_layer_token_embd.weight": "rows of zeros added up to row 20" * later,
+    }
+
+
+def test_experts_of_phimoe_as_transformers_holds_them(tmp_path: Path) -> None:
+    folder = TABLES / "phimoe"
+    source = open_checkpoint(folder / "hf")
+    tensors: dict[str, Any] = {}
+    experts: dict[str, list[Any]] = {}
+    for t in source.tensors.values():
+        rows = t.read(0, t.n_rows)
+        layer, _, rest = t.name.partition("block_sparse_moe.")
+        if rest.startswith("experts."):
+            experts.setdefault(f"{layer}{rest.split('.')[2]}", []).append(rows)
+        else:
+            tensors[t.name] = (t.dtype, t.shape, rows.tobytes())
+    for layer in {name.removesuffix("w2") for name in experts if name.endswith("w2")}:
+        gate, down, up = (np.stack(experts[f"{layer}{kind}"]) for kind in ("w1", "w2", "w3"))
+        for name, rows in (("gate_up_proj", np.concatenate((gate, up), 1)), ("down_proj", down)):
+            shape = (*rows.shape[:2], rows.shape[2] // 2)
+            tensors[f"{layer}mlp.experts.{name}"] = ("BF16", shape, rows.tobytes())
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_text(json.dumps(dict(source.config)))
+    result = gl.compare(next(folder.glob("*.gguf")), tmp_path, progress=False)
+    assert {row.kind for row in result.compared if "_exps" in row.kind} == {
+        *("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
+    }
+    assert all(row.exact for row in result.compared)
+    left = [row for row in result.rows if row.status != "compared"]
+    assert all(row.kind.startswith("rope_factors") for row in left)
+
+
+def test_rugpt3xl_has_queries_keys_and_values_apart(tmp_path: Path) -> None:
+    parts = {
+        f"model.layers.0.self_attn.{name}_proj.{end}": ramp(*shape)
+        for name in "qkv"
+        for end, shape in (("weight", (4, 4)), ("bias", (4,)))
+    }
+    tensors = {"model.embed_tokens.weight": ramp(6, 4), "lm_head.weight": ramp(6, 4), **parts}
+    write_checkpoint(tmp_path / "model.safetensors", tensors)
+    ours = {"token_embd.weight": (6, 4), "output.weight": (6, 4)}
+    stored = {name: np.arange(24).reshape(shape) for name, shape in ours.items()}
+    stored["blk.0.attn_qkv.weight"] = np.tile(np.arange(16).reshape(4, 4), (3, 1))
+    stored["blk.0.attn_qkv.bias"] = np.tile(np.arange(4), 3)
+    path = write_model(tmp_path / "m.gguf", stored, "gpt2")
+    result = gl.compare(path, tmp_path / "model.safetensors", progress=False)
+    assert len(result.compared) == len(result.rows) == len(stored)
+    assert all(row.exact for row in result.compared)
+    joined = result["blk.0.attn_qkv.weight"].reference_name
+    assert [name.split(".")[-2] for name in joined.split(" + ")] == ["q_proj", "k_proj", "v_proj"]

@@ -19,6 +19,7 @@ from gguf_lab.reference.transforms import (
     Chain,
     DecodeMXFP4,
     Exp,
+    Extended,
     Half,
     HeadPart,
     Join,
@@ -136,6 +137,18 @@ def test_part_is_a_slice() -> None:
     rows = Transformed(Part(2, None, "rows from 2 on"), (source,))
     assert rows.shape == (4, 2)
     assert equal(rows.read(1, 3), source.array[3:5])
+
+
+def test_rows_of_zeros_are_added() -> None:
+    source = ArrayRows(array(4, 3) + 1)
+    rows = Transformed(Extended(7), (source,))
+    expected = np.pad(source.array, ((0, 3), (0, 0)))
+    assert (rows.shape, rows.words) == ((7, 3), "rows of zeros added up to row 7")
+    for start, stop in itertools.combinations_with_replacement(range(8), 2):
+        assert equal(rows.read(start, stop), expected[start:stop])
+    for shape in ((8, 3), (4,), (2, 2, 3)):
+        with pytest.raises(ComparisonError, match="can't be extended to 7 rows"):
+            Extended(7).shape(shape)
 
 
 @pytest.mark.parametrize("part", [Part(7, None, ""), Part(0, 7, ""), Part(4, 3, "")])

@@ -81,7 +81,7 @@ PHIMOE = replace(
     OLMOE,
     architectures=("phimoe",),
     model_types=("phimoe",),
-    rows=MIXTRAL_EXPERTS,
+    rows=(*MIXTRAL_EXPERTS, *FUSED_EXPERTS),
     made_up=(ROPE_FACTORS,),
 )
 

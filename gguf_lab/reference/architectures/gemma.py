@@ -1,7 +1,7 @@
 """gemma, from the first to the fourth, as far as it is text.
 
 Facts: llama.cpp's converter, classes ``GemmaModel``, ``Gemma2Model``, ``Gemma3Model``,
-``EmbeddingGemma`` and ``Gemma4Model``.
+``EmbeddingGemma``, ``Gemma3NModel`` and ``Gemma4Model``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..transforms import Added, AsStored, Part, Transform
+from ..transforms import Added, AsStored, Extended, Part, Transform
 from .common import LEFT_OUT, SPELLINGS
 from .family import Family, LeftOut, Row, Spelling, stacked
 
@@ -27,6 +27,13 @@ def _vocabulary(facts: Facts, _: int | None) -> Transform:
     if rows == facts.config.get("vocab_size"):
         return AsStored()
     return Part(0, rows, f"rows 0 to {rows}, those of the tokenizer's tokens")
+
+
+def _per_layer(facts: Facts, _: int | None) -> Transform:
+    # tokens of images and sounds have no row here, and get zeros; earlier files end before them
+    rows = facts.shapes.get("per_layer_token_embd.weight", (0,))[0]
+    short = facts.config.get("vocab_size_per_layer_input") != rows == facts.config.get("vocab_size")
+    return Extended(rows) if short else AsStored()
 
 
 _NORM_PLUS_ONE = Row("*norm.weight", transform=Added(1))  # GemmaRMSNorm multiplies by 1 + weight
@@ -55,9 +62,13 @@ GEMMA3N = Family(
     model_types=("gemma3n", "gemma3n_text"),
     spellings=(Spelling("_scale", "_scale.weight", "end"), *SPELLINGS),
     left_out=LEFT_OUT,
-    rows=tuple(
-        stacked(f"model.{name}.{{index}}.weight", f"model.{name}.weight", "projections")
-        for name in ("altup_projections", "altup_unembed_projections")
+    rows=(
+        Row("model.embed_tokens.weight", transform=_vocabulary),
+        Row("model.embed_tokens_per_layer.weight", transform=_per_layer),
+        *(
+            stacked(f"model.{name}.{{index}}.weight", f"model.{name}.weight", "projections")
+            for name in ("altup_projections", "altup_unembed_projections")
+        ),
     ),
 )
 

@@ -1,7 +1,7 @@
 """gpt2, and what came from it: starcoder (``gpt_bigcode``) and the first jais.
 
-Facts: llama.cpp's converter, classes ``GPT2Model``, ``StarCoderModel`` and ``JaisModel``; in
-Transformers ``Conv1D``, whose weight is that of a linear layer transposed.
+Facts: llama.cpp's converter, classes ``GPT2Model``, ``RuGPT3XLModel``, ``StarCoderModel`` and
+``JaisModel``; in Transformers ``Conv1D``, whose weight is that of a linear layer transposed.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ GPT2 = Family(
         Row("*.c_attn.weight", transform=Transpose()),
         Row("*.c_proj.weight", transform=Transpose()),
         Row("*.c_fc.weight", transform=Transpose()),
+        # ruGPT3XL, which has them apart; the file has them in one
+        *(
+            Row(f"model.layers.{{layer}}.self_attn.{n}_proj.{end}", f"blk.{{layer}}.attn_{n}.{end}")
+            for n in "qkv"
+            for end in ("weight", "bias")
+        ),
     ),
 )
 

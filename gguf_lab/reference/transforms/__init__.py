@@ -40,6 +40,7 @@ from .rows import AsStored, Chain, Decoded, NamedRows, Rows, Transform, Transfor
 from .scaled import BYTE_TYPES, Scaled
 from .shapes import (
     Cut,
+    Extended,
     Half,
     Join,
     Part,
@@ -62,6 +63,7 @@ __all__ = [
     "DecodeMXFP4",
     "Decoded",
     "Exp",
+    "Extended",
     "FoldedNorm",
     "GroupParts",
     "Half",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cut",
+    "Extended",
     "Half",
     "Join",
     "Part",
@@ -111,6 +112,38 @@ class Part(OneSource):
             order = np.arange(self.start, self.start + self.shape(source.shape)[0])
             return rearrange(source, start, stop, order)
         return source.read(self.start + start, self.start + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Extended(OneSource):
+    """A matrix gets more rows, all zeros, at its end.
+
+    Attributes
+    ----------
+    rows : int
+        With the new ones.
+    """
+
+    rows: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``"rows of zeros added up to row 262400"``."""
+        return f"rows of zeros added up to row {self.rows}"
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Give the shape with more rows."""
+        (shape,) = shapes
+        if len(shape) != 2 or shape[0] > self.rows:
+            raise ComparisonError(f"shape {shape} can't be extended to {self.rows} rows")
+        return (self.rows, shape[1])
+
+    def read(self, sources: Sequence[Rows], start: int, stop: int) -> NDArray[np.uint8]:
+        """Read what rows there are, and zeros after them."""
+        (source,) = sources
+        end = source.shape[0]
+        data = source.read(min(start, end), min(stop, end))
+        return np.pad(data, ((0, stop - start - len(data)), (0, 0))) if stop > end else data
 
 
 @dataclass(frozen=True, slots=True)
