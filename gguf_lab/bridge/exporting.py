@@ -118,8 +118,9 @@ def export(
     -----
     UserWarning
         If rows are no whole blocks of the type, and tensors get another one; if a setting of
-        ``config.json`` has no key in such a file, and llama.cpp computes with another value; if a
-        weight that is not rounded is not finite.
+        ``config.json`` has no key in such a file, and llama.cpp computes with another value; if
+        ``generation_config.json`` ends a reply where llama.cpp would not; if a weight that is not
+        rounded is not finite.
 
     Notes
     -----

@@ -24,7 +24,8 @@ class Metadata(Mapping[str, Value]):
     """The keys and values of a file, read-only and in the file's order.
 
     Numbers and truth values are Python's own, strings are ``str``, arrays are `ArrayValue`: lazy
-    sequences. A string is decoded each time it is looked at.
+    sequences. A string is decoded each time it is looked at. A copy, or what comes back from a
+    pickle, is a ``dict`` that does not depend on the file.
 
     Raises
     ------
@@ -41,6 +42,9 @@ class Metadata(Mapping[str, Value]):
     def __getitem__(self, key: str) -> Value:
         entry = self._entry(key)
         return decode(entry.value) if isinstance(entry.value, memoryview) else entry.value
+
+    def __reduce__(self) -> tuple[type, tuple[object]]:
+        return dict, (dict(self),)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -50,7 +50,7 @@ class ArrayValue(Sequence[Any]):
     """A metadata array that reads its items when they are looked at.
 
     Behaves like a list that cannot be changed: ``len``, index, slice (gives a list), iteration,
-    comparison with any sequence.
+    comparison with any sequence. A copy, or what comes back from a pickle, is a list.
 
     Attributes
     ----------
@@ -72,6 +72,9 @@ class ArrayValue(Sequence[Any]):
     @abstractmethod
     def _items(self, start: int, stop: int, step: int) -> Iterator[Any]:
         """Yield the items of a range whose step is positive."""
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (self[:],)
 
     def __len__(self) -> int:
         return self._count

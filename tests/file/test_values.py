@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from gguf_lab.errors import GGUFError
 from gguf_lab.file import ArrayValue, parse_header
 
 from .builders import Builder, Grudging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def array_of(kind: str, items: list[Any], byteorder: str = "little") -> ArrayValue:
@@ -52,6 +57,25 @@ def test_like_a_list(
     for index in (len(items), -len(items) - 1):
         with pytest.raises(IndexError):
             value[index]
+
+
+@pytest.mark.parametrize(
+    "double",
+    [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+@given(LISTS)
+def test_a_copy_is_plain(double: Callable[[Any], Any], case: tuple[str, list[Any]]) -> None:
+    """A memoryview of the file can be neither copied nor pickled."""
+    kind, items = case
+    builder = Builder().key("word", "string", "a").key("key", f"array[{kind}]", items)
+    metadata = parse_header(Grudging(builder.build())).metadata
+    again = double(metadata["key"])
+    assert type(again) is list
+    assert again == items
+    whole = double(metadata)
+    assert type(whole) is dict
+    assert whole == {"word": "a", "key": items}
 
 
 def test_search_and_comparison() -> None:
