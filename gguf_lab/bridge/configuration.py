@@ -137,8 +137,7 @@ def end_tokens(metadata: Mapping[str, object], settings: Mapping[str, Any]) -> l
     from .tokenizers.checked import strings
     from .tokenizers.forced import ends_of
 
-    known = has_tokenizer(metadata)
-    tokens = strings(metadata, "tokenizer.ggml.tokens") if known else []
+    tokens = strings(metadata, "tokenizer.ggml.tokens") if has_tokenizer(metadata) else []
     found = [settings.get("eos_token_id"), *ends_of(metadata, tokens)]
     rows = settings["vocab_size"]
     return [token for token in dict.fromkeys(found) if type(token) is int and 0 <= token < rows]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKENDS",
     "can_decode",
+    "check_dense",
     "check_out",
     "choose_backend",
     "dequantize",
@@ -284,11 +285,8 @@ def dequantize(
 
 def _check_blocks(fmt: type[Format], blocks: Any) -> None:
     """Raise GGUFLabError unless the rows of an array or tensor are whole blocks."""
-    if hasattr(blocks, "detach") and (blocks.is_meta or blocks.is_sparse):
-        raise GGUFLabError(
-            f"blocks of {fmt.name} are a dense tensor with data; got a {blocks.layout} tensor on"
-            f" {blocks.device}"
-        )
+    if hasattr(blocks, "detach"):
+        check_dense(blocks, f"blocks of {fmt.name} are a dense tensor with data")
     known = isinstance(blocks, np.ndarray) or hasattr(blocks, "detach")
     size, dtype = fmt.qtype.type_size, blocks.dtype if known else type(blocks).__name__
     shape = tuple(blocks.shape) if known else ()
@@ -297,6 +295,19 @@ def _check_blocks(fmt: type[Format], blocks: Any) -> None:
             f"blocks of {fmt.name} are an array of uint8 with a last dimension that is a multiple "
             f"of {size} bytes; got {dtype} with shape {shape}"
         )
+
+
+def check_dense(
+    tensor: torch.Tensor,
+    expected: str,
+    error: type[GGUFLabError] = GGUFLabError,
+    *,
+    on_cpu: bool = False,
+) -> None:
+    """Raise an error if a tensor has no rows to read: it is sparse, or without data."""
+    there = tensor.device.type == "cpu" if on_cpu else not tensor.is_meta
+    if not there or str(tensor.layout) != "torch.strided":
+        raise error(f"{expected}; got a {tensor.layout} tensor on {tensor.device}")
 
 
 def check_out(out: Any, shape: tuple[int, ...]) -> None:

@@ -323,7 +323,10 @@ def test_clear_errors():
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-@pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse()])
+@pytest.mark.parametrize(
+    "change", [lambda t: t.to("meta"), torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr]
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 def test_a_tensor_without_data_or_not_dense_is_refused(change, backend):
     blocks = change(torch.ones(2, 18, dtype=torch.uint8))
     with pytest.raises(

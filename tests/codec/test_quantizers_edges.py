@@ -102,10 +102,13 @@ def test_a_view_of_torch_that_keeps_its_sign_beside_the_numbers():
     assert quantize(view, "Q4_0", importance=importance).any()
 
 
-@pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse()])
+@pytest.mark.parametrize(
+    "change", [lambda t: t.to("meta"), torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr]
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 def test_an_importance_without_data_or_not_dense_is_refused(change):
     with pytest.raises(QuantizationError, match="must be a dense tensor with data; got a torch"):
-        quantize(np.ones((1, 32)), "Q8_0", importance=change(torch.ones(32)))
+        quantize(np.ones((1, 32)), "Q8_0", importance=change(torch.ones(1, 32)))
 
 
 @pytest.mark.slow

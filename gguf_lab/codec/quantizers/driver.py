@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import GGUFLabError, QuantizationError, UnsupportedError
-from ..dispatch import can_decode, choose_backend, find_format
+from ..dispatch import can_decode, check_dense, choose_backend, find_format
 from ..threads import run_chunks
 from .registry import QUANTIZERS
 
@@ -193,9 +193,8 @@ def _as_array(values: Any) -> np.ndarray:
 
 
 def _from_torch(tensor: torch.Tensor) -> np.ndarray:
-    if tensor.device.type != "cpu" or tensor.is_sparse:
-        what = f"{tensor.layout} tensor on {tensor.device}"
-        raise QuantizationError(f"the quantizers take dense tensors on the CPU; got a {what}")
+    expected = "the quantizers take dense tensors on the CPU"
+    check_dense(tensor, expected, QuantizationError, on_cpu=True)
     if not tensor.is_floating_point():
         raise QuantizationError(f"values to quantize must be floats; got {tensor.dtype}")
     return tensor.float().numpy(force=True)  # also where torch keeps a sign beside the numbers
@@ -211,9 +210,8 @@ def _check_importance(importance: Any, n: int, name: str) -> np.ndarray:
             )
         return np.empty(0, np.float32)
     if hasattr(importance, "detach"):
-        if importance.is_meta or importance.is_sparse:
-            what = f"{importance.layout} tensor on {importance.device}"
-            raise QuantizationError(f"importance must be a dense tensor with data; got a {what}")
+        expected = "importance must be a dense tensor with data"
+        check_dense(importance, expected, QuantizationError)
         importance = importance.float().numpy(force=True)
     given = _as_array(importance)
     if given.dtype.kind not in "fiu":
