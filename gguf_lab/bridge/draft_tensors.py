@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import CheckpointError, ComparisonError
 from ..file.text import printable, quoted
+from ..reference.alignment import what_wraps
 from ..reference.quantized import method_of
 from ..reference.transforms import Chain, Decoded, DecodeMXFP4, RepackMXFP4, Transformed
 from .draft import DraftTensor
@@ -43,7 +44,7 @@ def check_plan(plan: Plan, source: Source) -> None:
         problems = ["it has no tensors"]
     if problems:
         listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
-        way = "Export the model without what was added to it."
+        way = what_wraps(source.tensors) or "Export the model without what was added to it."
         method = method_of(source.config)
         if method and not any(isinstance(rows, Decoded) for rows in source.tensors.values()):
             way = (

@@ -26,12 +26,14 @@ from .stored import (
 from .transforms import AsStored, Scaled, Transformed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..model import Model, Tensor
     from .architectures.family import Family
     from .checkpoint import Checkpoint
     from .transforms import Rows
 
-__all__ = ["FITTING_MATRICES", "align", "same_shape"]
+__all__ = ["FITTING_MATRICES", "align", "same_shape", "what_wraps"]
 
 # A file and a checkpoint of which fewer matrices than this fit each other don't belong together.
 # Norms and biases don't count: every model of the same width has them alike. It is a share of
@@ -320,5 +322,19 @@ def _what_it_is(checkpoint: Checkpoint) -> str:
     """Say what is often given in place of the original, if it is that."""
     if checkpoint.tensors and all(".lora_" in name for name in checkpoint.tensors):
         return " It is an adapter (LoRA) to a model, not the model."
+    if wrapper := what_wraps(checkpoint.tensors):
+        return f" {wrapper}"
     method = method_of(checkpoint.config)
     return f" By its config.json it is quantized ({printable(method, 40)})." if method else ""
+
+
+def what_wraps(names: Iterable[str]) -> str:
+    """Say what a checkpoint's names begin with if it was saved with what trained it around it."""
+    names = list(names)
+    for prefix in ("module.", "_orig_mod."):
+        if names and all(name.startswith(prefix) for name in names):
+            return (
+                f"Every name in it begins with {quoted(prefix)}: it was saved with a wrapper of the"
+                " model (DistributedDataParallel, torch.compile). Save the model that is inside."
+            )
+    return ""

@@ -604,6 +604,12 @@ def test_nothing_is_lost_silently(tmp_path: Path, change: Any, settings: Any, wo
     assert [p.name for p in tmp_path.iterdir()] == ["hf"]
 
 
+def test_a_checkpoint_saved_with_its_wrapper_is_told_so(tmp_path: Path) -> None:
+    hf = llama_with(tmp_path / "hf", {f"module.{n}": t for n, t in llama_tensors().items()})
+    with pytest.raises(CheckpointError, match=r"begins with 'module.'.*the model that is inside"):
+        exported(hf, tmp_path / "f.gguf")
+
+
 def test_layers_that_only_predict_are_left_out(tmp_path: Path) -> None:
     more = {"model.layers.3.mlp.up_proj.weight": ramp(4, 4)}
     hf = llama_with(tmp_path / "hf", llama_tensors() | more, num_nextn_predict_layers=1)

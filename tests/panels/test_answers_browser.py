@@ -225,6 +225,13 @@ def test_a_kind_without_bytes_has_no_share(harness: Harness) -> None:
     assert sizes == ["512 bytes · 100.0 %", "0 bytes · 0.0 %"]
 
 
+def test_a_share_of_a_kind_is_read_out_as_it_is_shown(harness: Harness) -> None:
+    tensors = [StubTensor(n, None, n, "F32", (32, k), 32.0) for n, k in (("a", 4000), ("b", 1))]
+    small = harness.add(Overview(StubModel(tensors=tensors), check=False)).locator(".gl-kind-line")
+    assert small.locator(".gl-kind-size").last.inner_text().endswith("<0.1 %")
+    assert "<0.1 %: F32" in (small.last.get_attribute("aria-label") or "")
+
+
 def test_an_error_without_end_is_no_percentage(harness: Harness) -> None:
     rows = [replace(row, relative_rmse=float("inf")) for row in rows_of(StubModel())]
     panel = harness.add(ErrorMap(StubComparison(rows)))

@@ -589,6 +589,16 @@ def test_wrong_checkpoint_by_its_names() -> None:
         align(model, checkpoint)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_a_checkpoint_saved_with_its_wrapper_is_told_so(tmp_path: Path, prefix: str) -> None:
+    model = fake_model("llama", {"blk.0.attn_norm.weight": (4,)})
+    write_checkpoint(
+        tmp_path / "model.safetensors", {f"{prefix}model.layers.0.input_layernorm.weight": ramp(4)}
+    )
+    with pytest.raises(ComparisonError, match=rf"begins with '{prefix}'.*the model that is inside"):
+        align(model, open_checkpoint(tmp_path))
+
+
 def test_wrong_checkpoint_of_the_same_width(tmp_path: Path) -> None:
     """Another architecture may share embedding, norms and output: that is not enough."""
     fused = {

@@ -27,11 +27,11 @@ export default panel("overview", (p) => {
       h("div", { class: "gl-type-legend" }, ...types.map((t, k) => h("span", {}, swatch(k, colours), `${t} ${bytes(by_type[k])}`))),
       ...rows.map((row) => {
         const told = row.parts.map(([k, size, n]) => `${types[k]} ${bytes(size)} in ${integer(n)} ${n === 1 ? "tensor" : "tensors"}`).join(", ");
-        const share = (100 * row.total) / all;
-        return h("div", { class: "gl-kind-line", role: "img", "aria-label": `${row.kind}: ${bytes(row.total)}, ${share.toFixed(1)} %: ${told}` },
+        const percent = (100 * row.total) / all, share = `${percent && percent < 0.05 ? "<0.1" : percent.toFixed(1)} %`;
+        return h("div", { class: "gl-kind-line", role: "img", "aria-label": `${row.kind}: ${bytes(row.total)}, ${share}: ${told}` },
           h("span", { class: "gl-kind-name gl-code", title: row.kind }, h("span", {}, row.kind.slice(0, -7)), h("span", {}, row.kind.slice(-7))),
           h("span", { class: "gl-kind-bar", title: told }, ...row.parts.filter((x) => x[1]).map(([k, size]) => h("span", { class: `gl-type-${Math.min(k, colours - 1)}`, style: { width: `${(100 * size) / most}%` } }, (100 * size) / most > 16 ? types[k] : ""))),
-          h("span", { class: "gl-kind-size" }, `${bytes(row.total)} \u00b7 ${share && share < 0.05 ? "<0.1" : share.toFixed(1)} %`));
+          h("span", { class: "gl-kind-size" }, `${bytes(row.total)} \u00b7 ${share}`));
       }));
   }
   function showBits() {
