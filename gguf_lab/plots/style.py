@@ -34,17 +34,18 @@ LABELS = {
 }
 
 
+# Sizes too: a label in large letters has no room. A grid would strike out what stands in a cell.
 # And names of tensors, which a stranger has chosen, are no formulas, of LaTeX or of matplotlib.
 _ON_WHITE: Any = {
     key: value
     for key, value in mpl.rcParamsDefault.items()
-    if "color" in key or key == "text.usetex"
+    if any(word in key for word in ("color", "size", "axes.grid", "transparent", "usetex"))
 } | {"text.parse_math": False}
 
 
 @contextmanager
 def on_white() -> Iterator[None]:
-    """Draw in the colours that are seen on white, though a user may have set a dark style."""
+    """Draw in the colours that are seen on white, whatever style a user may have set."""
     with mpl.rc_context(_ON_WHITE):
         yield
 
@@ -59,7 +60,8 @@ class LabFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=110)
+        with on_white():  # not on nothing: the letters are black
+            self.savefig(buffer, format="png", dpi=110)
         return buffer.getvalue()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_DRAWN", "picture"]
 
-_SETTINGS: dict[Any, Any] = {"text.parse_math": False, "svg.hashsalt": "gguf-lab"}
+_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "gguf-lab"}
 
 MOST_DRAWN = 200
 """Layers up to which they are drawn: a picture has to fit a page."""
@@ -35,8 +35,10 @@ def picture(draw: Callable[[], Figure], words: str) -> Html:
     """
     import matplotlib as mpl
 
+    from ..plots.style import on_white
+
     svg = io.StringIO()
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+    with on_white(), mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         try:
             drawn = draw()

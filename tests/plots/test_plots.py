@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
+from matplotlib.image import imread
 
 from gguf_lab import GGUFLabError
 from gguf_lab.plots import plot_heatmap, plot_histogram, plot_layers
@@ -101,6 +103,37 @@ def test_a_dark_style_of_the_user_changes_no_colour():
         assert to_hex(figure.get_facecolor()) == to_hex(axes.get_facecolor()) == "#ffffff"
         figure.savefig(io.BytesIO())  # no LaTeX is looked for
     assert mpl.rcParams["text.color"] == "black"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"savefig.transparent": True}, {"savefig.facecolor": "black"}, {"savefig.facecolor": "none"}],
+)
+def test_a_figure_shows_itself_on_white(settings: dict[Any, Any]):
+    """Not on what a user saves figures on: black letters on nothing are not seen on a dark page."""
+    with mpl.rc_context(settings):
+        shown = io.BytesIO(plot_layers(rows(), LAYERS, "rmse")._repr_png_())
+        image = imread(shown)
+        assert all(mpl.rcParams[key] == value for key, value in settings.items())
+    assert image[0, 0].tolist() == [1, 1, 1, 1]
+
+
+def test_large_letters_of_the_user_cut_no_label():
+    with style.context(["fivethirtyeight", {"font.size": 24}]):
+        for figure in (plot_layers(rows(), LAYERS, "rmse"), plot_heatmap(rows(), "rmse")):
+            figure._repr_png_()
+            for axes in figure.axes:
+                box = axes.yaxis.label.get_window_extent()
+                assert (box.y0 >= 0, box.y1 <= figure.bbox.y1) == (True, True)
+
+
+def test_a_grid_of_the_user_strikes_out_no_cell():
+    """A minus under a line would not be seen."""
+    with style.context("ggplot"):
+        axes = plot_heatmap(rows(), "rmse").axes[0]
+    assert not [
+        line for line in axes.get_xgridlines() + axes.get_ygridlines() if line.get_visible()
+    ]
 
 
 def test_pictures_need_no_pyplot():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from matplotlib import style
 
 import gguf_lab as gl
 from gguf_lab.errors import ComparisonError, GGUFLabError
@@ -71,6 +72,19 @@ def test_a_page_needs_nothing_else(path: Path) -> None:
     assert [tag for tag, _ in page.elements].count("img") == 4
     assert path.stat().st_size < 500_000
     assert [p for p in path.parent.iterdir() if p != path] == []
+
+
+def test_a_style_of_the_user_changes_no_picture(path: Path, compared: Any) -> None:
+    mine = {"savefig.transparent": True, "savefig.facecolor": "black"}
+    with style.context(["dark_background", mine]):
+        other = gl.report(
+            Q4_K_M, path.with_name("dark.html"), HF, comparison=compared, progress=False
+        )
+    drawn, plain = (
+        [a["src"] for tag, a in Page.read(page).elements if tag == "img"] for page in (other, path)
+    )
+    other.unlink()
+    assert drawn == plain
 
 
 def test_a_page_has_its_sections_in_order(path: Path) -> None:
