@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ import pytest
 import gguf_lab as gl
 from gguf_lab.panels import (
     BlockView,
+    ChatTemplate,
     ErrorHistograms,
     ErrorMap,
     MetadataTree,
+    Overview,
     TensorView,
     WillItRun,
     WorstPlaces,
@@ -104,6 +107,45 @@ def test_buttons_of_the_picture_are_whole_in_a_phone(harness: Harness, model: An
         # what has no room is scrolled to: it does not lie over the line at the bottom
         assert panel.locator(".gl-parts").evaluate("n => n.scrollHeight - n.clientHeight") <= 0
     view.close()
+
+
+def test_nothing_is_cut_where_a_page_is_at_400_percent(harness: Harness, model: Any) -> None:
+    """Of 1280 pixels 320 are left, of which JupyterLab takes 120 beside a panel."""
+    stub = StubComparison(rows_of(StubModel()))
+    made = {
+        "overview": Overview(StubModel(), check=False),
+        "tree": MetadataTree(StubModel()),
+        "template": ChatTemplate(model),
+        "view": TensorView(model, NAME, FOLDER / "hf"),
+        "block": BlockView(model, NAME),
+        "map": ErrorMap(stub),
+        "histograms": ErrorHistograms(stub),
+        "run": WillItRun(model, context=131_072),
+    }
+    for name, one in made.items():
+        harness.add(one, name)
+    harness.listen()
+    harness.page.locator(".gl-here").first.wait_for()
+    harness.page.locator(".gl-tok").first.wait_for()
+    panels = harness.page.locator(".gl-panel").all()
+    resize(harness, panels[0], 200)
+    cut = ".gl-places input, .gl-legend, .gl-setting :is(input, select), .gl-count, .gl-turn *"
+    for panel in panels:
+        for node in panel.locator(cut).locator("visible=true").all():
+            assert beyond(harness.page, panel, node) <= 0, node.evaluate("n => n.outerHTML")
+    room = "nodes => nodes.map((n) => n.scrollWidth - n.clientWidth)"
+    page = harness.page
+    for words in (".gl-count", ".gl-remark", ".gl-readout", ".gl-kind-name > :last-child"):
+        assert max(page.locator(words).locator("visible=true").evaluate_all(room)) <= 0, words
+    # a number in a line of facts is not broken in two
+    facts = page.locator(".gl-lines dd").evaluate_all("nodes => nodes.map((n) => n.clientWidth)")
+    assert min(facts) > 140
+    values = page.locator(".gl-tree-row .gl-value").filter(has_text=re.compile(r"^\d{1,6}$"))
+    assert values.count() == 3
+    assert max(values.evaluate_all(room)) <= 0
+    assert page.locator(".gl-turn textarea").first.bounding_box()["width"] > 140
+    for one in made.values():
+        one.close()
 
 
 def test_names_of_two_files_can_be_read_in_a_phone(harness: Harness) -> None:

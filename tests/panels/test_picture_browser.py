@@ -149,6 +149,21 @@ def test_colours_mean_values(harness: Harness, tmp_path: Path) -> None:
         view.close()
 
 
+def test_a_contrast_theme_of_the_system_is_followed(harness: Harness, tmp_path: Path) -> None:
+    """Else black letters stay on its black ground."""
+    path = write_gguf(tmp_path / "a.gguf", {"t.weight": (np.zeros((2, 4), np.float32), "F32")})
+    view, block = TensorView(path), BlockView(path)
+    page = shown(harness, view, "view")
+    shown(harness, block, "block")
+    ground = page.locator(".gl-weight").first
+    for scheme, least in (("dark", "24, 24, 26"), ("light", "252, 252, 252")):
+        page.emulate_media(forced_colors="active", color_scheme=scheme)
+        page.wait_for_function(f"(at) => ({COLOUR})(at).join(', ') === '{least}'", arg=[176, 64])
+        expect(ground).to_have_css("background-color", f"rgb({least})")
+    view.close()
+    block.close()
+
+
 def test_a_click_shows_the_block(harness: Harness, minilm: Any) -> None:
     view = TensorView(minilm, Q, reference=gl.demo.minilm())
     block = BlockView(minilm, selection=view)

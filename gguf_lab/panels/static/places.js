@@ -83,11 +83,13 @@ const NAN = 1, MARKS = { dark: [[255, 0, 255], [0, 255, 120]], light: [[214, 0, 
 const markColour = (mark, { dark }) => MARKS[dark ? "dark" : "light"][mark & NAN ? 0 : 1];
 const MARK_WORDS = ["magenta: NaN", "green: inf"];
 
-/** Calls `f` when the theme of the page has changed and the node can be seen. */
+/** Calls `f` when the theme of the page, or of the system, has changed and the node can be seen. */
 function onTheme(node, f) {
-  const watch = new MutationObserver(whenSeen(node, f));
+  const changed = whenSeen(node, f), watch = new MutationObserver(changed);
   watch.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name"] });
-  return () => watch.disconnect();
+  const system = ["(forced-colors: active)", "(prefers-color-scheme: dark)"].map((query) => matchMedia(query));
+  for (const query of system) query.addEventListener("change", changed);
+  return () => { watch.disconnect(); for (const query of system) query.removeEventListener("change", changed); };
 }
 
 /** A number as brief as four digits allow, for tables. */
