@@ -540,3 +540,21 @@ def test_keys_stay_inside(harness: Harness) -> None:
     keys(page, "d", "d", "ArrowDown", "Enter")
     assert page.evaluate("seen") == []
     assert page.locator("[data-lm-suppress-shortcuts=true]").count() == 1
+
+
+def test_two_panels_and_two_views_share_no_id(harness: Harness) -> None:
+    """A widget's script is a module of its own, also where another of its class is in the page."""
+    page, model = harness.page, StubModel()
+    for name in ("one", "two"):
+        harness.add(TensorTable(model, height=200), name)
+        harness.add(MetadataTree(model, height=200), f"{name}-tree")
+        harness.add(ErrorMap(StubComparison(rows_of(model))), f"{name}-map")
+    harness.again("two")
+    ids = page.locator(".gl-panel [id]").evaluate_all("nodes => nodes.map((node) => node.id)")
+    assert len(ids) > 100
+    assert len({*ids}) == len(ids)
+    for table in page.locator(".gl-table").all():
+        table.get_by_role("grid").focus()
+        keys(page, "ArrowDown")
+        expect(focused(page)).to_have_count(1)
+        assert focused(page).evaluate("node => document.activeElement.contains(node)")

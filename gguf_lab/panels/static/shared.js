@@ -6,10 +6,12 @@
  *   save_changes: () => void, on: Function, off: Function, send: Function}} Model
  */
 
+// Every widget of a page has a module, and so a count, of its own: what they count needs a name.
+const glModule = Math.random().toString(36).slice(2);
 let glSerial = 0;
 
 /** A unique id for ARIA references. @param {string} stem */
-const uid = (stem) => `gl-${stem}-${++glSerial}`;
+const uid = (stem) => `gl-${stem}-${glModule}-${++glSerial}`;
 
 /**
  * An element. `on` holds listeners, `style` custom properties; other entries are attributes.
