@@ -285,8 +285,10 @@ function panel(name, build) {
     on("error", () => fail(model.get("error")));
     size();
     fail(model.get("error"));
-    // Shortcuts of the notebook (and of the page) must not see the keys of a panel.
+    // Shortcuts of the notebook (and of the page) must not see the keys of a panel. Notebook 7 sees
+    // them before the panel does, and matches what has the focus before it looks further up.
     root.addEventListener("keydown", (event) => event.stopPropagation());
+    root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
     safe(() => build({ model, root, viewId, ask, on, save, safe, say: (t) => { live.textContent = t; }, leave: (f) => leaving.push(f) }))();
     return () => leaving.forEach((f) => f());
   }
