@@ -199,8 +199,8 @@ def export_mmproj(
     Warns
     -----
     UserWarning
-        If rows are no whole blocks of the type, and tensors get another one; if a weight that is
-        not rounded is not finite.
+        If rows are no whole blocks of the type, and tensors get another one; if llama.cpp computes
+        something otherwise whatever the file says; if a weight that is not rounded is not finite.
     """
     require_transformers("export")
     check_effort(effort)

@@ -65,10 +65,14 @@ class Run:
 
     Raises
     ------
+    GGUFError
+        If the file of `importance` is missing or malformed.
     ComparisonError
         If the two do not belong together, or a tensor name is unknown.
     QuantizationError
-        If `importance` is no importance matrix, or does not fit.
+        If `importance` is neither a path nor a mapping, or does not fit.
+    GGUFLabError
+        If the device cannot be used, or `threads` is no number of threads.
     """
 
     def __init__(
@@ -331,13 +335,15 @@ def compare(
     Raises
     ------
     GGUFError, CheckpointError
-        If one of the two is malformed.
+        If one of the two is missing or malformed, or the file of `importance` is.
     RemoteError
         If one of the two lies on a server and cannot be had from there.
     ComparisonError
         If they do not belong together, or a tensor name is unknown.
     QuantizationError
-        If `importance` is no importance matrix, or does not fit.
+        If `importance` is neither a path nor a mapping, or does not fit.
+    GGUFLabError
+        If the device cannot be used, or `threads` is no number of threads.
 
     Notes
     -----

@@ -87,6 +87,10 @@ def plan(
 
     Raises
     ------
+    GGUFError, CheckpointError
+        If the weights, or the file of the importance matrix, are missing or malformed.
+    RemoteError
+        If the weights lie on a server and cannot be had from there.
     GGUFLabError
         If the budget is impossible: the message says what is possible. If a name is unknown.
     UnsupportedError

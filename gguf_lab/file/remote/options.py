@@ -92,7 +92,7 @@ class RemoteOptions:
         Raises
         ------
         RemoteError
-            If the budget is not a whole number.
+            If there is a folder, and the budget is not a whole number.
         """
         folder, budget = os.environ.get("GGUF_LAB_CACHE"), os.environ.get("GGUF_LAB_CACHE_BYTES")
         if not folder:
