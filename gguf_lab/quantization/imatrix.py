@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import GGUFError, QuantizationError
 from ..file import ArrayValue, LocalFile, preview, printable, quoted, suggest
-from ..file.source import expanded
+from ..file.remote import Address, location
 from ..file.text import few
 from ..model import open_model
 from .legacy_imatrix import LegacyReader
@@ -133,14 +133,16 @@ def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     Raises
     ------
     GGUFError
-        If the file is missing or malformed, or has no entries.
+        If the file is missing or malformed, has no entries, or lies on a server.
 
     Notes
     -----
     The values are those that llama-quantize computes: sums of squares divided by their count, and 1
     for all columns of an expert that no token came to.
     """
-    path = expanded(path)
+    if isinstance(place := location(path), Address):
+        raise GGUFError(f"{place}: an importance matrix is read on this machine: download it.")
+    path = place
     with LocalFile(path) as file:
         magic = bytes(file.read(0, min(4, file.size)))
     return _open_gguf(path) if magic in {b"GGUF", b"FUGG"} else _open_legacy(path)

@@ -171,6 +171,11 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, raw):
             assert imatrix[name].size <= len(raw)
 
 
+def test_a_file_on_a_server_is_not_looked_for_here():
+    with pytest.raises(GGUFError, match=r"^hf://a/b/c.dat: .*download it"):
+        open_imatrix("hf://a/b/c.dat")
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(GGUFError, match="does not exist"):
         open_imatrix(tmp_path / "no")
