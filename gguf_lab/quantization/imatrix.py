@@ -140,12 +140,12 @@ def open_imatrix(path: str | os.PathLike[str]) -> Imatrix:
     The values are those that llama-quantize computes: sums of squares divided by their count, and 1
     for all columns of an expert that no token came to.
     """
-    if isinstance(place := location(path), Address):
+    place = location(path)
+    if isinstance(place, Address):
         raise GGUFError(f"{place}: an importance matrix is read on this machine: download it.")
-    path = place
-    with LocalFile(path) as file:
+    with LocalFile(place) as file:
         magic = bytes(file.read(0, min(4, file.size)))
-    return _open_gguf(path) if magic in {b"GGUF", b"FUGG"} else _open_legacy(path)
+    return _open_gguf(place) if magic in {b"GGUF", b"FUGG"} else _open_legacy(place)
 
 
 def importance_of(

@@ -26,7 +26,7 @@ from .stored import (
 from .transforms import AsStored, Scaled, Transformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from ..model import Model, Tensor
     from .architectures.family import Family
@@ -328,9 +328,8 @@ def _what_it_is(checkpoint: Checkpoint) -> str:
     return f" By its config.json it is quantized ({printable(method, 40)})." if method else ""
 
 
-def what_wraps(names: Iterable[str]) -> str:
+def what_wraps(names: Collection[str]) -> str:
     """Say what a checkpoint's names begin with if it was saved with what trained it around it."""
-    names = list(names)
     for prefix in ("module.", "_orig_mod."):
         if names and all(name.startswith(prefix) for name in names):
             return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import GGUFLabError
 from ..markup import Html, image
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["MOST_DRAWN", "picture"]
-
-_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "gguf-lab"}
 
 MOST_DRAWN = 200
 """Layers up to which they are drawn: a picture has to fit a page."""
@@ -38,7 +36,7 @@ def picture(draw: Callable[[], Figure], words: str) -> Html:
     from ..plots.style import on_white
 
     svg = io.StringIO()
-    with on_white(), mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+    with on_white(), mpl.rc_context({"svg.hashsalt": "gguf-lab"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         try:
             drawn = draw()

@@ -539,6 +539,7 @@ def test_keys_stay_inside(harness: Harness) -> None:
     page.locator("[role=grid]").focus()
     keys(page, "d", "d", "ArrowDown", "Enter")
     assert page.evaluate("seen") == []
+    assert page.locator(".gl-panel[data-lm-suppress-shortcuts=true]").count() == 1
 
 
 # Notebook 7 looks at keys first, for bindings such as "d d" of ".jp-mod-commandMode :focus".
